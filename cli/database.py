@@ -1,0 +1,44 @@
+"""How commands reach the database."""
+
+import os
+import sys
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from results.database import check_revision, connect, describe, upgrade
+from results.errors import DatabaseUnreachableError, UnknownJobError
+from results.jobs import get_job, list_jobs
+from results.models import Job
+from workers.settings import settings
+
+
+def prepared_database() -> Engine:
+    """The database, its tables made if it is empty or older. Raises `ResultsError`."""
+    upgrade(settings().database_url)
+    return connect(settings().database_url)
+
+
+def current_database() -> Engine:
+    """The database, which must be there and be this program's. Raises `ResultsError`."""
+    engine = connect(settings().database_url)
+    file = engine.url.database
+    # SQLite would make an empty file and then find no tables in it.
+    if engine.dialect.name == "sqlite" and file and not file.startswith("file:") and not os.path.exists(file):
+        raise DatabaseUnreachableError(
+            f"There is no database {describe(engine.url)}; `fer-batch run` makes one, --db names another."
+        )
+    check_revision(engine)
+    return engine
+
+
+def job_or_newest(session: Session, reference: str | None) -> Job:
+    """The job that was named, by the beginning or end of its id, or else the newest. Raises `UnknownJobError`."""
+    if reference:
+        return get_job(session, reference)
+    newest = list_jobs(session, limit=1)
+    if not newest:
+        raise UnknownJobError("There is no job yet.")
+    if sys.stderr.isatty():
+        print(f"Job {newest[0].id}", file=sys.stderr)
+    return newest[0]

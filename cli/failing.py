@@ -1,0 +1,42 @@
+"""Failures as one clear sentence on stderr and exit code 1."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turns our own errors, and what the system refuses, into one sentence; `--debug` lets them through."""
+    try:
+        yield
+    except (click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        if "--debug" in sys.argv or not (sentence := _sentence(error)):
+            raise
+        click.echo(f"Error: {sentence}", err=True)
+        sys.exit(1)
+
+
+def _sentence(error: Exception) -> str | None:
+    from fer_model.errors import FerModelError
+    from results.errors import ResultsError
+    from workers.errors import WorkersError
+
+    if isinstance(error, FerModelError | ResultsError | WorkersError | OSError):
+        return str(error)
+    if type(error).__name__ == "ValidationError":
+        return _settings_sentence(error)
+    return None
+
+
+def _settings_sentence(error: Exception) -> str | None:
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return None
+    first = error.errors()[0]
+    return f"The setting FER_{str(first['loc'][0]).upper()} is wrong: {first['msg']} (it is {first['input']!r})."

@@ -1,0 +1,45 @@
+"""The command `fer-batch`. Modules of commands are imported only when one of theirs is called."""
+
+import importlib
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "run": "cli.running",
+    "submit": "cli.jobs",
+    "status": "cli.jobs",
+    "jobs": "cli.jobs",
+    "cancel": "cli.jobs",
+    "timeline": "cli.answers",
+    "worker": "cli.operations",
+    "doctor": "cli.operations",
+    "db": "cli.operations",
+}
+"""In the order in which `--help` lists them."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[name]), name)
+        return command
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        from cli.failing import one_sentence
+
+        with one_sentence():
+            return super().main(*arguments, **options)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="fer-batch")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+def main(debug: bool) -> None:
+    """Who showed which emotion when: photographs and videos in, an emotion timeline in SQL out."""

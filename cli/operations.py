@@ -1,0 +1,109 @@
+"""Commands for those who run the system: worker, doctor, db."""
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import connection_options, json_option
+
+if TYPE_CHECKING:
+    from workers.checks import Check
+
+
+@click.command()
+@click.option("--queues", default="batch", help="Queues to serve, separated by commas.")
+@click.option("--device", metavar="DEVICE", help="auto, cpu or cuda:0.  [env: FER_DEVICE; default: auto]")
+@click.option("--name", help="The worker's name, to tell it from others.  [default: its host and process]")
+@connection_options(broker=True)
+def worker(queues: str, device: str | None, name: str | None) -> None:
+    """Work on what is queued, until stopped. With several GPUs, one process works on each."""
+    if device:
+        os.environ["FER_DEVICE"] = device
+    from cli.database import prepared_database
+    from fer_model.engines import gpu_count
+    from workers.app import app
+    from workers.settings import settings
+    from workers.submitting import check_broker
+
+    check_broker()
+    prepared_database().dispose()
+    processes = max(1, gpu_count()) if settings().device == "auto" else 1
+    app.worker_main(
+        [
+            "worker",
+            "--pool=prefork",
+            f"--concurrency={processes}",
+            f"--queues={queues}",
+            f"--hostname={name or f'fer-{os.getpid()}'}@%h",
+            "--loglevel=INFO",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
+
+
+@click.command()
+@json_option
+@connection_options(broker=True)
+def doctor(as_json: bool) -> None:
+    """Check broker, database, device, weights and disk, and say how to mend what fails."""
+    from dataclasses import asdict
+
+    from workers.checks import run_checks, settings_table
+
+    checks = run_checks()
+    healthy = all(check.ok for check in checks)
+    if as_json:
+        shown = [asdict(check) for check in checks]
+        click.echo(json.dumps({"ok": healthy, "checks": shown, "settings": settings_table()}))
+    else:
+        _print_checks(checks, settings_table())
+    sys.exit(not healthy)
+
+
+def _print_checks(checks: "list[Check]", settings: dict[str, tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for check in checks:
+        console.print(f"[{'green' if check.ok else 'red'}]{'✓' if check.ok else '✗'}[/] [bold]{check.name}[/]: ", end="")
+        console.print(check.found, markup=False, highlight=False)
+        if check.mend:
+            console.print(f"  → {check.mend}", markup=False, highlight=False)
+    table = Table("setting", "value", "from", box=None, pad_edge=False, header_style="bold")
+    for name, (value, origin) in settings.items():
+        table.add_row(name, value, origin)
+    console.print()
+    console.print(table)
+
+
+@click.group()
+def db() -> None:
+    """The database's tables."""
+
+
+@db.command()
+@connection_options(broker=False)
+def upgrade() -> None:
+    """Make the tables, or bring them to this version."""
+    from results.database import describe, head_revision
+    from results.database import upgrade as upgrade_database
+    from workers.settings import settings
+
+    upgrade_database(settings().database_url)
+    click.echo(f"{describe(settings().database_url)} is at revision {head_revision()}.")
+
+
+@db.command()
+@connection_options(broker=False)
+def current() -> None:
+    """The revision of the tables."""
+    from results.database import connect, current_revision, head_revision
+    from workers.settings import settings
+
+    revision = current_revision(connect(settings().database_url))
+    click.echo(f"{revision or 'no tables yet'} (this program: {head_revision()})")

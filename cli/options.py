@@ -1,0 +1,70 @@
+"""Options that several commands share."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+def connection_options(*, broker: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--db`, and `--broker` where wanted; both are put into the environment, where settings are read."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        if broker:
+            command = _setting("--broker", "FER_BROKER_URL", "The Redis server's URL.  [env: FER_BROKER_URL]")(command)
+        return _setting(
+            "--db", "FER_DATABASE_URL", "sqlite:///FILE or postgresql://USER@HOST/NAME.  [env: FER_DATABASE_URL]"
+        )(command)
+
+    return add
+
+
+def _setting(flag: str, variable: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def keep(context: click.Context, option: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            os.environ[variable] = value
+
+    return click.option(flag, metavar="URL", expose_value=False, callback=keep, is_eager=True, help=text)
+
+
+def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What to analyse and how; `batch_options_from` turns the values into `BatchOptions`."""
+    for option in reversed(
+        (
+            click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
+            click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="Look at so many frames a second."),
+            click.option("--every", type=click.IntRange(min=1), help="Look at every N-th frame.  [default: 1]"),
+            click.option(
+                "--shard-seconds",
+                type=click.FloatRange(min=1),
+                default=30.0,
+                help="Length of the segments into which a video is cut, in seconds.",
+            ),
+            click.option(
+                "--detection-threshold",
+                type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                help="Lowest detection score that counts as a face.  [env: FER_DETECTION_THRESHOLD; default: 0.4]",
+            ),
+            click.option("--name", help="A name for the job."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def batch_options_from(
+    fps: float | None, every: int | None, shard_seconds: float, detection_threshold: float | None
+) -> Any:
+    """The chosen `BatchOptions`. Raises `click.UsageError` if options exclude each other."""
+    from workers.planning import BatchOptions
+    from workers.settings import settings
+
+    if fps and every:
+        raise click.UsageError("--fps and --every exclude each other.")
+    return BatchOptions(every or 1, fps, shard_seconds, detection_threshold or settings().detection_threshold)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`, for programs that read the answer."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)

@@ -1,0 +1,1 @@
+"""The science: frames in, faces with emotions out. Knows no Celery and no SQL."""

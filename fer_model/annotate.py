@@ -1,0 +1,45 @@
+"""Draws what was found into a picture."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from fer_model.types import FaceObservation, Image
+
+COLOURS = {
+    "angry": (213, 94, 0),
+    "disgust": (0, 158, 115),
+    "fear": (204, 121, 167),
+    "happy": (240, 228, 66),
+    "sad": (0, 114, 178),
+    "surprise": (230, 159, 0),
+    "neutral": (200, 200, 200),
+}
+"""RGB; the palette of Okabe and Ito (2008), which colour-blind people can tell apart."""
+
+
+def annotate(image: Image, faces: Sequence[FaceObservation]) -> Image:
+    """A copy of the picture with a box and a label (track, emotion, confidence) for each face."""
+    picture = np.ascontiguousarray(image).copy()
+    line = max(2, round(max(picture.shape[:2]) / 480))
+    scale = max(0.4, max(picture.shape[:2]) / 1800)
+    for face in faces:
+        colour = COLOURS[face.emotion]
+        x1, y1, x2, y2 = (round(value) for value in face.box)
+        cv2.rectangle(picture, (x1, y1), (x2, y2), colour, line)
+        track = "" if face.track_id is None else f"#{face.track_id} "
+        _label(picture, f"{track}{face.emotion} {face.confidence:.0%}", x1, y1, colour, scale)
+    return picture
+
+
+def _label(picture: Image, text: str, x: int, y: int, colour: tuple[int, int, int], scale: float) -> None:
+    """Dark text on the box's colour, above the box where there is room, kept inside the picture."""
+    thickness = max(1, round(scale * 1.6))
+    (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    x = max(0, min(x, picture.shape[1] - width))
+    y = max(y, height + baseline)
+    cv2.rectangle(picture, (x, y - height - baseline), (x + width, y), colour, cv2.FILLED)
+    cv2.putText(
+        picture, text, (x, y - baseline // 2 - 1), cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), thickness, cv2.LINE_AA
+    )

@@ -1,0 +1,66 @@
+"""Where the networks run: OpenVINO on a CPU, torch in half precision on a GPU."""
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_model.errors import FerModelError
+from fer_model.manifest import Models
+from fer_model.types import Image
+
+
+class Engine(Protocol):
+    """Runs the networks. `description` names library, device and precision for people to read."""
+
+    description: str
+
+    def detect(self, pictures: Sequence[Image]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """For each letterboxed RGB picture (H, W, 3) the head's (64, A) distances and (A,) scores 0..1."""
+        ...
+
+    def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Each member's softmax output (members, N, 7) for (N, 48, 48) grey faces 0..255."""
+        ...
+
+
+def load_engine(models: Models, device: str, cache: Path) -> Engine:
+    """The engine for a device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    `auto` takes a GPU where there is one. `cache` keeps compiled networks, keyed by the
+    weights' hash.
+
+    Raises:
+        WeightsError: a file is missing or is not the one the manifest promises.
+        FerModelError: there is no such device.
+    """
+    for file in models.files:
+        file.verify()
+    if device == "auto":
+        device = "cuda:0" if gpu_count() else "cpu"
+    if device == "cpu":
+        from fer_model.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(models, cache)
+    if not device.startswith("cuda"):
+        raise FerModelError(f"{device!r} is not a device; use auto, cpu or cuda:0")
+    if not gpu_count():
+        raise FerModelError(f"{device} was asked for, but this machine has no working NVIDIA GPU")
+    from fer_model.engines.torch import TorchEngine
+
+    return TorchEngine(models, device, half=True)
+
+
+def gpu_count() -> int:
+    """The number of usable NVIDIA GPUs, asked of the driver: torch would cost seconds and hundreds of MB."""
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value

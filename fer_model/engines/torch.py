@@ -1,0 +1,60 @@
+"""The networks on torch: half precision on a GPU, float32 as the reference on a CPU."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_model.manifest import Models
+from fer_model.networks import classifier_network, detector_network, load_weights, raw_detector
+from fer_model.preprocess import normalise
+from fer_model.types import Image
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class TorchEngine:
+    """See `Engine`."""
+
+    def __init__(self, models: Models, device: str, half: bool) -> None:
+        import torch
+
+        self.description = f"torch {torch.__version__} on {device}, {'half' if half else 'single'} precision"
+        self._device = device
+        self._type = torch.float16 if half else torch.float32
+        self._detector = self._place(raw_detector(load_weights(detector_network(), models.detector.path)))
+        self._members = [self._place(load_weights(classifier_network(), m.path)) for m in models.members]
+
+    def _place(self, network: "nn.Module") -> "nn.Module":
+        return network.eval().to(self._device, self._type)
+
+    def detect(self, pictures: Sequence[Image]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        import torch
+
+        results: list[Any] = [None] * len(pictures)
+        with torch.inference_mode():
+            for shape in dict.fromkeys(picture.shape for picture in pictures):
+                rows = [row for row, picture in enumerate(pictures) if picture.shape == shape]
+                batch = self._to_device(np.stack([pictures[row] for row in rows]))
+                distances, scores = self._detector(batch.permute(0, 3, 1, 2) / 255)
+                for row, *pair in zip(rows, _to_numpy(distances), _to_numpy(scores), strict=True):
+                    results[row] = tuple(pair)
+        return results
+
+    def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            batch = normalise(self._to_device(faces)[:, None])
+            return np.stack([_to_numpy(member(batch).float().softmax(1)) for member in self._members])
+
+    def _to_device(self, array: NDArray[np.uint8]) -> "Tensor":
+        import torch
+
+        return torch.from_numpy(array).to(self._device).to(self._type)
+
+
+def _to_numpy(tensor: "Tensor") -> NDArray[np.float32]:
+    return np.asarray(tensor.float().cpu().numpy())

@@ -1,0 +1,20 @@
+"""What can go wrong in this room. Each class's docstring is its default message."""
+
+
+class FerModelError(Exception):
+    """The model could not do its work."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__)
+
+
+class UnreadableMediaError(FerModelError):
+    """The file cannot be read as a picture or a video."""
+
+
+class WeightsError(FerModelError):
+    """The weights are missing or are not the ones that were promised."""
+
+
+class TrainingDataError(FerModelError):
+    """The training data are not in the form that was promised."""

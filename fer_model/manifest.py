@@ -1,0 +1,73 @@
+"""Which weights make up the system: one detector and the members of the ensemble."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fer_model.errors import WeightsError
+
+SHIPPED = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A safetensors file and the sha256 it must have."""
+
+    name: str
+    path: Path
+    sha256: str
+
+    def verify(self) -> None:
+        """Raises `WeightsError` unless the file is there and is the one that was promised."""
+        try:
+            found = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise WeightsError(f"{self.path}: the weights cannot be read ({error.strerror})") from error
+        if found != self.sha256:
+            raise WeightsError(f"{self.path}: sha256 is {found}, promised was {self.sha256}")
+
+
+@dataclass(frozen=True)
+class Models:
+    """A detector and an ensemble.
+
+    `shares` weigh the members' softmax outputs and sum to 1; `margin` widens the face square
+    (0.1 = ten per cent).
+    """
+
+    detector: WeightsFile
+    members: tuple[WeightsFile, ...]
+    shares: tuple[float, ...]
+    margin: float
+
+    @property
+    def files(self) -> tuple[WeightsFile, ...]:
+        """Every file that is needed."""
+        return (self.detector, *self.members)
+
+    @cached_property
+    def ensemble_key(self) -> str:
+        """A name for the members' tensors together, for caches."""
+        return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()
+
+
+def read_models(folder: Path = SHIPPED) -> Models:
+    """The models that `manifest.json` in a folder describes. Raises `WeightsError`."""
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+        members = manifest["ensemble"]["members"]
+        return Models(
+            detector=_file(folder, manifest["detector"]),
+            members=tuple(_file(folder, member) for member in members),
+            shares=tuple(float(member["share"]) for member in members),
+            margin=float(manifest["ensemble"]["margin"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: is not a manifest of models ({error})") from error
+
+
+def _file(folder: Path, entry: dict[str, str]) -> WeightsFile:
+    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"])

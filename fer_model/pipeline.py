@@ -1,0 +1,136 @@
+"""The frame pipeline: pictures in, faces with emotions out, decoding one step ahead of inference."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_model.detection import Detections, decode_boxes, letterbox, to_picture
+from fer_model.engines import Engine
+from fer_model.manifest import Models
+from fer_model.preprocess import crop_face
+from fer_model.quality import face_quality
+from fer_model.types import FaceObservation, Frame
+
+BATCH_FRAMES = 16
+BATCH_BYTES = 96 * 2**20
+"""A batch ends at whichever comes first, so that large photographs do not fill the memory."""
+
+Follow = Callable[[Detections], NDArray[np.int64]]
+
+
+def analyse(
+    frames: Iterable[Frame], engine: Engine, models: Models, threshold: float, follow: Follow | None = None
+) -> Iterator[tuple[Frame, list[FaceObservation]]]:
+    """The faces of each frame, in the order of the frames.
+
+    `threshold` is the lowest detection score that counts, 0..1; `follow` gives track ids
+    (`face_tracker`), without it faces have none. At most three batches are held in memory.
+    An exception in `frames` comes out here, after the frames before it.
+    """
+    with closing(_ahead(_batches(frames))) as batches:
+        for batch in batches:
+            found = _detect(batch, engine, threshold)
+            crops = [
+                crop_face(frame.image, box, models.margin) for frame, boxes in zip(batch, found, strict=True) for box in boxes
+            ]
+            probabilities = _classify(crops, engine, models)
+            start = 0
+            for frame, boxes in zip(batch, found, strict=True):
+                end = start + len(boxes)
+                tracks = follow(boxes) if follow else None
+                yield frame, _observations(boxes, crops[start:end], probabilities[start:end], tracks)
+                start = end
+
+
+def _detect(batch: list[Frame], engine: Engine, threshold: float) -> list[Detections]:
+    boxed = [letterbox(frame.image) for frame in batch]
+    found = []
+    for frame, (picture, scale), raw in zip(batch, boxed, engine.detect([p for p, _ in boxed]), strict=True):
+        boxes = decode_boxes(*raw, picture.shape[:2], threshold)  # type: ignore[arg-type]
+        found.append(to_picture(boxes, scale, frame.image.shape[1], frame.image.shape[0]))
+    return found
+
+
+def _classify(crops: list[NDArray[np.uint8]], engine: Engine, models: Models) -> NDArray[np.float64]:
+    if not crops:
+        return np.zeros((0, 7))
+    members = engine.classify(np.stack(crops)).astype(np.float64)
+    mixed = np.einsum("m,mne->ne", np.array(models.shares), members)
+    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))
+
+
+def _observations(
+    boxes: Detections,
+    crops: list[NDArray[np.uint8]],
+    probabilities: NDArray[np.float64],
+    tracks: NDArray[np.int64] | None,
+) -> list[FaceObservation]:
+    return [
+        FaceObservation(
+            box=tuple(box[:4].tolist()),
+            detection_score=float(box[4]),
+            probabilities=tuple(probabilities[i].tolist()),
+            quality=face_quality(crops[i], box, float(box[4])),
+            track_id=None if tracks is None or tracks[i] < 0 else int(tracks[i]),
+        )
+        for i, box in enumerate(boxes)
+    ]
+
+
+def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    batch: list[Frame] = []
+    size = 0
+    try:
+        for frame in frames:
+            batch.append(frame)
+            size += frame.image.nbytes
+            if len(batch) >= BATCH_FRAMES or size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    except Exception:
+        # What was read before the failure is not lost: it is worked on first.
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _ahead(batches: Iterator[list[Frame]]) -> Iterator[list[Frame]]:
+    """The same batches, made by a thread that stays one ahead: decoding releases the interpreter."""
+    ready: queue.Queue[list[Frame] | BaseException | None] = queue.Queue(maxsize=1)
+    stopped = threading.Event()
+
+    def put(item: list[Frame] | BaseException | None) -> bool:
+        while not stopped.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def read() -> None:
+        try:
+            with closing(batches):  # type: ignore[type-var]
+                for batch in batches:
+                    if not put(batch):
+                        return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    reader = threading.Thread(target=read, name="decode", daemon=True)
+    reader.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        reader.join()

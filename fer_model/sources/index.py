@@ -1,0 +1,110 @@
+"""When each picture of a video is shown: read from its packets, without decoding them."""
+
+from __future__ import annotations  # PyAV's Packet is generic for type checkers only
+
+from array import array
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from fer_model.errors import UnreadableMediaError
+from fer_model.sources.container import HEAD, Clock, clock_of, is_shown, opened, packets_of
+from fer_model.sources.video import frames_from, upright
+
+Times = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoIndex:
+    """What is known of a video before its pictures are looked at.
+
+    `width` and `height` are in pixels, as a viewer shows it; `fps` is the average number of pictures per
+    second; `duration_ms` reaches to the end of the last picture. `times_ms` has the time of every picture in
+    the order in which they are shown, in whole milliseconds from the first. Where `segmentable` is false the
+    container's timestamps or keyframes cannot be relied on: read the file in one piece. `warning` is a
+    sentence about a file of which only a part can be read.
+    """
+
+    width: int
+    height: int
+    fps: float
+    duration_ms: int
+    times_ms: Times
+    segmentable: bool
+    warning: str | None = None
+
+
+def index_video(path: str) -> VideoIndex:
+    """Read through a video's packets; decode its first picture, or all where the packets do not tell the times.
+
+    Raises:
+        UnreadableMediaError: one sentence that begins with the path: missing, empty, not a video, truncated
+            before its index, without a video stream, of an unknown codec, or without a picture.
+    """
+    with opened(path) as (container, stream):
+        times, reached = _scan(container, stream)
+        declared = (container.duration or 0) / av.time_base
+        rate = stream.average_rate or Fraction(25)
+    segmentable = times is not None
+    width, height = _size(path)
+    if times is None:
+        times = _decoded_times(path)
+    gap = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else float(1000 / rate)
+    duration_ms = max(1, round(times[-1] + gap))
+    fps = 1000 * len(times) / duration_ms
+    return VideoIndex(width, height, fps, duration_ms, times, segmentable, _truncation(path, reached, declared))
+
+
+def _scan(container: InputContainer, stream: VideoStream) -> tuple[Times | None, float]:
+    """The times as the packets tell them, None if they do not; and the second that any stream reaches."""
+    head: list[Packet[Any]] = []
+    stamps = array("q")
+    complete = True
+    ends = [0] * len(container.streams)
+    for packet in packets_of(container):
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None:
+            ends[packet.stream_index] = max(ends[packet.stream_index], stamp + (packet.duration or 0))
+        if packet.stream_index != stream.index:
+            continue
+        if len(head) < HEAD:
+            head.append(packet)
+        if is_shown(packet):
+            complete = complete and packet.pts is not None
+            stamps.append(packet.pts or 0)
+    reached = max(float(end * (of.time_base or 0)) for end, of in zip(ends, container.streams, strict=True))
+    return (_times(clock_of(container, stream, head), stamps) if complete else None), reached
+
+
+def _times(clock: Clock, stamps: array[int]) -> Times | None:
+    ordered = np.unique(np.array(stamps, np.int64))
+    exact = clock.seekable and 0 < ordered.size == len(stamps) and ordered[0] == clock.origin
+    return clock.ms(ordered) if exact else None
+
+
+def _size(path: str) -> tuple[int, int]:
+    """Width and height of the first picture, turned upright."""
+    with opened(path) as (container, stream):
+        for frame in frames_from(container, stream):
+            height, width = upright(frame.picture).shape[:2]
+            return width, height
+    raise UnreadableMediaError(f"{path}: no picture in it can be decoded")
+
+
+def _decoded_times(path: str) -> Times:
+    with opened(path, threads=0) as (container, stream):
+        return np.fromiter((frame.time_ms for frame in frames_from(container, stream)), np.int64)
+
+
+def _truncation(path: str, reached: float, declared: float) -> str | None:
+    # Containers are a little off about their own length, mostly by the last picture.
+    if declared - reached <= max(0.5, 0.02 * declared):
+        return None
+    return f"{path}: ends after {reached:.1f} s of {declared:.1f} s: the file is truncated"

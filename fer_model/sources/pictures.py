@@ -1,0 +1,80 @@
+"""Photographs."""
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from fer_model.errors import UnreadableMediaError
+from fer_model.sources.files import read_head
+from fer_model.types import Image
+
+MAX_PIXELS = 178_956_970
+"""The largest picture that is decoded, in pixels (about 13,400 x 13,400; half a gigabyte as RGB)."""
+
+# Only what the suffixes promise: other parsers (EPS, for one, runs Ghostscript) stay out of reach.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
+
+# Pillow would warn from half of our limit on, and a warning is no answer to a worker: `_open` refuses instead.
+Pillow.MAX_IMAGE_PIXELS = None
+
+
+def read_picture(path: str) -> Image:
+    """The picture as RGB, turned as its EXIF orientation says.
+
+    Transparent parts are laid on white. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB; of a file
+    with several pictures the first is taken.
+
+    Raises:
+        UnreadableMediaError: one sentence that begins with the path: missing, empty, not a picture, truncated,
+            damaged, or larger than `MAX_PIXELS`.
+    """
+    read_head(path)
+    try:
+        with _open(path) as picture:
+            return np.array(_rgb(ImageOps.exif_transpose(picture)), dtype=np.uint8)
+    except (UnreadableMediaError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's parsers raise whatever they stumble over in a damaged file
+        raise UnreadableMediaError(f"{path}: {_complaint(error)}") from error
+
+
+def _open(path: str) -> Pillow.Image:
+    """Reads the header only."""
+    picture = Pillow.open(path, formats=_FORMATS)
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        picture.close()
+        raise UnreadableMediaError(
+            f"{path}: has {width:,} x {height:,} pixels; more than {MAX_PIXELS:,} are not decoded"
+        )
+    return picture
+
+
+def _rgb(picture: Pillow.Image) -> Pillow.Image:
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return _from_deep_grey(picture)
+    if picture.has_transparency_data:
+        white = Pillow.new("RGBA", picture.size, "white")
+        picture = Pillow.alpha_composite(white, picture.convert("RGBA"))
+    return picture.convert("RGB")
+
+
+def _from_deep_grey(picture: Pillow.Image) -> Pillow.Image:
+    """Pillow's own conversion cuts off all above 255."""
+    grey = np.asarray(picture, dtype=np.float64)
+    if picture.mode != "F":
+        grey = grey / 257  # 65535 -> 255
+    elif grey.size and grey.max() <= 1:
+        grey = grey * 255
+    return Pillow.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+
+
+def _complaint(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "is not a picture (unknown format)"
+    text = str(error).lower()
+    if isinstance(error, EOFError) or "truncated" in text or "unexpected end" in text:
+        return "is truncated"
+    return f"is damaged ({text or type(error).__name__})"

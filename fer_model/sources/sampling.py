@@ -1,0 +1,48 @@
+"""Which frames of a video are looked at."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Placed = TypeVar("Placed", bound=tuple[Any, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Every n-th frame, or at most `fps` frames per second; by default every frame.
+
+    Raises:
+        ValueError: `every` is not a whole number from 1, `fps` is not above 0, or both are given.
+    """
+
+    every: int = 1
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.every != int(self.every) or self.every < 1:
+            raise ValueError(f"every must be a whole number from 1 on, not {self.every}")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise ValueError(f"fps must be a number above 0, not {self.fps}")
+        if self.fps is not None and self.every != 1:
+            raise ValueError("every and fps exclude each other: give one of them")
+
+
+def select(sampling: Sampling, frames: Iterable[Placed]) -> Iterator[Placed]:
+    """Those of `frames` that are looked at; each is a tuple that begins with (index, time in ms).
+
+    `every` keeps the multiples of n. `fps` keeps the first frame of each period of 1/fps seconds,
+    so that a selection begun afresh at a selected frame goes on exactly like the first one.
+    """
+    last: int | None = None
+    for frame in frames:
+        index, time_ms = frame[0], frame[1]
+        if sampling.fps is None:
+            if index % sampling.every == 0:
+                yield frame
+            continue
+        # Times are rounded to whole ms; without the half, frame 1 of 30/s (33 ms) would fall into period 0.
+        period = math.floor((time_ms + 0.5) * sampling.fps / 1000)
+        if period != last:
+            yield frame
+        last = period

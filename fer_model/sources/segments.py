@@ -1,0 +1,48 @@
+"""Where a video is cut, so that several workers can share it."""
+
+from dataclasses import dataclass
+
+from fer_model.sources.index import VideoIndex
+from fer_model.sources.sampling import Sampling, select
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a video: [start_ms, end_ms), or up to the end where `end_ms` is None.
+
+    `start_frame` is the index of its first frame in the whole video, `frames` the number that sampling keeps.
+    """
+
+    start_ms: int
+    end_ms: int | None
+    start_frame: int
+    frames: int
+
+
+def cut(index: VideoIndex, sampling: Sampling, shard_ms: int) -> list[Segment]:
+    """Cut a video into pieces of about `shard_ms` milliseconds, each beginning at a sampled frame.
+
+    A last piece shorter than half of `shard_ms` joins the one before it. A video that is not segmentable
+    stays in one piece.
+
+    Raises:
+        ValueError: `shard_ms` is below 1.
+    """
+    if shard_ms < 1:
+        raise ValueError(f"a shard must last at least 1 ms, not {shard_ms}")
+    times: list[int] = index.times_ms.tolist()
+    starts: list[tuple[int, int]] = []  # (frame index, sampled frames before it)
+    sampled = 0
+    for frame, time_ms in select(sampling, enumerate(times)):
+        # Two frames within one rounded millisecond cannot be parted by a time.
+        apart = frame == 0 or time_ms > times[frame - 1]
+        if not starts or (index.segmentable and apart and time_ms - times[starts[-1][0]] >= shard_ms):
+            starts.append((frame, sampled))
+        sampled += 1
+    if len(starts) > 1 and index.duration_ms - times[starts[-1][0]] < shard_ms / 2:
+        starts.pop()
+    ends = [*starts[1:], (None, sampled)]
+    return [
+        Segment(times[start], None if end is None else times[end], start, after - before)
+        for (start, before), (end, after) in zip(starts, ends, strict=True)
+    ]

@@ -1,0 +1,148 @@
+"""The pictures of a video, or of one piece of it."""
+
+from __future__ import annotations  # PyAV's Packet is generic for type checkers only
+
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
+from itertools import chain, dropwhile, islice, takewhile
+from typing import Any, NamedTuple, cast
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from fer_model.errors import UnreadableMediaError
+from fer_model.sources.container import HEAD, Clock, clock_of, decode, is_shown, opened, packets_of
+from fer_model.sources.sampling import Sampling, select
+from fer_model.types import Frame, Image
+
+_BACK_MS = (0, 1000, 10_000, 60_000)
+"""How far before the start a keyframe is looked for, one after the other, before the whole file is decoded."""
+
+
+class Decoded(NamedTuple):
+    """A decoded picture, not yet converted; `place` counts from the first one at or after the start."""
+
+    place: int
+    time_ms: int
+    picture: VideoFrame
+
+
+def read_video(
+    path: str,
+    *,
+    start_ms: int = 0,
+    end_ms: int | None = None,
+    start_frame: int = 0,
+    sampling: Sampling | None = None,
+    threads: int = 0,
+) -> Iterator[Frame]:
+    """The sampled frames of a video whose time lies in [start_ms, end_ms), in the order in which they are shown.
+
+    `start_frame` is the index, in the whole video, of the first frame at or after `start_ms`; times count from
+    the video's first frame and agree with `index_video`. Packets that cannot be decoded are passed over; the
+    frames after them keep their index. `threads` decode (0: as many as FFmpeg thinks good). Memory does not
+    grow with the length.
+
+    Raises:
+        UnreadableMediaError: the file is not a video that can be read, or no picture of the piece can be decoded.
+    """
+    with opened(path, threads) as (container, stream):
+        frames = frames_from(container, stream, start_ms)
+        first = next(frames, None)
+        if first is None:
+            raise UnreadableMediaError(f"{path}: no picture {_where(start_ms)} can be decoded")
+        piece = takewhile(lambda frame: end_ms is None or frame.time_ms < end_ms, chain([first], frames))
+        numbered = (frame._replace(place=start_frame + frame.place) for frame in piece)
+        for index, time_ms, picture in select(sampling or Sampling(), numbered):
+            yield Frame(index, time_ms, upright(picture))
+
+
+def _where(start_ms: int) -> str:
+    return f"after {start_ms / 1000:.1f} s" if start_ms else "in it"
+
+
+def frames_from(container: InputContainer, stream: VideoStream, start_ms: int = 0) -> Iterator[Decoded]:
+    """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it."""
+    packets = packets_of(container, stream)
+    head = list(islice(packets, HEAD))
+    clock = clock_of(container, stream, head)
+    run = None
+    if start_ms and clock.seekable:
+        seeks = (_run_from(container, stream, clock, start_ms, back_ms) for back_ms in _BACK_MS)
+        run = next(filter(None, seeks), None)
+        if run is None:
+            container.seek(head[0].dts or clock.origin, stream=stream)
+            head, packets = [], packets_of(container, stream)
+    return dropwhile(
+        lambda frame: frame.time_ms < start_ms, run or _decoded(stream, chain(head, packets), clock, start_ms)
+    )
+
+
+def _run_from(
+    container: InputContainer, stream: VideoStream, clock: Clock, start_ms: int, back_ms: int
+) -> Iterator[Decoded] | None:
+    """Pictures from the keyframe at or before `start_ms - back_ms`; None if they begin after `start_ms`."""
+    try:
+        container.seek(clock.last_stamp(start_ms - back_ms), stream=stream)
+    except av.FFmpegError:
+        return None
+    packets = packets_of(container, stream)
+    key = next(packets, None)
+    # Pictures shown before their keyframe but stored after it need what lies before the keyframe.
+    if key is None or key.pts is None or clock.ms(key.pts) > start_ms:
+        return None
+    run = _decoded(stream, chain([key], packets), clock, start_ms)
+    first = next(run, None)
+    # After a keyframe that is not a true one the decoder is silent until the next.
+    return None if first is None or first.time_ms > start_ms else chain([first], run)
+
+
+def _decoded(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int) -> Iterator[Decoded]:
+    """Every picture that `packets` yield; only those from `start_ms` on advance the place.
+
+    The place is the picture's rank among the packets, not among what could be decoded, so that a damaged
+    packet does not shift the pictures after it.
+    """
+    waiting: list[int] = []
+    place, stamp = -1, clock.origin - 1
+    for packet in chain(packets, (None,)):
+        due = None if packet is None or clock.counted or not is_shown(packet) else packet.pts
+        if due is not None and clock.ms(due) >= start_ms:
+            heappush(waiting, due)
+        for picture in decode(stream, packet):
+            stamp = stamp + 1 if clock.counted or picture.pts is None else picture.pts
+            time_ms = clock.ms(stamp)
+            if time_ms >= start_ms:
+                passed = _pass(waiting, stamp)
+                if not passed and not clock.counted and picture.pts is not None:
+                    continue  # half a picture, or one that damage has put out of its order: its place is gone
+                place += max(1, passed)
+            yield Decoded(place, time_ms, picture)
+
+
+def _pass(waiting: list[int], stamp: int) -> int:
+    """Take the packets up to the one shown at `stamp` from the heap; how many they were."""
+    before = len(waiting)
+    while waiting and waiting[0] < stamp:
+        heappop(waiting)
+    if waiting and waiting[0] == stamp:
+        heappop(waiting)
+    return before - len(waiting)
+
+
+def upright(frame: VideoFrame) -> Image:
+    """The picture as RGB, turned and mirrored as its display matrix says."""
+    image = cast(Image, frame.to_ndarray(format="rgb24"))
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is not None:
+        a, b, _, c, d = np.frombuffer(cast(bytes, side_data), np.int32)[:5].tolist()
+        if abs(b) > abs(a):  # a quarter turn: the axes change places
+            image, a, d = cast(Image, cv2.transpose(image)), c, b
+        if a < 0 or d < 0:
+            image = cast(Image, cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0))
+    return np.ascontiguousarray(image)

@@ -1,0 +1,1 @@
+"""Everything that makes weights: data readers, augmentation, the two trainers, measurements."""

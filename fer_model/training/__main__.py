@@ -1,0 +1,63 @@
+"""`python -m fer_model.training classifier|detector|...`: the trainers in the foreground."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group(context_settings={"show_default": True})
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use.  [default: all]")
+def main(threads: int | None) -> None:
+    """Train and measure the models."""
+    import torch
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if threads:
+        torch.set_num_threads(threads)
+
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@main.command()
+@click.option("--data", type=FILE, required=True, help="fer2013.csv, also .gz, .bz2, .xz or .zip.")
+@click.option("--recipe", required=True, help="A name in recipes.py.")
+@click.option("--init", type=FILE, help="EfficientNet-B0 features to start from (safetensors).")
+@click.option("--epochs", default=300)
+@click.option("--batch", default=64)
+@click.option("--learning-rate", default=1.5e-3)
+@click.option("--seed", default=0)
+@click.option("--device", default="cpu")
+@click.option("-o", "--output", type=FOLDER, required=True, help="Where checkpoint and best weights go.")
+def classifier(data: Path, output: Path, init: Path | None, **run: Any) -> None:
+    """Train one classifier on Training, choosing the epoch on PublicTest."""
+    from fer_model.training.classifier import ClassifierRun, train_classifier
+    from fer_model.training.fer2013 import read_fer2013
+
+    training, validation = read_fer2013(data, "Training"), read_fer2013(data, "PublicTest")
+    definition = ClassifierRun(init=str(init) if init else None, **run)
+    click.echo(train_classifier(definition, training, validation, output))
+
+
+@main.command()
+@click.option("--data", type=FILE, multiple=True, required=True, help="Photographs with YOLO labels (tar).")
+@click.option("--validation", type=FILE, required=True, help="Photographs to choose the epoch on (tar).")
+@click.option("--init", type=FILE, required=True, help="Detector weights to start from (safetensors).")
+@click.option("--epochs", default=4)
+@click.option("--batch", default=16)
+@click.option("--learning-rate", default=2e-4)
+@click.option("--seed", default=0)
+@click.option("--device", default="cpu")
+@click.option("-o", "--output", type=FOLDER, required=True, help="Where checkpoint and best weights go.")
+def detector(data: tuple[Path, ...], validation: Path, init: Path, output: Path, **run: Any) -> None:
+    """Fine-tune the face detector."""
+    from fer_model.training.detector import DetectorRun, train_detector
+
+    click.echo(train_detector(DetectorRun(**run), init, data, validation, output))
+
+
+if __name__ == "__main__":
+    main()

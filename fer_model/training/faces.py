@@ -1,0 +1,62 @@
+"""Photographs with face boxes in YOLO's layout: `images/NAME/*.jpg` and `labels/NAME/*.txt`."""
+
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from fer_model.errors import TrainingDataError
+from fer_model.types import Image
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPhotograph:
+    """A photograph and its faces: `boxes` (N, 4), x1, y1, x2, y2 in pixels."""
+
+    path: Path
+    image: Image
+    boxes: NDArray[np.float32]
+
+
+def unpack(archives: Sequence[Path], folder: Path) -> list[str]:
+    """Unpacks tar archives side by side; gives the names found under `images/`. Raises `TrainingDataError`."""
+    for archive in archives:
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+        except (OSError, tarfile.TarError) as error:
+            raise TrainingDataError(f"{archive}: cannot be unpacked ({error})") from error
+    return sorted(path.name for path in (folder / "images").iterdir())
+
+
+def write_dataset_yaml(folder: Path, training: Sequence[str], validation: Sequence[str]) -> Path:
+    """The description Ultralytics' trainer asks for."""
+    path = folder / "faces.yaml"
+    sets = {"train": [f"images/{n}" for n in training], "val": [f"images/{n}" for n in validation]}
+    path.write_text(yaml.safe_dump({"path": str(folder.resolve()), **sets, "names": {0: "face"}}))
+    return path
+
+
+def read_photographs(folder: Path, name: str) -> list[LabelledPhotograph]:
+    """All photographs of one set. Raises `TrainingDataError` naming the file that is wrong."""
+    from fer_model.sources import read_picture
+
+    photographs = []
+    for path in sorted((folder / "images" / name).iterdir()):
+        image = read_picture(path)
+        boxes = _boxes(folder / "labels" / name / f"{path.stem}.txt", image.shape[1], image.shape[0])
+        photographs.append(LabelledPhotograph(path, image, boxes))
+    return photographs
+
+
+def _boxes(path: Path, width: int, height: int) -> NDArray[np.float32]:
+    try:
+        rows = [[float(value) for value in line.split()] for line in path.read_text().splitlines() if line.strip()]
+        _, x, y, w, h = np.array(rows, np.float32).reshape(-1, 5).T
+    except (OSError, ValueError) as error:
+        raise TrainingDataError(f"{path}: is not a YOLO label file ({error})") from error
+    return np.stack(((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height), 1)

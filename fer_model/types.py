@@ -1,0 +1,51 @@
+"""The values that travel between the stages of the pipeline."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""The seven classes in FER-2013's order (Goodfellow et al., 2013): label 0 is angry, 6 is neutral."""
+
+Image = NDArray[np.uint8]
+"""A picture: (height, width, 3), RGB, 0..255, turned the way a viewer would show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a source.
+
+    `index` is its place in the whole medium in presentation order, from 0, sampled or not;
+    `time_ms` its time in milliseconds from the medium's first picture (0 for a photograph).
+    """
+
+    index: int
+    time_ms: int
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class FaceObservation:
+    """One face in one frame.
+
+    `box` is (x1, y1, x2, y2) in pixels of the original picture; `detection_score` and `quality`
+    lie in 0..1; `probabilities` follow `EMOTIONS` and sum to 1; `track_id` counts from 0 within
+    one source and is None where faces are not followed (photographs).
+    """
+
+    box: tuple[float, float, float, float]
+    detection_score: float
+    probabilities: tuple[float, ...]
+    quality: float
+    track_id: int | None = None
+
+    @property
+    def emotion(self) -> str:
+        """The most probable emotion."""
+        return EMOTIONS[max(range(len(EMOTIONS)), key=self.probabilities.__getitem__)]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `emotion`, 0..1."""
+        return max(self.probabilities)

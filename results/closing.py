@@ -1,0 +1,94 @@
+"""Ending a job: is anything left, what are its tracks, did it go well."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from results.emotions import EMOTIONS, dominant, means
+from results.jobs import UNFINISHED, changed, utc_now
+from results.models import Face, Job, Media, Shard, Track
+
+
+def shards_left(session: Session, job_id: str) -> int:
+    """How many shards are pending or running.
+
+    Ask in a new transaction after the one that ended a shard: two that end at once do not see each other.
+    """
+    unfinished = Shard.state.in_(("pending", "running"))
+    return session.scalars(select(func.count()).where(Shard.job_id == job_id, unfinished)).one()
+
+
+def ready_to_close(session: Session, job_id: str) -> bool:
+    """Whether the job is planned, unfinished, and has no shard left.
+
+    If so, nobody else can close it before this transaction ends: stitch its tracks and close it here.
+    """
+    lock = select(Job.state).where(Job.id == job_id).with_for_update(key_share=True)
+    if session.scalar(lock) not in UNFINISHED or shards_left(session, job_id):
+        return False
+    return session.scalar(select(Media.id).where(Media.job_id == job_id).limit(1)) is not None
+
+
+def relabel_tracks(session: Session, shard_id: int, labels: Mapping[int, int]) -> None:
+    """Renames track ids of one shard, old to new, all at once: a swap is a swap.
+
+    Shards number their tracks each for itself; stitching gives one person one number throughout a medium.
+    It may be done again: a shard and a number together say which track is meant.
+    """
+    if labels:
+        renamed = update(Face).where(Face.shard_id == shard_id, Face.track_id.in_(labels))
+        changed(session, renamed.values(track_id=case(labels, value=Face.track_id)))
+
+
+def close_job(session: Session, job_id: str) -> bool:
+    """Fills `tracks` from `faces` and ends the job; False, and nothing done, if it is not ready to close.
+
+    The job is `failed` if every medium failed, otherwise `done`; its `error` counts the failures.
+    """
+    if not ready_to_close(session, job_id):
+        return False
+    _fill_tracks(session, job_id)
+    state, error = _outcome(session, job_id)
+    now = utc_now(session)
+    ended = {
+        "state": state,
+        "error": error,
+        "finished_at": now,
+        "started_at": func.coalesce(Job.started_at, now),
+    }
+    return changed(session, update(Job).where(Job.id == job_id).values(ended)) == 1
+
+
+def _fill_tracks(session: Session, job_id: str) -> None:
+    media = select(Media.id).where(Media.job_id == job_id)
+    changed(session, delete(Track).where(Track.media_id.in_(media)))
+    seen = (
+        select(
+            Face.media_id,
+            Face.track_id,
+            func.min(Face.time_ms).label("first_ms"),
+            func.max(Face.time_ms).label("last_ms"),
+            func.count().label("observations"),
+            *means(Face.__table__.c),
+        )
+        .where(Face.media_id.in_(media), Face.track_id.is_not(None))
+        .group_by(Face.media_id, Face.track_id)
+        .subquery()
+    )
+    rows = select(*seen.c, dominant([seen.c[name] for name in EMOTIONS]).label("emotion"))
+    session.execute(insert(Track).from_select([*seen.c.keys(), "emotion"], rows))
+
+
+def _outcome(session: Session, job_id: str) -> tuple[str, str | None]:
+    count = func.count().filter
+    total, failed, partly = session.execute(
+        select(
+            func.count(),
+            count(Media.state == "failed"),
+            count(Media.state != "failed", Media.error.is_not(None)),
+        ).where(Media.job_id == job_id)
+    ).one()
+    said = [f"{failed} of {total} files failed"] if failed else []
+    said += [f"{partly} of {total} files are incomplete"] if partly else []
+    return "failed" if failed == total else "done", "; ".join(said) or None

@@ -1,0 +1,172 @@
+"""Reaching the database: engines, sessions and migrations, with errors a person understands.
+
+On SQLite a transaction takes the write lock when it begins, so that two writers queue instead of failing
+halfway with 'database is locked'. `reading` opts out: readers block nobody, and may read a file that cannot
+be written.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.orm import Session
+
+from results.errors import DatabaseOutdatedError, DatabaseTooNewError
+from results.faults import translate_errors as translate_errors
+from results.urls import describe as describe
+from results.urls import parse_url
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+# Any constant does, so long as no other program on the same server uses it.
+MIGRATION_LOCK = 0x0FE2_BA7C
+BUSY_TIMEOUT_S = 30.0
+
+
+def connect(url: str) -> Engine:
+    """An engine for `url`, which opens no connection before it is used.
+
+    Raises:
+        DatabaseUrlError: `url` is neither an SQLite nor a PostgreSQL URL.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        # A worker may sit idle for hours behind a firewall that forgets connections.
+        return create_engine(parsed, pool_pre_ping=True, pool_recycle=1800, connect_args=_postgresql_args(parsed))
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """One transaction that may write: committed at the end, rolled back on any exception.
+
+    Raises:
+        DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError, DatabaseOutdatedError.
+    """
+    with translate_errors(engine.url), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that only reads; raises as `writing` does."""
+    with translate_errors(engine.url), Session(engine.execution_options(only_reads=True)) as session:
+        session.expire_on_commit = False
+        yield session
+
+
+def upgrade(url: str) -> None:
+    """Brings the database at `url` to this program's tables, making them if there are none.
+
+    Safe when several processes do it at once: one works, the others wait.
+
+    Raises:
+        DatabaseTooNewError: a newer fer-batch made this database.
+        DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError, DatabaseUrlError.
+    """
+    from alembic import command
+
+    engine = connect(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_migration)
+    try:
+        with translate_errors(engine.url), engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            if _revision(connection) != head_revision():
+                _check(_revision(connection), allow_older=True)
+                command.upgrade(_alembic_config(connection), "head")
+    finally:
+        engine.dispose()
+
+
+def head_revision() -> str:
+    """The newest revision that this program knows."""
+    from alembic.script import ScriptDirectory
+
+    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision the database is at; None if it has no tables of ours. Raises as `reading` does."""
+    with reading(engine) as session:
+        return _revision(session.connection())
+
+
+def check_revision(engine: Engine) -> None:
+    """Does nothing if the database is at this program's revision.
+
+    Raises:
+        DatabaseOutdatedError: it is older, or empty.
+        DatabaseTooNewError: it is newer.
+        DatabaseUnreachableError.
+    """
+    _check(current_revision(engine))
+
+
+def _postgresql_args(url: URL) -> dict[str, Any]:
+    defaults = {"connect_timeout": 10, "application_name": "fer-batch"}
+    return {name: value for name, value in defaults.items() if name not in url.query}
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # Python's sqlite3 would begin transactions by itself, and late.
+    connection.isolation_level = None
+    for pragma in ("foreign_keys=ON", "synchronous=NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    only_reads = connection.get_execution_options().get("only_reads", False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+
+
+def _prepare_migration(connection: Any, _record: Any) -> None:
+    # Rebuilding a table must not cascade deletes to others.
+    connection.execute("PRAGMA foreign_keys=OFF")
+    # WAL is a property of the file, so setting it once is enough. SQLite does not wait for this lock itself.
+    give_up = monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or monotonic() > give_up:
+                raise
+            sleep(0.05)
+
+
+def _alembic_config(connection: Connection | None = None) -> "Config":
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    from alembic.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _check(revision: str | None, allow_older: bool = False) -> None:
+    from alembic.script import ScriptDirectory
+
+    known = {script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise DatabaseTooNewError
+    if revision != head_revision() and not allow_older:
+        raise DatabaseOutdatedError

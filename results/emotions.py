@@ -1,0 +1,26 @@
+"""The seven emotions as SQL: their order, their means, and which one is dominant."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Label, and_, case, func
+
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+def means(columns: Any) -> list[Label[float]]:
+    """The mean of each probability among `columns` (a table's `.c`), each labelled with its emotion."""
+    return [func.avg(columns[name]).label(name) for name in EMOTIONS]
+
+
+def dominant(values: Sequence[ColumnElement[float]]) -> ColumnElement[str | None]:
+    """The name of the largest of the seven `values`, in the order of `EMOTIONS`; NULL if they are NULL.
+
+    Of equal values the first wins.
+    """
+    # Each value need only beat the later ones: if it came this far, the earlier ones were beaten already.
+    # This avoids GREATEST, which SQLite spells differently.
+    branches = [
+        (and_(*(value >= later for later in values[i + 1 :])), EMOTIONS[i]) for i, value in enumerate(values[:-1])
+    ]
+    return case((values[0].is_(None), None), *branches, else_=EMOTIONS[-1])

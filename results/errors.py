@@ -1,0 +1,48 @@
+"""What can go wrong in this room. Each class's docstring is its default message."""
+
+
+class ResultsError(Exception):
+    """The database could not do its work."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__)
+
+
+class DatabaseUrlError(ResultsError):
+    """This is not a database URL; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."""
+
+
+class DatabaseUnreachableError(ResultsError):
+    """The database cannot be reached."""
+
+
+class DatabaseReadOnlyError(ResultsError):
+    """The database can be read but not written."""
+
+
+class DatabaseBusyError(ResultsError):
+    """The database stayed locked by another program; try again."""
+
+
+class DatabaseOutdatedError(ResultsError):
+    """The database is older than this fer-batch; run `fer-batch db upgrade`."""
+
+
+class DatabaseTooNewError(ResultsError):
+    """The database was made by a newer fer-batch; install that version, or use another database."""
+
+
+class UnknownJobError(ResultsError):
+    """There is no such job."""
+
+
+class ShardLostError(ResultsError):
+    """The shard belongs to another worker now; nothing was written."""
+
+
+class JobCancelledError(ResultsError):
+    """The job was cancelled; nothing was written."""
+
+
+class TimelineError(ResultsError):
+    """This is not a timeline that can be asked for."""

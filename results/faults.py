@@ -1,0 +1,89 @@
+"""Turning what database drivers say into one sentence a person understands."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+
+from results.errors import (
+    DatabaseBusyError,
+    DatabaseOutdatedError,
+    DatabaseReadOnlyError,
+    DatabaseUnreachableError,
+    ResultsError,
+)
+from results.urls import describe, parse_url
+
+# PostgreSQL's classes of errors: no connection, bad login, no such database, server going down.
+UNREACHABLE = ("08", "28", "3D", "57P")
+LOCK_NOT_AVAILABLE, DEADLOCK, READ_ONLY, NO_TABLE, NO_COLUMN = "55P03", "40P01", "25006", "42P01", "42703"
+
+
+@contextmanager
+def translate_errors(url: str | URL) -> Iterator[None]:
+    """Inside, what the driver of the database at `url` reports becomes one of this room's errors.
+
+    Raises:
+        DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError, DatabaseOutdatedError: each names
+            the database, its password masked. Anything else passes unchanged.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        translated = _postgresql(error, url) if hasattr(error.orig, "sqlstate") else _sqlite(error, url)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _postgresql(error: DBAPIError, url: str | URL) -> ResultsError | None:
+    state = getattr(error.orig, "sqlstate", None)
+    if (state is None and _kind(error) == "OperationalError") or (state or "").startswith(UNREACHABLE):
+        return _unreachable(error, url)
+    if state == READ_ONLY:
+        return _read_only(url)
+    if state in (NO_TABLE, NO_COLUMN):
+        return _outdated(url)
+    return _busy(url) if state in (LOCK_NOT_AVAILABLE, DEADLOCK) else None
+
+
+def _sqlite(error: DBAPIError, url: str | URL) -> ResultsError | None:
+    name = getattr(error.orig, "sqlite_errorname", "")
+    if name.startswith("SQLITE_READONLY") or (name == "SQLITE_CANTOPEN" and _folder_is_read_only(url)):
+        return _read_only(url)
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR")):
+        return _unreachable(error, url)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return _busy(url)
+    return _outdated(url) if str(error.orig).startswith(("no such table", "no such column")) else None
+
+
+def _kind(error: DBAPIError) -> str:
+    return type(error.orig).__name__
+
+
+def _unreachable(error: DBAPIError, url: str | URL) -> ResultsError:
+    reason = str(error.orig).strip().splitlines() or [_kind(error)]
+    return DatabaseUnreachableError(f"The database {describe(url)} cannot be reached: {reason[0].rstrip('.')}.")
+
+
+def _read_only(url: str | URL) -> ResultsError:
+    return DatabaseReadOnlyError(f"The database {describe(url)} can be read but not written.")
+
+
+def _busy(url: str | URL) -> ResultsError:
+    return DatabaseBusyError(f"The database {describe(url)} stayed locked by another program; try again.")
+
+
+def _outdated(url: str | URL) -> ResultsError:
+    return DatabaseOutdatedError(
+        f"The database {describe(url)} lacks tables of this fer-batch; run `fer-batch db upgrade`."
+    )
+
+
+def _folder_is_read_only(url: str | URL) -> bool:
+    folder = Path((parse_url(url).database or "").removeprefix("file:")).absolute().parent
+    return folder.is_dir() and not os.access(folder, os.W_OK)

@@ -1,0 +1,151 @@
+"""Jobs: asking for one, finding it again, cancelling, retrying and deleting it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from results.errors import UnknownJobError
+from results.models import Job, Media, Shard, UtcDateTime
+from results.plans import MediaPlan as MediaPlan
+from results.plans import ShardPlan as ShardPlan
+from results.plans import add_plan as add_plan
+from results.status import JobStatus as JobStatus
+from results.status import job_status as job_status
+
+UNFINISHED = ("queued", "running")
+
+
+def utc_now(session: Session) -> datetime:
+    """The one clock all workers agree on: PostgreSQL's, or on SQLite this machine's."""
+    if session.get_bind().dialect.name == "postgresql":
+        return session.scalars(select(func.clock_timestamp(type_=UtcDateTime))).one()
+    return datetime.now(UTC)
+
+
+def create_job(
+    session: Session,
+    *,
+    kind: str,
+    name: str | None,
+    options: dict[str, Any],
+    request_token: str | None = None,
+) -> tuple[Job, bool]:
+    """A queued job, and True if it is new; a token used before gives the job it made then, and False.
+
+    Holds when two processes ask with the same token at once. `kind` is one of `models.JOB_KINDS`.
+    """
+    if (job := _job_of(session, request_token)) is not None:
+        return job, False
+    job = Job(kind=kind, name=name, options=options, request_token=request_token)
+    try:
+        with session.begin_nested():
+            session.add(job)
+    except IntegrityError:
+        if (winner := _job_of(session, request_token)) is None:
+            raise
+        return winner, False
+    return job, True
+
+
+def start_job(session: Session, job_id: str) -> bool:
+    """Marks a queued job as running, from now; False if it was not queued."""
+    now = utc_now(session)
+    statement = update(Job).where(Job.id == job_id, Job.state == "queued")
+    return changed(session, statement.values(state="running", started_at=now)) == 1
+
+
+def cancel_job(session: Session, job_id: str) -> bool:
+    """Cancels what of the job is not finished; False if the job itself had finished already.
+
+    Shards that are being worked on are cancelled too: their worker learns it at its next heartbeat, and what
+    it would still write is refused.
+    """
+    # The order shards, media, job is the same everywhere; otherwise PostgreSQL would find deadlocks.
+    open_shards = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("pending", "running")))
+    changed(session, open_shards.values(state="cancelled"))
+    open_media = update(Media).where(Media.job_id == job_id, Media.state == "pending")
+    changed(session, open_media.values(state="cancelled"))
+    statement = update(Job).where(Job.id == job_id, Job.state.in_(UNFINISHED))
+    return changed(session, statement.values(state="cancelled", finished_at=utc_now(session))) == 1
+
+
+def is_cancelled(session: Session, job_id: str) -> bool:
+    """Whether work on this job should stop: it was cancelled, or deleted."""
+    state = session.scalar(select(Job.state).where(Job.id == job_id))
+    return state is None or state == "cancelled"
+
+
+def retry_job(session: Session, job_id: str) -> int:
+    """Makes every failed or cancelled shard, and every one with a failed picture, pending; says how many.
+
+    The job then runs again. What failed at planning has no shard and stays failed.
+    """
+    failed_picture = exists().where(
+        Media.job_id == Shard.job_id, Media.kind == "image", Media.state == "failed", _covers()
+    )
+    again = or_(Shard.state.in_(("failed", "cancelled")), and_(Shard.state == "done", failed_picture))
+    statement = update(Shard).where(Shard.job_id == job_id, again)
+    values = {"state": "pending", "attempts": 0, "error": None, "queued_at": None, "frames": 0, "faces": 0}
+    count = changed(session, statement.values(values))
+    if count:
+        waiting = exists().where(Shard.job_id == job_id, Shard.state == "pending", _covers())
+        redo = update(Media).where(Media.job_id == job_id, waiting)
+        changed(session, redo.values(state="pending", error=None))
+        reopened = {"state": "running", "finished_at": None, "error": None}
+        changed(session, update(Job).where(Job.id == job_id).values(reopened))
+    return count
+
+
+def get_job(session: Session, reference: str) -> Job:
+    """The job whose id is `reference`, or begins or ends with it if only one does.
+
+    Raises:
+        UnknownJobError: none does, or several do.
+    """
+    if (job := session.get(Job, reference)) is not None:
+        return job
+    matches = or_(Job.id.startswith(reference, autoescape=True), Job.id.endswith(reference, autoescape=True))
+    found = session.scalars(select(Job).where(matches).limit(2)).all() if reference else []
+    if len(found) > 1:
+        raise UnknownJobError(f"Several jobs match '{reference}'; type more of the id.")
+    if not found:
+        raise UnknownJobError(f"There is no job '{reference}'.")
+    return found[0]
+
+
+def job_of_shard(session: Session, shard_id: int) -> str | None:
+    """The id of the job a shard belongs to; None if it was deleted."""
+    return session.scalar(select(Shard.job_id).where(Shard.id == shard_id))
+
+
+def list_jobs(session: Session, *, limit: int | None = None) -> Sequence[Job]:
+    """The jobs, newest first, at most `limit` of them."""
+    return session.scalars(select(Job).order_by(Job.id.desc()).limit(limit)).all()
+
+
+def delete_job(session: Session, job_id: str) -> bool:
+    """Deletes the job with everything it found; False if there was none."""
+    cancel_job(session, job_id)
+    return changed(session, delete(Job).where(Job.id == job_id)) == 1
+
+
+def _covers() -> ColumnElement[bool]:
+    pictures = Media.position.between(Shard.first_position, Shard.last_position)
+    return or_(Shard.media_id == Media.id, and_(Shard.media_id.is_(None), Media.kind == "image", pictures))
+
+
+def changed(session: Session, statement: Any) -> int:
+    """Runs an UPDATE or DELETE without touching loaded objects; the number of rows it changed."""
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _job_of(session: Session, request_token: str | None) -> Job | None:
+    if request_token is None:
+        return None
+    return session.scalar(select(Job).where(Job.request_token == request_token))

@@ -1,0 +1,224 @@
+"""The tables. Outside tools read them, so a column's name and meaning change only with a migration."""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    MetaData,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+JOB_KINDS = ("batch", "stream", "train", "evaluate")
+JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
+MEDIA_KINDS = ("image", "video", "stream")
+MEDIA_STATES = ("pending", "done", "failed", "cancelled")
+SHARD_STATES = ("pending", "running", "done", "failed", "cancelled")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite, which has no time zones, keeps it without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Takes aware datetimes only: a naive one raises ValueError."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a time zone cannot be stored")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Always gives an aware datetime in UTC, whatever the server's own time zone is."""
+        if value is None or value.tzinfo is not None:
+            return value and value.astimezone(UTC)
+        return value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """The base of all tables."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        str: Text,
+        float: Double,
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+    }
+
+
+# A camera that runs for a month has more milliseconds than 32 bits hold.
+Ms = Annotated[int, mapped_column(BigInteger)]
+JobKey = Annotated[str, mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))]
+MediaKey = Annotated[int, mapped_column(ForeignKey("media.id", ondelete="CASCADE"))]
+ShardKey = Annotated[int, mapped_column(ForeignKey("shards.id", ondelete="CASCADE"))]
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def new_job_id() -> str:
+    """A job's id: the UTC time to the millisecond, then four random hex digits; sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"[:-3] + f"-{secrets.token_hex(2)}"
+
+
+class Job(Base):
+    """One thing that was asked for."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (_one_of("kind", JOB_KINDS), _one_of("state", JOB_STATES))
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_job_id)
+    kind: Mapped[str]
+    state: Mapped[str] = mapped_column(default="queued")
+    name: Mapped[str | None]
+    options: Mapped[dict[str, Any]]
+    request_token: Mapped[str | None] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+
+class Media(Base):
+    """One picture, video or stream of a job; `position` is its place in the job, from 0.
+
+    A video of which some segments failed is `done` and has an `error`.
+    """
+
+    __tablename__ = "media"
+    __table_args__ = (
+        UniqueConstraint("job_id", "position"),
+        _one_of("kind", MEDIA_KINDS),
+        _one_of("state", MEDIA_STATES),
+        # A number used twice would let a late worker of a deleted job write into a new one.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[JobKey]
+    position: Mapped[int]
+    uri: Mapped[str]
+    kind: Mapped[str]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    fps: Mapped[float | None]
+    duration_ms: Mapped[Ms | None]
+    frame_count: Mapped[int | None]
+    state: Mapped[str] = mapped_column(default="pending")
+    error: Mapped[str | None]
+
+
+class Shard(Base):
+    """The piece of work that one message carries: a segment of a video, or a run of pictures.
+
+    A shard of pictures covers the media of its job from `first_position` to `last_position`, both included.
+    A shard of a video has `media_id`, both positions are that medium's, and [start_ms, end_ms) is its part.
+    """
+
+    __tablename__ = "shards"
+    __table_args__ = (
+        Index(None, "job_id", "state"),
+        _one_of("state", SHARD_STATES),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[JobKey]
+    media_id: Mapped[MediaKey | None] = mapped_column(index=True)
+    first_position: Mapped[int]
+    last_position: Mapped[int]
+    start_ms: Mapped[Ms | None]
+    end_ms: Mapped[Ms | None]
+    start_frame: Mapped[int] = mapped_column(default=0)
+    planned_frames: Mapped[int]
+    state: Mapped[str] = mapped_column(default="pending")
+    attempts: Mapped[int] = mapped_column(default=0)
+    epoch: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None]
+    queued_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    frames: Mapped[int] = mapped_column(default=0)
+    faces: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None]
+
+
+class Emotions:
+    """Seven probabilities, or means of them, 0 to 1, in FER-2013's order."""
+
+    angry: Mapped[float] = mapped_column(sort_order=1)
+    disgust: Mapped[float] = mapped_column(sort_order=1)
+    fear: Mapped[float] = mapped_column(sort_order=1)
+    happy: Mapped[float] = mapped_column(sort_order=1)
+    sad: Mapped[float] = mapped_column(sort_order=1)
+    surprise: Mapped[float] = mapped_column(sort_order=1)
+    neutral: Mapped[float] = mapped_column(sort_order=1)
+
+
+class Frame(Base):
+    """One processed frame, whether it showed a face or not."""
+
+    __tablename__ = "frames"
+
+    media_id: Mapped[MediaKey] = mapped_column(primary_key=True)
+    frame_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shard_id: Mapped[ShardKey] = mapped_column(index=True)
+    time_ms: Mapped[Ms]
+    faces: Mapped[int]
+
+
+class Face(Emotions, Base):
+    """One face in one frame; the box is in pixels of the original picture."""
+
+    __tablename__ = "faces"
+    # Timelines read whole media, which the primary key serves.
+    __table_args__ = (Index(None, "media_id", "track_id"),)
+
+    media_id: Mapped[MediaKey] = mapped_column(primary_key=True)
+    frame_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    face_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shard_id: Mapped[ShardKey] = mapped_column(index=True)
+    time_ms: Mapped[Ms]
+    track_id: Mapped[int | None]
+    x1: Mapped[float]
+    y1: Mapped[float]
+    x2: Mapped[float]
+    y2: Mapped[float]
+    detection_score: Mapped[float]
+    emotion: Mapped[str]
+    confidence: Mapped[float]
+    quality: Mapped[float | None] = mapped_column(sort_order=2)
+
+
+class Track(Emotions, Base):
+    """One person followed through one medium, with the mean of each probability."""
+
+    __tablename__ = "tracks"
+
+    media_id: Mapped[MediaKey] = mapped_column(primary_key=True)
+    track_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    first_ms: Mapped[Ms]
+    last_ms: Mapped[Ms]
+    observations: Mapped[int]
+    emotion: Mapped[str]

@@ -1,0 +1,64 @@
+"""Writing a plan: the media of a job, and the shards that cover them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from results.models import Media, Shard
+
+CHUNK = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPlan:
+    """One medium: where it is, what probing found out, and why it cannot be read if it cannot."""
+
+    uri: str
+    kind: str
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    duration_ms: int | None = None
+    frame_count: int | None = None
+    state: str = "pending"
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """The media from `first_position` to `last_position` (both included), or [start_ms, end_ms) of one video.
+
+    Positions count the plan's media from 0. `planned_frames` is how many frames it will process, and
+    `start_frame` the index of the first of them.
+    """
+
+    first_position: int
+    last_position: int
+    planned_frames: int
+    video: bool = False
+    start_ms: int | None = None
+    end_ms: int | None = None
+    start_frame: int = 0
+
+
+def add_plan(session: Session, job_id: str, media: Sequence[MediaPlan], shards: Sequence[ShardPlan]) -> None:
+    """Writes the whole plan of a job that has none; it should be one transaction, and one call."""
+    for start in range(0, len(media), CHUNK):
+        chunk = media[start : start + CHUNK]
+        rows = [asdict(item) | {"job_id": job_id, "position": start + i} for i, item in enumerate(chunk)]
+        session.execute(insert(Media), rows)
+    media_ids = _media_ids(session, job_id)
+    for start in range(0, len(shards), CHUNK):
+        session.execute(insert(Shard), [_row(job_id, item, media_ids) for item in shards[start : start + CHUNK]])
+
+
+def _media_ids(session: Session, job_id: str) -> dict[int, int]:
+    videos = select(Media.position, Media.id).where(Media.job_id == job_id, Media.kind != "image")
+    return {row.position: row.id for row in session.execute(videos)}
+
+
+def _row(job_id: str, plan: ShardPlan, media_ids: dict[int, int]) -> dict[str, object]:
+    row = asdict(plan)
+    return row | {"job_id": job_id, "media_id": media_ids[plan.first_position] if row.pop("video") else None}

@@ -1,0 +1,50 @@
+"""Which shards should have a message in the queue. The queue may forget; these tables do not."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import and_, func, not_, or_, select, update
+from sqlalchemy.orm import Session
+
+from results.jobs import UNFINISHED, utc_now
+from results.models import Job, Shard
+
+LEASE_S = 60.0
+
+
+def jobs_to_sweep(session: Session) -> Sequence[str]:
+    """The ids of the batch jobs that are not finished, oldest first."""
+    statement = select(Job.id).where(Job.kind == "batch", Job.state.in_(UNFINISHED)).order_by(Job.id)
+    return session.scalars(statement).all()
+
+
+def pending_to_queue(
+    session: Session,
+    job_id: str | None,
+    window: int,
+    stale_after_s: float,
+    *,
+    lease_s: float = LEASE_S,
+) -> list[int]:
+    """The shards to send a message for, now marked as queued; of one job, or of all unfinished batch jobs.
+
+    A shard needs one if it waits, or its worker has not been heard of for `lease_s`, and no message was sent
+    in the last `stale_after_s` seconds. No job gets more than `window` shards queued or running at once.
+    """
+    jobs = jobs_to_sweep(session) if job_id is None else [job_id]
+    return [shard for job in jobs for shard in _of_one_job(session, job, window, stale_after_s, lease_s)]
+
+
+def _of_one_job(session: Session, job_id: str, window: int, stale_after_s: float, lease_s: float) -> list[int]:
+    now = utc_now(session)
+    unheard = and_(Shard.state == "running", Shard.heartbeat_at < now - timedelta(seconds=lease_s))
+    unsent = or_(Shard.queued_at.is_(None), Shard.queued_at <= now - timedelta(seconds=stale_after_s))
+    needs = and_(or_(Shard.state == "pending", unheard), unsent)
+    unfinished = and_(Shard.job_id == job_id, Shard.state.in_(("pending", "running")))
+    in_flight = session.scalars(select(func.count()).where(unfinished, not_(needs))).one()
+    # Two sweeps at once then take different shards: a little over the window, never the same one twice.
+    free = select(Shard.id).where(unfinished, needs).order_by(Shard.id).limit(max(window - in_flight, 0))
+    chosen = session.scalars(free.with_for_update(key_share=True, skip_locked=True)).all()
+    marked = update(Shard).where(Shard.id.in_(chosen)).values(queued_at=now)
+    session.execute(marked, execution_options={"synchronize_session": False})
+    return list(chosen)

@@ -1,0 +1,171 @@
+"""Shards: claiming one, keeping it, writing what it found, giving it up.
+
+A worker that claims a shard gets its `epoch`. Whoever claims it later gets a higher one, and from then on
+nothing that the earlier worker wants to write is taken.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from results.closing import close_job as close_job
+from results.closing import ready_to_close as ready_to_close
+from results.closing import relabel_tracks as relabel_tracks
+from results.closing import shards_left as shards_left
+from results.errors import JobCancelledError, ShardLostError
+from results.jobs import UNFINISHED, changed, start_job, utc_now
+from results.models import Face, Frame, Job, Media, Shard
+from results.queueing import jobs_to_sweep as jobs_to_sweep
+from results.queueing import pending_to_queue as pending_to_queue
+
+LEASE_S = 60.0
+MAX_ATTEMPTS = 3
+DIED = f"tried {MAX_ATTEMPTS} times; the worker process died each time"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A shard that is ours while its row still has this `epoch`; the rest is as in `models.Shard`."""
+
+    id: int
+    epoch: int
+    job_id: str
+    media_id: int | None
+    first_position: int
+    last_position: int
+    start_ms: int | None
+    end_ms: int | None
+    start_frame: int
+    planned_frames: int
+    attempts: int
+
+
+def claim(session: Session, shard_id: int, worker: str, *, lease_s: float = LEASE_S) -> Claim | None:
+    """Takes the shard for `worker` if it is pending, or if its worker has not been heard of for `lease_s`.
+
+    None if it is finished, cancelled or another's. A shard that was tried `MAX_ATTEMPTS` times becomes
+    `failed` instead, and gives None too; so after None, as after a completed shard, look at `shards_left`.
+    """
+    now = utc_now(session)
+    expired = and_(Shard.state == "running", Shard.heartbeat_at < now - timedelta(seconds=lease_s))
+    wanted = exists().where(Job.id == Shard.job_id, Job.state.in_(UNFINISHED))
+    free = and_(Shard.id == shard_id, or_(Shard.state == "pending", expired), wanted)
+    taken = {"state": "running", "worker": worker, "heartbeat_at": now, "frames": 0, "faces": 0}
+    counted = {"epoch": Shard.epoch + 1, "attempts": Shard.attempts + 1}
+    found = _update_one(session, and_(free, Shard.attempts < MAX_ATTEMPTS), taken | counted)
+    if found is None:
+        exhausted = {"state": "failed", "epoch": Shard.epoch + 1, "error": func.coalesce(Shard.error, DIED)}
+        if (dead := _update_one(session, free, exhausted)) is not None:
+            _fail_media(session, dead)
+        return None
+    start_job(session, found.job_id)
+    return found
+
+
+def heartbeat(session: Session, claim: Claim, frames: int, faces: int) -> None:
+    """Says that the worker lives, and how many frames and faces it has processed.
+
+    Raises:
+        JobCancelledError: the work is no longer wanted.
+        ShardLostError: another worker has the shard, or it was deleted.
+    """
+    _update_own(session, claim, {"heartbeat_at": utc_now(session), "frames": frames, "faces": faces})
+
+
+def complete(
+    session: Session,
+    claim: Claim,
+    frames: Sequence[Mapping[str, Any]],
+    faces: Sequence[Mapping[str, Any]],
+    media_updates: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Writes all that a shard found and marks it done, in the caller's one transaction.
+
+    `frames` and `faces` are rows keyed by column; `shard_id` is filled in here. `media_updates` are for
+    pictures, keyed `id` and any of `state`, `error`, `width`, `height`; one that is not mentioned is done.
+
+    Raises:
+        JobCancelledError, ShardLostError: as `heartbeat`; nothing is written.
+    """
+    values = {"state": "done", "error": None, "frames": len(frames), "faces": len(faces)}
+    _update_own(session, claim, values | {"heartbeat_at": utc_now(session)})
+    for table, rows in ((Frame, frames), (Face, faces)):
+        changed(session, delete(table).where(table.shard_id == claim.id))
+        if rows:
+            session.execute(insert(table), [{**row, "shard_id": claim.id} for row in rows])
+    if claim.media_id is not None:
+        _settle_video(session, claim.media_id)
+    else:
+        changed(session, update(Media).where(_covered(claim)).values(state="done"))
+        if media_updates:
+            session.execute(update(Media), [dict(row) for row in media_updates])
+
+
+def fail(session: Session, claim: Claim, reason: str) -> None:
+    """Gives the shard up for good, with a reason a person understands; raises as `heartbeat`."""
+    _update_own(session, claim, {"state": "failed", "error": reason})
+    _fail_media(session, claim)
+
+
+def release(session: Session, claim: Claim) -> None:
+    """Gives the shard back untried, for a worker that is being stopped; raises as `heartbeat`."""
+    values = {"state": "pending", "attempts": Shard.attempts - 1, "queued_at": None, "frames": 0, "faces": 0}
+    _update_own(session, claim, values)
+
+
+def media_of(session: Session, claim: Claim) -> Sequence[Media]:
+    """The media that the shard is to process, by position."""
+    return session.scalars(select(Media).where(_covered(claim)).order_by(Media.position)).all()
+
+
+def _update_one(session: Session, condition: ColumnElement[bool], values: dict[str, Any]) -> Claim | None:
+    columns = [getattr(Shard, field.name) for field in fields(Claim)]
+    statement = update(Shard).where(condition).values(values).returning(*columns)
+    row = session.execute(statement, execution_options={"synchronize_session": False}).one_or_none()
+    return None if row is None else Claim(*row)
+
+
+def _update_own(session: Session, claim: Claim, values: dict[str, Any]) -> None:
+    own = (Shard.id == claim.id, Shard.epoch == claim.epoch, Shard.state == "running")
+    if changed(session, update(Shard).where(*own).values(values)) == 0:
+        state = session.scalar(select(Shard.state).where(Shard.id == claim.id))
+        raise JobCancelledError if state == "cancelled" else ShardLostError
+
+
+def _covered(claim: Claim) -> ColumnElement[bool]:
+    if claim.media_id is not None:
+        return Media.id == claim.media_id
+    between = Media.position.between(claim.first_position, claim.last_position)
+    # A picture that could not be read at planning time is not pending, and not part of the work.
+    pending = and_(Media.kind == "image", Media.state == "pending")
+    return and_(Media.job_id == claim.job_id, between, pending)
+
+
+def _fail_media(session: Session, claim: Claim) -> None:
+    reason = session.scalar(select(Shard.error).where(Shard.id == claim.id))
+    if claim.media_id is None:
+        changed(session, update(Media).where(_covered(claim)).values(state="failed", error=reason))
+    else:
+        where = f"{(claim.start_ms or 0) / 1000:g} s to {(claim.end_ms or 0) / 1000:g} s: {reason}"
+        video = update(Media).where(Media.id == claim.media_id)
+        changed(session, video.values(error=func.coalesce(Media.error, where)))
+        _settle_video(session, claim.media_id)
+
+
+def _settle_video(session: Session, media_id: int) -> None:
+    # Two last shards may end at once. The lock makes one wait, and the count after it then sees the other.
+    # A stronger lock would deadlock with the key locks that inserting faces took.
+    session.execute(select(Media.id).where(Media.id == media_id).with_for_update(key_share=True))
+    count = func.count().filter
+    left, done = session.execute(
+        select(count(Shard.state.in_(("pending", "running"))), count(Shard.state == "done")).where(
+            Shard.media_id == media_id
+        )
+    ).one()
+    if left == 0:
+        state = "done" if done else "failed"
+        changed(session, update(Media).where(Media.id == media_id).values(state=state))

@@ -1,0 +1,103 @@
+"""Timelines: what the faces of a job showed, bucket by bucket."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Select,
+    Subquery,
+    and_,
+    case,
+    cast,
+    distinct,
+    func,
+    literal_column,
+    null,
+    select,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from results.emotions import EMOTIONS, dominant, means
+from results.errors import TimelineError
+from results.models import Face, Frame, Media
+
+By = Literal["media", "track", "job"]
+MAX_BUCKET_MS = 7 * 24 * 3600 * 1000
+
+
+def timeline(session: Session, job_id: str, *, bucket_ms: int = 1000, by: By = "media") -> Iterator[dict[str, Any]]:
+    """One row per bucket of `bucket_ms` milliseconds, and per medium, per track, or for the job as a whole.
+
+    Keys: `start_ms`, `media_id`, `uri`, `track_id`, `frames` (processed), `faces`, the mean of each
+    probability by name, `emotion` (the dominant one) and `face_share` (frames with a face, or with this
+    track, as a share of `frames`). What does not apply is None; so are the means of a bucket without a face.
+    Rows are in the order of the job's media, then track, then time, and are fetched as they are asked for.
+
+    Raises:
+        TimelineError: `bucket_ms` is not between 1 ms and a week, or `by` is none of the three.
+    """
+    if not 1 <= bucket_ms <= MAX_BUCKET_MS:
+        raise TimelineError(f"A bucket lasts between 1 ms and 7 days, not {bucket_ms} ms.")
+    if by not in get_args(By):
+        raise TimelineError(f"A timeline is by media, track or job, not by '{by}'.")
+    statement = _statement(job_id, bucket_ms, by)
+    rows = session.execute(statement, execution_options={"yield_per": 1000})
+    return (dict(row) for row in rows.mappings())
+
+
+def _statement(job_id: str, bucket_ms: int, by: By) -> Select[Any]:
+    looked, felt = _looked(job_id, bucket_ms, by), _felt(job_id, bucket_ms, by)
+    same = [felt.c[key] == looked.c[key] for key in ("media_id", "start_ms") if key in looked.c]
+    # A track has no row where it was not seen; a medium has one wherever it was looked at.
+    source = looked.join(felt, and_(*same), isouter=by != "track")
+    statement = select(*_columns(looked, felt, by)).select_from(source)
+    if by == "job":
+        return statement.order_by(looked.c.start_ms)
+    order = [Media.position, looked.c.start_ms] if by == "media" else [Media.position, felt.c.track_id]
+    return statement.join(Media, Media.id == looked.c.media_id).order_by(*order, looked.c.start_ms)
+
+
+def _columns(looked: Subquery, felt: Subquery, by: By) -> list[ColumnElement[Any]]:
+    shown = [felt.c[name] for name in EMOTIONS]
+    in_frames = cast(felt.c.frames, Double) / looked.c.frames if by == "track" else looked.c.face_share
+    return [
+        looked.c.start_ms,
+        (null() if by == "job" else looked.c.media_id).label("media_id"),
+        (null() if by == "job" else Media.uri).label("uri"),
+        (felt.c.track_id if by == "track" else null()).label("track_id"),
+        looked.c.frames,
+        func.coalesce(felt.c.faces, 0).label("faces"),
+        *shown,
+        dominant(shown).label("emotion"),
+        in_frames.label("face_share"),
+    ]
+
+
+def _looked(job_id: str, bucket_ms: int, by: By) -> Subquery:
+    keys = [_start(Frame.time_ms, bucket_ms)] + ([] if by == "job" else [Frame.media_id.label("media_id")])
+    face_share = cast(func.avg(case((Frame.faces > 0, 1), else_=0)), Double)
+    columns = [*keys, func.count().label("frames"), face_share.label("face_share")]
+    return select(*columns).where(Frame.media_id.in_(_media(job_id))).group_by(*keys).subquery("looked")
+
+
+def _felt(job_id: str, bucket_ms: int, by: By) -> Subquery:
+    keys = [_start(Face.time_ms, bucket_ms)] + ([] if by == "job" else [Face.media_id.label("media_id")])
+    keys += [Face.track_id.label("track_id")] if by == "track" else []
+    frames = func.count(distinct(Face.frame_index)).label("frames")
+    counted = [func.count().label("faces")] + ([frames] if by == "track" else [])
+    statement = select(*keys, *counted, *means(Face.__table__.c)).where(Face.media_id.in_(_media(job_id)))
+    if by == "track":
+        statement = statement.where(Face.track_id.is_not(None))
+    return statement.group_by(*keys).subquery("felt")
+
+
+def _start(time_ms: InstrumentedAttribute[int], bucket_ms: int) -> Any:
+    # Written out: PostgreSQL takes two parameters for two different things, and then cannot group by them.
+    bucket: ColumnElement[int] = literal_column(str(int(bucket_ms)))
+    return (time_ms // bucket * bucket).label("start_ms")
+
+
+def _media(job_id: str) -> Select[int]:
+    return select(Media.id).where(Media.job_id == job_id)

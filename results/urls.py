@@ -1,0 +1,35 @@
+"""Database URLs: which ones are taken, and how one is shown without its password."""
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from results.errors import DatabaseUrlError
+
+
+def parse_url(url: str | URL) -> URL:
+    """`url` with the driver this program uses: psycopg 3 or Python's sqlite3.
+
+    Raises:
+        DatabaseUrlError: it is neither a PostgreSQL URL nor the URL of an SQLite file.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # The cause is left out: it might repeat a password.
+        raise DatabaseUrlError from None
+    backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    # Every connection to :memory: would see a database of its own.
+    if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return parsed.set(drivername="sqlite+pysqlite")
+    raise DatabaseUrlError
+
+
+def describe(url: str | URL) -> str:
+    """`url` with its password masked, fit for a message. Raises DatabaseUrlError."""
+    parsed = parse_url(url)
+    shown = parsed.set(drivername=parsed.get_backend_name())
+    if "password" in shown.query:
+        shown = shown.update_query_dict({"password": "***"})
+    return shown.render_as_string(hide_password=True)

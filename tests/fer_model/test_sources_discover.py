@@ -1,0 +1,100 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from fer_model.sources.discover import Found, find_media
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("10.jpg", "2.JPG", "notes.txt", ".hidden.jpg", "a/clip.MP4", "a/b/x.png", ".git/y.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+def names(found: list[Found], root: Path) -> list[str]:
+    assert all(each.error is None for each in found)
+    return [str(Path(each.uri).relative_to(root)) for each in found]
+
+
+def only_error(*paths: str) -> str:
+    (found,) = find_media(paths)
+    assert found.error is not None
+    return found.error
+
+
+def test_folder_is_walked_in_natural_order(tree: Path) -> None:
+    found = list(find_media([str(tree)]))
+    assert names(found, tree) == ["2.JPG", "10.jpg", "a/b/x.png", "a/clip.MP4"]
+    assert [each.kind for each in found] == ["image", "image", "image", "video"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", ["10.jpg"]),
+        ("**/*.png", ["a/b/x.png"]),
+        ("*", ["2.JPG", "10.jpg", "a/b/x.png", "a/clip.MP4"]),
+        ("**", ["2.JPG", "10.jpg", "a/b/x.png", "a/clip.MP4"]),
+    ],
+)
+def test_globs(tree: Path, pattern: str, expected: list[str]) -> None:
+    assert names(list(find_media([f"{tree}/{pattern}"])), tree) == expected
+
+
+def test_brackets_in_a_real_name_are_no_pattern(tmp_path: Path) -> None:
+    (tmp_path / "take[1].jpg").write_bytes(b"x")
+    assert names(list(find_media([f"{tmp_path}/take[1].jpg"])), tmp_path) == ["take[1].jpg"]
+
+
+def test_uris_home_and_relative_paths(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tree))
+    monkeypatch.chdir(tree / "a")
+    (tree / "a b.jpg").write_bytes(b"x")
+    found = list(find_media([f"file://{tree}/a%20b.jpg", "~/2.JPG", "../10.jpg"]))
+    assert names(found, tree) == ["a b.jpg", "2.JPG", "10.jpg"]
+
+
+def test_a_file_reached_twice_is_listed_once(tree: Path) -> None:
+    (tree / "loop").symlink_to(tree)
+    (tree / "a/same.jpg").symlink_to(tree / "10.jpg")
+    found = list(find_media([str(tree / "10.jpg"), str(tree), f"{tree}/**/*.png", str(tree)]))
+    assert names(found, tree) == ["10.jpg", "2.JPG", "a/b/x.png", "a/clip.MP4"]
+
+
+def test_each_complaint_names_its_subject(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name, complaint in {
+        "no.jpg": "does not exist",
+        "empty": "contains no picture or video",
+        "empty.png": "the file is empty",
+        "*.webp": "matches no picture or video",
+        "notes.txt": "is neither a picture nor a video by its name",
+        "gone.jpg": "cannot be opened (No such file or directory)",
+        "pipe.jpg": "is not a regular file",
+    }.items():
+        assert only_error(f"{tmp_path}/{name}") == f"{tmp_path}/{name}: {complaint}"
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/a.jpg", "http://host/a.mp4", "rtsp://camera/1"])
+def test_remote_sources_are_refused(uri: str) -> None:
+    assert only_error(uri) == f"{uri}: remote sources are not supported yet"
+
+
+def test_a_file_on_another_host_is_refused() -> None:
+    assert only_error("file://host/a.jpg") == "file://host/a.jpg: a file on another host cannot be read"
+
+
+def test_the_search_is_lazy_and_fast(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"{number}.jpg").touch()
+    begin = time.process_time()
+    assert sum(1 for _ in find_media([str(tmp_path)])) == 2000
+    assert time.process_time() - begin < 0.4  # generous: 100,000 take about a second

@@ -1,0 +1,220 @@
+"""Reaching databases, migrating them, and what is said when that fails."""
+
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from results import database
+from results.database import (
+    check_revision,
+    connect,
+    current_revision,
+    describe,
+    head_revision,
+    reading,
+    upgrade,
+    writing,
+)
+from results.errors import (
+    DatabaseOutdatedError,
+    DatabaseReadOnlyError,
+    DatabaseTooNewError,
+    DatabaseUnreachableError,
+    DatabaseUrlError,
+)
+from results.jobs import create_job, list_jobs
+from results.models import Base, Job
+
+
+def test_models_and_migrations_agree(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_checks_of_models_and_migrations_agree(engine: Engine) -> None:
+    found = {check["name"] for table in Base.metadata.tables for check in inspect(engine).get_check_constraints(table)}
+    promised = {c.name for t in Base.metadata.tables.values() for c in t.constraints if str(c.name).startswith("ck_")}
+    assert found == promised
+
+
+def test_downgrade_leaves_nothing(database_url: str) -> None:
+    upgrade(database_url)
+    engine = connect(database_url)
+    with engine.begin() as connection:
+        command.downgrade(database._alembic_config(connection), "base")
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version", "sqlite_sequence"}
+    assert inspect(engine).get_view_names() == []
+    assert current_revision(engine) is None
+    engine.dispose()
+
+
+def test_upgrade_is_repeatable_and_works_from_anywhere(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine = connect(database_url)
+    with pytest.raises(DatabaseOutdatedError, match="fer-batch db upgrade"):
+        check_revision(engine)
+    upgrade(database_url)
+    upgrade(database_url)
+    check_revision(engine)
+    assert current_revision(engine) == head_revision()
+    engine.dispose()
+
+
+def test_processes_upgrade_at_once(database_url: str) -> None:
+    code = "import sys; from results.database import upgrade; upgrade(sys.argv[1])"
+    root = Path(database.__file__).parent.parent
+    running = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", code, database_url], cwd=root, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for process in running:
+        assert (process.communicate()[1], process.returncode) == (b"", 0)
+
+
+def test_connections_turn_a_new_sqlite_file_to_wal_at_once(tmp_path: Path) -> None:
+    ready = Barrier(6)
+
+    def prepare(path: Path) -> str:
+        connection = sqlite3.connect(path, isolation_level=None)
+        ready.wait()
+        database._prepare_migration(connection, None)
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        connection.close()
+        return str(mode)
+
+    with ThreadPoolExecutor(6) as pool:
+        for turn in range(20):
+            assert set(pool.map(prepare, [tmp_path / f"{turn}.db"] * 6)) == {"wal"}
+
+
+def test_a_newer_database_is_refused(database_url: str) -> None:
+    upgrade(database_url)
+    engine = connect(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseTooNewError):
+        check_revision(engine)
+    with pytest.raises(DatabaseTooNewError):
+        upgrade(database_url)
+    engine.dispose()
+
+
+def test_missing_tables_are_said_to_be_missing(database_url: str) -> None:
+    engine = connect(database_url)
+    with pytest.raises(DatabaseOutdatedError, match="fer-batch db upgrade"), reading(engine) as session:
+        list_jobs(session)
+    engine.dispose()
+
+
+def test_times_come_back_in_utc(engine: Engine) -> None:
+    with writing(engine) as session:
+        job, _ = create_job(session, kind="batch", name=None, options={"a": [1, None]})
+    with reading(engine) as session:
+        stored = session.get_one(Job, job.id)
+    assert stored.created_at == job.created_at
+    assert stored.created_at.tzinfo is UTC
+    assert abs((datetime.now(UTC) - stored.created_at).total_seconds()) < 60
+    assert stored.options == {"a": [1, None]}
+
+
+def test_times_without_a_zone_are_refused(engine: Engine) -> None:
+    with pytest.raises(Exception, match="time zone"), writing(engine) as session:
+        session.add(Job(kind="batch", options={}, created_at=datetime(2026, 1, 1)))
+
+
+def test_a_failing_transaction_writes_nothing(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError), writing(engine) as session:
+        create_job(session, kind="batch", name=None, options={})
+        session.flush()
+        _ = 1 / 0
+    with reading(engine) as session:
+        assert list_jobs(session) == []
+
+
+def test_sqlite_read_only_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    upgrade(f"sqlite:///{path}")
+    url = f"sqlite:///file:{path}?mode=ro&uri=true"
+    engine = connect(url)
+    with reading(engine) as session:
+        assert list_jobs(session) == []
+    with pytest.raises(DatabaseReadOnlyError, match=r"results\.db"), writing(engine) as session:
+        create_job(session, kind="batch", name=None, options={})
+    engine.dispose()
+    upgrade(url)
+
+
+def test_sqlite_read_only_while_migrating(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    path.touch()
+    with pytest.raises(DatabaseReadOnlyError, match=r"results\.db"):
+        upgrade(f"sqlite:///file:{path}?mode=ro&uri=true")
+
+
+def test_sqlite_where_no_file_can_be(tmp_path: Path) -> None:
+    (tmp_path / "a-file").touch()
+    with pytest.raises(DatabaseUnreachableError, match="a-file"):
+        upgrade(f"sqlite:///{tmp_path}/a-file/results.db")
+
+
+def test_sqlite_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "results.db").write_text("dear diary " * 1000)
+    with pytest.raises(DatabaseUnreachableError, match="not a database"):
+        upgrade(f"sqlite:///{tmp_path}/results.db")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_postgresql_read_only(database_url: str) -> None:
+    upgrade(database_url)
+    engine = connect(f"{database_url}&options=-cdefault_transaction_read_only%3Don")
+    with reading(engine) as session:
+        assert list_jobs(session) == []
+    with pytest.raises(DatabaseReadOnlyError), writing(engine) as session:
+        create_job(session, kind="batch", name=None, options={})
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_postgresql_without_that_database(database_url: str) -> None:
+    with pytest.raises(DatabaseUnreachableError, match="does not exist"):
+        upgrade(database_url.replace("/fer_", "/missing_"))
+
+
+def test_postgresql_unreachable_keeps_the_password() -> None:
+    with pytest.raises(DatabaseUnreachableError) as caught:
+        upgrade("postgresql://anna:s3cret@127.0.0.1:1/fer")
+    assert "postgresql://anna:***@127.0.0.1:1/fer" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgres://anna:s3cret@host/fer", "postgresql://anna:***@host/fer"),
+        ("postgresql+psycopg2://host/fer?password=s3cret", "postgresql://host/fer?password=%2A%2A%2A"),
+        ("sqlite:////data/fer.db", "sqlite:////data/fer.db"),
+    ],
+)
+def test_describe(url: str, shown: str) -> None:
+    assert describe(url) == shown
+    assert connect(url).url.drivername in ("postgresql+psycopg", "sqlite+pysqlite")
+
+
+@pytest.mark.parametrize("url", ["fer.db", "mysql://host/fer", "sqlite://", "postgresql://a:s3cret@host:x/fer"])
+def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(DatabaseUrlError) as caught:
+        connect(url)
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,226 @@
+"""Jobs from asking to deleting."""
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from results.database import reading, writing
+from results.errors import JobCancelledError, ShardLostError, UnknownJobError
+from results.jobs import (
+    MediaPlan,
+    ShardPlan,
+    add_plan,
+    cancel_job,
+    create_job,
+    delete_job,
+    get_job,
+    is_cancelled,
+    job_status,
+    list_jobs,
+    retry_job,
+)
+from results.models import Base, Job, Media, Shard, new_job_id
+from results.shards import claim, close_job, complete, fail, heartbeat, media_of, shards_left
+from tests.results.rows import (
+    FOUR_PICTURES,
+    ONE_VIDEO,
+    THREE_SECONDS,
+    TWO_PICTURES_EACH,
+    face,
+    frame,
+    new_job,
+    take,
+)
+
+
+def test_ids_sort_by_time() -> None:
+    first = new_job_id()
+    time.sleep(0.002)
+    assert re.fullmatch(r"\d{8}T\d{9}-[0-9a-f]{4}", first)
+    assert first < new_job_id()
+
+
+def test_a_token_twice_is_one_job(engine: Engine) -> None:
+    with writing(engine) as session:
+        first, new = create_job(session, kind="batch", name="a", options={}, request_token="t")
+        again, newer = create_job(session, kind="batch", name="b", options={}, request_token="t")
+        assert (new, newer, again.id) == (True, False, first.id)
+        assert create_job(session, kind="batch", name=None, options={})[1]
+        assert create_job(session, kind="batch", name=None, options={})[1]
+
+
+def test_a_token_in_a_race_is_one_job(engine: Engine) -> None:
+    ready = Barrier(4)
+
+    def ask(_: int) -> tuple[str, bool]:
+        ready.wait()
+        with writing(engine) as session:
+            job, new = create_job(session, kind="batch", name=None, options={}, request_token="t")
+            return job.id, new
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, range(4)))
+    assert len({job for job, _ in answers}) == 1
+    assert sum(new for _, new in answers) == 1
+
+
+def test_getting_a_job_by_a_part_of_its_id(engine: Engine) -> None:
+    with writing(engine) as session:
+        for job_id in ("20260101T000000000-aaaa", "20260102T000000000-bbbb"):
+            session.add(Job(id=job_id, kind="batch", options={}))
+    with reading(engine) as session:
+        assert get_job(session, "20260102").id.endswith("bbbb")
+        assert get_job(session, "aaaa").id.startswith("20260101")
+        assert [job.id[-4:] for job in list_jobs(session)] == ["bbbb", "aaaa"]
+        for unknown, said in (("2026", "Several"), ("cccc", "'cccc'"), ("", "no job"), ("%", "no job")):
+            with pytest.raises(UnknownJobError, match=said):
+                get_job(session, unknown)
+
+
+def test_cancelling(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        ours = take(session, 1)
+        assert not is_cancelled(session, job_id)
+    with writing(engine) as session:
+        assert cancel_job(session, job_id)
+    with writing(engine) as session:
+        assert is_cancelled(session, job_id)
+        assert not cancel_job(session, job_id)
+        assert claim(session, 2, "w2") is None
+        assert set(session.scalars(select(Media.state))) == {"cancelled"}
+        assert set(session.scalars(select(Shard.state))) == {"cancelled"}
+        with pytest.raises(JobCancelledError):
+            heartbeat(session, ours, 1, 1)
+        with pytest.raises(JobCancelledError):
+            complete(session, ours, [frame(1, 0, 0, 0)], [])
+        assert not close_job(session, job_id)
+        assert job_status(session, job_id).state == "cancelled"
+
+
+def test_retrying_after_cancelling(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        late = take(session, 1)
+        cancel_job(session, job_id)
+        assert retry_job(session, job_id) == 2
+        take(session, 1, "w2")
+        with pytest.raises(ShardLostError):
+            complete(session, late, [], [])
+        assert job_status(session, job_id).shards == {"pending": 1, "running": 1, "done": 0, "failed": 0}
+
+
+def test_retrying_what_failed(engine: Engine) -> None:
+    unreadable = MediaPlan(uri="x.jpg", kind="image", state="failed", error="no picture")
+    with writing(engine) as session:
+        job_id = new_job(session, [*FOUR_PICTURES, unreadable], TWO_PICTURES_EACH)
+        complete(session, take(session, 1), [frame(1, 0, 0, 0)], [])
+        complete(session, take(session, 2), [], [], [{"id": 3, "state": "failed", "error": "torn"}])
+        assert close_job(session, job_id)
+        assert get_job(session, job_id).error == "2 of 5 files failed"
+    with writing(engine) as session:
+        assert retry_job(session, job_id) == 1
+        again = take(session, 2)
+        assert [medium.id for medium in media_of(session, again)] == [3, 4]
+        complete(session, again, [frame(3, 0, 0, 0), frame(4, 0, 0, 0)], [])
+        assert close_job(session, job_id)
+        status = job_status(session, job_id)
+        assert status.errors == [{"uri": "x.jpg", "error": "no picture"}]
+        assert (status.frames, status.error) == (3, "1 of 5 files failed")
+        assert retry_job(session, job_id) == 0
+
+
+def test_status(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        assert job_status(session, job_id).fps == 0
+        assert job_status(session, job_id).eta_seconds is None
+        complete(session, take(session, 1), [frame(1, i, i * 100, 0) for i in range(10)], [])
+        heartbeat(session, take(session, 2), 4, 2)
+        time.sleep(0.01)
+        status = job_status(session, job_id)
+    assert list(status.as_dict()) == [
+        *("job", "state", "media", "shards", "frames", "faces", "fps", "eta_seconds", "errors")
+    ]
+    assert status.as_dict() | {"fps": 0, "eta_seconds": 0} == {
+        "job": job_id,
+        "state": "running",
+        "media": 1,
+        "shards": {"pending": 1, "running": 1, "done": 1, "failed": 0},
+        "frames": 14,
+        "faces": 2,
+        "fps": 0,
+        "eta_seconds": 0,
+        "errors": [],
+    }
+    assert status.planned_frames == 30
+    assert status.fps > 0
+    assert status.eta_seconds is not None
+    assert {type(status.frames), type(status.faces), type(status.eta_seconds)} == {int, float}
+
+
+def test_a_job_of_which_nothing_could_be_read_fails(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, [MediaPlan("x", "image", state="failed", error="torn")], [])
+        assert close_job(session, job_id)
+        assert not close_job(session, job_id)
+        job = get_job(session, job_id)
+        assert (job.state, job.error) == ("failed", "1 of 1 files failed")
+        assert job.finished_at is not None
+
+
+def test_a_job_that_is_not_planned_yet_is_not_closed(engine: Engine) -> None:
+    with writing(engine) as session:
+        job, _ = create_job(session, kind="batch", name=None, options={})
+        assert not close_job(session, job.id)
+
+
+def test_a_video_with_a_failed_segment_is_incomplete(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        complete(session, take(session, 1), [], [])
+        fail(session, take(session, 2), "bad data")
+        complete(session, take(session, 3), [], [])
+        assert shards_left(session, job_id) == 0
+        assert close_job(session, job_id)
+        status = job_status(session, job_id)
+    assert (status.state, status.error) == ("done", "1 of 1 files are incomplete")
+    assert status.errors == [{"uri": "film.mp4", "error": "1 s to 2 s: bad data"}]
+    assert status.eta_seconds == 0
+
+
+def test_deleting_leaves_nothing(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        complete(session, take(session, 1), [frame(1, 0, 0, 1)], [face(1, 0, 0, track_id=1, sad=1.0)])
+        complete(session, take(session, 2), [], [])
+        complete(session, take(session, 3), [], [])
+        assert close_job(session, job_id)
+    with writing(engine) as session:
+        assert delete_job(session, job_id)
+        assert not delete_job(session, job_id)
+    with reading(engine) as session:
+        for table in Base.metadata.sorted_tables:
+            assert session.scalar(select(func.count()).select_from(table)) == 0
+        assert is_cancelled(session, job_id)
+
+
+def test_a_hundred_thousand_rows(engine: Engine) -> None:
+    count = 100_000
+    media = [MediaPlan(uri=f"{i}.jpg", kind="image") for i in range(count)]
+    shards = [ShardPlan(i, i + 99, planned_frames=100) for i in range(0, count, 100)]
+    with writing(engine) as session:
+        job, _ = create_job(session, kind="batch", name=None, options={})
+        add_plan(session, job.id, media, shards)
+    with writing(engine) as session:
+        ours = take(session, 7)
+        first, *_, last = media_of(session, ours)
+        assert (first.uri, last.uri) == ("600.jpg", "699.jpg")
+        frames = [frame(first.id, i, i * 40, 1) for i in range(count)]
+        complete(session, ours, frames, [face(first.id, i, i * 40, sad=1.0) for i in range(count)])
+        status = job_status(session, job.id)
+    assert (status.media, status.frames, status.planned_frames) == (count, count, count)

@@ -1,0 +1,250 @@
+"""Shards: one owner at a time, nothing lost, nothing twice."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+
+import pytest
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session
+
+from results.database import reading, writing
+from results.errors import ShardLostError
+from results.jobs import get_job, job_of_shard, job_status, start_job
+from results.models import Face, Frame, Job, Media, Shard, Track
+from results.shards import (
+    DIED,
+    MAX_ATTEMPTS,
+    claim,
+    close_job,
+    complete,
+    fail,
+    heartbeat,
+    jobs_to_sweep,
+    pending_to_queue,
+    relabel_tracks,
+    release,
+    shards_left,
+)
+from tests.results.rows import (
+    FOUR_PICTURES,
+    ONE_VIDEO,
+    THREE_SECONDS,
+    TWO_PICTURES_EACH,
+    face,
+    frame,
+    new_job,
+    take,
+)
+
+
+def silence(session: Session, shard_id: int) -> None:
+    """The shard's worker has not been heard of for an hour."""
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    session.execute(update(Shard).where(Shard.id == shard_id).values(heartbeat_at=long_ago))
+
+
+def test_a_claim_starts_the_job(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        ours = take(session, 2)
+        assert (ours.id, ours.epoch, ours.attempts, ours.first_position) == (2, 1, 1, 2)
+        assert claim(session, 2, "w2") is None
+        assert claim(session, 99, "w2") is None
+        assert (job_of_shard(session, 2), job_of_shard(session, 99)) == (job_id, None)
+        assert not start_job(session, job_id)
+    with reading(engine) as session:
+        job = get_job(session, job_id)
+        assert job.state == "running"
+        assert job.started_at is not None
+
+
+def test_of_many_claimers_one_wins(engine: Engine) -> None:
+    with writing(engine) as session:
+        new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+    ready = Barrier(4)
+
+    def race(worker: int) -> bool:
+        ready.wait()
+        with writing(engine) as session:
+            return claim(session, 1, f"w{worker}") is not None
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(race, range(4))) == 1
+
+
+def test_of_many_takeovers_one_wins(engine: Engine) -> None:
+    with writing(engine) as session:
+        new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        take(session, 1)
+        silence(session, 1)
+    ready = Barrier(4)
+
+    def race(worker: int) -> int | None:
+        ready.wait()
+        with writing(engine) as session:
+            taken = claim(session, 1, f"w{worker}")
+            return None if taken is None else taken.epoch
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(race, range(4)), key=bool) == [None, None, None, 2]
+
+
+def test_a_late_twin_writes_nothing(engine: Engine) -> None:
+    with writing(engine) as session:
+        new_job(session, ONE_VIDEO, THREE_SECONDS)
+        late = take(session, 1, "late")
+        silence(session, 1)
+        new = take(session, 1, "new")
+    with writing(engine) as session:
+        complete(session, new, [frame(1, 0, 0, 1)], [face(1, 0, 0, happy=1.0)])
+    with pytest.raises(ShardLostError), writing(engine) as session:
+        heartbeat(session, late, 1, 1)
+    for owner in (late, new):
+        with pytest.raises(ShardLostError), writing(engine) as session:
+            complete(session, owner, [frame(1, 5, 500, 0)], [])
+    with reading(engine) as session:
+        assert session.scalars(select(Frame.frame_index)).all() == [0]
+        assert session.scalars(select(Face.emotion)).all() == ["happy"]
+
+
+def test_rewriting_deletes_what_was_written_before(engine: Engine) -> None:
+    with writing(engine) as session:
+        new_job(session, ONE_VIDEO, THREE_SECONDS)
+        complete(session, take(session, 2), [frame(1, 10, 1000, 0)], [])
+        complete(session, take(session, 1), [frame(1, i, i, 1) for i in (0, 1)], [face(1, i, i) for i in (0, 1)])
+        session.execute(update(Shard).where(Shard.id == 1).values(state="pending"))
+        complete(session, take(session, 1), [frame(1, 0, 0, 0)], [])
+        assert session.scalars(select(Frame.frame_index).order_by(Frame.frame_index)).all() == [0, 10]
+        assert session.scalar(select(func.count()).select_from(Face)) == 0
+
+
+def test_pictures_fail_alone(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        torn = {"id": 1, "state": "failed", "error": "torn"}
+        good = {"id": 2, "width": 640, "height": 480}
+        complete(session, take(session, 1), [frame(2, 0, 0, 0)], [], [torn, good])
+        rows = session.execute(select(Media.state, Media.error, Media.width).order_by(Media.id)).all()
+        assert rows == [
+            ("failed", "torn", None),
+            ("done", None, 640),
+            ("pending", None, None),
+            ("pending", None, None),
+        ]
+        fail(session, take(session, 2), "out of memory")
+        assert close_job(session, job_id)
+        assert get_job(session, job_id).state == "done"
+        errors = job_status(session, job_id).errors
+        assert [(e["uri"], e["error"]) for e in errors] == [
+            ("a.jpg", "torn"),
+            ("c.jpg", "out of memory"),
+            ("d.jpg", "out of memory"),
+        ]
+
+
+def test_a_deadly_shard_fails_after_three_attempts(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        for attempt in range(MAX_ATTEMPTS):
+            assert take(session, 1).attempts == attempt + 1
+            silence(session, 1)
+        assert claim(session, 1, "w") is None
+        shard = session.get_one(Shard, 1)
+        assert (shard.state, shard.error, shard.attempts) == ("failed", DIED, MAX_ATTEMPTS)
+        assert shards_left(session, job_id) == 1
+        assert {e["error"] for e in job_status(session, job_id).errors} == {DIED}
+        assert claim(session, 1, "w") is None
+
+
+def test_releasing_does_not_count_as_an_attempt(engine: Engine) -> None:
+    with writing(engine) as session:
+        new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        for _ in range(MAX_ATTEMPTS + 1):
+            ours = take(session, 1)
+            release(session, ours)
+        with pytest.raises(ShardLostError):
+            release(session, ours)
+        assert take(session, 1).attempts == 1
+
+
+def test_a_video_is_done_with_its_last_shard(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        claims = [take(session, i) for i in (1, 2, 3)]
+    ready = Barrier(3)
+
+    def end(i: int) -> None:
+        ready.wait()
+        with writing(engine) as session:
+            complete(session, claims[i], [frame(1, i, i, 1)], [face(1, i, i)])
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(end, range(3)))
+    with reading(engine) as session:
+        assert session.scalars(select(Media.state)).all() == ["done"]
+        assert shards_left(session, job_id) == 0
+
+
+def test_queueing_is_bounded_and_repeats_what_got_lost(engine: Engine) -> None:
+    plan = THREE_SECONDS * 3
+    with writing(engine) as session:
+        first, second = new_job(session, ONE_VIDEO, plan), new_job(session, ONE_VIDEO, plan[:2])
+        assert list(jobs_to_sweep(session)) == sorted([first, second])
+        assert pending_to_queue(session, first, 4, 60) == [1, 2, 3, 4]
+        assert pending_to_queue(session, first, 4, 60) == []
+        complete(session, take(session, 1), [], [])
+        take(session, 2)
+        assert sorted(pending_to_queue(session, None, 4, 60)) == [5, 10, 11]
+        silence(session, 2)
+        assert pending_to_queue(session, first, 4, 60) == []
+        assert pending_to_queue(session, first, 4, 0) == [2, 3, 4, 5]
+        assert pending_to_queue(session, first, 99, 60) == [6, 7, 8, 9]
+        session.execute(update(Job).where(Job.id == first).values(kind="stream"))
+        assert jobs_to_sweep(session) == [second]
+
+
+def test_closing_fills_tracks_and_can_be_repeated(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS[:1])
+        faces = [
+            face(1, 0, 0, 0, track_id=7, happy=0.9, sad=0.1),
+            face(1, 1, 100, 0, track_id=7, happy=0.2, sad=0.8),
+            face(1, 2, 250, 0, track_id=7, happy=0.5, sad=0.5),
+            face(1, 2, 250, 1, fear=1.0),
+        ]
+        assert not close_job(session, job_id)
+        complete(session, take(session, 1), [frame(1, i, i, 1) for i in range(3)], faces)
+        session.add(Track(media_id=1, track_id=3, **_old_track()))
+    ready = Barrier(2)
+
+    def close(_: int) -> bool:
+        ready.wait()
+        with writing(engine) as session:
+            return close_job(session, job_id)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(close, range(2))) == [False, True]
+    with reading(engine) as session:
+        (track,) = session.scalars(select(Track)).all()
+        assert (track.track_id, track.first_ms, track.last_ms, track.observations) == (7, 0, 250, 3)
+        assert (track.emotion, round(track.happy, 9), track.fear) == ("happy", round(1.6 / 3, 9), 0.0)
+        assert get_job(session, job_id).state == "done"
+        assert jobs_to_sweep(session) == []
+
+
+def test_relabelling_swaps(engine: Engine) -> None:
+    with writing(engine) as session:
+        new_job(session, ONE_VIDEO, THREE_SECONDS)
+        for shard in (1, 2):
+            faces = [face(1, shard * 10, 0, i, track_id=i) for i in range(3)]
+            complete(session, take(session, shard), [frame(1, shard * 10, 0, 3)], faces)
+        relabel_tracks(session, 2, {0: 1, 1: 0})
+        relabel_tracks(session, 1, {})
+        order = (Face.shard_id, Face.face_index)
+        assert session.scalars(select(Face.track_id).order_by(*order)).all() == [0, 1, 2, 1, 0, 2]
+
+
+def _old_track() -> dict[str, object]:
+    means = dict.fromkeys(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"), 0.0)
+    return {"first_ms": 0, "last_ms": 0, "observations": 1, "emotion": "sad", **means}

@@ -1,0 +1,1 @@
+"""The distributed system: settings, Celery app, planning, shard processing, the local stack."""

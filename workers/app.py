@@ -1,0 +1,39 @@
+"""The Celery application: one queue of shard ids on Redis. The truth is in the database."""
+
+from celery import Celery
+
+from workers.settings import settings
+
+SOFT_LIMIT_S = 600
+HARD_LIMIT_S = 660
+VISIBILITY_TIMEOUT_S = 1200
+"""A task that outlives the visibility timeout is delivered again while it runs."""
+
+assert SOFT_LIMIT_S < HARD_LIMIT_S < VISIBILITY_TIMEOUT_S
+
+_VISIBILITY = {"visibility_timeout": VISIBILITY_TIMEOUT_S}
+
+app = Celery("fer-batch", broker=settings().broker_url, include=["workers.tasks"])
+app.conf.update(
+    task_default_queue="batch",
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_soft_time_limit=SOFT_LIMIT_S,
+    task_time_limit=HARD_LIMIT_S,
+    # A message whose worker process died is not sent again by Celery: the sweep does it, and counts attempts.
+    task_reject_on_worker_lost=False,
+    worker_prefetch_multiplier=1,
+    worker_concurrency=1,
+    worker_pool_start_method="spawn",
+    # A spawned process imports everything anew; the default of 4 s is too short on a busy machine.
+    worker_proc_alive_timeout=120,
+    worker_soft_shutdown_timeout=10.0,
+    worker_hijack_root_logger=False,
+    worker_send_task_events=True,
+    visibility_timeout=VISIBILITY_TIMEOUT_S,
+    broker_transport_options={**_VISIBILITY, "socket_connect_timeout": 5},
+    result_backend_transport_options=_VISIBILITY,
+    broker_connection_retry_on_startup=True,
+)

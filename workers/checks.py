@@ -1,0 +1,100 @@
+"""What `fer-batch doctor` looks at."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fer_model.engines import gpu_count
+from fer_model.errors import FerModelError
+from fer_model.manifest import SHIPPED, read_models
+from results.database import check_revision, connect, describe
+from results.errors import ResultsError
+from workers.errors import WorkersError
+from workers.settings import Settings, settings
+from workers.submitting import check_broker
+
+LEAST_FREE_GB = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `mend` says what to do where it is not in order."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str | None = None
+
+
+def run_checks() -> list[Check]:
+    """Looks at everything a worker needs; never raises for what it finds."""
+    return [_checked(*check) for check in _CHECKS]
+
+
+def settings_table() -> dict[str, tuple[str, str]]:
+    """Each setting's environment variable with its value, passwords hidden, and where it came from."""
+    table = {}
+    for name in Settings.model_fields:
+        variable = f"FER_{name.upper()}"
+        value = str(getattr(settings(), name))
+        if name.endswith("_url"):
+            value = mask(value)
+        table[variable] = (value, "environment" if os.environ.get(variable) else "default")
+    return table
+
+
+def mask(url: str) -> str:
+    """A URL with its password hidden."""
+    head, at, tail = url.rpartition("@")
+    scheme, slashes, login = head.partition("://")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{slashes}{user}{':***' if colon else ''}@{tail}" if at else url
+
+
+def _broker() -> str:
+    check_broker()
+    return f"{mask(settings().broker_url)} answers"
+
+
+def _database() -> str:
+    check_revision(connect(settings().database_url))
+    return f"{describe(settings().database_url)} is up to date"
+
+
+def _device() -> str:
+    gpus = gpu_count()
+    return f"{gpus} NVIDIA GPU{'s' if gpus > 1 else ''}" if gpus else f"no GPU; {os.cpu_count()} processors with OpenVINO"
+
+
+def _weights() -> str:
+    models = read_models(settings().models_dir or SHIPPED)
+    for file in models.files:
+        file.verify()
+    return ", ".join(file.name for file in models.files) + " have the promised sha256"
+
+
+def _disk() -> str:
+    folder = settings().cache_dir.expanduser()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < LEAST_FREE_GB:
+        raise WorkersError(f"only {free:.1f} GB are free at {folder}")
+    return f"{free:.0f} GB are free at {folder}"
+
+
+_CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
+    ("broker", _broker, "start Redis (`redis-server`), or set FER_BROKER_URL; `fer-batch run` needs none"),
+    ("database", _database, "run `fer-batch db upgrade`, or set FER_DATABASE_URL"),
+    ("device", _device, ""),
+    ("weights", _weights, "install fer-batch again, or set FER_MODELS_DIR to a folder with manifest.json"),
+    ("disk", _disk, "make room, or set FER_CACHE_DIR to a larger disk"),
+)
+
+
+def _checked(name: str, look: Callable[[], str], mend: str) -> Check:
+    try:
+        return Check(name, True, look())
+    except (WorkersError, ResultsError, FerModelError, OSError) as error:
+        return Check(name, False, str(error), mend)

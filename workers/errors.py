@@ -1,0 +1,20 @@
+"""What can go wrong in this room. Each class's docstring is its default message."""
+
+
+class WorkersError(Exception):
+    """The work could not be queued or done."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__)
+
+
+class BrokerUnreachableError(WorkersError):
+    """The broker cannot be reached."""
+
+
+class NothingToDoError(WorkersError):
+    """No picture and no video was found."""
+
+
+class LocalStackError(WorkersError):
+    """The local stack could not be started."""

@@ -1,0 +1,108 @@
+"""From the paths a user gave to a plan: media, and shards of 10 to 60 seconds of work."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from fer_model.errors import UnreadableMediaError
+from fer_model.sources.discover import find_media, kind_of
+from fer_model.sources.index import index_video
+from fer_model.sources.sampling import Sampling
+from fer_model.sources.segments import Segment, cut
+from results.jobs import MediaPlan, ShardPlan
+from workers.errors import NothingToDoError
+
+PICTURES_PER_SHARD = 50
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """How a batch job is done; kept in the job's `options`.
+
+    `every` and `fps` sample videos (see `Sampling`), `shard_seconds` is the length of a segment
+    of video, `detection_threshold` the lowest score that counts as a face, 0..1.
+    """
+
+    every: int = 1
+    fps: float | None = None
+    shard_seconds: float = 30.0
+    detection_threshold: float = 0.4
+
+    @property
+    def sampling(self) -> Sampling:
+        """Which frames are looked at. Raises `ValueError` if the options contradict each other."""
+        return Sampling(self.every, self.fps)
+
+    def as_dict(self) -> dict[str, object]:
+        """For the database; `BatchOptions(**it)` is the same again."""
+        return asdict(self)
+
+
+def plan(
+    paths: Sequence[str], options: BatchOptions, on_medium: Callable[[MediaPlan], None] = lambda medium: None
+) -> tuple[list[MediaPlan], list[ShardPlan]]:
+    """What there is to do, in the order of the paths; `on_medium` is told of each file as it is found.
+
+    A file that cannot be read becomes a medium that failed, with the reason.
+
+    Raises:
+        NothingToDoError: there is no file at all; says why for each path.
+    """
+    media: list[MediaPlan] = []
+    shards: list[ShardPlan] = []
+    for medium, segments in _media(paths, options):
+        shards += [_placed(segment, len(media)) for segment in segments]
+        media.append(medium)
+        on_medium(medium)
+    pictures = [n for n, medium in enumerate(media) if medium.kind == "image" and medium.state == "pending"]
+    for start in range(0, len(pictures), PICTURES_PER_SHARD):
+        run = pictures[start : start + PICTURES_PER_SHARD]
+        shards.append(ShardPlan(run[0], run[-1], planned_frames=len(run)))
+    return media, shards
+
+
+def _media(paths: Sequence[str], options: BatchOptions) -> Iterator[tuple[MediaPlan, list[Segment]]]:
+    found = list(find_media(paths))
+    if all(each.kind is None for each in found):
+        raise NothingToDoError("; ".join(each.error or "" for each in found) or None)
+    for each in found:
+        if each.error:
+            # What is not there has no kind; the table asks for one.
+            yield _failed(each.uri, each.kind or kind_of(each.uri) or "image", each.error), []
+        elif each.kind == "image":
+            yield MediaPlan(each.uri, "image", frame_count=1), []
+        else:
+            yield _video(each.uri, options)
+
+
+def _video(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[Segment]]:
+    try:
+        index = index_video(uri)
+    except UnreadableMediaError as error:
+        return _failed(uri, "video", str(error)), []
+    medium = MediaPlan(
+        uri,
+        "video",
+        width=index.width,
+        height=index.height,
+        fps=index.fps,
+        duration_ms=index.duration_ms,
+        frame_count=len(index.times_ms),
+        error=index.warning,
+    )
+    return medium, cut(index, options.sampling, round(options.shard_seconds * 1000))
+
+
+def _failed(uri: str, kind: str, error: str) -> MediaPlan:
+    return MediaPlan(uri, kind, state="failed", error=error)
+
+
+def _placed(segment: Segment, position: int) -> ShardPlan:
+    return ShardPlan(
+        position,
+        position,
+        planned_frames=segment.frames,
+        video=True,
+        start_ms=segment.start_ms,
+        end_ms=segment.end_ms,
+        start_frame=segment.start_frame,
+    )

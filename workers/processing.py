@@ -1,0 +1,141 @@
+"""One shard, from its row to its results. Knows no Celery: a test can call it."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine as Database
+
+from fer_model.engines import Engine
+from fer_model.errors import FerModelError, UnreadableMediaError
+from fer_model.manifest import Models
+from fer_model.pipeline import analyse
+from fer_model.sources import open_source
+from fer_model.types import EMOTIONS, FaceObservation, Frame
+from results import shards
+from results.database import reading, writing
+from results.errors import JobCancelledError, ResultsError, ShardLostError
+from results.jobs import get_job
+from results.models import Media
+from workers.planning import BatchOptions
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 0.5
+"""How often a worker reports, and how soon it learns that its job was cancelled."""
+
+Row = dict[str, Any]
+
+
+@dataclass
+class _Harvest:
+    """The rows of one shard, as they grow."""
+
+    frames: list[Row] = field(default_factory=list)
+    faces: list[Row] = field(default_factory=list)
+    media: list[Row] = field(default_factory=list)
+
+    def add(self, media_id: int, frame: Frame, faces: list[FaceObservation]) -> None:
+        place = {"media_id": media_id, "frame_index": frame.index, "time_ms": frame.time_ms}
+        self.frames.append({**place, "faces": len(faces)})
+        self.faces += [{**place, "face_index": n, **_face_row(face)} for n, face in enumerate(faces)]
+
+
+def process_shard(database: Database, shard_id: int, worker: str, engine: Engine, models: Models) -> None:
+    """Claims a shard, works on it, and writes what was found in one transaction.
+
+    Does nothing if the shard is finished, cancelled, or another worker's. What cannot be read
+    is written down as failed, with the reason.
+
+    Raises:
+        ResultsError: the database cannot be used; the shard will be tried again.
+    """
+    with writing(database) as session:
+        claim = shards.claim(session, shard_id, worker)
+    if claim is None:
+        return
+    try:
+        harvest = _work(database, claim, engine, models)
+        with writing(database) as session:
+            shards.complete(session, claim, harvest.frames, harvest.faces, harvest.media)
+    except (JobCancelledError, ShardLostError) as error:
+        logger.info("shard %s given up: %s", shard_id, error)
+    except ResultsError:
+        raise
+    except Exception as error:
+        # One file must not stop the others; where it is our own mistake the log has the traceback.
+        logger.exception("shard %s failed", shard_id)
+        reason = str(error) if isinstance(error, FerModelError) else f"{type(error).__name__}: {error}"
+        with writing(database) as session:
+            shards.fail(session, claim, reason)
+
+
+def _work(database: Database, claim: shards.Claim, engine: Engine, models: Models) -> _Harvest:
+    with reading(database) as session:
+        media = list(shards.media_of(session, claim))
+        stored = get_job(session, claim.job_id).options
+    options = BatchOptions(**{name: stored[name] for name in BatchOptions.__dataclass_fields__ if name in stored})
+    harvest = _Harvest()
+    origins: deque[int] = deque()
+    if claim.media_id is None:
+        frames, follow = _pictures(media, origins, harvest.media), None
+    else:
+        frames, follow = _segment(claim, media[0], origins, options), _follower(media[0], options)
+    reported = time.monotonic()
+    for frame, faces in analyse(frames, engine, models, options.detection_threshold, follow):
+        harvest.add(origins.popleft(), frame, faces)
+        if time.monotonic() - reported >= HEARTBEAT_S:
+            with writing(database) as session:
+                shards.heartbeat(session, claim, len(harvest.frames), len(harvest.faces))
+            reported = time.monotonic()
+    return harvest
+
+
+def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:
+    """The pictures that can be read; for the others a row that says why not."""
+    for medium in media:
+        try:
+            frame = next(open_source(medium.uri, kind="image"))
+        except UnreadableMediaError as error:
+            updates.append({"id": medium.id, "state": "failed", "error": str(error)})
+            continue
+        height, width = frame.image.shape[:2]
+        updates.append({"id": medium.id, "state": "done", "width": width, "height": height})
+        origins.append(medium.id)
+        yield frame
+
+
+def _segment(claim: shards.Claim, medium: Media, origins: deque[int], options: BatchOptions) -> Iterator[Frame]:
+    piece = open_source(
+        medium.uri,
+        kind="video",
+        start_ms=claim.start_ms or 0,
+        end_ms=claim.end_ms,
+        start_frame=claim.start_frame,
+        sampling=options.sampling,
+    )
+    for frame in piece:
+        origins.append(medium.id)
+        yield frame
+
+
+def _follower(medium: Media, options: BatchOptions) -> Any:
+    from fer_model.tracking import face_tracker
+
+    rate = (medium.fps or 25.0) / options.every
+    return face_tracker(min(rate, options.fps or rate), options.detection_threshold)
+
+
+def _face_row(face: FaceObservation) -> Row:
+    return {
+        "track_id": face.track_id,
+        **dict(zip(("x1", "y1", "x2", "y2"), face.box, strict=True)),
+        "detection_score": face.detection_score,
+        "emotion": face.emotion,
+        "confidence": face.confidence,
+        **dict(zip(EMOTIONS, face.probabilities, strict=True)),
+        "quality": face.quality,
+    }

@@ -1,0 +1,26 @@
+"""All settings, from the environment; the command line writes its options there before they are read."""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What can be set. Each field is the environment variable `FER_` plus its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="FER_", env_ignore_empty=True)
+
+    database_url: str = Field("sqlite:///fer-batch.db", description="where results go")
+    broker_url: str = Field("redis://localhost:6379/0", description="the Redis server that holds the queue")
+    device: str = Field("auto", description="where networks run: auto, cpu, cuda:0")
+    detection_threshold: float = Field(0.4, gt=0, lt=1, description="lowest score that counts as a face")
+    models_dir: Path | None = Field(None, description="a folder with manifest.json and weights; else those shipped")
+    cache_dir: Path = Field(Path("~/.cache/fer-batch"), description="compiled networks; may be deleted")
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. Raises `pydantic.ValidationError`."""
+    return Settings()

@@ -1,0 +1,76 @@
+"""Writing a job and queueing its shards."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kombu.exceptions import OperationalError
+from sqlalchemy import Engine
+
+from results.database import reading, writing
+from results.jobs import MediaPlan, add_plan, create_job, job_status
+from results.shards import close_job
+from workers.app import app
+from workers.dispatching import advance
+from workers.errors import BrokerUnreachableError
+from workers.planning import BatchOptions, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job in the database; `new` is False where the request token was used before."""
+
+    job: str
+    media: int
+    shards: int
+    new: bool
+
+
+def submit(
+    database: Engine,
+    paths: Sequence[str],
+    options: BatchOptions,
+    *,
+    name: str | None = None,
+    token: str | None = None,
+    on_medium: Callable[[MediaPlan], None] = lambda medium: None,
+) -> Submitted:
+    """Plans a batch job, writes it in one transaction and queues its first shards.
+
+    Raises:
+        NothingToDoError: no path leads to a picture or a video; no job is made.
+        BrokerUnreachableError: nobody could be told; no job is made.
+        ResultsError: the database cannot be used.
+    """
+    check_broker()
+    media, shards = plan(paths, options, on_medium)
+    with writing(database) as session:
+        kept = {"paths": list(paths), **options.as_dict()}
+        job, new = create_job(session, kind="batch", name=name, options=kept, request_token=token)
+        job_id = job.id
+        if new:
+            add_plan(session, job_id, media, shards)
+            close_job(session, job_id)
+    advance(database, job_id)
+    with reading(database) as session:
+        status = job_status(session, job_id)
+    return Submitted(job_id, status.media, sum(status.shards.values()), new)
+
+
+def check_broker() -> None:
+    """Raises `BrokerUnreachableError` unless the broker answers within five seconds."""
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=0, timeout=5)
+            connection.default_channel.client.ping()
+    except (OSError, OperationalError, *_redis_errors()) as error:
+        where = app.connection_for_write().as_uri()
+        reason = str(error.__cause__ or error) or type(error).__name__
+        raise BrokerUnreachableError(
+            f"The broker at {where} cannot be reached ({reason}); start Redis, or give its address with --broker."
+        ) from error
+
+
+def _redis_errors() -> tuple[type[Exception], ...]:
+    from redis.exceptions import RedisError
+
+    return (RedisError,)

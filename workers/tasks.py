@@ -1,0 +1,78 @@
+"""The tasks: each loads an id, calls a function and passes the word on."""
+
+import logging
+import os
+import threading
+from functools import cache
+from typing import Any
+
+from billiard import current_process
+from celery.signals import worker_ready
+from sqlalchemy import Engine as Database
+
+from fer_model.engines import Engine, gpu_count, load_engine
+from fer_model.manifest import SHIPPED, Models, read_models
+from results.database import connect, reading, writing
+from results.jobs import job_of_shard
+from results.shards import close_job
+from workers import dispatching, processing
+from workers.app import app
+from workers.settings import settings
+
+logger = logging.getLogger(__name__)
+
+SWEEP_S = 10.0
+
+
+@app.task(name="process_shard")
+def process_shard(shard_id: int) -> None:
+    """Works on one shard, then queues what comes next in its job."""
+    engine, models = _networks()
+    processing.process_shard(_database(), shard_id, f"{os.uname().nodename}:{os.getpid()}", engine, models)
+    with reading(_database()) as session:
+        job_id = job_of_shard(session, shard_id)
+    if job_id is not None:
+        dispatching.advance(_database(), job_id)
+
+
+@app.task(name="finish_job")
+def finish_job(job_id: str) -> None:
+    """Joins what the shards found and closes the job. Doing it twice changes nothing."""
+    with writing(_database()) as session:
+        close_job(session, job_id)
+
+
+@worker_ready.connect
+def start_sweep(**_: Any) -> None:
+    """The worker's main process looks every ten seconds for work that got lost."""
+
+    def repeat() -> None:
+        while True:
+            try:
+                dispatching.sweep(_database())
+            except Exception as error:
+                # The database or Redis may be away for a while; the next round tries again.
+                logger.warning("sweep failed: %s", error)
+            threading.Event().wait(SWEEP_S)
+
+    threading.Thread(target=repeat, name="sweep", daemon=True).start()
+
+
+@cache
+def _database() -> Database:
+    return connect(settings().database_url)
+
+
+@cache
+def _networks() -> tuple[Engine, Models]:
+    models = read_models(settings().models_dir or SHIPPED)
+    engine = load_engine(models, _device(), settings().cache_dir.expanduser())
+    logger.info("networks ready: %s", engine.description)
+    return engine, models
+
+
+def _device() -> str:
+    """With several GPUs each process of the pool takes one."""
+    if settings().device == "auto" and (gpus := gpu_count()):
+        return f"cuda:{current_process().index % gpus}"
+    return settings().device
