@@ -10,14 +10,14 @@ from typing import Any
 
 import click
 
-from cli.options import connection_options, json_option
+from cli.options import connection_options
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 TERMINAL_ROWS = 40
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[int]):
     """`500ms`, `1s`, `2m`: as milliseconds."""
 
     name = "duration"

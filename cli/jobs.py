@@ -99,5 +99,3 @@ def cancel(job: str) -> None:
         found = get_job(session, job)
         stopped = cancel_job(session, found.id)
     click.echo(f"{found.id}: {'cancelled' if stopped else f'had ended already ({found.state})'}")
-
-

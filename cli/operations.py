@@ -70,7 +70,9 @@ def _print_checks(checks: "list[Check]", settings: dict[str, tuple[str, str]]) -
 
     console = Console()
     for check in checks:
-        console.print(f"[{'green' if check.ok else 'red'}]{'✓' if check.ok else '✗'}[/] [bold]{check.name}[/]: ", end="")
+        console.print(
+            f"[{'green' if check.ok else 'red'}]{'✓' if check.ok else '✗'}[/] [bold]{check.name}[/]: ", end=""
+        )
         console.print(check.found, markup=False, highlight=False)
         if check.mend:
             console.print(f"  → {check.mend}", markup=False, highlight=False)

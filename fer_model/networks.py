@@ -27,7 +27,8 @@ def detector_network() -> "nn.Module":
     """Ultralytics YOLOv8-nano with the one class face, on (N, 3, H, W) RGB 0..1, H and W multiples of 32."""
     from ultralytics.nn.tasks import DetectionModel
 
-    return DetectionModel(DETECTOR_CONFIG, nc=1, verbose=False)
+    network: nn.Module = DetectionModel(DETECTOR_CONFIG, nc=1, verbose=False)
+    return network
 
 
 def raw_detector(network: "nn.Module") -> "nn.Module":
@@ -76,8 +77,7 @@ def save_weights(network: "nn.Module", path: Path) -> None:
     from safetensors.torch import save_file
 
     tensors = {
-        name: (t.half() if t.is_floating_point() else t).contiguous()
-        for name, t in network.state_dict().items()
+        name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in network.state_dict().items()
     }
     partial = path.with_suffix(".partial")
     save_file(tensors, partial)

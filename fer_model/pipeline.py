@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 
 import numpy as np
@@ -35,7 +35,9 @@ def analyse(
         for batch in batches:
             found = _detect(batch, engine, threshold)
             crops = [
-                crop_face(frame.image, box, models.margin) for frame, boxes in zip(batch, found, strict=True) for box in boxes
+                crop_face(frame.image, box, models.margin)
+                for frame, boxes in zip(batch, found, strict=True)
+                for box in boxes
             ]
             probabilities = _classify(crops, engine, models)
             start = 0
@@ -50,7 +52,7 @@ def _detect(batch: list[Frame], engine: Engine, threshold: float) -> list[Detect
     boxed = [letterbox(frame.image) for frame in batch]
     found = []
     for frame, (picture, scale), raw in zip(batch, boxed, engine.detect([p for p, _ in boxed]), strict=True):
-        boxes = decode_boxes(*raw, picture.shape[:2], threshold)  # type: ignore[arg-type]
+        boxes = decode_boxes(*raw, picture.shape[:2], threshold)
         found.append(to_picture(boxes, scale, frame.image.shape[1], frame.image.shape[0]))
     return found
 
@@ -81,7 +83,7 @@ def _observations(
     ]
 
 
-def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+def _batches(frames: Iterable[Frame]) -> Generator[list[Frame]]:
     batch: list[Frame] = []
     size = 0
     try:
@@ -100,7 +102,7 @@ def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
         yield batch
 
 
-def _ahead(batches: Iterator[list[Frame]]) -> Iterator[list[Frame]]:
+def _ahead(batches: Generator[list[Frame]]) -> Generator[list[Frame]]:
     """The same batches, made by a thread that stays one ahead: decoding releases the interpreter."""
     ready: queue.Queue[list[Frame] | BaseException | None] = queue.Queue(maxsize=1)
     stopped = threading.Event()
@@ -116,7 +118,7 @@ def _ahead(batches: Iterator[list[Frame]]) -> Iterator[list[Frame]]:
 
     def read() -> None:
         try:
-            with closing(batches):  # type: ignore[type-var]
+            with closing(batches):
                 for batch in batches:
                     if not put(batch):
                         return

@@ -64,7 +64,9 @@ def _database() -> str:
 
 def _device() -> str:
     gpus = gpu_count()
-    return f"{gpus} NVIDIA GPU{'s' if gpus > 1 else ''}" if gpus else f"no GPU; {os.cpu_count()} processors with OpenVINO"
+    return (
+        f"{gpus} NVIDIA GPU{'s' if gpus > 1 else ''}" if gpus else f"no GPU; {os.cpu_count()} processors with OpenVINO"
+    )
 
 
 def _weights() -> str:

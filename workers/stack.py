@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workers.errors import LocalStackError
@@ -44,7 +44,9 @@ def local_redis(folder: Path) -> Iterator[str]:
     socket, log = folder / "redis.sock", folder / "redis.log"
     options = {"port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(folder), "save": ""}
     kept = {"appendonly": "no", "maxmemory-policy": "noeviction", "loglevel": "warning"}
-    command = [str(redis_server())] + [word for name, value in (options | kept).items() for word in (f"--{name}", value)]
+    command = [str(redis_server())] + [
+        word for name, value in (options | kept).items() for word in (f"--{name}", value)
+    ]
     with _running(command, log) as process:
         until = time.monotonic() + START_S
         while not socket.exists():
@@ -57,7 +59,7 @@ def local_redis(folder: Path) -> Iterator[str]:
 @contextmanager
 def local_worker(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Runs `fer-batch worker` with extra environment variables, its output in `log`."""
-    with _running([sys.executable, "-m", "cli", "worker"], log, environment) as process:
+    with _running([sys.executable, "-P", "-m", "cli", "worker"], log, environment) as process:
         yield process
 
 
@@ -99,12 +101,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     """Asks it to end, waits, and then ends it with all its children."""
     if process.poll() is None:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from results.database import reading, writing
@@ -62,15 +63,9 @@ def check_broker() -> None:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=0, timeout=5)
             connection.default_channel.client.ping()
-    except (OSError, OperationalError, *_redis_errors()) as error:
+    except (OSError, OperationalError, RedisError) as error:
         where = app.connection_for_write().as_uri()
         reason = str(error.__cause__ or error) or type(error).__name__
         raise BrokerUnreachableError(
             f"The broker at {where} cannot be reached ({reason}); start Redis, or give its address with --broker."
         ) from error
-
-
-def _redis_errors() -> tuple[type[Exception], ...]:
-    from redis.exceptions import RedisError
-
-    return (RedisError,)

@@ -12,11 +12,11 @@ from sqlalchemy import Engine as Database
 
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.manifest import SHIPPED, Models, read_models
-from results.database import connect, reading, writing
+from results.database import connect, reading
 from results.jobs import job_of_shard
-from results.shards import close_job
 from workers import dispatching, processing
 from workers.app import app
+from workers.finishing import finish
 from workers.settings import settings
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ def process_shard(shard_id: int) -> None:
 @app.task(name="finish_job")
 def finish_job(job_id: str) -> None:
     """Joins what the shards found and closes the job. Doing it twice changes nothing."""
-    with writing(_database()) as session:
-        close_job(session, job_id)
+    finish(_database(), job_id)
 
 
 @worker_ready.connect

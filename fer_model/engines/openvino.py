@@ -92,7 +92,7 @@ def converted(models: Models, cache: Path) -> Path:
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial = tempfile.mkdtemp(dir=cache)
-        command = [sys.executable, "-m", "fer_model.engines.convert", str(models.detector.path.parent), partial]
+        command = [sys.executable, "-P", "-m", "fer_model.engines.convert", str(models.detector.path.parent), partial]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode:
             shutil.rmtree(partial)

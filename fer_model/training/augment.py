@@ -42,7 +42,8 @@ def move(images: Tensor, recipe: Recipe) -> Tensor:
     cos, sin = torch.cos(angle), torch.sin(angle)
     rows = (torch.stack((cos * mirror, -sin, shift[:, 0]), 1), torch.stack((sin * mirror, cos, shift[:, 1]), 1))
     grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid.to(images.device), align_corners=False)
+    moved: Tensor = functional.grid_sample(images, grid.to(images.device), align_corners=False)
+    return moved
 
 
 def jitter(images: Tensor, spread: float) -> Tensor:

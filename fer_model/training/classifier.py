@@ -108,9 +108,7 @@ def _decay_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
     return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _one_epoch(
-    run: ClassifierRun, state: dict[str, Any], training: LabelledFaces, validation: LabelledFaces
-) -> Epoch:
+def _one_epoch(run: ClassifierRun, state: dict[str, Any], training: LabelledFaces, validation: LabelledFaces) -> Epoch:
     network, began = state["network"].train(), time.perf_counter()
     images, labels = torch.from_numpy(training.images)[:, None], torch.from_numpy(training.labels)
     losses, correct = 0.0, 0

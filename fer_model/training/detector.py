@@ -26,9 +26,7 @@ class DetectorRun:
     device: str = "cpu"
 
 
-def train_detector(
-    run: DetectorRun, init: Path, archives: Sequence[Path], validation: Path, folder: Path
-) -> Path:
+def train_detector(run: DetectorRun, init: Path, archives: Sequence[Path], validation: Path, folder: Path) -> Path:
     """Fine-tunes from `init` on the archives, choosing the epoch on `validation`; gives the weights' path.
 
     Goes on from the last epoch's checkpoint where the folder holds one.
@@ -58,7 +56,7 @@ def _trainer(run: DetectorRun, init: Path, description: Path, folder: Path) -> A
 
     class FaceTrainer(DetectionTrainer):
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
-            return weights or self.set_model_names_for_load(load_weights(detector_network(), init))
+            return weights or self.set_model_names_for_load(load_weights(detector_network(), init))  # type: ignore[no-untyped-call]
 
         def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
             dataset = super().build_dataset(img_path, mode, batch)

@@ -43,11 +43,11 @@ def write_dataset_yaml(folder: Path, training: Sequence[str], validation: Sequen
 
 def read_photographs(folder: Path, name: str) -> list[LabelledPhotograph]:
     """All photographs of one set. Raises `TrainingDataError` naming the file that is wrong."""
-    from fer_model.sources import read_picture
+    from fer_model.sources.pictures import read_picture
 
     photographs = []
     for path in sorted((folder / "images" / name).iterdir()):
-        image = read_picture(path)
+        image = read_picture(str(path))
         boxes = _boxes(folder / "labels" / name / f"{path.stem}.txt", image.shape[1], image.shape[0])
         photographs.append(LabelledPhotograph(path, image, boxes))
     return photographs

@@ -7,7 +7,7 @@ import io
 import lzma
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ def _pixels(path: Path, row: int, text: str | None) -> NDArray[np.uint8]:
 @contextmanager
 def _open_text(path: Path) -> Iterator[IO[str]]:
     csv.field_size_limit(sys.maxsize)
-    openers = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+    openers: dict[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
     try:
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
@@ -81,8 +81,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
                 with archive.open(name) as raw, io.TextIOWrapper(raw) as file:
                     yield file
         else:
-            opener = openers.get(path.suffix, open)
-            with opener(path, "rt") as file:
-                yield file  # type: ignore[misc]
+            with openers.get(path.suffix, open)(path, "rt") as file:
+                yield file
     except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError, StopIteration) as error:
         raise TrainingDataError(f"{path}: cannot be read ({error})") from error
