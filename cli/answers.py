@@ -15,6 +15,18 @@ from cli.options import connection_options
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 TERMINAL_ROWS = 40
+BAR_WIDTH = 16
+COLOURS = {
+    "angry": "red",
+    "disgust": "green",
+    "fear": "magenta",
+    "happy": "yellow",
+    "sad": "blue",
+    "surprise": "cyan",
+    "neutral": "white",
+}
+"""Names of the terminal's own palette, which its owner has made readable."""
+
 
 
 class Duration(click.ParamType[int]):
@@ -77,9 +89,13 @@ def _print_table(rows: Iterator[dict[str, Any]], limit: int | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("file", "time", box=None, pad_edge=False, header_style="bold")
-    for title in ("faces", "emotion", *EMOTIONS):
-        table.add_column(title, justify="right" if title == "faces" else "left")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("file", no_wrap=True, overflow="ellipsis", max_width=24)
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("faces", justify="right", no_wrap=True)
+    table.add_column("emotion", no_wrap=True)
+    table.add_column("mean probability", no_wrap=True)
+    table.add_column("then", no_wrap=True)
     more = 0
     for number, row in enumerate(rows):
         if limit is None or number < limit:
@@ -93,18 +109,26 @@ def _print_table(rows: Iterator[dict[str, Any]], limit: int | None) -> None:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    name = Path(row["uri"]).name if row["uri"] else "all"
+    from rich.markup import escape
+
     track = "" if row["track_id"] is None else f" #{row['track_id']}"
-    shares = [f"{_bar(row[emotion])}" for emotion in EMOTIONS]
-    return [name + track, _clock(row["start_ms"]), str(row["faces"]), row["emotion"] or "–", *shares]
-
-
-def _bar(share: float | None) -> str:
-    if share is None:
-        return ""
-    return f"{share:>4.0%} {'▏▎▍▌▋▊▉█'[min(7, int(share * 8))] if share >= 0.05 else ''}"
+    name = escape((Path(row["uri"]).name if row["uri"] else "all files") + track)
+    place = [name, _clock(row["start_ms"]), f"{row['faces']:,}"]
+    if row["emotion"] is None:
+        return [*place, "[dim]no face[/dim]", "", ""]
+    first, second = sorted(EMOTIONS, key=lambda emotion: -row[emotion])[:2]
+    colour = COLOURS[first]
+    bar = "█" * round(row[first] * BAR_WIDTH)
+    return [
+        *place,
+        f"[{colour}]{first}[/]",
+        f"[{colour}]{bar:<{BAR_WIDTH}}[/] {row[first]:>4.0%}",
+        f"{second} {row[second]:.0%}",
+    ]
 
 
 def _clock(ms: int) -> str:
+    """0:00:07, with thousandths where there are any."""
     minutes, rest = divmod(ms, 60_000)
-    return f"{minutes // 60:d}:{minutes % 60:02d}:{rest / 1000:06.3f}".removesuffix(".000")
+    seconds = f"{rest // 1000:02d}" + (f".{rest % 1000:03d}" if rest % 1000 else "")
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds}"

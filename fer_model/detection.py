@@ -35,7 +35,7 @@ def letterbox(image: Image) -> tuple[Image, float]:
     if right or below:
         grey = (PADDING_GREY,) * 3
         image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=grey), np.uint8)
-    return image, scale
+    return np.ascontiguousarray(image), scale
 
 
 def decode_boxes(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,13 +60,17 @@ def read_models(folder: Path = SHIPPED) -> Models:
     try:
         manifest = json.loads(path.read_text())
         members = manifest["ensemble"]["members"]
+        if not math.isclose(sum(float(member["share"]) for member in members), 1, abs_tol=1e-6):
+            raise ValueError("the members' shares do not sum to 1")
         return Models(
             detector=_file(folder, manifest["detector"]),
             members=tuple(_file(folder, member) for member in members),
             shares=tuple(float(member["share"]) for member in members),
             margin=float(manifest["ensemble"]["margin"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise WeightsError(f"{path}: the manifest of the models cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: is not a manifest of models ({error})") from error
 
 

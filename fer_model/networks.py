@@ -1,9 +1,10 @@
 """The two architectures, and how their weights travel: safetensors in half precision, never a pickle."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fer_model.errors import WeightsError
+from fer_model.privacy import silence_ultralytics
 from fer_model.types import EMOTIONS
 
 if TYPE_CHECKING:
@@ -18,13 +19,15 @@ def classifier_network() -> "nn.Module":
     from torch import nn
     from torchvision.models import efficientnet_b0
 
-    network = efficientnet_b0(num_classes=len(EMOTIONS))
-    network.features[0][0] = nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1, bias=False)
+    network: nn.Module = efficientnet_b0(num_classes=len(EMOTIONS))
+    stem = cast("nn.Sequential", network.get_submodule("features.0"))
+    stem[0] = nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1, bias=False)
     return network
 
 
 def detector_network() -> "nn.Module":
     """Ultralytics YOLOv8-nano with the one class face, on (N, 3, H, W) RGB 0..1, H and W multiples of 32."""
+    silence_ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
     network: nn.Module = DetectionModel(DETECTOR_CONFIG, nc=1, verbose=False)
@@ -56,7 +59,10 @@ def load_weights(network: "nn.Module", path: Path) -> "nn.Module":
     Raises:
         WeightsError: the file is missing, unreadable, or made for another architecture.
     """
-    network.load_state_dict(read_tensors(path))
+    try:
+        network.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: is made for another architecture ({error})") from error
     return network.eval()
 
 
@@ -95,7 +101,10 @@ def start_from_features(network: "nn.Module", path: Path) -> "nn.Module":
     if stem not in tensors:
         raise WeightsError(f"{path}: has no tensor {stem}: not an EfficientNet-B0 as torchvision names it")
     tensors[stem] = tensors[stem].sum(dim=1, keepdim=True)
-    missing, unexpected = network.load_state_dict(tensors, strict=False)
+    try:
+        missing, unexpected = network.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: is made for another architecture ({error})") from error
     if unexpected or any(name.startswith("features.") for name in missing):
         raise WeightsError(f"{path}: does not fit EfficientNet-B0 (unexpected {unexpected}, missing {missing})")
     return network

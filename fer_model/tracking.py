@@ -22,7 +22,7 @@ def face_tracker(frame_rate: float, threshold: float) -> Callable[[Detections], 
     """
     tracker = _ByteTrack(
         lost_track_buffer=max(1, round(30 * LOST_SECONDS)),
-        # The buffer counts in frames of 30 a second; slow sampling still bridges one lost frame.
+        # The buffer counts in frames of 30 a second; below 1 a second, faces are still followed from frame to frame.
         frame_rate=max(frame_rate, 30.0 / 30 / LOST_SECONDS),
         track_activation_threshold=threshold,
         high_conf_det_threshold=threshold,

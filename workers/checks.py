@@ -11,7 +11,7 @@ from fer_model.manifest import SHIPPED, read_models
 from results.database import check_revision, connect, describe
 from results.errors import ResultsError
 from workers.errors import WorkersError
-from workers.settings import Settings, settings
+from workers.settings import Settings, mask, settings
 from workers.submitting import check_broker
 
 LEAST_FREE_GB = 2.0
@@ -42,14 +42,6 @@ def settings_table() -> dict[str, tuple[str, str]]:
             value = mask(value)
         table[variable] = (value, "environment" if os.environ.get(variable) else "default")
     return table
-
-
-def mask(url: str) -> str:
-    """A URL with its password hidden."""
-    head, at, tail = url.rpartition("@")
-    scheme, slashes, login = head.partition("://")
-    user, colon, _ = login.partition(":")
-    return f"{scheme}{slashes}{user}{':***' if colon else ''}@{tail}" if at else url
 
 
 def _broker() -> str:

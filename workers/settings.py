@@ -24,3 +24,11 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The settings of this process. Raises `pydantic.ValidationError`."""
     return Settings()
+
+
+def mask(url: str) -> str:
+    """A URL with its password hidden."""
+    head, at, tail = url.rpartition("@")
+    scheme, slashes, login = head.partition("://")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{slashes}{user}{':***' if colon else ''}@{tail}" if at else url

@@ -14,6 +14,7 @@ from workers.app import app
 from workers.dispatching import advance
 from workers.errors import BrokerUnreachableError
 from workers.planning import BatchOptions, plan
+from workers.settings import mask, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,8 @@ def check_broker() -> None:
             connection.ensure_connection(max_retries=0, timeout=5)
             connection.default_channel.client.ping()
     except (OSError, OperationalError, RedisError) as error:
-        where = app.connection_for_write().as_uri()
-        reason = str(error.__cause__ or error) or type(error).__name__
+        where = mask(settings().broker_url)
+        reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
         raise BrokerUnreachableError(
             f"The broker at {where} cannot be reached ({reason}); start Redis, or give its address with --broker."
         ) from error

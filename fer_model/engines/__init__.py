@@ -1,6 +1,7 @@
 """Where the networks run: OpenVINO on a CPU, torch in half precision on a GPU."""
 
 import ctypes
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +11,11 @@ from numpy.typing import NDArray
 
 from fer_model.errors import FerModelError
 from fer_model.manifest import Models
+from fer_model.privacy import silence_openvino
 from fer_model.types import Image
+
+# Every module that imports OpenVINO lies in this package, so this comes first.
+silence_openvino()
 
 
 class Engine(Protocol):
@@ -45,13 +50,16 @@ def load_engine(models: Models, device: str, cache: Path) -> Engine:
         from fer_model.engines.openvino import OpenVinoEngine
 
         return OpenVinoEngine(models, cache)
-    if not device.startswith("cuda"):
+    if not re.fullmatch(r"cuda(:\d+)?", device):
         raise FerModelError(f"{device!r} is not a device; use auto, cpu or cuda:0")
-    if not gpu_count():
-        raise FerModelError(f"{device} was asked for, but this machine has no working NVIDIA GPU")
+    if gpu_count() <= int(device.partition(":")[2] or 0):
+        raise FerModelError(f"{device} was asked for, but this machine has {gpu_count() or 'no'} working NVIDIA GPU")
     from fer_model.engines.torch import TorchEngine
 
-    return TorchEngine(models, device, half=True)
+    try:
+        return TorchEngine(models, device, half=True)
+    except (AssertionError, RuntimeError) as error:  # torch without CUDA, or a GPU it is too old or too new for
+        raise FerModelError(f"{device} cannot be used by this torch; use cpu ({error})") from error
 
 
 def gpu_count() -> int:

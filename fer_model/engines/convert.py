@@ -4,11 +4,8 @@ The detector takes (1, H, W, 3) RGB bytes and gives distances and scores; the en
 (N, 48, 48) grey bytes and gives (members, N, 7) probabilities.
 """
 
-import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("YOLO_OFFLINE", "true")
 
 import openvino
 import torch

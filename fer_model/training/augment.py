@@ -52,7 +52,8 @@ def jitter(images: Tensor, spread: float) -> Tensor:
         return images
     brightness, contrast = 1 + (torch.rand(2, len(images), 1, 1, 1, device=images.device) * 2 - 1) * spread
     mean = images.mean((1, 2, 3), keepdim=True)
-    return (((images - mean) * contrast + mean) * brightness).clamp(0, 255)
+    changed: Tensor = (((images - mean) * contrast + mean) * brightness).clamp(0, 255)
+    return changed
 
 
 def cutout(images: Tensor, side: int) -> Tensor:

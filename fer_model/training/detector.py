@@ -1,6 +1,6 @@
 """Fine-tunes the face detector with Ultralytics' trainer, on frames made to look like video."""
 
-import os
+import logging
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fer_model.networks import detector_network, load_weights, save_weights
+from fer_model.privacy import silence_ultralytics
 from fer_model.training.degrade import degrade_randomly
 from fer_model.training.faces import unpack, write_dataset_yaml
 
@@ -35,7 +36,6 @@ def train_detector(run: DetectorRun, init: Path, archives: Sequence[Path], valid
         TrainingDataError: an archive is not in YOLO's layout.
         WeightsError: the start does not fit.
     """
-    os.environ.setdefault("YOLO_OFFLINE", "true")
     folder.mkdir(parents=True, exist_ok=True)
     data = folder.resolve() / "data"
     names, held_out = unpack(archives, data), unpack([validation], data)
@@ -49,7 +49,11 @@ def train_detector(run: DetectorRun, init: Path, archives: Sequence[Path], valid
 
 
 def _trainer(run: DetectorRun, init: Path, description: Path, folder: Path) -> Any:
+    silence_ultralytics()
     from ultralytics.models.yolo.detect import DetectionTrainer
+
+    # The trainer's progress is wanted, on a worker's log as on a terminal.
+    logging.getLogger("ultralytics").setLevel(logging.INFO)
 
     settings = asdict(run)
     degradation, rate = settings.pop("degradation"), settings.pop("learning_rate")

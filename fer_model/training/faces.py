@@ -1,9 +1,11 @@
 """Photographs with face boxes in YOLO's layout: `images/NAME/*.jpg` and `labels/NAME/*.txt`."""
 
+import lzma
 import tarfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import yaml
@@ -23,14 +25,21 @@ class LabelledPhotograph:
 
 
 def unpack(archives: Sequence[Path], folder: Path) -> list[str]:
-    """Unpacks tar archives side by side; gives the names found under `images/`. Raises `TrainingDataError`."""
+    """Unpacks tar archives side by side; gives the names they hold under `images/`. Raises `TrainingDataError`."""
+    names = set()
     for archive in archives:
         try:
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
-        except (OSError, tarfile.TarError) as error:
+                paths = [PurePath(name).parts for name in tar.getnames()]
+        except (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError) as error:
             raise TrainingDataError(f"{archive}: cannot be unpacked ({error})") from error
-    return sorted(path.name for path in (folder / "images").iterdir())
+        # What an earlier run has left in the folder does not count: it may be the other set.
+        here = {parts[1] for parts in paths if len(parts) > 2 and parts[0] == "images"}
+        if not here:
+            raise TrainingDataError(f"{archive}: holds no images/NAME/ folder")
+        names |= here
+    return sorted(names)
 
 
 def write_dataset_yaml(folder: Path, training: Sequence[str], validation: Sequence[str]) -> Path:
@@ -45,8 +54,11 @@ def read_photographs(folder: Path, name: str) -> list[LabelledPhotograph]:
     """All photographs of one set. Raises `TrainingDataError` naming the file that is wrong."""
     from fer_model.sources.pictures import read_picture
 
+    images = folder / "images" / name
+    if not images.is_dir():
+        raise TrainingDataError(f"{images}: is not a folder of photographs")
     photographs = []
-    for path in sorted((folder / "images" / name).iterdir()):
+    for path in sorted(images.iterdir()):
         image = read_picture(str(path))
         boxes = _boxes(folder / "labels" / name / f"{path.stem}.txt", image.shape[1], image.shape[0])
         photographs.append(LabelledPhotograph(path, image, boxes))
@@ -56,6 +68,8 @@ def read_photographs(folder: Path, name: str) -> list[LabelledPhotograph]:
 def _boxes(path: Path, width: int, height: int) -> NDArray[np.float32]:
     try:
         rows = [[float(value) for value in line.split()] for line in path.read_text().splitlines() if line.strip()]
+        if any(len(row) != 5 for row in rows):
+            raise ValueError("a line does not hold five numbers")
         _, x, y, w, h = np.array(rows, np.float32).reshape(-1, 5).T
     except (OSError, ValueError) as error:
         raise TrainingDataError(f"{path}: is not a YOLO label file ({error})") from error

@@ -7,6 +7,7 @@ import io
 import lzma
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def read_fer2013(path: Path, usage: str) -> LabelledFaces:
 
 
 def _label(path: Path, row: int, text: str | None) -> int:
-    if text is None or not text.isdigit() or int(text) >= len(EMOTIONS):
+    if text is None or not text.isdecimal() or int(text) >= len(EMOTIONS):
         raise TrainingDataError(f"{path}: row {row}: the emotion {text!r} is not a number from 0 to 6")
     return int(text)
 
@@ -77,11 +78,13 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
     try:
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
-                name = next(name for name in archive.namelist() if name.endswith(".csv"))
+                name = next((name for name in archive.namelist() if name.endswith(".csv")), None)
+                if name is None:
+                    raise TrainingDataError(f"{path}: holds no .csv")
                 with archive.open(name) as raw, io.TextIOWrapper(raw) as file:
                     yield file
         else:
             with openers.get(path.suffix, open)(path, "rt") as file:
                 yield file
-    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError, StopIteration) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise TrainingDataError(f"{path}: cannot be read ({error})") from error

@@ -1,0 +1,39 @@
+# The program `fer-batch`: command line, worker and Flower in one image. Nothing is compiled, so one stage is enough;
+# the layers are in the order in which they change.
+FROM python:3.11-slim-bookworm
+
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore \
+    PIP_CONSTRAINT=/src/constraints.txt \
+    PYTHONUNBUFFERED=1 \
+    FER_CACHE_DIR=/var/cache/fer-batch \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+RUN useradd --create-home --uid 10001 fer \
+    && install --directory --owner=fer --group=fer /var/cache/fer-batch
+
+# The libraries take gigabytes and change seldom: they are installed before the program's own files are looked at.
+WORKDIR /src
+COPY pyproject.toml constraints.txt ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+      > requirements.txt \
+    && pip install --requirement requirements.txt
+
+COPY README.md LICENSE ./
+COPY migrations migrations
+COPY fer_model fer_model
+COPY results results
+COPY workers workers
+COPY cli cli
+RUN pip install --no-deps . && rm -rf /src/build
+
+USER fer
+WORKDIR /home/fer
+
+# Asks the worker itself. The name is the one that CMD gives it.
+HEALTHCHECK --interval=60s --timeout=30s --start-period=2m --retries=3 \
+    CMD celery --app workers.app inspect ping --destination "worker@$HOSTNAME" --timeout 10
+
+ENTRYPOINT ["fer-batch"]
+CMD ["worker", "--name", "worker"]

@@ -1,0 +1,56 @@
+"""What `make demo` shows: sample media through the whole system, one annotated picture, one question in SQL."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+from sample_media import write_samples
+
+from fer_model.annotate import annotate
+from fer_model.sources.pictures import read_picture
+from fer_model.types import EMOTIONS, FaceObservation
+
+FOLDER = Path("demo")
+QUESTION = """\
+SELECT second, faces, emotion, round(happy, 2) AS happy, round(neutral, 2) AS neutral
+FROM emotion_timeline WHERE uri LIKE '%clip.mp4' ORDER BY job_id DESC, second LIMIT 5"""
+
+
+def main() -> None:
+    media, database = FOLDER / "media", FOLDER / "fer-batch.db"
+    print("Making sample media: two photographs and a clip that pans over them …", flush=True)
+    write_samples(media)
+    print(f"\n$ fer-batch run {media} --db sqlite:///{database}\n", flush=True)
+    command = [sys.executable, "-P", "-m", "cli", "run", str(media), "--db", f"sqlite:///{database}"]
+    subprocess.run(command, check=True)
+    picture = FOLDER / "zidane-annotated.jpg"
+    draw(database, media / "zidane.jpg", picture)
+    print(f"\nAnnotated picture: {picture.resolve()}")
+    print(f"Database:          {database.resolve()}\n\n{QUESTION};\n")
+    ask(database, QUESTION)
+
+
+def draw(database: Path, photograph: Path, output: Path) -> None:
+    """Draws the faces that the database holds for a photograph into a copy of it."""
+    question = f"""
+        SELECT x1, y1, x2, y2, detection_score, quality, {", ".join(EMOTIONS)} FROM faces
+        WHERE media_id = (SELECT max(id) FROM media WHERE uri = ?)"""
+    with sqlite3.connect(database) as connection:
+        rows = connection.execute(question, (str(photograph.resolve()),)).fetchall()
+    faces = [FaceObservation(row[:4], row[4], row[6:], row[5]) for row in rows]
+    cv2.imwrite(str(output), annotate(read_picture(str(photograph)), faces)[..., ::-1])
+
+
+def ask(database: Path, question: str) -> None:
+    """Runs a query and prints its rows in columns."""
+    with sqlite3.connect(database) as connection:
+        cursor = connection.execute(question)
+        names = [column[0] for column in cursor.description]
+        for row in (names, *cursor):
+            print("  ".join(f"{value!s:<9}" for value in row).rstrip())
+
+
+if __name__ == "__main__":
+    main()

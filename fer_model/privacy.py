@@ -1,0 +1,37 @@
+"""Libraries that would report to their makers, told not to: this program sends nothing anywhere by itself."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+
+def silence_openvino() -> None:
+    """Before OpenVINO is imported: importing it sends an event to Google Analytics and writes into `~/intel`.
+
+    Without the package `openvino_telemetry` OpenVINO uses a stub of its own, so the package is hidden.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+def silence_ultralytics() -> None:
+    """Before Ultralytics is imported: no usage events, no update checks, no downloads, nothing on stdout.
+
+    Its settings live in a folder that goes with the process, not in the home folder, whatever the user's own ones say.
+    """
+    if "ultralytics" in sys.modules:
+        return
+    folder = tempfile.mkdtemp(prefix="fer-batch-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_CONFIG_DIR": folder}
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    # The trainer downloads this font although it draws nothing; a file of the name is enough.
+    own = Path(folder) / "Ultralytics"
+    own.mkdir()
+    (own / "Arial.ttf").touch()
+    from ultralytics.utils import SETTINGS
+
+    services = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
+    SETTINGS.update(dict.fromkeys(services, False))

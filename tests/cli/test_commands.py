@@ -1,0 +1,102 @@
+"""The commands against a Redis and a database that already run, on SQLite and on PostgreSQL."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Stack, fer_batch, query
+
+
+@pytest.fixture(scope="module")
+def job(stack: Stack, samples: Path) -> str:
+    """The id of a job that the stack's worker has finished."""
+    run = fer_batch("submit", str(samples), "--every", "4", "--name", "samples", "--wait", **stack.environment)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def test_submit_prints_the_job_id_alone(stack: Stack, job: str) -> None:
+    assert query(stack.database_url, "SELECT state, name FROM jobs WHERE id = :job", job=job) == [("done", "samples")]
+
+
+def test_submit_as_json_and_again_with_the_same_token(stack: Stack, samples: Path) -> None:
+    words = ("submit", str(samples / "zidane.jpg"), "--token", "once", "--json")
+    first, second = (json.loads(fer_batch(*words, check=True, **stack.environment).stdout) for _ in range(2))
+    assert set(first) == {"job", "media", "shards"}
+    assert (first["media"], first["shards"]) == (1, 1)
+    assert first == second
+
+
+def test_status_as_json_has_the_promised_keys(stack: Stack, job: str) -> None:
+    status = json.loads(fer_batch("status", job, "--json", check=True, **stack.environment).stdout)
+    assert set(status) == {"job", "state", "media", "shards", "frames", "faces", "fps", "eta_seconds", "errors"}
+    assert status["shards"] == {"pending": 0, "running": 0, "done": 2, "failed": 0}
+    assert (status["media"], status["frames"], status["errors"]) == (3, 52, [])
+    assert query(stack.database_url, "SELECT count(*) FROM faces WHERE media_id IN "
+                 "(SELECT id FROM media WHERE job_id = :job)", job=job) == [(status["faces"],)]  # fmt: skip
+
+
+def test_jobs_lists_the_newest_first(stack: Stack, job: str) -> None:
+    jobs = json.loads(fer_batch("jobs", "--json", check=True, **stack.environment).stdout)
+    assert job in [each["job"] for each in jobs]
+    assert [each["job"] for each in jobs] == sorted((each["job"] for each in jobs), reverse=True)
+    assert job in fer_batch("jobs", check=True, **stack.environment).stdout
+
+
+def test_timeline_in_every_form(stack: Stack, job: str) -> None:
+    by_json = json.loads(fer_batch("timeline", job, "--format", "json", check=True, **stack.environment).stdout)
+    by_csv = list(
+        csv.DictReader(io.StringIO(fer_batch("timeline", job, "--format", "csv", check=True, **stack.environment).stdout))
+    )
+    table = fer_batch("timeline", job, check=True, **stack.environment).stdout
+    clip = [row for row in by_json if row["uri"].endswith("clip.mp4")]
+    assert [row["start_ms"] for row in clip] == [second * 1000 for second in range(8)]
+    assert sum(row["frames"] for row in clip) == 50
+    assert [row["emotion"] or "" for row in by_json] == [row["emotion"] for row in by_csv]
+    assert table.count("clip.mp4") == 8 and table.count("zidane.jpg") == 1
+
+
+def test_timeline_by_track_and_by_half_seconds(stack: Stack, job: str) -> None:
+    words = ("timeline", job, "--by", "track", "--bucket", "500ms", "--format", "json")
+    rows = json.loads(fer_batch(*words, check=True, **stack.environment).stdout)
+    assert rows and all(row["track_id"] is not None and row["start_ms"] % 500 == 0 for row in rows)
+    assert {row["uri"].rsplit("/", 1)[1] for row in rows} == {"clip.mp4"}
+
+
+def test_the_views_agree_with_the_timeline(stack: Stack, job: str) -> None:
+    seen = query(
+        stack.database_url,
+        "SELECT second, faces, emotion FROM emotion_timeline WHERE job_id = :job AND uri LIKE '%clip.mp4' ORDER BY second",
+        job=job,
+    )
+    rows = json.loads(fer_batch("timeline", job, "--format", "json", check=True, **stack.environment).stdout)
+    clip = [(r["start_ms"] // 1000, r["faces"], r["emotion"]) for r in rows if r["uri"].endswith("clip.mp4")]
+    assert seen == clip
+
+
+def test_cancel_says_what_it_found(stack: Stack, job: str) -> None:
+    run = fer_batch("cancel", job, check=True, **stack.environment)
+    assert run.stdout.strip() == f"{job}: had ended already (done)"
+
+
+def test_doctor_finds_everything_in_order(stack: Stack) -> None:
+    run = fer_batch("doctor", "--json", **stack.environment)
+    report = json.loads(run.stdout)
+    assert run.returncode == 0 and report["ok"]
+    assert {check["name"] for check in report["checks"]} == {"broker", "database", "device", "weights", "disk"}
+    assert report["settings"]["FER_BROKER_URL"][1] == "environment"
+    assert report["settings"]["FER_DEVICE"] == ["auto", "default"]
+
+
+def test_db_upgrade_may_be_repeated(stack: Stack) -> None:
+    assert fer_batch("db", "upgrade", **stack.environment).returncode == 0
+    assert "0001" in fer_batch("db", "current", check=True, **stack.environment).stdout
+
+
+def test_an_unknown_job_is_one_sentence(stack: Stack) -> None:
+    run = fer_batch("status", "19990101", **stack.environment)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.strip() == "Error: There is no job '19990101'."

@@ -1,0 +1,80 @@
+"""The command line before it does anything."""
+
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli.main import COMMANDS, main
+from tests.conftest import fer_batch
+
+HEAVY = ("torch", "openvino", "cv2", "celery", "sqlalchemy", "ultralytics", "numpy", "pydantic", "rich")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = f"""
+import sys
+from cli.main import main
+try:
+    main(["--help"], prog_name="fer-batch")
+finally:
+    print("HEAVY:", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "Usage: fer-batch" in run.stdout
+    assert run.stdout.strip().endswith("HEAVY: []")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_that_imports_no_network_library(command: str) -> None:
+    program = f"""
+import sys
+from cli.main import main
+try:
+    main([{command!r}, "--help"], prog_name="fer-batch")
+finally:
+    print("HEAVY:", [name for name in ("torch", "openvino", "cv2", "celery") if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert f"Usage: fer-batch {command}" in run.stdout
+    assert run.stdout.strip().endswith("HEAVY: []")
+
+
+def test_wrong_use_exits_with_2() -> None:
+    for words in (["submit"], ["submit", "x", "--every", "0"], ["nonsense"], ["timeline", "--bucket", "soon"]):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 2, words
+
+
+def test_fps_and_every_exclude_each_other() -> None:
+    result = CliRunner().invoke(main, ["run", "x", "--fps", "2", "--every", "2"])
+    assert result.exit_code == 2 and "exclude each other" in result.output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_offers_the_commands(shell: str) -> None:
+    words = {"COMP_WORDS": "fer-batch tim", "COMP_CWORD": "tim" if shell == "fish" else "1"}
+    run = fer_batch(**{"_FER_BATCH_COMPLETE": f"{shell}_complete"}, **words)
+    assert "timeline" in run.stdout
+
+
+def test_a_wrong_setting_is_named() -> None:
+    run = fer_batch("jobs", FER_DETECTION_THRESHOLD="high")
+    assert run.returncode == 1
+    assert run.stderr.startswith("Error: The setting FER_DETECTION_THRESHOLD is wrong")
+    assert "Traceback" not in run.stderr
+
+
+def test_debug_shows_the_traceback() -> None:
+    run = fer_batch("--debug", "jobs", FER_DATABASE_URL="mysql://nowhere")
+    assert run.returncode == 1 and "Traceback" in run.stderr
+    assert "Traceback" not in fer_batch("jobs", FER_DATABASE_URL="mysql://nowhere").stderr
+
+
+def test_the_group_lists_what_it_has() -> None:
+    with click.Context(main) as context:
+        assert all(main.get_command(context, name) for name in main.list_commands(context))
+    assert os.environ.get("_FER_BATCH_COMPLETE") is None

@@ -1,0 +1,106 @@
+"""What the tests of all rooms share: sample media, networks, and a running stack."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["tests.databases"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where networks are compiled to in this test run, here and in the processes it starts."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["FER_CACHE_DIR"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with zidane.jpg (two faces), bus.jpg (several) and clip.mp4 (both, panned over)."""
+    from examples.sample_media import write_samples
+
+    folder = tmp_path_factory.mktemp("samples")
+    write_samples(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Development data that is not part of the repository."""
+    folder = Path(os.environ.get("FER_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.exists():
+        pytest.skip(f"the development data are not at {folder} (set FER_TEST_DATA)")
+    return folder
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A Redis server, a database and a worker that run."""
+
+    database_url: str
+    broker_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For processes that are to use it."""
+        return {"FER_DATABASE_URL": self.database_url, "FER_BROKER_URL": self.broker_url}
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """The URL of a real Redis server."""
+    from workers.stack import local_redis, stack_folder
+
+    with stack_folder() as folder, local_redis(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A worker with a Redis server and a database of its own, as `fer-batch run` has them."""
+    from results.database import upgrade
+    from workers.stack import local_redis, local_worker, stack_folder
+
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('stack') / 'results.db'}"
+    else:
+        url = request.getfixturevalue("postgresql")()
+    upgrade(url)
+    with stack_folder() as folder, local_redis(folder) as broker_url:
+        running = Stack(url, broker_url)
+        with local_worker(running.environment, folder / "worker.log"):
+            yield running
+
+
+def fer_batch(*words: str, check: bool = False, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=check,
+        env={**os.environ, **environment},
+    )
+
+
+def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+    """The rows that a database gives for a statement."""
+    from sqlalchemy import text
+
+    from results.database import connect, reading
+
+    engine = connect(url)
+    with reading(engine) as session:
+        rows = [tuple(row) for row in session.execute(text(statement), values)]
+    engine.dispose()
+    return rows

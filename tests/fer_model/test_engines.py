@@ -1,0 +1,217 @@
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ultralytics.utils import ASSETS
+
+from fer_model.detection import Detections, decode_boxes, letterbox, to_picture
+from fer_model.engines import Engine, gpu_count, load_engine
+from fer_model.engines.openvino import CLASSIFIER_BATCHES, converted
+from fer_model.errors import FerModelError, WeightsError
+from fer_model.manifest import Models, WeightsFile, read_models
+from fer_model.networks import classifier_network, load_weights
+from fer_model.preprocess import crop_face, normalise
+from fer_model.sources.pictures import read_picture
+from fer_model.types import Image
+from tests.clips import noise_picture
+
+THRESHOLD = 0.4
+PHOTOGRAPHS = ("zidane.jpg", "bus.jpg")
+
+
+def photograph(name: str) -> Image:
+    return read_picture(str(ASSETS / name))
+
+
+def detect(engine: Engine, pictures: Sequence[Image]) -> list[Detections]:
+    boxed = [letterbox(picture) for picture in pictures]
+    raw = engine.detect([picture for picture, _ in boxed])
+    return [
+        to_picture(decode_boxes(*head, small.shape[:2], THRESHOLD), scale, picture.shape[1], picture.shape[0])
+        for picture, (small, scale), head in zip(pictures, boxed, raw, strict=True)
+    ]
+
+
+def crops(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    picture = noise_picture(640, 480)
+    places = np.random.default_rng(0).uniform(0, 300, (count, 2))
+    return np.stack([crop_face(picture, np.array([x, y, x + 90, y + 90], np.float32), 0.0) for x, y in places])
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_openvino_and_torch_find_the_same_faces(openvino_engine: Engine, reference: Engine, name: str) -> None:
+    (found,), (expected,) = (detect(engine, [photograph(name)]) for engine in (openvino_engine, reference))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found[:, :4], expected[:, :4], atol=2)
+    np.testing.assert_allclose(found[:, 4], expected[:, 4], atol=0.02)
+
+
+def test_the_two_men_are_found(openvino_engine: Engine) -> None:
+    (found,) = detect(openvino_engine, [photograph("zidane.jpg")])
+    assert len(found) == 2
+    middles = sorted(((found[:, 0] + found[:, 2]) / 2).tolist())
+    assert middles == pytest.approx([500, 1010], abs=120)
+
+
+def test_faces_at_the_bus_are_found(openvino_engine: Engine) -> None:
+    (found,) = detect(openvino_engine, [photograph("bus.jpg")])
+    assert len(found) >= 2
+    assert (found[:, 3] < 600).all(), "heads, not shoes"
+
+
+def test_pictures_of_several_shapes_keep_their_order(openvino_engine: Engine, reference: Engine) -> None:
+    wide, high = photograph("zidane.jpg"), photograph("bus.jpg")
+    blank = np.full((500, 400, 3), 127, np.uint8)
+    pictures = [wide, high, blank, wide[:, ::-1], high, wide]
+    for engine in (openvino_engine, reference):
+        alone = [detect(engine, [picture])[0] for picture in (wide, high)]
+        together = detect(engine, pictures)
+        assert len(together[2]) == 0
+        assert len(together[3]) == 2
+        for row, expected in ((0, alone[0]), (5, alone[0]), (1, alone[1]), (4, alone[1])):
+            np.testing.assert_allclose(together[row], expected, atol=0.5)
+
+
+def test_openvino_and_torch_agree_on_crops(openvino_engine: Engine, reference: Engine) -> None:
+    faces = crops(5)
+    picture = photograph("zidane.jpg")
+    real = [crop_face(picture, box, 0.0) for box in detect(reference, [picture])[0]]
+    faces = np.concatenate((faces, np.stack(real)))
+    found, expected = openvino_engine.classify(faces), reference.classify(faces)
+    assert found.shape == expected.shape == (2, 7, 7)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    np.testing.assert_allclose(found.sum(axis=2), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 9, 17])
+def test_a_face_is_judged_alike_in_any_batch(openvino_engine: Engine, count: int) -> None:
+    assert CLASSIFIER_BATCHES == (1, 8), "the counts above lie around these"
+    faces = crops(17)
+    expected = openvino_engine.classify(faces)[:, :count]
+    np.testing.assert_allclose(openvino_engine.classify(faces[:count]), expected, atol=1e-4)
+
+
+def test_engines_see_a_face_as_training_does(openvino_engine: Engine, models: Models) -> None:
+    """The graph takes bytes: its normalisation must be `normalise`, which the trainer applies."""
+    faces = crops(3)
+    network = load_weights(classifier_network(), models.members[0].path)
+    with torch.inference_mode():
+        expected = network(normalise(torch.from_numpy(faces)[:, None].float())).softmax(1).numpy()
+    np.testing.assert_allclose(openvino_engine.classify(faces)[0], expected, atol=0.005)
+
+
+def broken(models: Models, folder: Path, content: bytes | None) -> Models:
+    """The models with other bytes, or none, in the place of the second member."""
+    path = folder / "member.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    member = WeightsFile("member", path, models.members[1].sha256)
+    return replace(models, members=(models.members[0], member))
+
+
+def test_other_weights_than_promised_are_refused(models: Models, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"member\.safetensors: sha256 is .*, promised was"):
+        load_engine(broken(models, tmp_path, b"something else"), "cpu", tmp_path / "cache")
+
+
+def test_missing_weights_are_named(models: Models, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"member\.safetensors: the weights cannot be read \(No such file"):
+        load_engine(broken(models, tmp_path, None), "cpu", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda0", "cuda:", "cuda:x", "CPU", ""])
+def test_an_unknown_device_is_refused(models: Models, tmp_path: Path, device: str) -> None:
+    with pytest.raises(FerModelError, match="is not a device; use auto, cpu or cuda:0"):
+        load_engine(models, device, tmp_path)
+
+
+def test_a_gpu_that_is_not_there_is_named(models: Models, tmp_path: Path) -> None:
+    device = f"cuda:{gpu_count()}"
+    with pytest.raises(FerModelError, match=f"{device} was asked for, but this machine has (no|\\d+) working NVIDIA"):
+        load_engine(models, device, tmp_path)
+
+
+@pytest.mark.skipif(not gpu_count(), reason="this machine has no NVIDIA GPU")
+def test_a_gpu_finds_and_judges_like_the_reference(models: Models, reference: Engine, tmp_path: Path) -> None:
+    engine = load_engine(models, "auto", tmp_path)
+    assert "cuda:0" in engine.description
+    pictures = [photograph(name) for name in PHOTOGRAPHS]
+    for found, expected in zip(detect(engine, pictures), detect(reference, pictures), strict=True):
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found[:, :4], expected[:, :4], atol=2)
+    np.testing.assert_allclose(engine.classify(crops(9)), reference.classify(crops(9)), atol=0.02)
+
+
+def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_a_cpu_worker_needs_no_torch_in_memory(openvino_engine: Engine, models: Models, cache: Path) -> None:
+    """A separate process, because this one has imported torch; the cache is warm from `openvino_engine`."""
+    run = run_python(
+        """
+        import sys
+        from pathlib import Path
+        from fer_model.engines import load_engine
+        from fer_model.manifest import read_models
+        from fer_model.pipeline import analyse
+        from fer_model.sources import open_source
+
+        models = read_models(Path(sys.argv[1]))
+        engine = load_engine(models, "cpu", Path(sys.argv[2]))
+        [(frame, faces)] = analyse(open_source(sys.argv[3], kind="image"), engine, models, 0.4)
+        assert len(faces) == 2, faces
+        heavy = {"torch", "torchvision", "ultralytics", "openvino_telemetry.main"} & set(sys.modules)
+        # Not `ru_maxrss`: that one begins with what the parent had at the fork.
+        status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+        print(*sorted(heavy), int(status["VmHWM"].split()[0]) // 1024)
+        """,
+        models.detector.path.parent,
+        cache,
+        ASSETS / "zidane.jpg",
+    )
+    assert run.returncode == 0, run.stderr
+    *heavy, megabytes = run.stdout.split()
+    assert heavy == []
+    print(f"peak resident memory {megabytes} MB")  # torch and Ultralytics alone take over 400
+    assert int(megabytes) < 450
+
+
+def test_a_failed_conversion_says_why_and_leaves_nothing(models: Models, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for file in models.files:
+        (weights / file.path.name).write_bytes(b"not safetensors")
+    (weights / "manifest.json").write_bytes((models.detector.path.parent / "manifest.json").read_bytes())
+    cache = tmp_path / "cache"
+    with pytest.raises(FerModelError, match=r"could not be converted for OpenVINO: .*cannot be read as safetensors"):
+        converted(read_models(weights), cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_two_processes_may_convert_at_once(models: Models, tmp_path: Path) -> None:
+    code = """
+        import sys
+        from pathlib import Path
+        from fer_model.engines.openvino import converted
+        from fer_model.manifest import read_models
+        print(converted(read_models(Path(sys.argv[1])), Path(sys.argv[2])))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(models.detector.path.parent), str(tmp_path)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) for _ in range(2)]
+    answers = {run.communicate(timeout=150)[0].strip() for run in runs}
+    assert [run.returncode for run in runs] == [0, 0]
+    assert answers == {str(folder) for folder in tmp_path.iterdir()}, "one folder, and no half one beside it"
+    (folder,) = tmp_path.iterdir()
+    assert {file.name for file in folder.iterdir()} == {
+        f"{name}.{kind}" for name in ("detector", "ensemble") for kind in ("xml", "bin")
+    }

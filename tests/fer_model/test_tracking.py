@@ -1,0 +1,67 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_model.detection import Detections
+from fer_model.tracking import face_tracker
+
+THRESHOLD = 0.4
+NOBODY = np.zeros((0, 5), np.float32)
+
+
+def faces(*places: tuple[float, float], side: float = 60, score: float = 0.9) -> Detections:
+    return np.array([[x, y, x + side, y + side, score] for x, y in places], np.float32).reshape(-1, 5)
+
+
+def ids(frames: Sequence[Detections], fps: float) -> list[list[int]]:
+    follow = face_tracker(fps, THRESHOLD)
+    return [follow(found).tolist() for found in frames]
+
+
+def test_a_face_that_moves_smoothly_keeps_id_0_from_its_first_frame() -> None:
+    path = [faces((100 + 4 * t, 100 + 30 * np.sin(t / 10))) for t in range(100)]
+    assert ids(path, 25) == [[0]] * 100
+
+
+def test_two_crossing_faces_keep_their_ids() -> None:
+    there = np.linspace(0, 400, 81)
+    frames = [faces((x, 100), (400 - x, 140)) for x in there]
+    assert ids(frames, 25) == [[0, 1]] * len(frames)
+
+
+def test_ids_belong_to_the_rows_as_they_were_given() -> None:
+    frames = [faces((100, 100), (300, 100)), faces((300, 100), (100, 100)), faces((101, 100), (300, 100), (500, 100))]
+    assert ids(frames, 25) == [[0, 1], [1, 0], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("fps", [5, 10, 23.976, 25, 29.97, 60])
+def test_absence_below_a_second_keeps_the_id_and_above_a_second_ends_it(fps: float) -> None:
+    here = [faces((100, 100))] * 3
+    shorter, longer = [NOBODY] * int(0.8 * fps), [NOBODY] * int(1.2 * fps)
+    assert [found for found in ids([*here, *shorter, *here], fps) if found] == [[0]] * 6
+    assert [found for found in ids([*here, *longer, *here], fps) if found] == [[0]] * 3 + [[1]] * 3
+
+
+@pytest.mark.parametrize("fps", [0.2, 1, 2])
+def test_low_frame_rates_follow_from_frame_to_frame(fps: float) -> None:
+    assert ids([faces((100 + 5 * t, 100)) for t in range(6)], fps) == [[0]] * 6
+
+
+def test_once_a_second_an_absent_frame_ends_the_track() -> None:
+    assert ids([faces((100, 100)), NOBODY, NOBODY, faces((100, 100))], 1) == [[0], [], [], [1]]
+
+
+def test_empty_frames_have_no_ids() -> None:
+    assert ids([NOBODY, NOBODY, faces((10, 10)), NOBODY], 25) == [[], [], [0], []]
+
+
+def test_trackers_do_not_know_of_each_other() -> None:
+    first, second = face_tracker(25, THRESHOLD), face_tracker(25, THRESHOLD)
+    given: list[NDArray[np.int64]] = [follow(faces((100, 100))) for follow in (first, second, first)]
+    assert [track.tolist() for track in given] == [[0], [0], [0]]
+
+
+def test_a_face_at_the_threshold_starts_a_track() -> None:
+    assert ids([faces((100, 100), score=THRESHOLD)], 25) == [[0]]

@@ -1,0 +1,20 @@
+"""The networks, in this process."""
+
+from pathlib import Path
+
+import pytest
+
+from fer_model.engines import Engine, load_engine
+from fer_model.manifest import Models, read_models
+
+
+@pytest.fixture(scope="session")
+def models() -> Models:
+    """The shipped models."""
+    return read_models()
+
+
+@pytest.fixture(scope="session")
+def networks(models: Models, cache: Path) -> Engine:
+    """The engine that a worker without a GPU uses."""
+    return load_engine(models, "cpu", cache)

@@ -1,0 +1,162 @@
+"""One shard, from its row to its results, on both databases."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import func, select
+
+from fer_model.engines import Engine
+from fer_model.manifest import Models
+from results.database import reading, writing
+from results.jobs import add_plan, cancel_job, create_job, job_status
+from results.models import Face, Frame, Media, Shard, Track
+from results.shards import claim
+from tests.clips import noise_picture, panning_frames, write_clip
+from workers.finishing import finish
+from workers.planning import BatchOptions, plan
+from workers.processing import process_shard
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def planned(database: Database, paths: list[Path], options: BatchOptions | None = None) -> tuple[str, list[int]]:
+    """A job in the database: its id and those of its shards."""
+    options = options or BatchOptions()
+    media, shards = plan([str(path) for path in paths], options)
+    with writing(database) as session:
+        job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
+        add_plan(session, job.id, media, shards)
+        ids = list(session.scalars(select(Shard.id).where(Shard.job_id == job.id).order_by(Shard.id)))
+    return job.id, ids
+
+
+def worked(
+    database: Database, networks: Engine, models: Models, paths: list[Path], options: BatchOptions | None = None
+) -> str:
+    """A job that one worker has done to the end."""
+    job_id, ids = planned(database, paths, options)
+    for shard_id in ids:
+        process_shard(database, shard_id, "test", networks, models)
+    finish(database, job_id)
+    return job_id
+
+
+def test_pictures_become_rows(engine: Database, networks: Engine, models: Models, samples: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("this is no picture")
+    job_id = worked(engine, networks, models, [samples / "zidane.jpg", text, samples / "bus.jpg"])
+    with reading(engine) as session:
+        status = job_status(session, job_id)
+        media = {Path(m.uri).name: m for m in session.scalars(select(Media))}
+        faces = session.scalars(select(Face).where(Face.media_id == media["zidane.jpg"].id)).all()
+        frames = {frame.media_id: frame for frame in session.scalars(select(Frame))}
+    assert (status.state, status.frames, status.media) == ("done", 2, 3)
+    assert media["text.jpg"].state == "failed" and "text.jpg" in str(media["text.jpg"].error)
+    assert (media["zidane.jpg"].width, media["zidane.jpg"].height) == (1280, 720)
+    assert len(faces) == 2 and frames[media["zidane.jpg"].id].faces == 2
+    assert media["text.jpg"].id not in frames
+    for face in faces:
+        probabilities = [getattr(face, emotion) for emotion in ("angry", "disgust", "fear", "happy", "sad")]
+        probabilities += [face.surprise, face.neutral]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-6)
+        assert face.confidence == max(probabilities) == getattr(face, face.emotion)
+        assert face.track_id is None and 0 <= face.quality <= 1
+        assert 0 <= face.x1 < face.x2 <= 1280 and 0 <= face.y1 < face.y2 <= 720
+
+
+def test_a_clip_gives_the_same_rows_however_it_is_cut(
+    engine: Database, networks: Engine, models: Models, samples: Path
+) -> None:
+    results = []
+    for seconds in (60.0, 3.0):
+        options = BatchOptions(every=3, shard_seconds=seconds)
+        job_id = worked(engine, networks, models, [samples / "clip.mp4"], options)
+        with reading(engine) as session:
+            media_id = session.scalars(select(Media.id).where(Media.job_id == job_id)).one()
+            frames = session.execute(
+                select(Frame.frame_index, Frame.time_ms, Frame.faces)
+                .where(Frame.media_id == media_id)
+                .order_by(Frame.frame_index)
+            ).all()
+            boxes = session.execute(
+                select(Face.frame_index, Face.face_index, Face.x1, Face.happy)
+                .where(Face.media_id == media_id)
+                .order_by(Face.frame_index, Face.face_index)
+            ).all()
+            tracks = session.scalars(select(Track).where(Track.media_id == media_id)).all()
+            shards = session.scalars(select(func.count()).select_from(Shard).where(Shard.job_id == job_id)).one()
+        results.append((frames, boxes, len(tracks), shards))
+    (frames, boxes, tracks, one), (cut_frames, cut_boxes, cut_tracks, several) = results
+    assert (one, several) == (1, 3)
+    assert len(frames) == 67 and frames == cut_frames
+    assert [row[:2] for row in boxes] == [row[:2] for row in cut_boxes]
+    for row, cut_row in zip(boxes, cut_boxes, strict=True):
+        assert row[2:] == pytest.approx(cut_row[2:], abs=1e-3)
+    assert tracks and tracks == cut_tracks
+
+
+def test_a_frame_without_a_face_is_written_too(
+    engine: Database, networks: Engine, models: Models, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "noise.mp4", panning_frames(noise_picture(), 10, size=(160, 96)))
+    job_id = worked(engine, networks, models, [clip])
+    with reading(engine) as session:
+        counts = session.scalars(select(Frame.faces)).all()
+        status = job_status(session, job_id)
+    assert list(counts) == [0] * 10
+    assert (status.frames, status.faces) == (10, 0)
+
+
+def test_a_video_that_vanished_fails_with_a_reason(
+    engine: Database, networks: Engine, models: Models, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "gone.mp4", panning_frames(noise_picture(), 5))
+    job_id, (shard_id,) = planned(engine, [clip])
+    clip.unlink()
+    process_shard(engine, shard_id, "test", networks, models)
+    finish(engine, job_id)
+    with reading(engine) as session:
+        status = job_status(session, job_id)
+    assert status.state == "failed"
+    assert [error["uri"] for error in status.errors] == [str(clip)] and "gone.mp4" in status.errors[0]["error"]
+
+
+def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
+    engine: Database, networks: Engine, models: Models, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.processing.HEARTBEAT_S", 0.0)
+    job_id, (shard_id,) = planned(engine, [samples / "clip.mp4"])
+
+    class CancelsOnSecondBatch:
+        """The real engine; between its batches somebody cancels the job."""
+
+        description = networks.description
+        batches = 0
+        classify = networks.classify
+
+        def detect(self, pictures):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            self.batches += 1
+            if self.batches == 2:
+                with writing(engine) as session:
+                    cancel_job(session, job_id)
+            return networks.detect(pictures)
+
+    interrupted = CancelsOnSecondBatch()
+    process_shard(engine, shard_id, "test", interrupted, models)
+    with reading(engine) as session:
+        assert session.scalars(select(func.count()).select_from(Frame)).one() == 0
+        assert job_status(session, job_id).state == "cancelled"
+    assert interrupted.batches < 4
+
+
+def test_a_shard_that_another_worker_holds_is_left_alone(
+    engine: Database, networks: Engine, models: Models, samples: Path
+) -> None:
+    _, (shard_id,) = planned(engine, [samples / "zidane.jpg"])
+    with writing(engine) as session:
+        assert claim(session, shard_id, "another") is not None
+    process_shard(engine, shard_id, "test", networks, models)
+    with reading(engine) as session:
+        assert session.get_one(Shard, shard_id).worker == "another"
+        assert session.scalars(select(func.count()).select_from(Face)).one() == 0
