@@ -28,7 +28,6 @@ COLOURS = {
 """Names of the terminal's own palette, which its owner has made readable."""
 
 
-
 class Duration(click.ParamType[int]):
     """`500ms`, `1s`, `2m`: as milliseconds."""
 

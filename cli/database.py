@@ -1,13 +1,12 @@
 """How commands reach the database."""
 
-import os
 import sys
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from results.database import check_revision, connect, describe, upgrade
-from results.errors import DatabaseUnreachableError, UnknownJobError
+from results.database import check_revision, connect, existing, upgrade
+from results.errors import UnknownJobError
 from results.jobs import get_job, list_jobs
 from results.models import Job
 from workers.settings import settings
@@ -21,13 +20,7 @@ def prepared_database() -> Engine:
 
 def current_database() -> Engine:
     """The database, which must be there and be this program's. Raises `ResultsError`."""
-    engine = connect(settings().database_url)
-    file = engine.url.database
-    # SQLite would make an empty file and then find no tables in it.
-    if engine.dialect.name == "sqlite" and file and not file.startswith("file:") and not os.path.exists(file):
-        raise DatabaseUnreachableError(
-            f"There is no database {describe(engine.url)}; `fer-batch run` makes one, --db names another."
-        )
+    engine = existing(settings().database_url)
     check_revision(engine)
     return engine
 

@@ -23,11 +23,16 @@ def worker(queues: str, device: str | None, name: str | None) -> None:
     if device:
         os.environ["FER_DEVICE"] = device
     from cli.database import prepared_database
-    from fer_model.engines import gpu_count
+    from fer_model.engines import actual_device, gpu_count
+    from fer_model.manifest import SHIPPED, read_models
     from workers.app import app
     from workers.settings import settings
     from workers.submitting import check_broker
 
+    # A worker that cannot work must not begin to take work.
+    actual_device(settings().device)
+    for file in read_models(settings().models_dir or SHIPPED).files:
+        file.verify()
     check_broker()
     prepared_database().dispose()
     processes = max(1, gpu_count()) if settings().device == "auto" else 1
@@ -104,8 +109,8 @@ def upgrade() -> None:
 @connection_options(broker=False)
 def current() -> None:
     """The revision of the tables."""
-    from results.database import connect, current_revision, head_revision
+    from results.database import current_revision, existing, head_revision
     from workers.settings import settings
 
-    revision = current_revision(connect(settings().database_url))
+    revision = current_revision(existing(settings().database_url))
     click.echo(f"{revision or 'no tables yet'} (this program: {head_revision()})")

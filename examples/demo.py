@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import cv2
-from sample_media import write_samples
 
+from examples.sample_media import write_samples
 from fer_model.annotate import annotate
 from fer_model.sources.pictures import read_picture
 from fer_model.types import EMOTIONS, FaceObservation

@@ -33,7 +33,8 @@ def write_clip(path: Path, photographs: list[Path], seconds: float = 4.0) -> Non
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, FPS)
         for photograph in photographs:
-            for picture in _flight(cv2.imread(str(photograph)), round(seconds * FPS)):
+            pixels = np.asarray(cv2.imread(str(photograph)), np.uint8)
+            for picture in _flight(pixels, round(seconds * FPS)):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode())
 

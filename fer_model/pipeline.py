@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 
 import numpy as np
@@ -24,12 +24,13 @@ Follow = Callable[[Detections], NDArray[np.int64]]
 
 def analyse(
     frames: Iterable[Frame], engine: Engine, models: Models, threshold: float, follow: Follow | None = None
-) -> Iterator[tuple[Frame, list[FaceObservation]]]:
+) -> Generator[tuple[Frame, list[FaceObservation]]]:
     """The faces of each frame, in the order of the frames.
 
     `threshold` is the lowest detection score that counts, 0..1; `follow` gives track ids
     (`face_tracker`), without it faces have none. At most three batches are held in memory.
-    An exception in `frames` comes out here, after the frames before it.
+    An exception in `frames` comes out here, after the frames before it. At the end, and when this
+    is closed earlier, `frames` is closed if it is a generator.
     """
     with closing(_ahead(_batches(frames))) as batches:
         for batch in batches:
@@ -98,6 +99,9 @@ def _batches(frames: Iterable[Frame]) -> Generator[list[Frame]]:
         if batch:
             yield batch
         raise
+    finally:
+        if isinstance(frames, Generator):
+            frames.close()
     if batch:
         yield batch
 

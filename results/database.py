@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from results.errors import DatabaseOutdatedError, DatabaseTooNewError
+from results.errors import DatabaseOutdatedError, DatabaseTooNewError, DatabaseUnreachableError
 from results.faults import translate_errors as translate_errors
 from results.urls import describe as describe
 from results.urls import parse_url
@@ -42,6 +42,21 @@ def connect(url: str) -> Engine:
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def existing(url: str) -> Engine:
+    """As `connect`, but never makes a file: SQLite would make an empty one and find no tables in it.
+
+    Raises:
+        DatabaseUnreachableError: there is no such file.
+    """
+    engine = connect(url)
+    file = engine.url.database
+    if engine.dialect.name == "sqlite" and file and not file.startswith("file:") and not Path(file).exists():
+        raise DatabaseUnreachableError(
+            f"There is no database {describe(engine.url)}; `fer-batch run` makes one, --db names another."
+        )
     return engine
 
 

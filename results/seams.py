@@ -13,9 +13,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class ShardTracks:
-    """The tracks of one segment; `first` and `last` hold the boxes (x1, y1, x2, y2) in its outermost frames."""
+    """The tracks of one segment [start_ms, end_ms); `end_ms` is None for the last one of a video.
+
+    `first` and `last` hold the boxes (x1, y1, x2, y2) of the tracks in its outermost frames.
+    """
 
     shard_id: int
+    start_ms: int
+    end_ms: int | None
     tracks: tuple[int, ...]
     first: Mapping[int, Box]
     last: Mapping[int, Box]
@@ -29,14 +34,14 @@ def videos_in_segments(session: Session, job_id: str) -> list[int]:
 
 def tracks_by_segment(session: Session, media_id: int) -> list[ShardTracks]:
     """The finished segments of a video, in the order of time."""
-    done = select(Shard.id).where(Shard.media_id == media_id, Shard.state == "done").order_by(Shard.start_ms)
-    return [_tracks(session, shard_id) for shard_id in session.scalars(done).all()]
+    done = select(Shard).where(Shard.media_id == media_id, Shard.state == "done").order_by(Shard.start_ms)
+    return [_tracks(session, shard) for shard in session.scalars(done).all()]
 
 
-def _tracks(session: Session, shard_id: int) -> ShardTracks:
-    followed = (Face.shard_id == shard_id, Face.track_id.is_not(None))
+def _tracks(session: Session, shard: Shard) -> ShardTracks:
+    followed = (Face.shard_id == shard.id, Face.track_id.is_not(None))
     tracks = session.scalars(select(Face.track_id).where(*followed).distinct().order_by(Face.track_id)).all()
-    ends = select(func.min(Frame.frame_index), func.max(Frame.frame_index)).where(Frame.shard_id == shard_id)
+    ends = select(func.min(Frame.frame_index), func.max(Frame.frame_index)).where(Frame.shard_id == shard.id)
     first, last = (
         {
             row.track_id: (row.x1, row.y1, row.x2, row.y2)
@@ -46,4 +51,5 @@ def _tracks(session: Session, shard_id: int) -> ShardTracks:
         }
         for index in session.execute(ends).one()
     )
-    return ShardTracks(shard_id, tuple(track for track in tracks if track is not None), first, last)
+    known = tuple(track for track in tracks if track is not None)
+    return ShardTracks(shard.id, shard.start_ms or 0, shard.end_ms, known, first, last)

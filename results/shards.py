@@ -19,10 +19,10 @@ from results.closing import shards_left as shards_left
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import UNFINISHED, changed, start_job, utc_now
 from results.models import Face, Frame, Job, Media, Shard
+from results.queueing import LEASE_S as LEASE_S
 from results.queueing import jobs_to_sweep as jobs_to_sweep
 from results.queueing import pending_to_queue as pending_to_queue
 
-LEASE_S = 60.0
 MAX_ATTEMPTS = 3
 DIED = f"tried {MAX_ATTEMPTS} times; the worker process died each time"
 

@@ -71,14 +71,16 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     from workers.stack import local_redis, local_worker, stack_folder
 
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('stack') / 'results.db'}"
+        url = f"sqlite:///{tmp_path_factory.mktemp('database') / 'results.db'}"
     else:
         url = request.getfixturevalue("postgresql")()
     upgrade(url)
+    log = tmp_path_factory.mktemp("stack") / "worker.log"
     with stack_folder() as folder, local_redis(folder) as broker_url:
         running = Stack(url, broker_url)
-        with local_worker(running.environment, folder / "worker.log"):
+        with local_worker(running.environment, log):
             yield running
+    print(f"--- what the worker on {request.param} said ---\n{log.read_text()}")
 
 
 def fer_batch(*words: str, check: bool = False, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -87,7 +89,7 @@ def fer_batch(*words: str, check: bool = False, **environment: str) -> "subproce
         [sys.executable, "-P", "-m", "cli", *words],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=280,
         check=check,
         env={**os.environ, **environment},
     )

@@ -5,10 +5,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fer_model.engines import gpu_count
+from fer_model.engines import actual_device, gpu_count
 from fer_model.errors import FerModelError
 from fer_model.manifest import SHIPPED, read_models
-from results.database import check_revision, connect, describe
+from results.database import check_revision, describe, existing
 from results.errors import ResultsError
 from workers.errors import WorkersError
 from workers.settings import Settings, mask, settings
@@ -50,15 +50,13 @@ def _broker() -> str:
 
 
 def _database() -> str:
-    check_revision(connect(settings().database_url))
+    check_revision(existing(settings().database_url))
     return f"{describe(settings().database_url)} is up to date"
 
 
 def _device() -> str:
-    gpus = gpu_count()
-    return (
-        f"{gpus} NVIDIA GPU{'s' if gpus > 1 else ''}" if gpus else f"no GPU; {os.cpu_count()} processors with OpenVINO"
-    )
+    gpus, device = gpu_count(), actual_device(settings().device)
+    return f"{device} will be used ({gpus or 'no'} NVIDIA GPU, {os.cpu_count()} processors)"
 
 
 def _weights() -> str:
@@ -81,7 +79,7 @@ def _disk() -> str:
 _CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("broker", _broker, "start Redis (`redis-server`), or set FER_BROKER_URL; `fer-batch run` needs none"),
     ("database", _database, "run `fer-batch db upgrade`, or set FER_DATABASE_URL"),
-    ("device", _device, ""),
+    ("device", _device, "set FER_DEVICE=auto, or mend the GPU's driver"),
     ("weights", _weights, "install fer-batch again, or set FER_MODELS_DIR to a folder with manifest.json"),
     ("disk", _disk, "make room, or set FER_CACHE_DIR to a larger disk"),
 )

@@ -34,8 +34,9 @@ def join_tracks(segments: Sequence[ShardTracks]) -> list[dict[int, int]]:
     count = 0
     for number, segment in enumerate(segments):
         labels: dict[int, int] = {}
-        if number:
-            before = segments[number - 1]
+        before = segments[number - 1]
+        # A segment that failed lies between two that do not touch: nobody knows who came and went.
+        if number and before.end_ms == segment.start_ms:
             labels = {new: joined[-1][old] for old, new in _matches(before.last, segment.first)}
         for track in segment.tracks:
             if track not in labels:

@@ -1,9 +1,10 @@
 """One shard, from its row to its results. Knows no Celery: a test can call it."""
 
 import logging
-import time
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ HEARTBEAT_S = 0.5
 """How often a worker reports, and how soon it learns that its job was cancelled."""
 
 Row = dict[str, Any]
+Networks = tuple[Engine, Models]
 
 
 @dataclass
@@ -44,11 +46,12 @@ class _Harvest:
         self.faces += [{**place, "face_index": n, **_face_row(face)} for n, face in enumerate(faces)]
 
 
-def process_shard(database: Database, shard_id: int, worker: str, engine: Engine, models: Models) -> None:
+def process_shard(database: Database, shard_id: int, worker: str, load: Callable[[], Networks]) -> None:
     """Claims a shard, works on it, and writes what was found in one transaction.
 
-    Does nothing if the shard is finished, cancelled, or another worker's. What cannot be read
-    is written down as failed, with the reason.
+    Does nothing if the shard is finished, cancelled, or another worker's. What cannot be done is
+    written down as failed, with the reason. `load` gives the networks; it is called once the
+    shard is claimed, so that whoever waits sees that somebody is at work.
 
     Raises:
         ResultsError: the database cannot be used; the shard will be tried again.
@@ -58,7 +61,7 @@ def process_shard(database: Database, shard_id: int, worker: str, engine: Engine
     if claim is None:
         return
     try:
-        harvest = _work(database, claim, engine, models)
+        harvest = _work(database, claim, load)
         with writing(database) as session:
             shards.complete(session, claim, harvest.frames, harvest.faces, harvest.media)
     except (JobCancelledError, ShardLostError) as error:
@@ -73,25 +76,62 @@ def process_shard(database: Database, shard_id: int, worker: str, engine: Engine
             shards.fail(session, claim, reason)
 
 
-def _work(database: Database, claim: shards.Claim, engine: Engine, models: Models) -> _Harvest:
+def _work(database: Database, claim: shards.Claim, load: Callable[[], Networks]) -> _Harvest:
     with reading(database) as session:
         media = list(shards.media_of(session, claim))
         stored = get_job(session, claim.job_id).options
     options = BatchOptions(**{name: stored[name] for name in BatchOptions.__dataclass_fields__ if name in stored})
     harvest = _Harvest()
     origins: deque[int] = deque()
-    if claim.media_id is None:
-        frames, follow = _pictures(media, origins, harvest.media), None
-    else:
-        frames, follow = _segment(claim, media[0], origins, options), _follower(media[0], options)
-    reported = time.monotonic()
-    for frame, faces in analyse(frames, engine, models, options.detection_threshold, follow):
-        harvest.add(origins.popleft(), frame, faces)
-        if time.monotonic() - reported >= HEARTBEAT_S:
-            with writing(database) as session:
-                shards.heartbeat(session, claim, len(harvest.frames), len(harvest.faces))
-            reported = time.monotonic()
+    with _heartbeat(database, claim, harvest) as check:
+        engine, models = load()
+        if claim.media_id is None:
+            frames, follow = _pictures(media, origins, harvest.media), None
+        else:
+            frames, follow = _segment(claim, media[0], origins, options), _follower(media[0], options)
+        for frame, faces in analyse(_checked(frames, check), engine, models, options.detection_threshold, follow):
+            check()
+            harvest.add(origins.popleft(), frame, faces)
     return harvest
+
+
+@contextmanager
+def _heartbeat(database: Database, claim: shards.Claim, harvest: _Harvest) -> Iterator[Callable[[], None]]:
+    """Reports in a thread of its own while the work goes on: preparing networks or a long seek is no death.
+
+    Gives a function that raises what a report has learned: `JobCancelledError` or `ShardLostError`.
+    """
+    ended = threading.Event()
+    stop: list[ResultsError] = []
+
+    def report() -> None:
+        while not ended.wait(HEARTBEAT_S):
+            try:
+                with writing(database) as session:
+                    shards.heartbeat(session, claim, len(harvest.frames), len(harvest.faces))
+            except (JobCancelledError, ShardLostError) as error:
+                stop.append(error)
+                return
+            except ResultsError as error:
+                logger.warning("shard %s could not report: %s", claim.id, error)
+
+    def check() -> None:
+        if stop:
+            raise stop[0]
+
+    reporter = threading.Thread(target=report, name="heartbeat", daemon=True)
+    reporter.start()
+    try:
+        yield check
+    finally:
+        ended.set()
+        reporter.join()
+
+
+def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Frame]:
+    for frame in frames:
+        check()
+        yield frame
 
 
 def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:

@@ -1,5 +1,6 @@
 """The whole system on one machine: an embedded Redis server and a worker process, stopped when done."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ from workers.errors import LocalStackError
 
 START_S = 30.0
 STOP_S = 20.0
+PR_SET_PDEATHSIG = 1
+"""From <linux/prctl.h>."""
 
 
 def redis_server() -> Path:
@@ -90,11 +93,18 @@ def _running(
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
     try:
         yield process
     finally:
         _stop(process)
+
+
+def _end_with_parent() -> None:
+    """Has the system end a child when this program is killed and cannot do it; Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

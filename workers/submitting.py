@@ -40,7 +40,7 @@ def submit(
 
     Raises:
         NothingToDoError: no path leads to a picture or a video; no job is made.
-        BrokerUnreachableError: nobody could be told; no job is made.
+        BrokerUnreachableError: the broker does not answer; no job is made.
         ResultsError: the database cannot be used.
     """
     check_broker()
@@ -64,6 +64,10 @@ def check_broker() -> None:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=0, timeout=5)
             connection.default_channel.client.ping()
+    except (KeyError, ValueError) as error:
+        raise BrokerUnreachableError(
+            f"{mask(settings().broker_url)} is not a broker's URL; write redis://HOST:PORT/0."
+        ) from error
     except (OSError, OperationalError, RedisError) as error:
         where = mask(settings().broker_url)
         reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__

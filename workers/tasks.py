@@ -10,8 +10,8 @@ from billiard import current_process
 from celery.signals import worker_ready
 from sqlalchemy import Engine as Database
 
-from fer_model.engines import Engine, gpu_count, load_engine
-from fer_model.manifest import SHIPPED, Models, read_models
+from fer_model.engines import gpu_count, load_engine
+from fer_model.manifest import SHIPPED, read_models
 from results.database import connect, reading
 from results.jobs import job_of_shard
 from workers import dispatching, processing
@@ -27,8 +27,7 @@ SWEEP_S = 10.0
 @app.task(name="process_shard")
 def process_shard(shard_id: int) -> None:
     """Works on one shard, then queues what comes next in its job."""
-    engine, models = _networks()
-    processing.process_shard(_database(), shard_id, f"{os.uname().nodename}:{os.getpid()}", engine, models)
+    processing.process_shard(_database(), shard_id, f"{os.uname().nodename}:{os.getpid()}", _networks)
     with reading(_database()) as session:
         job_id = job_of_shard(session, shard_id)
     if job_id is not None:
@@ -63,7 +62,7 @@ def _database() -> Database:
 
 
 @cache
-def _networks() -> tuple[Engine, Models]:
+def _networks() -> processing.Networks:
     models = read_models(settings().models_dir or SHIPPED)
     engine = load_engine(models, _device(), settings().cache_dir.expanduser())
     logger.info("networks ready: %s", engine.description)

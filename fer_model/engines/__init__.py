@@ -44,22 +44,33 @@ def load_engine(models: Models, device: str, cache: Path) -> Engine:
     """
     for file in models.files:
         file.verify()
-    if device == "auto":
-        device = "cuda:0" if gpu_count() else "cpu"
+    device = actual_device(device)
     if device == "cpu":
         from fer_model.engines.openvino import OpenVinoEngine
 
         return OpenVinoEngine(models, cache)
-    if not re.fullmatch(r"cuda(:\d+)?", device):
-        raise FerModelError(f"{device!r} is not a device; use auto, cpu or cuda:0")
-    if gpu_count() <= int(device.partition(":")[2] or 0):
-        raise FerModelError(f"{device} was asked for, but this machine has {gpu_count() or 'no'} working NVIDIA GPU")
     from fer_model.engines.torch import TorchEngine
 
     try:
         return TorchEngine(models, device, half=True)
     except (AssertionError, RuntimeError) as error:  # torch without CUDA, or a GPU it is too old or too new for
         raise FerModelError(f"{device} cannot be used by this torch; use cpu ({error})") from error
+
+
+def actual_device(device: str) -> str:
+    """`cpu` or `cuda:N` for a device as a user names it; `auto` is the first GPU where there is one.
+
+    Raises:
+        FerModelError: there is no such device.
+    """
+    gpus = gpu_count()
+    if device == "auto":
+        return "cuda:0" if gpus else "cpu"
+    if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
+        raise FerModelError(f"{device!r} is not a device; use auto, cpu or cuda:0")
+    if device != "cpu" and gpus <= int(device.partition(":")[2] or 0):
+        raise FerModelError(f"{device} was asked for, but this machine has {gpus or 'no'} working NVIDIA GPU")
+    return device
 
 
 def gpu_count() -> int:

@@ -1,6 +1,5 @@
 """Fine-tunes the face detector with Ultralytics' trainer, on frames made to look like video."""
 
-import logging
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -30,12 +29,15 @@ class DetectorRun:
 def train_detector(run: DetectorRun, init: Path, archives: Sequence[Path], validation: Path, folder: Path) -> Path:
     """Fine-tunes from `init` on the archives, choosing the epoch on `validation`; gives the weights' path.
 
-    Goes on from the last epoch's checkpoint where the folder holds one.
+    Goes on from the last epoch's checkpoint where the folder holds one; a finished run is not repeated.
 
     Raises:
         TrainingDataError: an archive is not in YOLO's layout.
         WeightsError: the start does not fit.
     """
+    best = folder / "best.safetensors"
+    if best.exists():
+        return best
     folder.mkdir(parents=True, exist_ok=True)
     data = folder.resolve() / "data"
     names, held_out = unpack(archives, data), unpack([validation], data)
@@ -43,17 +45,13 @@ def train_detector(run: DetectorRun, init: Path, archives: Sequence[Path], valid
     description = write_dataset_yaml(data, names, held_out)
     trainer = _trainer(run, init, description, folder.resolve())
     trainer.train()
-    best = folder / "best.safetensors"
     save_weights(_plain_network(trainer.best if trainer.best.exists() else trainer.last), best)
     return best
 
 
 def _trainer(run: DetectorRun, init: Path, description: Path, folder: Path) -> Any:
-    silence_ultralytics()
+    silence_ultralytics(progress=True)
     from ultralytics.models.yolo.detect import DetectionTrainer
-
-    # The trainer's progress is wanted, on a worker's log as on a terminal.
-    logging.getLogger("ultralytics").setLevel(logging.INFO)
 
     settings = asdict(run)
     degradation, rate = settings.pop("degradation"), settings.pop("learning_rate")

@@ -35,7 +35,7 @@ def test_a_read_only_database(samples: Path, broker: str, tmp_path: Path) -> Non
     upgrade(f"sqlite:///{path}")
     url = f"sqlite:///file:{path}?mode=ro&uri=true"
     run = fer_batch("submit", str(samples), "--db", url, "--broker", broker)
-    assert run.returncode == 1 and "cannot be written" in only_sentence(run.stderr)
+    assert run.returncode == 1 and "can be read but not written" in only_sentence(run.stderr)
     assert fer_batch("jobs", "--db", url).returncode == 0, "reading must still work"
 
 

@@ -49,7 +49,9 @@ def test_jobs_lists_the_newest_first(stack: Stack, job: str) -> None:
 def test_timeline_in_every_form(stack: Stack, job: str) -> None:
     by_json = json.loads(fer_batch("timeline", job, "--format", "json", check=True, **stack.environment).stdout)
     by_csv = list(
-        csv.DictReader(io.StringIO(fer_batch("timeline", job, "--format", "csv", check=True, **stack.environment).stdout))
+        csv.DictReader(
+            io.StringIO(fer_batch("timeline", job, "--format", "csv", check=True, **stack.environment).stdout)
+        )
     )
     table = fer_batch("timeline", job, check=True, **stack.environment).stdout
     clip = [row for row in by_json if row["uri"].endswith("clip.mp4")]
@@ -69,7 +71,8 @@ def test_timeline_by_track_and_by_half_seconds(stack: Stack, job: str) -> None:
 def test_the_views_agree_with_the_timeline(stack: Stack, job: str) -> None:
     seen = query(
         stack.database_url,
-        "SELECT second, faces, emotion FROM emotion_timeline WHERE job_id = :job AND uri LIKE '%clip.mp4' ORDER BY second",
+        "SELECT second, faces, emotion FROM emotion_timeline "
+        "WHERE job_id = :job AND uri LIKE '%clip.mp4' ORDER BY second",
         job=job,
     )
     rows = json.loads(fer_batch("timeline", job, "--format", "json", check=True, **stack.environment).stdout)

@@ -1,5 +1,5 @@
-import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -8,8 +8,6 @@ import torch
 from fer_model.engines import Engine, load_engine
 from fer_model.engines.torch import TorchEngine
 from fer_model.manifest import SHIPPED, Models, read_models
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -30,11 +28,6 @@ def models() -> Models:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
 def openvino_engine(models: Models, cache: Path) -> Engine:
     return load_engine(models, "cpu", cache)
 
@@ -46,9 +39,8 @@ def reference(models: Models) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def test_data() -> Path:
-    """Pictures and videos that are not part of the repository."""
-    folder = Path(os.environ.get("FER_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there; FER_TEST_DATA may name the folder with the test data")
-    return folder
+def photographs() -> Path:
+    """The folder with zidane.jpg and bus.jpg, which Ultralytics carries; found without importing it."""
+    spec = find_spec("ultralytics")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "assets"

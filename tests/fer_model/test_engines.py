@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ultralytics.utils import ASSETS
 
 from fer_model.detection import Detections, decode_boxes, letterbox, to_picture
 from fer_model.engines import Engine, gpu_count, load_engine
@@ -23,11 +22,6 @@ from fer_model.types import Image
 from tests.clips import noise_picture
 
 THRESHOLD = 0.4
-PHOTOGRAPHS = ("zidane.jpg", "bus.jpg")
-
-
-def photograph(name: str) -> Image:
-    return read_picture(str(ASSETS / name))
 
 
 def detect(engine: Engine, pictures: Sequence[Image]) -> list[Detections]:
@@ -45,29 +39,44 @@ def crops(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.stack([crop_face(picture, np.array([x, y, x + 90, y + 90], np.float32), 0.0) for x, y in places])
 
 
-@pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_openvino_and_torch_find_the_same_faces(openvino_engine: Engine, reference: Engine, name: str) -> None:
-    (found,), (expected,) = (detect(engine, [photograph(name)]) for engine in (openvino_engine, reference))
+@pytest.fixture(scope="module")
+def zidane(photographs: Path) -> Image:
+    return read_picture(str(photographs / "zidane.jpg"))
+
+
+@pytest.fixture(scope="module")
+def bus(photographs: Path) -> Image:
+    return read_picture(str(photographs / "bus.jpg"))
+
+
+@pytest.mark.parametrize("name", ["zidane", "bus"])
+def test_openvino_and_torch_find_the_same_faces(
+    openvino_engine: Engine, reference: Engine, name: str, request: pytest.FixtureRequest
+) -> None:
+    picture = request.getfixturevalue(name)
+    (found,), (expected,) = (detect(engine, [picture]) for engine in (openvino_engine, reference))
     assert found.shape == expected.shape
     np.testing.assert_allclose(found[:, :4], expected[:, :4], atol=2)
     np.testing.assert_allclose(found[:, 4], expected[:, 4], atol=0.02)
 
 
-def test_the_two_men_are_found(openvino_engine: Engine) -> None:
-    (found,) = detect(openvino_engine, [photograph("zidane.jpg")])
+def test_the_two_men_are_found(openvino_engine: Engine, zidane: Image) -> None:
+    (found,) = detect(openvino_engine, [zidane])
     assert len(found) == 2
     middles = sorted(((found[:, 0] + found[:, 2]) / 2).tolist())
     assert middles == pytest.approx([500, 1010], abs=120)
 
 
-def test_faces_at_the_bus_are_found(openvino_engine: Engine) -> None:
-    (found,) = detect(openvino_engine, [photograph("bus.jpg")])
+def test_faces_at_the_bus_are_found(openvino_engine: Engine, bus: Image) -> None:
+    (found,) = detect(openvino_engine, [bus])
     assert len(found) >= 2
     assert (found[:, 3] < 600).all(), "heads, not shoes"
 
 
-def test_pictures_of_several_shapes_keep_their_order(openvino_engine: Engine, reference: Engine) -> None:
-    wide, high = photograph("zidane.jpg"), photograph("bus.jpg")
+def test_pictures_of_several_shapes_keep_their_order(
+    openvino_engine: Engine, reference: Engine, zidane: Image, bus: Image
+) -> None:
+    wide, high = zidane, bus
     blank = np.full((500, 400, 3), 127, np.uint8)
     pictures = [wide, high, blank, wide[:, ::-1], high, wide]
     for engine in (openvino_engine, reference):
@@ -79,11 +88,9 @@ def test_pictures_of_several_shapes_keep_their_order(openvino_engine: Engine, re
             np.testing.assert_allclose(together[row], expected, atol=0.5)
 
 
-def test_openvino_and_torch_agree_on_crops(openvino_engine: Engine, reference: Engine) -> None:
-    faces = crops(5)
-    picture = photograph("zidane.jpg")
-    real = [crop_face(picture, box, 0.0) for box in detect(reference, [picture])[0]]
-    faces = np.concatenate((faces, np.stack(real)))
+def test_openvino_and_torch_agree_on_crops(openvino_engine: Engine, reference: Engine, zidane: Image) -> None:
+    real = [crop_face(zidane, box, 0.0) for box in detect(reference, [zidane])[0]]
+    faces = np.concatenate((crops(5), np.stack(real)))
     found, expected = openvino_engine.classify(faces), reference.classify(faces)
     assert found.shape == expected.shape == (2, 7, 7)
     np.testing.assert_allclose(found, expected, atol=0.02)
@@ -139,11 +146,12 @@ def test_a_gpu_that_is_not_there_is_named(models: Models, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not gpu_count(), reason="this machine has no NVIDIA GPU")
-def test_a_gpu_finds_and_judges_like_the_reference(models: Models, reference: Engine, tmp_path: Path) -> None:
+def test_a_gpu_finds_and_judges_like_the_reference(
+    models: Models, reference: Engine, zidane: Image, bus: Image, tmp_path: Path
+) -> None:
     engine = load_engine(models, "auto", tmp_path)
     assert "cuda:0" in engine.description
-    pictures = [photograph(name) for name in PHOTOGRAPHS]
-    for found, expected in zip(detect(engine, pictures), detect(reference, pictures), strict=True):
+    for found, expected in zip(detect(engine, [zidane, bus]), detect(reference, [zidane, bus]), strict=True):
         assert found.shape == expected.shape
         np.testing.assert_allclose(found[:, :4], expected[:, :4], atol=2)
     np.testing.assert_allclose(engine.classify(crops(9)), reference.classify(crops(9)), atol=0.02)
@@ -154,7 +162,8 @@ def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def test_a_cpu_worker_needs_no_torch_in_memory(openvino_engine: Engine, models: Models, cache: Path) -> None:
+@pytest.mark.usefixtures("openvino_engine")
+def test_a_cpu_worker_needs_no_torch_in_memory(models: Models, cache: Path, photographs: Path) -> None:
     """A separate process, because this one has imported torch; the cache is warm from `openvino_engine`."""
     run = run_python(
         """
@@ -176,7 +185,7 @@ def test_a_cpu_worker_needs_no_torch_in_memory(openvino_engine: Engine, models: 
         """,
         models.detector.path.parent,
         cache,
-        ASSETS / "zidane.jpg",
+        photographs / "zidane.jpg",
     )
     assert run.returncode == 0, run.stderr
     *heavy, megabytes = run.stdout.split()

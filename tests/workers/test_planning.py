@@ -48,7 +48,7 @@ def test_what_cannot_be_read_fails_alone_and_says_why(tmp_path: Path) -> None:
 
 
 def test_nothing_at_all_is_said_in_words(tmp_path: Path) -> None:
-    with pytest.raises(NothingToDoError, match="contains no picture or video.*does not exist"):
+    with pytest.raises(NothingToDoError, match=r"contains no picture or video.*does not exist"):
         plan([str(tmp_path), str(tmp_path / "nowhere")], BatchOptions())
 
 

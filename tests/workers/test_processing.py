@@ -1,12 +1,14 @@
 """One shard, from its row to its results, on both databases."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select
 
 from fer_model.engines import Engine
+from fer_model.errors import WeightsError
 from fer_model.manifest import Models
 from results.database import reading, writing
 from results.jobs import add_plan, cancel_job, create_job, job_status
@@ -37,12 +39,14 @@ def worked(
     """A job that one worker has done to the end."""
     job_id, ids = planned(database, paths, options)
     for shard_id in ids:
-        process_shard(database, shard_id, "test", networks, models)
+        process_shard(database, shard_id, "test", lambda: (networks, models))
     finish(database, job_id)
     return job_id
 
 
-def test_pictures_become_rows(engine: Database, networks: Engine, models: Models, samples: Path, tmp_path: Path) -> None:
+def test_pictures_become_rows(
+    engine: Database, networks: Engine, models: Models, samples: Path, tmp_path: Path
+) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("this is no picture")
     job_id = worked(engine, networks, models, [samples / "zidane.jpg", text, samples / "bus.jpg"])
@@ -114,7 +118,7 @@ def test_a_video_that_vanished_fails_with_a_reason(
     clip = write_clip(tmp_path / "gone.mp4", panning_frames(noise_picture(), 5))
     job_id, (shard_id,) = planned(engine, [clip])
     clip.unlink()
-    process_shard(engine, shard_id, "test", networks, models)
+    process_shard(engine, shard_id, "test", lambda: (networks, models))
     finish(engine, job_id)
     with reading(engine) as session:
         status = job_status(session, job_id)
@@ -125,7 +129,7 @@ def test_a_video_that_vanished_fails_with_a_reason(
 def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
     engine: Database, networks: Engine, models: Models, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.processing.HEARTBEAT_S", 0.0)
+    monkeypatch.setattr("workers.processing.HEARTBEAT_S", 0.01)
     job_id, (shard_id,) = planned(engine, [samples / "clip.mp4"])
 
     class CancelsOnSecondBatch:
@@ -143,7 +147,7 @@ def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
             return networks.detect(pictures)
 
     interrupted = CancelsOnSecondBatch()
-    process_shard(engine, shard_id, "test", interrupted, models)
+    process_shard(engine, shard_id, "test", lambda: (interrupted, models))
     with reading(engine) as session:
         assert session.scalars(select(func.count()).select_from(Frame)).one() == 0
         assert job_status(session, job_id).state == "cancelled"
@@ -156,7 +160,20 @@ def test_a_shard_that_another_worker_holds_is_left_alone(
     _, (shard_id,) = planned(engine, [samples / "zidane.jpg"])
     with writing(engine) as session:
         assert claim(session, shard_id, "another") is not None
-    process_shard(engine, shard_id, "test", networks, models)
+    process_shard(engine, shard_id, "test", lambda: (networks, models))
     with reading(engine) as session:
         assert session.get_one(Shard, shard_id).worker == "another"
         assert session.scalars(select(func.count()).select_from(Face)).one() == 0
+
+
+def test_networks_that_cannot_be_loaded_fail_the_shard_with_the_reason(engine: Database, samples: Path) -> None:
+    job_id, (shard_id,) = planned(engine, [samples / "zidane.jpg"])
+
+    def load() -> NoReturn:
+        raise WeightsError("the weights are not there")
+
+    process_shard(engine, shard_id, "test", load)
+    finish(engine, job_id)
+    with reading(engine) as session:
+        status = job_status(session, job_id)
+    assert status.state == "failed" and status.errors[0]["error"] == "the weights are not there"

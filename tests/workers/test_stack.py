@@ -79,6 +79,8 @@ def test_celery_speaks_json_spawns_and_keeps_its_limits_in_order() -> None:
 
 def test_submitting_needs_no_network_library() -> None:
     """Whoever only queues work must not pay for torch and OpenVINO."""
-    program = "import sys, workers.submitting; print([m for m in ('torch', 'openvino', 'ultralytics') if m in sys.modules])"
+    program = (
+        "import sys, workers.submitting; print([m for m in ('torch', 'openvino', 'ultralytics') if m in sys.modules])"
+    )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -1,0 +1,205 @@
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_model.detection import Detections
+from fer_model.engines import Engine
+from fer_model.manifest import Models, WeightsFile
+from fer_model.pipeline import BATCH_BYTES, BATCH_FRAMES, analyse
+from fer_model.sources import open_source
+from fer_model.tracking import face_tracker
+from fer_model.types import EMOTIONS, Frame
+
+THRESHOLD = 0.4
+MODELS = Models(
+    detector=WeightsFile("d", Path("d"), ""),
+    members=(WeightsFile("a", Path("a"), ""), WeightsFile("b", Path("b"), "")),
+    shares=(0.25, 0.75),
+    margin=0.0,
+)
+
+
+class BrightnessEngine:
+    """Sees one face, at the picture's first anchors, for each 50 steps of the top left pixel's red."""
+
+    description = "for tests"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def detect(self, pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        self.batches.append(len(pictures))
+        return [self._head(int(picture[0, 0, 0]) // 50, *picture.shape[:2]) for picture in pictures]
+
+    def _head(self, faces: int, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        anchors = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
+        distances = np.zeros((64, anchors), np.float32)
+        distances[[3, 19, 35, 51]] = 50  # every side is three strides away
+        scores = np.zeros(anchors, np.float32)
+        scores[10 : 10 + 10 * faces : 10] = np.linspace(0.9, 0.8, faces)
+        return distances, scores
+
+    def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        first = np.eye(7, dtype=np.float32)[np.zeros(len(faces), int)]
+        second = np.eye(7, dtype=np.float32)[np.full(len(faces), 3)]
+        return np.stack((first, second))
+
+
+def frames(count: int, faces: int = 1, side: int = 64) -> Iterator[Frame]:
+    for index in range(count):
+        yield Frame(index, index * 40, np.full((side, side, 3), 50 * faces, np.uint8))
+
+
+def decode_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "decode"]
+
+
+@pytest.mark.parametrize("count", [0, 1, BATCH_FRAMES, BATCH_FRAMES + 1, 5 * BATCH_FRAMES - 1])
+def test_every_frame_comes_out_once_and_in_order(count: int) -> None:
+    engine = BrightnessEngine()
+    found = list(analyse(frames(count), engine, MODELS, THRESHOLD))
+    assert [frame.index for frame, _ in found] == list(range(count))
+    assert all(len(faces) == 1 for _, faces in found)
+    assert sum(engine.batches) == count
+    assert max(engine.batches, default=0) <= BATCH_FRAMES
+    assert decode_threads() == []
+
+
+def test_each_frame_gets_its_own_faces() -> None:
+    source = [next(frames(1, faces)) for faces in (0, 3, 1, 0, 5, 2)]
+    found = [faces for _, faces in analyse(source, BrightnessEngine(), MODELS, THRESHOLD)]
+    assert [len(faces) for faces in found] == [0, 3, 1, 0, 5, 2]
+    assert found[0] == []
+
+
+def test_boxes_are_in_pixels_of_the_original_picture() -> None:
+    ((_, (face,)),) = analyse(frames(1, side=320), BrightnessEngine(), MODELS, THRESHOLD)
+    # Anchor 10 of stride 8 has its centre at (84, 4) of the letterboxed picture, which is twice as large.
+    assert face.box == pytest.approx((30, 0, 54, 14), abs=0.01)
+    assert face.detection_score == pytest.approx(0.9)
+
+
+def test_members_are_mixed_by_their_shares_and_sum_to_1() -> None:
+    ((_, (face,)),) = analyse(frames(1), BrightnessEngine(), MODELS, THRESHOLD)
+    assert face.probabilities == pytest.approx((0.25, 0, 0, 0.75, 0, 0, 0))
+    assert sum(face.probabilities) == pytest.approx(1, abs=1e-12)
+    assert face.emotion == EMOTIONS[3]
+    assert face.confidence == pytest.approx(0.75)
+    assert 0 <= face.quality <= 1
+
+
+def test_the_threshold_decides_which_faces_count() -> None:
+    ((_, faces),) = analyse(frames(1, faces=5), BrightnessEngine(), MODELS, 0.85)
+    assert [face.detection_score for face in faces] == pytest.approx([0.9, 0.875, 0.85])
+
+
+def test_track_ids_are_there_only_where_faces_are_followed() -> None:
+    def follow(found: Detections) -> NDArray[np.int64]:
+        return np.array([7, -1][: len(found)], np.int64)
+
+    ((_, faces),) = analyse(frames(1, faces=2), BrightnessEngine(), MODELS, THRESHOLD)
+    assert [face.track_id for face in faces] == [None, None]
+    ((_, faces),) = analyse(frames(1, faces=2), BrightnessEngine(), MODELS, THRESHOLD, follow)
+    assert [face.track_id for face in faces] == [7, None]
+
+
+def test_every_frame_is_followed_in_order_also_without_faces() -> None:
+    seen = []
+
+    def follow(found: Detections) -> NDArray[np.int64]:
+        seen.append(len(found))
+        return np.zeros(len(found), np.int64)
+
+    source = [next(frames(1, faces)) for faces in (1, 0, 2, 0)]
+    list(analyse(source, BrightnessEngine(), MODELS, THRESHOLD, follow))
+    assert seen == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize("before", [0, 3, BATCH_FRAMES, BATCH_FRAMES + 3])
+def test_an_error_of_the_source_comes_out_after_the_frames_before_it(before: int) -> None:
+    def failing() -> Iterator[Frame]:
+        yield from frames(before)
+        raise ValueError("broken cable")
+
+    seen = []
+    with pytest.raises(ValueError, match="broken cable"):
+        for frame, _ in analyse(failing(), BrightnessEngine(), MODELS, THRESHOLD):
+            seen.append(frame.index)
+    assert seen == list(range(before))
+    assert decode_threads() == []
+
+
+def test_an_error_of_the_engine_ends_the_reader() -> None:
+    class Failing(BrightnessEngine):
+        def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(analyse(frames(1000), Failing(), MODELS, THRESHOLD))
+    assert decode_threads() == []
+
+
+def test_the_source_is_never_read_more_than_three_batches_ahead() -> None:
+    read = 0
+    third_batch = threading.Event()
+
+    def counting() -> Iterator[Frame]:
+        nonlocal read
+        for frame in frames(12 * BATCH_FRAMES):
+            read += 1
+            if read == 3 * BATCH_FRAMES:
+                third_batch.set()
+            yield frame
+
+    ahead = []
+    for done, _ in enumerate(analyse(counting(), BrightnessEngine(), MODELS, THRESHOLD)):
+        if not done:
+            assert third_batch.wait(10), "it does read ahead"
+        ahead.append(read - done // BATCH_FRAMES * BATCH_FRAMES)
+    assert max(ahead) <= 3 * BATCH_FRAMES
+
+
+def test_large_pictures_make_small_batches() -> None:
+    side = 4096
+    engine = BrightnessEngine()
+    list(analyse(frames(5, side=side), engine, MODELS, THRESHOLD))
+    assert max(engine.batches) == -(-BATCH_BYTES // (side * side * 3))
+
+
+def test_closing_early_stops_the_reader_and_closes_the_source() -> None:
+    closed = threading.Event()
+
+    def source() -> Iterator[Frame]:
+        try:
+            yield from frames(100 * BATCH_FRAMES)
+        finally:
+            closed.set()
+
+    given = source()  # held here, so that only an explicit close can end it
+    faces = analyse(given, BrightnessEngine(), MODELS, THRESHOLD)
+    next(iter(faces))
+    faces.close()
+    assert closed.is_set()
+    assert decode_threads() == []
+    assert next(given, None) is None
+
+
+def test_a_photograph_from_file_to_observations(models: Models, openvino_engine: Engine, photographs: Path) -> None:
+    source = open_source(str(photographs / "zidane.jpg"), kind="image")
+    ((frame, faces),) = analyse(source, openvino_engine, models, THRESHOLD, face_tracker(25, THRESHOLD))
+    assert frame.image.shape == (720, 1280, 3)
+    assert sorted(face.track_id or 0 for face in faces) == [0, 1]
+    for face in faces:
+        assert sum(face.probabilities) == pytest.approx(1, abs=1e-6)
+        assert face.detection_score >= THRESHOLD
+        assert face.quality > 0.3
+
+
+def test_a_video_without_faces_has_none(models: Models, openvino_engine: Engine, shared_data: Path) -> None:
+    source = open_source(str(shared_data / "media" / "no_face.mp4"), kind="video", threads=1)
+    found = [faces for frame, faces in analyse(source, openvino_engine, models, THRESHOLD) if frame.index % 10 == 0]
+    assert found == [[]] * 10

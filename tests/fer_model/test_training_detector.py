@@ -1,0 +1,109 @@
+"""One real epoch of Ultralytics' trainer, in a process of its own: it changes global state and warns by itself."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image as Pillow
+from safetensors.torch import load_file
+
+from fer_model.networks import detector_network, load_weights, save_weights
+from fer_model.training.detector import _Degrade
+from tests.clips import noise_picture
+
+
+def archive(path: Path, name: str, photograph: Path, count: int) -> Path:
+    """Photographs whose face is in the middle, in YOLO's layout."""
+    with tarfile.open(path, "w") as tar:
+        for number in range(count):
+            picture = io.BytesIO()
+            Pillow.open(photograph).convert("RGB").resize((320, 180 + 20 * number)).save(picture, "JPEG")
+            for member, content in (
+                (f"images/{name}/{number}.jpg", picture.getvalue()),
+                (f"labels/{name}/{number}.txt", b"0 0.5 0.5 0.2 0.4\n"),
+            ):
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+SCRIPT = """
+    import os, sys, threading, time
+    from pathlib import Path
+
+    def watch(event, arguments):
+        if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request"):
+            os.write(2, f"reached for the network: {event} {arguments}".encode())
+            os._exit(3)
+
+    sys.addaudithook(watch)
+    import torch
+    from fer_model.training.detector import DetectorRun, train_detector
+
+    torch.set_num_threads(1)
+    die, init, training, validation, folder = sys.argv[1], *map(Path, sys.argv[2:])
+
+    def die_after_an_epoch():
+        while not (folder / "run" / "weights" / "last.pt").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)  # until it is written; the second epoch takes longer
+        os._exit(9)
+
+    if die == "die":
+        threading.Thread(target=die_after_an_epoch, daemon=True).start()
+    run = DetectorRun(epochs=2, batch=2), init, [training], validation, folder
+    train_detector(*run)
+    print("once more", train_detector(*run))
+"""
+
+
+def test_a_killed_run_goes_on_to_weights_and_reaches_for_no_network(tmp_path: Path, photographs: Path) -> None:
+    torch.manual_seed(0)
+    init = tmp_path / "init.safetensors"
+    save_weights(detector_network(), init)
+    training = archive(tmp_path / "training.tar", "training", photographs / "zidane.jpg", 4)
+    validation = archive(tmp_path / "validation.tar", "validation", photographs / "bus.jpg", 1)
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("YOLO_", "PYTEST_", "XDG_"))}
+
+    def train(die: str) -> subprocess.CompletedProcess[str]:
+        arguments = (die, init, training, validation, tmp_path / "run")
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            env=env | {"HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        )
+
+    killed = train("die")
+    assert killed.returncode == 9, killed.stderr
+    resumed = train("live")
+    assert resumed.returncode == 0, resumed.stderr
+    epochs = [re.findall(r"(\d/2) +0G", run.stdout) for run in (killed, resumed)]
+    assert set(epochs[0]) >= {"1/2"}, "progress is shown"
+    assert set(epochs[1]) == {"2/2"}, "the first epoch is not repeated"
+
+    best = tmp_path / "run" / "best.safetensors"
+    assert resumed.stdout.endswith(f"once more {best}\n"), "a finished run is not repeated"
+    load_weights(detector_network(), best)
+    before, after = load_file(init), load_file(best)
+    assert any(not torch.equal(before[name], after[name]) for name in before if name.endswith("conv.weight"))
+    assert list(home.rglob("*ltralytics*")) == []
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_pictures_are_degraded_by_chance(probability: float) -> None:
+    picture = noise_picture(64, 64)
+    labels = _Degrade(probability)({"img": picture, "cls": 0})
+    assert labels["cls"] == 0
+    assert (labels["img"] != picture).any() == bool(probability)

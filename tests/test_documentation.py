@@ -1,0 +1,172 @@
+"""The documentation cannot drift: what it names exists, what exists is named, and its examples run."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import Engine, inspect, text
+
+from cli.main import main
+from results.models import Base
+from workers.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+REFERENCE = ROOT / "docs" / "reference"
+GIVEN_BY_CLICK = {"--help"}
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command with its full name, groups included."""
+
+    def below(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+        yield name, command
+        if isinstance(command, click.Group):
+            for part in command.list_commands(click.Context(command)):
+                child = command.get_command(click.Context(command), part)
+                assert child is not None
+                yield from below(f"{name} {part}", child)
+
+    return below("fer-batch", main)
+
+
+def options(command: click.Command) -> set[str]:
+    """The long names of a command's own options."""
+    found = [option for option in command.params if isinstance(option, click.Option)]
+    return {name for option in found for name in option.opts if name.startswith("--")} - GIVEN_BY_CLICK
+
+
+def sections(page: Path) -> dict[str, str]:
+    """The text below each heading of the form "## `name`"."""
+    parts = re.split(r"^## `([^`]+)`\n", page.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def first_cells(table: str) -> set[str]:
+    """What stands in backquotes in the first column of a section's tables."""
+    return set(re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE))
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Every fenced block in a language, with the page it stands on."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+    return [(str(page.relative_to(ROOT)), code) for page in PAGES for code in fence.findall(page.read_text())]
+
+
+def command_lines() -> list[tuple[str, list[str]]]:
+    """The words after `fer-batch` in every shell example."""
+    found = []
+    for page, code in blocks("sh"):
+        for line in code.replace("\\\n", " ").splitlines():
+            for call in re.findall(r"(?:^|[\s/(])fer-batch((?: [^#|&;>)]+)?)", line):
+                found.append((page, shlex.split(call)))
+    return [(page, words) for page, words in found if words]
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_commands_and_options_have_help_and_are_documented(name: str, command: click.Command) -> None:
+    documented = sections(REFERENCE / "commands.md")
+    assert command.help, f"{name} has no help"
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts[0]} has no help"
+    assert name in documented
+    assert {cell for cell in first_cells(documented[name]) if cell.startswith("--")} == options(command)
+
+
+def test_only_commands_that_exist_are_documented() -> None:
+    assert set(sections(REFERENCE / "commands.md")) == {name for name, _ in commands()}
+
+
+def test_settings_are_documented_with_their_defaults() -> None:
+    page = (REFERENCE / "settings.md").read_text()
+    rows = dict(re.findall(r"^\| `(FER_\w+)` \|[^|]*\| ([^|]+) \|", page, flags=re.MULTILINE))
+    fields = {f"FER_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
+    assert rows == {name: "not set" if default is None else f"`{default}`" for name, default in fields.items()}
+
+
+def test_only_settings_that_exist_are_named() -> None:
+    known = {f"FER_{name.upper()}" for name in Settings.model_fields} | {"FER_BATCH"}
+    for page in PAGES:
+        named = set(re.findall(r"\bFER_[A-Z]+(?:_[A-Z]+)*\b", page.read_text().replace("_FER_BATCH_COMPLETE", "")))
+        assert named <= known, page
+
+
+def test_columns_of_tables_and_views_are_documented(engine: Engine) -> None:
+    inspector = inspect(engine)
+    columns = {
+        name: {column["name"] for column in inspector.get_columns(name)}
+        for name in (*Base.metadata.tables, *inspector.get_view_names())
+    }
+    assert {name: first_cells(section) for name, section in sections(REFERENCE / "database.md").items()} == columns
+
+
+def test_there_are_examples() -> None:
+    assert len(command_lines()) > 20 and len(blocks("sql")) > 5
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), command_lines(), ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_commands_in_examples_parse(page: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Options put what they are given into the environment; setting it here first has it put back afterwards.
+    for variable in ("FER_DATABASE_URL", "FER_BROKER_URL"):
+        monkeypatch.setenv(variable, "")
+    for _, command in commands():
+        if not isinstance(command, click.Group):
+            monkeypatch.setattr(command, "callback", lambda **values: None)
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, f"{page}: fer-batch {shlex.join(words)}: {result.output}"
+
+
+@pytest.mark.parametrize(("page", "code"), blocks("sql"))
+def test_queries_run(page: str, code: str, engine: Engine) -> None:
+    if "CREATE ROLE" in code:
+        pytest.skip("is for PostgreSQL's administrator")
+    statements = [part.strip() for part in re.sub(r"--.*", "", code).split(";") if part.strip()]
+    with engine.begin() as connection:
+        for statement in statements:
+            if engine.dialect.name == "sqlite" or not statement.startswith("PRAGMA"):
+                connection.execute(text(statement))
+
+
+@pytest.mark.parametrize(("page", "code"), blocks("python"))
+def test_python_examples_compile(page: str, code: str) -> None:
+    compile(code, page, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            path, _, anchor = target.partition("#")
+            linked = (page.parent / path).resolve() if path else page
+            assert linked.exists(), f"{page.name}: {target}"
+            assert linked.is_relative_to(ROOT), f"{page.name}: {target} leads out of the repository"
+            assert not anchor or anchor in _anchors(linked), f"{page.name}: {target}"
+
+
+def test_every_page_is_reachable_from_the_readme() -> None:
+    reached: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page not in reached and page.suffix == ".md" and page.exists():
+            reached.add(page)
+            links = re.findall(r"\]\(([^)\s#:]+)(?:#[^)]*)?\)", page.read_text())
+            waiting += [(page.parent / link).resolve() for link in links]
+    assert set(PAGES) <= reached
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
