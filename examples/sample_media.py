@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -19,9 +19,11 @@ SIZE = (640, 360)
 def write_samples(folder: Path) -> None:
     """Puts zidane.jpg, bus.jpg and clip.mp4 into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Only looked for: importing the package would load torch.
+    package = find_spec("ultralytics")
+    assert package and package.origin
     for name in ("zidane.jpg", "bus.jpg"):
-        # `files` finds the pictures without importing the package, which would load torch.
-        shutil.copy(str(files("ultralytics") / "assets" / name), folder / name)
+        shutil.copy(Path(package.origin).parent / "assets" / name, folder / name)
     write_clip(folder / "clip.mp4", [folder / "zidane.jpg", folder / "bus.jpg"])
 
 

@@ -24,7 +24,7 @@ def silence_ultralytics(progress: bool = False) -> None:
     """
     if "ultralytics" in sys.modules:
         return
-    folder = tempfile.mkdtemp(prefix="fer-batch-")
+    folder = tempfile.mkdtemp(prefix="fer-ultralytics-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_CONFIG_DIR": folder}
     os.environ["YOLO_VERBOSE"] = str(progress)
@@ -32,7 +32,12 @@ def silence_ultralytics(progress: bool = False) -> None:
     own = Path(folder) / "Ultralytics"
     own.mkdir()
     (own / "Arial.ttf").touch()
+    import PIL.Image
+
+    plain_open = PIL.Image.open
     from ultralytics.utils import SETTINGS
 
+    # Its own one wants to install a package whenever a file is not a picture.
+    PIL.Image.open = plain_open
     services = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
     SETTINGS.update(dict.fromkeys(services, False))

@@ -59,5 +59,42 @@ def detector(data: tuple[Path, ...], validation: Path, init: Path, output: Path,
     click.echo(train_detector(DetectorRun(**run), init, data, validation, output))
 
 
+@main.command()
+@click.argument("weights", type=FILE)
+@click.option("--data", type=FILE, required=True, help="Photographs with YOLO labels (tar).")
+@click.option("--degraded", is_flag=True, help="Blur, dim, compress ... each photograph first (fixed seed).")
+def precision(weights: Path, data: Path, degraded: bool) -> None:
+    """Measure a face detector: AP50 by the least height of a face that counts."""
+    import tempfile
+
+    from fer_model.training.faces import read_photographs, unpack
+    from fer_model.training.measuring import degrade_photographs, detector_precision
+
+    with tempfile.TemporaryDirectory() as folder:
+        names = unpack([data], Path(folder))
+        photographs = [photograph for name in names for photograph in read_photographs(Path(folder), name)]
+        if degraded:
+            photographs = degrade_photographs(photographs)
+        for height, value in detector_precision(weights, photographs).items():
+            click.echo(f"AP50 of faces at least {height} px high: {value:.4f}")
+
+
+@main.command()
+@click.argument("weights", type=FILE, nargs=2)
+@click.option("--data", type=FILE, required=True, help="fer2013.csv, also .gz, .bz2, .xz or .zip.")
+def ensemble(weights: tuple[Path, Path], data: Path) -> None:
+    """Fit the shares of two classifiers on PublicTest and measure the ensemble there."""
+    from fer_model.training.fer2013 import read_fer2013
+    from fer_model.training.measuring import accuracy, fit_shares, member_outputs
+
+    faces = read_fer2013(data, "PublicTest")
+    outputs = member_outputs(weights, faces)
+    shares = fit_shares(outputs, faces.labels)
+    for path, output in zip(weights, outputs, strict=True):
+        click.echo(f"{path}: {accuracy(output, faces.labels):.2%}")
+    mixed = shares[0] * outputs[0] + shares[1] * outputs[1]
+    click.echo(f"ensemble with shares {shares[0]} and {shares[1]}: {accuracy(mixed, faces.labels):.2%}")
+
+
 if __name__ == "__main__":
     main()

@@ -62,8 +62,11 @@ def test_openvino_is_silent(home: Path) -> None:
 
 def test_ultralytics_is_silent(home: Path) -> None:
     code = """
+        import PIL.Image
+        plain_open = PIL.Image.open
         from fer_model.networks import detector_network
         detector_network()
+        assert PIL.Image.open is plain_open
         from ultralytics.utils import ONLINE, SETTINGS
         from ultralytics.utils.events import events
         assert not ONLINE and not SETTINGS["sync"] and not events.enabled
