@@ -87,6 +87,8 @@ def save_weights(network: "nn.Module", path: Path) -> None:
     }
     partial = path.with_suffix(".partial")
     save_file(tensors, partial)
+    # Whoever runs workers is often not who trained.
+    partial.chmod(0o644)
     partial.replace(path)
 
 

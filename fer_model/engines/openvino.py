@@ -19,6 +19,9 @@ from fer_model.errors import FerModelError
 from fer_model.manifest import Models
 from fer_model.types import EMOTIONS, Image
 
+GRAPH_VERSION = 1
+"""To be raised when `convert` makes other graphs of the same weights; old caches are then left alone."""
+
 CLASSIFIER_BATCHES = (1, 8)
 """Static batch sizes: a fixed shape runs faster than a dynamic one, and two sizes waste little."""
 
@@ -87,11 +90,14 @@ def converted(models: Models, cache: Path) -> Path:
     Raises:
         FerModelError: the conversion failed; holds its last line of output.
     """
-    key = f"{models.detector.sha256[:16]}-{models.ensemble_key[:16]}-{openvino.__version__.split('-')[0]}"
+    version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
+    key = f"{models.detector.sha256[:16]}-{models.ensemble_key[:16]}-{version}"
     folder = cache / key
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial = tempfile.mkdtemp(dir=cache)
+        # Workers of several users may share a cache.
+        os.chmod(partial, 0o755)
         command = [sys.executable, "-P", "-m", "fer_model.engines.convert", str(models.detector.path.parent), partial]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode:

@@ -49,6 +49,7 @@ def classifier(data: Path, output: Path, init: Path | None, **run: Any) -> None:
 @click.option("--epochs", default=4)
 @click.option("--batch", default=16)
 @click.option("--learning-rate", default=2e-4)
+@click.option("--share", default=0.25, help="How far to go from the start towards the trained weights, 0 to 1.")
 @click.option("--seed", default=0)
 @click.option("--device", default="cpu")
 @click.option("-o", "--output", type=FOLDER, required=True, help="Where checkpoint and best weights go.")

@@ -65,14 +65,18 @@ def train_classifier(
     `patience` epochs without a better one. Writes `checkpoint.pt` and `best.safetensors`.
 
     Raises:
-        FerModelError: the loss is no longer a number; the best weights so far stay in the folder.
+        FerModelError: the loss is no longer a number (the best weights so far stay in the folder), or the
+            folder holds the checkpoint of another run.
         WeightsError: the start does not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(run, len(training.labels))
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
-        _restore(state, torch.load(checkpoint, weights_only=True))
+        saved = torch.load(checkpoint, weights_only=True)
+        if saved["run"] != asdict(run):
+            raise FerModelError(f"{folder} holds a run of another definition; give another folder")
+        _restore(state, saved)
     best = folder / "best.safetensors"
     while state["epoch"] < run.epochs and state["stale"] < run.patience:
         result = _one_epoch(run, state, training, validation)
@@ -81,7 +85,7 @@ def train_classifier(
         if not state["stale"]:
             state["best"] = result.validation_accuracy
             save_weights(state["network"], best)
-        _save(state, checkpoint)
+        _save(run, state, checkpoint)
         logger.info("%s", asdict(result))
         on_epoch(result)
     return best
@@ -155,11 +159,11 @@ def predict(network: nn.Module, images: NDArray[np.uint8], batch: int = 256) -> 
     return torch.cat(parts).numpy()
 
 
-def _save(state: dict[str, Any], path: Path) -> None:
+def _save(run: ClassifierRun, state: dict[str, Any], path: Path) -> None:
     plain = {name: state[name] for name in ("epoch", "best", "stale")}
     parts = {name: state[name].state_dict() for name in ("network", "optimizer", "scheduler")}
     partial = path.with_suffix(".partial")
-    torch.save({**plain, **parts, "random": torch.get_rng_state()}, partial)
+    torch.save({"run": asdict(run), **plain, **parts, "random": torch.get_rng_state()}, partial)
     partial.replace(path)
 
 

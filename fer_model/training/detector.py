@@ -16,12 +16,18 @@ from fer_model.training.faces import unpack, write_dataset_yaml
 
 @dataclass(frozen=True, slots=True)
 class DetectorRun:
-    """A fine-tuning; `degradation` is the chance of each kind of `degrade.KINDS` per picture."""
+    """A fine-tuning.
+
+    `degradation` is the chance of each kind of `degrade.KINDS` per picture. `share` is how far
+    the result goes from the start towards what training ended with, 0..1: between the two a
+    network keeps what it knew and gains what is new (Wortsman et al., 2022, WiSE-FT).
+    """
 
     epochs: int = 4
     batch: int = 16
     learning_rate: float = 2e-4
     degradation: float = 0.1
+    share: float = 0.25
     seed: int = 0
     device: str = "cpu"
 
@@ -45,8 +51,21 @@ def train_detector(run: DetectorRun, init: Path, archives: Sequence[Path], valid
     description = write_dataset_yaml(data, names, held_out)
     trainer = _trainer(run, init, description, folder.resolve())
     trainer.train()
-    save_weights(_plain_network(trainer.best if trainer.best.exists() else trainer.last), best)
+    trained = _plain_network(trainer.best if trainer.best.exists() else trainer.last)
+    save_weights(between(load_weights(detector_network(), init), trained, run.share), best)
     return best
+
+
+def between(start: Any, end: Any, share: float) -> Any:
+    """`end` with every float moved back towards `start`: `share` 1 leaves it, 0 gives the start."""
+    import torch
+
+    with torch.no_grad():
+        known = start.state_dict()
+        for name, tensor in end.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(known[name].to(tensor), 1 - share)
+    return end
 
 
 def _trainer(run: DetectorRun, init: Path, description: Path, folder: Path) -> Any:
@@ -54,7 +73,7 @@ def _trainer(run: DetectorRun, init: Path, description: Path, folder: Path) -> A
     from ultralytics.models.yolo.detect import DetectionTrainer
 
     settings = asdict(run)
-    degradation, rate = settings.pop("degradation"), settings.pop("learning_rate")
+    degradation, rate, _ = (settings.pop(name) for name in ("degradation", "learning_rate", "share"))
 
     class FaceTrainer(DetectionTrainer):
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:

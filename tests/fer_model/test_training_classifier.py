@@ -135,3 +135,9 @@ def test_predictions_are_probabilities_in_order_whatever_the_batch() -> None:
     together = predict(network, VALIDATION.images)
     np.testing.assert_allclose(together.sum(1), 1, atol=1e-5)
     np.testing.assert_allclose(predict(network, VALIDATION.images, batch=4), together, atol=1e-5)
+
+
+def test_a_folder_with_another_run_is_refused(tmp_path: Path) -> None:
+    train_classifier(replace(RUN, epochs=1), TRAINING, VALIDATION, tmp_path)
+    with pytest.raises(FerModelError, match="another definition"):
+        train_classifier(replace(RUN, epochs=1, seed=4), TRAINING, VALIDATION, tmp_path)

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 from fer_model.networks import detector_network, load_weights, save_weights
-from fer_model.training.detector import _Degrade
+from fer_model.training.detector import _Degrade, between
 from tests.clips import noise_picture
 
 
@@ -107,3 +107,13 @@ def test_pictures_are_degraded_by_chance(probability: float) -> None:
     labels = _Degrade(probability)({"img": picture, "cls": 0})
     assert labels["cls"] == 0
     assert (labels["img"] != picture).any() == bool(probability)
+
+
+def test_between_mixes_every_tensor_of_two_networks() -> None:
+    start, end = detector_network(), detector_network()
+    known = {name: tensor.clone() for name, tensor in start.state_dict().items()}
+    trained = {name: tensor.clone() for name, tensor in end.state_dict().items()}
+    mixed = between(start, end, 0.25).state_dict()
+    for name, tensor in mixed.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, 0.75 * known[name] + 0.25 * trained[name])
