@@ -33,12 +33,14 @@ def follow(database: Engine, job_id: str, check: Callable[[], None] = lambda: No
             time.sleep(POLL_S)
 
 
-def print_summary(status: JobStatus, seconds: float | None = None) -> None:
+def print_summary(status: JobStatus) -> None:
     """What came out, on stdout; what failed, on stderr, one sentence a file."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     state = {"done": "[green]done", "failed": "[red]failed"}.get(status.state, status.state)
     rows = [("job", status.job), ("state", state), ("files", f"{status.media:,}"), ("frames", f"{status.frames:,}")]
-    rows += [("faces", f"{status.faces:,}"), ("speed", f"{status.fps:,.1f} frames per second")]
+    rows.append(("faces", f"{status.faces:,}"))
+    if status.fps:
+        rows.append(("time", f"{status.frames / status.fps:,.0f} s: {status.fps:,.1f} frames per second"))
     for name, value in rows:
         table.add_row(f"[bold]{name}", value)
     Console().print(table)
@@ -61,7 +63,7 @@ def _shown() -> Iterator[Show]:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=None, finished_style="green"),
         MofNCompleteColumn(),
         TextColumn("frames · {task.fields[fps]:.1f}/s · {task.fields[faces]:,} faces"),
         TimeRemainingColumn(),

@@ -31,6 +31,7 @@ def run(paths: tuple[str, ...], name: str | None, **options: Any) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     status = _analyse(database, paths, chosen, name)
     print_summary(status)
+    click.echo()
     print_timeline(database, status.job)
     click.echo(f"\nDatabase: {describe(settings().database_url)}")
     click.echo(f"Ask it in SQL, for example: {SAMPLE_QUERY.format(job=status.job)}")

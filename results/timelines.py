@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Double,
     Select,
@@ -95,7 +96,8 @@ def _felt(job_id: str, bucket_ms: int, by: By) -> Subquery:
 
 def _start(time_ms: InstrumentedAttribute[int], bucket_ms: int) -> Any:
     # Written out: PostgreSQL takes two parameters for two different things, and then cannot group by them.
-    bucket: ColumnElement[int] = literal_column(str(int(bucket_ms)))
+    # Without its type `//` would not be known for a division of whole numbers, and give fractions there.
+    bucket: ColumnElement[int] = literal_column(str(int(bucket_ms)), BigInteger)
     return (time_ms // bucket * bucket).label("start_ms")
 
 

@@ -85,14 +85,15 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def fer_batch(*words: str, check: bool = False, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Runs the command line in a process of its own."""
-    return subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-P", "-m", "cli", *words],
         capture_output=True,
         text=True,
         timeout=280,
-        check=check,
         env={**os.environ, **environment},
     )
+    assert not check or run.returncode == 0, run.stderr
+    return run
 
 
 def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:

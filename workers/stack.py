@@ -52,7 +52,7 @@ def local_redis(folder: Path) -> Iterator[str]:
     ]
     with _running(command, log) as process:
         until = time.monotonic() + START_S
-        while not socket.exists():
+        while not socket.is_socket():
             if process.poll() is not None or time.monotonic() > until:
                 raise LocalStackError(f"The Redis server did not start: {last_lines(log)}")
             time.sleep(0.02)

@@ -162,3 +162,16 @@ def audio_only(path: Path) -> None:
         frame.sample_rate = 48_000
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
+
+
+def test_what_a_killed_run_started_ends_too(samples: Path, tmp_path: Path) -> None:
+    database = tmp_path / "results.db"
+    clip = write_clip(tmp_path / "long.mp4", panning_frames(noise_picture(1280, 720), 300, size=(640, 360)))
+    process = start_run(str(tmp_path), database, clip)
+    wait_until_working(database, process)
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 60
+    while children_of(str(tmp_path)) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert children_of(str(tmp_path)) == []

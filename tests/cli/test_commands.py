@@ -56,6 +56,7 @@ def test_timeline_in_every_form(stack: Stack, job: str) -> None:
     table = fer_batch("timeline", job, check=True, **stack.environment).stdout
     clip = [row for row in by_json if row["uri"].endswith("clip.mp4")]
     assert [row["start_ms"] for row in clip] == [second * 1000 for second in range(8)]
+    assert all(type(row["start_ms"]) is int for row in by_json)
     assert sum(row["frames"] for row in clip) == 50
     assert [row["emotion"] or "" for row in by_json] == [row["emotion"] for row in by_csv]
     assert table.count("clip.mp4") == 8 and table.count("zidane.jpg") == 1

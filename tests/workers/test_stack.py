@@ -45,9 +45,7 @@ def test_redis_stops_when_the_program_fails() -> None:
 
 def test_a_redis_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "redis.sock").mkdir()
-    blocked = tmp_path / ("x" * 120)
-    blocked.mkdir()
-    with pytest.raises(LocalStackError, match="did not start"), local_redis(blocked):
+    with pytest.raises(LocalStackError, match="did not start.*socket"), local_redis(tmp_path):
         pass
 
 
