@@ -83,16 +83,21 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     print(f"--- what the worker on {request.param} said ---\n{log.read_text()}")
 
 
-def fer_batch(*words: str, check: bool = False, **environment: str) -> "subprocess.CompletedProcess[str]":
+def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Runs the command line in a process of its own."""
-    run = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-P", "-m", "cli", *words],
         capture_output=True,
         text=True,
         timeout=280,
         env={**os.environ, **environment},
     )
-    assert not check or run.returncode == 0, run.stderr
+
+
+def succeed(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """As `fer_batch`, and the test fails with what it said if it fails."""
+    run = fer_batch(*words, **environment)
+    assert run.returncode == 0, run.stderr
     return run
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Stack, fer_batch, query
+from tests.conftest import Stack, fer_batch, query, succeed
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +24,14 @@ def test_submit_prints_the_job_id_alone(stack: Stack, job: str) -> None:
 
 def test_submit_as_json_and_again_with_the_same_token(stack: Stack, samples: Path) -> None:
     words = ("submit", str(samples / "zidane.jpg"), "--token", "once", "--json")
-    first, second = (json.loads(fer_batch(*words, check=True, **stack.environment).stdout) for _ in range(2))
+    first, second = (json.loads(succeed(*words, **stack.environment).stdout) for _ in range(2))
     assert set(first) == {"job", "media", "shards"}
     assert (first["media"], first["shards"]) == (1, 1)
     assert first == second
 
 
 def test_status_as_json_has_the_promised_keys(stack: Stack, job: str) -> None:
-    status = json.loads(fer_batch("status", job, "--json", check=True, **stack.environment).stdout)
+    status = json.loads(succeed("status", job, "--json", **stack.environment).stdout)
     assert set(status) == {"job", "state", "media", "shards", "frames", "faces", "fps", "eta_seconds", "errors"}
     assert status["shards"] == {"pending": 0, "running": 0, "done": 2, "failed": 0}
     assert (status["media"], status["frames"], status["errors"]) == (3, 52, [])
@@ -40,20 +40,16 @@ def test_status_as_json_has_the_promised_keys(stack: Stack, job: str) -> None:
 
 
 def test_jobs_lists_the_newest_first(stack: Stack, job: str) -> None:
-    jobs = json.loads(fer_batch("jobs", "--json", check=True, **stack.environment).stdout)
+    jobs = json.loads(succeed("jobs", "--json", **stack.environment).stdout)
     assert job in [each["job"] for each in jobs]
     assert [each["job"] for each in jobs] == sorted((each["job"] for each in jobs), reverse=True)
-    assert job in fer_batch("jobs", check=True, **stack.environment).stdout
+    assert job in succeed("jobs", **stack.environment).stdout
 
 
 def test_timeline_in_every_form(stack: Stack, job: str) -> None:
-    by_json = json.loads(fer_batch("timeline", job, "--format", "json", check=True, **stack.environment).stdout)
-    by_csv = list(
-        csv.DictReader(
-            io.StringIO(fer_batch("timeline", job, "--format", "csv", check=True, **stack.environment).stdout)
-        )
-    )
-    table = fer_batch("timeline", job, check=True, **stack.environment).stdout
+    by_json = json.loads(succeed("timeline", job, "--format", "json", **stack.environment).stdout)
+    by_csv = list(csv.DictReader(io.StringIO(succeed("timeline", job, "--format", "csv", **stack.environment).stdout)))
+    table = succeed("timeline", job, **stack.environment).stdout
     clip = [row for row in by_json if row["uri"].endswith("clip.mp4")]
     assert [row["start_ms"] for row in clip] == [second * 1000 for second in range(8)]
     assert all(type(row["start_ms"]) is int for row in by_json)
@@ -64,7 +60,7 @@ def test_timeline_in_every_form(stack: Stack, job: str) -> None:
 
 def test_timeline_by_track_and_by_half_seconds(stack: Stack, job: str) -> None:
     words = ("timeline", job, "--by", "track", "--bucket", "500ms", "--format", "json")
-    rows = json.loads(fer_batch(*words, check=True, **stack.environment).stdout)
+    rows = json.loads(succeed(*words, **stack.environment).stdout)
     assert rows and all(row["track_id"] is not None and row["start_ms"] % 500 == 0 for row in rows)
     assert {row["uri"].rsplit("/", 1)[1] for row in rows} == {"clip.mp4"}
 
@@ -76,13 +72,13 @@ def test_the_views_agree_with_the_timeline(stack: Stack, job: str) -> None:
         "WHERE job_id = :job AND uri LIKE '%clip.mp4' ORDER BY second",
         job=job,
     )
-    rows = json.loads(fer_batch("timeline", job, "--format", "json", check=True, **stack.environment).stdout)
+    rows = json.loads(succeed("timeline", job, "--format", "json", **stack.environment).stdout)
     clip = [(r["start_ms"] // 1000, r["faces"], r["emotion"]) for r in rows if r["uri"].endswith("clip.mp4")]
     assert seen == clip
 
 
 def test_cancel_says_what_it_found(stack: Stack, job: str) -> None:
-    run = fer_batch("cancel", job, check=True, **stack.environment)
+    run = succeed("cancel", job, **stack.environment)
     assert run.stdout.strip() == f"{job}: had ended already (done)"
 
 
@@ -97,7 +93,7 @@ def test_doctor_finds_everything_in_order(stack: Stack) -> None:
 
 def test_db_upgrade_may_be_repeated(stack: Stack) -> None:
     assert fer_batch("db", "upgrade", **stack.environment).returncode == 0
-    assert "0001" in fer_batch("db", "current", check=True, **stack.environment).stdout
+    assert "0001" in succeed("db", "current", **stack.environment).stdout
 
 
 def test_an_unknown_job_is_one_sentence(stack: Stack) -> None:

@@ -41,7 +41,7 @@ def test_each_member_gives_its_own_probabilities(tmp_path: Path) -> None:
         torch.manual_seed(seed)
         network = classifier_network()
         # Untrained features are almost zero; the head alone must tell the members apart.
-        torch.nn.init.normal_(network.classifier[1].bias)  # type: ignore[index, arg-type, union-attr]
+        torch.nn.init.normal_(network.classifier[1].bias)  # type: ignore[index, union-attr]
         paths.append(tmp_path / f"{seed}.safetensors")
         save_weights(network, paths[-1])
     faces = LabelledFaces(np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8), np.zeros(3, np.int64))

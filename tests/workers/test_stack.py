@@ -45,7 +45,7 @@ def test_redis_stops_when_the_program_fails() -> None:
 
 def test_a_redis_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "redis.sock").mkdir()
-    with pytest.raises(LocalStackError, match="did not start.*socket"), local_redis(tmp_path):
+    with pytest.raises(LocalStackError, match=r"did not start.*socket"), local_redis(tmp_path):
         pass
 
 
