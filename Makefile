@@ -13,12 +13,13 @@ test: $(VENV)/.installed-dev lint
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy fer_model results workers cli migrations examples tests
+	$(BIN)/mypy fer_model results workers cli migrations examples tools tests
 	$(BIN)/lint-imports
 
 $(VENV)/bin/pip:
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "Python cannot make virtual environments here; on Debian: apt install python3-venv"; exit 1; }
+	@# Debian's python3 has no ensurepip without the package python3-venv; pip then comes from the package index.
+	@if $(PYTHON) -c "import ensurepip" 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
+	else $(PYTHON) -m venv --without-pip $(VENV) && $(BIN)/python tools/bootstrap_pip.py; fi
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .

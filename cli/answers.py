@@ -12,10 +12,9 @@ import click
 
 from cli.options import connection_options
 
-EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 TERMINAL_ROWS = 40
-BAR_WIDTH = 16
+BAR_WIDTH = 10
 COLOURS = {
     "angry": "red",
     "disgust": "green",
@@ -76,12 +75,11 @@ def print_timeline(database: Any, job_id: str) -> None:
 
 
 def _print_csv(rows: Iterator[dict[str, Any]]) -> None:
-    writer = None
-    for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(row)
+    from results.timelines import COLUMNS
+
+    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def _print_table(rows: Iterator[dict[str, Any]], limit: int | None) -> None:
@@ -89,12 +87,13 @@ def _print_table(rows: Iterator[dict[str, Any]], limit: int | None) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("file", no_wrap=True, overflow="ellipsis", max_width=24)
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("faces", justify="right", no_wrap=True)
-    table.add_column("emotion", no_wrap=True)
-    table.add_column("mean probability", no_wrap=True)
-    table.add_column("then", no_wrap=True)
+    # 80 columns must do: only the file's name gives way.
+    table.add_column("file", no_wrap=True, overflow="ellipsis", max_width=40)
+    table.add_column("time", justify="right", no_wrap=True, min_width=7)
+    table.add_column("faces", justify="right", no_wrap=True, min_width=5)
+    table.add_column("emotion", no_wrap=True, min_width=8)
+    table.add_column("mean", no_wrap=True, min_width=BAR_WIDTH + 5)
+    table.add_column("then", no_wrap=True, min_width=12)
     more = 0
     for number, row in enumerate(rows):
         if limit is None or number < limit:
@@ -109,6 +108,8 @@ def _print_table(rows: Iterator[dict[str, Any]], limit: int | None) -> None:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     from rich.markup import escape
+
+    from results.emotions import EMOTIONS
 
     track = "" if row["track_id"] is None else f" #{row['track_id']}"
     name = escape((Path(row["uri"]).name if row["uri"] else "all files") + track)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy import Engine
 
 from results.database import reading
-from results.jobs import JobStatus, job_status
+from results.jobs import JobStatus, MediaPlan, job_status
 
 POLL_S = 0.25
 LINE_S = 5.0
@@ -31,6 +32,24 @@ def follow(database: Engine, job_id: str, check: Callable[[], None] = lambda: No
                 return status
             check()
             time.sleep(POLL_S)
+
+
+@contextmanager
+def planning() -> Iterator[Callable[[MediaPlan], None]]:
+    """Shows on a terminal how many files were found; gives what `submit` is to call for each."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda medium: None
+        return
+    with console.status("looking for files") as status:
+        count = 0
+
+        def tell(medium: MediaPlan) -> None:
+            nonlocal count
+            count += 1
+            status.update(f"planning: {count:,} files, now {escape(medium.uri)}")
+
+        yield tell
 
 
 def print_summary(status: JobStatus) -> None:

@@ -20,14 +20,15 @@ def submit(
 ) -> None:
     """Queue photographs and videos: files, folders, globs. Prints the job's id."""
     from cli.database import prepared_database
-    from cli.following import follow, print_errors
+    from cli.following import follow, planning, print_errors
     from workers.submitting import check_broker
     from workers.submitting import submit as submit_job
 
     chosen = batch_options_from(**options)
     check_broker()
     database = prepared_database()
-    job = submit_job(database, paths, chosen, name=name, token=token)
+    with planning() as on_medium:
+        job = submit_job(database, paths, chosen, name=name, token=token, on_medium=on_medium)
     click.echo(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
     if wait:
         status = follow(database, job.job)

@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--queues", default="batch", help="Queues to serve, separated by commas.")
+@click.option("--queues", metavar="NAMES", help="Queues to serve, by commas.  [env: FER_QUEUES; default: batch]")
 @click.option("--device", metavar="DEVICE", help="auto, cpu or cuda:0.  [env: FER_DEVICE; default: auto]")
 @click.option("--name", help="The worker's name, to tell it from others.  [default: its host and process]")
 @connection_options(broker=True)
-def worker(queues: str, device: str | None, name: str | None) -> None:
+def worker(queues: str | None, device: str | None, name: str | None) -> None:
     """Work on what is queued, until stopped. With several GPUs, one process works on each."""
-    if device:
-        os.environ["FER_DEVICE"] = device
+    os.environ |= {name: value for name, value in (("FER_QUEUES", queues), ("FER_DEVICE", device)) if value}
     from cli.database import prepared_database
     from fer_model.engines import actual_device, gpu_count
     from fer_model.manifest import SHIPPED, read_models
     from workers.app import app
-    from workers.settings import settings
+    from workers.settings import settings, writable_cache
     from workers.submitting import check_broker
 
     # A worker that cannot work must not begin to take work.
     actual_device(settings().device)
+    writable_cache()
     for file in read_models(settings().models_dir or SHIPPED).files:
         file.verify()
     check_broker()
@@ -41,7 +41,7 @@ def worker(queues: str, device: str | None, name: str | None) -> None:
             "worker",
             "--pool=prefork",
             f"--concurrency={processes}",
-            f"--queues={queues}",
+            f"--queues={settings().queues}",
             f"--hostname={name or f'fer-{os.getpid()}'}@%h",
             "--loglevel=INFO",
             "--without-gossip",

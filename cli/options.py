@@ -1,10 +1,21 @@
 """Options that several commands share."""
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
 
 import click
+
+
+class Number(click.FloatRange):
+    """A number within limits; `nan`, which lies within all limits, is none."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        number = super().convert(value, parameter, context)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", parameter, context)
+        return number
 
 
 def connection_options(*, broker: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -33,17 +44,17 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
-            click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="Look at so many frames a second."),
+            click.option("--fps", type=Number(0, 1000, min_open=True), help="Look at so many frames a second."),
             click.option("--every", type=click.IntRange(min=1), help="Look at every N-th frame.  [default: 1]"),
             click.option(
                 "--shard-seconds",
-                type=click.FloatRange(min=1),
+                type=Number(1, 300),
                 default=30.0,
                 help="Length of the segments into which a video is cut, in seconds.",
             ),
             click.option(
                 "--detection-threshold",
-                type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                type=Number(0, 1, min_open=True, max_open=True),
                 help="Lowest detection score that counts as a face.  [env: FER_DETECTION_THRESHOLD; default: 0.4]",
             ),
             click.option("--name", help="A name for the job."),

@@ -1,6 +1,7 @@
 """The command `run`: the whole system for the length of one job."""
 
 import os
+import secrets
 import signal
 import sys
 from types import FrameType
@@ -28,7 +29,8 @@ def run(paths: tuple[str, ...], name: str | None, **options: Any) -> None:
 
     chosen = batch_options_from(**options)
     database = prepared_database()
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     status = _analyse(database, paths, chosen, name)
     print_summary(status)
     click.echo()
@@ -44,7 +46,7 @@ SAMPLE_QUERY = (
 
 
 def _analyse(database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
-    from cli.following import follow
+    from cli.following import follow, planning
     from results.database import writing
     from results.jobs import cancel_job
     from workers import stack
@@ -53,12 +55,14 @@ def _analyse(database: Any, paths: tuple[str, ...], options: Any, name: str | No
 
     with stack.stack_folder() as folder, stack.local_redis(folder) as broker:
         os.environ["FER_BROKER_URL"] = broker
-        os.environ["FER_DATABASE_URL"] = settings().database_url
+        # A queue of its own: other jobs in the database are not this worker's, nor this job another's.
+        os.environ["FER_QUEUES"] = f"run-{secrets.token_hex(4)}"
         settings.cache_clear()
         # The Celery application is configured when it is imported, so only after the broker has its address.
         from workers.submitting import submit
 
-        job = submit(database, paths, options, name=name)
+        with planning() as on_medium:
+            job = submit(database, paths, options, name=name, on_medium=on_medium)
         log = folder / "worker.log"
         with stack.local_worker({}, log) as worker:
 
@@ -69,6 +73,8 @@ def _analyse(database: Any, paths: tuple[str, ...], options: Any, name: str | No
             try:
                 return follow(database, job.job, check)
             except BaseException:
+                # A second Ctrl-C must not leave the job behind unfinished.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
                 with writing(database) as session:
                     cancel_job(session, job.job)
                 raise

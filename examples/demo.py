@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,8 @@ def main() -> None:
     write_samples(media)
     print(f"\n$ fer-batch run {media} --db sqlite:///{database}\n", flush=True)
     command = [sys.executable, "-P", "-m", "cli", "run", str(media), "--db", f"sqlite:///{database}"]
-    subprocess.run(command, check=True)
+    if failed := subprocess.run(command).returncode:
+        sys.exit(failed)
     picture = FOLDER / "zidane-annotated.jpg"
     draw(database, media / "zidane.jpg", picture)
     print(f"\nAnnotated picture: {picture.resolve()}")
@@ -37,7 +39,7 @@ def draw(database: Path, photograph: Path, output: Path) -> None:
     question = f"""
         SELECT x1, y1, x2, y2, detection_score, quality, {", ".join(EMOTIONS)} FROM faces
         WHERE media_id = (SELECT max(id) FROM media WHERE uri = ?)"""
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute(question, (str(photograph.resolve()),)).fetchall()
     faces = [FaceObservation(row[:4], row[4], row[6:], row[5]) for row in rows]
     cv2.imwrite(str(output), annotate(read_picture(str(photograph)), faces)[..., ::-1])
@@ -45,7 +47,7 @@ def draw(database: Path, photograph: Path, output: Path) -> None:
 
 def ask(database: Path, question: str) -> None:
     """Runs a query and prints its rows in columns."""
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         cursor = connection.execute(question)
         names = [column[0] for column in cursor.description]
         for row in (names, *cursor):

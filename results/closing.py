@@ -22,9 +22,10 @@ def shards_left(session: Session, job_id: str) -> int:
 def ready_to_close(session: Session, job_id: str) -> bool:
     """Whether the job is planned, unfinished, and has no shard left.
 
-    If so, nobody else can close it before this transaction ends: stitch its tracks and close it here.
+    If so, nobody else can close it before this transaction ends: stitch its tracks and close it here. False
+    too while somebody else does so; waiting for them would hold up a worker for nothing.
     """
-    lock = select(Job.state).where(Job.id == job_id).with_for_update(key_share=True)
+    lock = select(Job.state).where(Job.id == job_id).with_for_update(key_share=True, skip_locked=True)
     if session.scalar(lock) not in UNFINISHED or shards_left(session, job_id):
         return False
     return session.scalar(select(Media.id).where(Media.job_id == job_id).limit(1)) is not None

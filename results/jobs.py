@@ -32,20 +32,22 @@ def create_job(
     kind: str,
     name: str | None,
     options: dict[str, Any],
+    queue: str = "batch",
     request_token: str | None = None,
 ) -> tuple[Job, bool]:
     """A queued job, and True if it is new; a token used before gives the job it made then, and False.
 
-    Holds when two processes ask with the same token at once. `kind` is one of `models.JOB_KINDS`.
+    Holds when two processes ask with the same token at once. `kind` is one of `models.JOB_KINDS`; `queue` is
+    where its shards are sent.
     """
-    if (job := _job_of(session, request_token)) is not None:
+    if (job := job_of_token(session, request_token)) is not None:
         return job, False
-    job = Job(kind=kind, name=name, options=options, request_token=request_token)
+    job = Job(kind=kind, name=name, options=options, queue=queue, request_token=request_token)
     try:
         with session.begin_nested():
             session.add(job)
     except IntegrityError:
-        if (winner := _job_of(session, request_token)) is None:
+        if (winner := job_of_token(session, request_token)) is None:
             raise
         return winner, False
     return job, True
@@ -145,7 +147,8 @@ def changed(session: Session, statement: Any) -> int:
     return result.rowcount
 
 
-def _job_of(session: Session, request_token: str | None) -> Job | None:
+def job_of_token(session: Session, request_token: str | None) -> Job | None:
+    """The job that was made with this token; None if there is none, or no token."""
     if request_token is None:
         return None
     return session.scalar(select(Job).where(Job.request_token == request_token))

@@ -94,6 +94,7 @@ class Job(Base):
     state: Mapped[str] = mapped_column(default="queued")
     name: Mapped[str | None]
     options: Mapped[dict[str, Any]]
+    queue: Mapped[str] = mapped_column(default="batch")
     request_token: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
     started_at: Mapped[datetime | None]

@@ -12,10 +12,10 @@ from results.models import Job, Shard
 LEASE_S = 60.0
 
 
-def jobs_to_sweep(session: Session) -> Sequence[str]:
-    """The ids of the batch jobs that are not finished, oldest first."""
+def jobs_to_sweep(session: Session, queues: Sequence[str] | None = None) -> Sequence[str]:
+    """The ids of the batch jobs that are not finished, oldest first; of all queues, or of these."""
     statement = select(Job.id).where(Job.kind == "batch", Job.state.in_(UNFINISHED)).order_by(Job.id)
-    return session.scalars(statement).all()
+    return session.scalars(statement if queues is None else statement.where(Job.queue.in_(queues))).all()
 
 
 def pending_to_queue(
@@ -28,8 +28,9 @@ def pending_to_queue(
 ) -> list[int]:
     """The shards to send a message for, now marked as queued; of one job, or of all unfinished batch jobs.
 
-    A shard needs one if it waits, or its worker has not been heard of for `lease_s`, and no message was sent
-    in the last `stale_after_s` seconds. No job gets more than `window` shards queued or running at once.
+    A shard needs one if it waits and none was sent in the last `stale_after_s` seconds, or if its worker has
+    not been heard of for `lease_s` and none was sent for as long, or for the shorter time. No job gets more than `window` shards
+    queued or running at once.
     """
     jobs = jobs_to_sweep(session) if job_id is None else [job_id]
     return [shard for job in jobs for shard in _of_one_job(session, job, window, stale_after_s, lease_s)]
@@ -37,9 +38,13 @@ def pending_to_queue(
 
 def _of_one_job(session: Session, job_id: str, window: int, stale_after_s: float, lease_s: float) -> list[int]:
     now = utc_now(session)
-    unheard = and_(Shard.state == "running", Shard.heartbeat_at < now - timedelta(seconds=lease_s))
-    unsent = or_(Shard.queued_at.is_(None), Shard.queued_at <= now - timedelta(seconds=stale_after_s))
-    needs = and_(or_(Shard.state == "pending", unheard), unsent)
+    lease, stale = now - timedelta(seconds=lease_s), now - timedelta(seconds=stale_after_s)
+    never = Shard.queued_at.is_(None)
+    unheard = and_(
+        Shard.state == "running", Shard.heartbeat_at < lease, or_(never, Shard.queued_at <= max(lease, stale))
+    )
+    unsent = and_(Shard.state == "pending", or_(never, Shard.queued_at <= stale))
+    needs = or_(unsent, unheard)
     unfinished = and_(Shard.job_id == job_id, Shard.state.in_(("pending", "running")))
     in_flight = session.scalars(select(func.count()).where(unfinished, not_(needs))).one()
     # Two sweeps at once then take different shards: a little over the window, never the same one twice.

@@ -25,6 +25,9 @@ from results.errors import TimelineError
 from results.models import Face, Frame, Media
 
 By = Literal["media", "track", "job"]
+COLUMNS = ("start_ms", "media_id", "uri", "track_id", "frames", "faces", *EMOTIONS, "emotion", "face_share")
+"""The keys of a row, in order."""
+
 MAX_BUCKET_MS = 7 * 24 * 3600 * 1000
 
 

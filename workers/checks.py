@@ -11,7 +11,7 @@ from fer_model.manifest import SHIPPED, read_models
 from results.database import check_revision, describe, existing
 from results.errors import ResultsError
 from workers.errors import WorkersError
-from workers.settings import Settings, mask, settings
+from workers.settings import Settings, mask, settings, writable_cache
 from workers.submitting import check_broker
 
 LEAST_FREE_GB = 2.0
@@ -67,9 +67,7 @@ def _weights() -> str:
 
 
 def _disk() -> str:
-    folder = settings().cache_dir.expanduser()
-    while not folder.exists():
-        folder = folder.parent
+    folder = writable_cache()
     free = shutil.disk_usage(folder).free / 1e9
     if free < LEAST_FREE_GB:
         raise WorkersError(f"only {free:.1f} GB are free at {folder}")

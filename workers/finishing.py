@@ -20,7 +20,8 @@ def finish(database: Engine, job_id: str) -> None:
         for media_id in videos_in_segments(session, job_id):
             segments = tracks_by_segment(session, media_id)
             for segment, labels in zip(segments, join_tracks(segments), strict=True):
-                relabel_tracks(session, segment.shard_id, labels)
+                changed = {old: new for old, new in labels.items() if old != new}
+                relabel_tracks(session, segment.shard_id, changed)
         close_job(session, job_id)
 
 

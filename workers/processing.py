@@ -4,7 +4,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,9 +71,18 @@ def process_shard(database: Database, shard_id: int, worker: str, load: Callable
     except Exception as error:
         # One file must not stop the others; where it is our own mistake the log has the traceback.
         logger.exception("shard %s failed", shard_id)
-        reason = str(error) if isinstance(error, FerModelError) else f"{type(error).__name__}: {error}"
-        with writing(database) as session:
-            shards.fail(session, claim, reason)
+        with suppress(JobCancelledError, ShardLostError), writing(database) as session:
+            shards.fail(session, claim, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FerModelError):
+        return str(error)
+    if type(error).__name__ == "SoftTimeLimitExceeded":
+        return "took longer than a worker may spend on one piece; use shorter ones (--shard-seconds)"
+    if isinstance(error, MemoryError):
+        return "there was not enough memory"
+    return f"{type(error).__name__}: {error}"
 
 
 def _work(database: Database, claim: shards.Claim, load: Callable[[], Networks]) -> _Harvest:
@@ -139,8 +148,8 @@ def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> It
     for medium in media:
         try:
             frame = next(open_source(medium.uri, kind="image"))
-        except UnreadableMediaError as error:
-            updates.append({"id": medium.id, "state": "failed", "error": str(error)})
+        except (UnreadableMediaError, MemoryError) as error:
+            updates.append({"id": medium.id, "state": "failed", "error": _reason(error)})
             continue
         height, width = frame.image.shape[:2]
         updates.append({"id": medium.id, "state": "done", "width": width, "height": height})

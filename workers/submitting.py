@@ -1,5 +1,6 @@
 """Writing a job and queueing its shards."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from results.database import reading, writing
-from results.jobs import MediaPlan, add_plan, create_job, job_status
+from results.jobs import MediaPlan, add_plan, create_job, job_of_token, job_status
 from results.shards import close_job
 from workers.app import app
 from workers.dispatching import advance
@@ -16,15 +17,18 @@ from workers.errors import BrokerUnreachableError
 from workers.planning import BatchOptions, plan
 from workers.settings import mask, settings
 
+logger = logging.getLogger(__name__)
+
+BROKER_ERRORS = (OSError, OperationalError, RedisError)
+
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job in the database; `new` is False where the request token was used before."""
+    """A job in the database, with how many media and shards it has."""
 
     job: str
     media: int
     shards: int
-    new: bool
 
 
 def submit(
@@ -44,18 +48,39 @@ def submit(
         ResultsError: the database cannot be used.
     """
     check_broker()
-    media, shards = plan(paths, options, on_medium)
-    with writing(database) as session:
-        kept = {"paths": list(paths), **options.as_dict()}
-        job, new = create_job(session, kind="batch", name=name, options=kept, request_token=token)
-        job_id = job.id
-        if new:
-            add_plan(session, job_id, media, shards)
-            close_job(session, job_id)
-    advance(database, job_id)
+    with reading(database) as session:
+        earlier = job_of_token(session, token)
+        # What an earlier request asked for counts, whatever has become of the files since.
+        job_id = earlier.id if earlier else None
+    if job_id is None:
+        job_id = _write(database, paths, options, name, token, on_medium)
+    try:
+        advance(database, job_id)
+    except BROKER_ERRORS as error:
+        # The job is written, and the workers' sweep queues what nobody was told of.
+        logger.warning("the broker went away while job %s was queued: %s", job_id, error)
     with reading(database) as session:
         status = job_status(session, job_id)
-    return Submitted(job_id, status.media, sum(status.shards.values()), new)
+    return Submitted(job_id, status.media, sum(status.shards.values()))
+
+
+def _write(
+    database: Engine,
+    paths: Sequence[str],
+    options: BatchOptions,
+    name: str | None,
+    token: str | None,
+    on_medium: Callable[[MediaPlan], None],
+) -> str:
+    media, shards = plan(paths, options, on_medium)
+    kept = {"paths": list(paths), **options.as_dict()}
+    queue = settings().queues.split(",")[0]
+    with writing(database) as session:
+        job, new = create_job(session, kind="batch", name=name, options=kept, queue=queue, request_token=token)
+        if new:
+            add_plan(session, job.id, media, shards)
+            close_job(session, job.id)
+        return job.id
 
 
 def check_broker() -> None:
@@ -64,11 +89,11 @@ def check_broker() -> None:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=0, timeout=5)
             connection.default_channel.client.ping()
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, AttributeError) as error:
         raise BrokerUnreachableError(
             f"{mask(settings().broker_url)} is not a broker's URL; write redis://HOST:PORT/0."
         ) from error
-    except (OSError, OperationalError, RedisError) as error:
+    except BROKER_ERRORS as error:
         where = mask(settings().broker_url)
         reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
         raise BrokerUnreachableError(

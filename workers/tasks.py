@@ -17,7 +17,7 @@ from results.jobs import job_of_shard
 from workers import dispatching, processing
 from workers.app import app
 from workers.finishing import finish
-from workers.settings import settings
+from workers.settings import settings, writable_cache
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def start_sweep(**_: Any) -> None:
     def repeat() -> None:
         while True:
             try:
-                dispatching.sweep(_database())
+                dispatching.sweep(_database(), settings().queues.split(","))
             except Exception as error:
                 # The database or Redis may be away for a while; the next round tries again.
                 logger.warning("sweep failed: %s", error)
@@ -64,7 +64,7 @@ def _database() -> Database:
 @cache
 def _networks() -> processing.Networks:
     models = read_models(settings().models_dir or SHIPPED)
-    engine = load_engine(models, _device(), settings().cache_dir.expanduser())
+    engine = load_engine(models, _device(), writable_cache())
     logger.info("networks ready: %s", engine.description)
     return engine, models
 

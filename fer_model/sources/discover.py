@@ -110,6 +110,9 @@ def _file(path: str, key: str, seen: set[str]) -> Found | None:
     if key in seen:
         return None
     seen.add(key)
+    if (printable := path.encode(errors="replace").decode()) != path:
+        # No database could hold the name, and no terminal show it.
+        return Found(printable, kind_of(path), f"{printable}: the file's name is not valid UTF-8; rename it")
     try:
         status = os.stat(path)
     except OSError as error:

@@ -28,7 +28,7 @@ class VideoIndex:
     `width` and `height` are in pixels, as a viewer shows it; `fps` is the average number of pictures per
     second; `duration_ms` reaches to the end of the last picture. `times_ms` has the time of every picture in
     the order in which they are shown, in whole milliseconds from the first. Where `segmentable` is false the
-    container's timestamps or keyframes cannot be relied on: read the file in one piece. `warning` is a
+    container's timestamps or keyframes cannot be relied on: every piece is read from the beginning. `warning` is a
     sentence about a file of which only a part can be read.
     """
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from fer_model.sources.index import VideoIndex
 from fer_model.sources.sampling import Sampling, select
 
+UNSEEKABLE = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -22,21 +24,22 @@ class Segment:
 def cut(index: VideoIndex, sampling: Sampling, shard_ms: int) -> list[Segment]:
     """Cut a video into pieces of about `shard_ms` milliseconds, each beginning at a sampled frame.
 
-    A last piece shorter than half of `shard_ms` joins the one before it. A video that is not segmentable
-    stays in one piece.
+    A last piece shorter than half of `shard_ms` joins the one before it. Each piece of a video that is not
+    segmentable is decoded from the beginning, so its pieces are `UNSEEKABLE` times as long.
 
     Raises:
         ValueError: `shard_ms` is below 1.
     """
     if shard_ms < 1:
         raise ValueError(f"a shard must last at least 1 ms, not {shard_ms}")
+    shard_ms *= 1 if index.segmentable else UNSEEKABLE
     times: list[int] = index.times_ms.tolist()
     starts: list[tuple[int, int]] = []  # (frame index, sampled frames before it)
     sampled = 0
     for frame, time_ms in select(sampling, enumerate(times)):
         # Two frames within one rounded millisecond cannot be parted by a time.
         apart = frame == 0 or time_ms > times[frame - 1]
-        if not starts or (index.segmentable and apart and time_ms - times[starts[-1][0]] >= shard_ms):
+        if not starts or (apart and time_ms - times[starts[-1][0]] >= shard_ms):
             starts.append((frame, sampled))
         sampled += 1
     if len(starts) > 1 and index.duration_ms - times[starts[-1][0]] < shard_ms / 2:

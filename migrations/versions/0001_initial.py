@@ -107,6 +107,7 @@ def _create_jobs() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("name", sa.Text()),
         sa.Column("options", sa.JSON(), nullable=False),
+        sa.Column("queue", sa.Text(), nullable=False),
         sa.Column("request_token", sa.Text()),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True)),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def wait_until_working(database: Path, process: "subprocess.Popen[str]") -> None
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         if database.exists():
-            with sqlite3.connect(database, timeout=10) as connection:
+            with closing(sqlite3.connect(database, timeout=10)) as connection:
                 tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'shards'").fetchone()[0]
                 if tables and connection.execute("SELECT count(*) FROM shards WHERE frames > 0").fetchone()[0]:
                     return

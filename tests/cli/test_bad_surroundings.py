@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_folder_with_nothing_in_it(broker: str, tmp_path: Path) -> None:
     folder.mkdir()
     run = fer_batch("submit", str(folder), "--broker", broker, "--db", f"sqlite:///{tmp_path / 'results.db'}")
     assert run.returncode == 1 and only_sentence(run.stderr) == f"{folder}: contains no picture or video"
-    with sqlite3.connect(tmp_path / "results.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
         assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
 
 
@@ -101,3 +102,21 @@ def test_doctor_says_how_to_mend_what_fails(tmp_path: Path) -> None:
     assert all(check["mend"] for check in failed.values())
     text = fer_batch("doctor", **environment)
     assert text.returncode == 1 and "fer-batch db upgrade" in text.stdout and "secret" not in text.stdout
+
+
+def test_a_cache_that_cannot_be_written_stops_the_worker_before_it_takes_work(broker: str, tmp_path: Path) -> None:
+    words = ("worker", "--broker", broker, "--db", f"sqlite:///{tmp_path / 'results.db'}")
+    run = fer_batch(*words, FER_CACHE_DIR="/proc/none")
+    assert run.returncode == 1 and "FER_CACHE_DIR" in only_sentence(run.stderr)
+
+
+def test_a_device_that_is_not_there_stops_the_worker_before_it_takes_work(broker: str, tmp_path: Path) -> None:
+    words = ("worker", "--broker", broker, "--db", f"sqlite:///{tmp_path / 'results.db'}", "--device", "cuda:99")
+    run = fer_batch(*words)
+    assert run.returncode == 1 and "cuda:99 was asked for" in only_sentence(run.stderr)
+
+
+@pytest.mark.parametrize("url", ["memory://", "bogus://x", "redis://host:port"])
+def test_what_is_no_redis_is_refused(url: str, samples: Path) -> None:
+    run = fer_batch("submit", str(samples), "--broker", url)
+    assert run.returncode == 1 and "redis://HOST:PORT" in only_sentence(run.stderr)

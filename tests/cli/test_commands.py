@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Stack, fer_batch, query, succeed
+from workers.tasks import SWEEP_S
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,23 @@ def test_submit_as_json_and_again_with_the_same_token(stack: Stack, samples: Pat
     assert set(first) == {"job", "media", "shards"}
     assert (first["media"], first["shards"]) == (1, 1)
     assert first == second
+
+
+def test_a_token_counts_even_when_its_files_are_gone(stack: Stack, samples: Path, tmp_path: Path) -> None:
+    photograph = tmp_path / "zidane.jpg"
+    photograph.write_bytes((samples / "zidane.jpg").read_bytes())
+    words = ("submit", str(photograph), "--token", f"gone {tmp_path}")
+    first = succeed(*words, **stack.environment).stdout
+    photograph.unlink()
+    assert succeed(*words, **stack.environment).stdout == first
+
+
+def test_a_worker_leaves_the_jobs_of_other_queues_alone(stack: Stack, samples: Path) -> None:
+    other = succeed("submit", str(samples / "zidane.jpg"), **stack.environment, FER_QUEUES="elsewhere").stdout.strip()
+    succeed("submit", str(samples / "zidane.jpg"), "--wait", **stack.environment)
+    time.sleep(SWEEP_S + 2)
+    assert query(stack.database_url, "SELECT state FROM jobs WHERE id = :job", job=other) == [("queued",)]
+    succeed("cancel", other, **stack.environment)
 
 
 def test_status_as_json_has_the_promised_keys(stack: Stack, job: str) -> None:
@@ -56,6 +75,7 @@ def test_timeline_in_every_form(stack: Stack, job: str) -> None:
     assert sum(row["frames"] for row in clip) == 50
     assert [row["emotion"] or "" for row in by_json] == [row["emotion"] for row in by_csv]
     assert table.count("clip.mp4") == 8 and table.count("zidane.jpg") == 1
+    assert max(map(len, table.splitlines())) <= 80 and "…" not in table
 
 
 def test_timeline_by_track_and_by_half_seconds(stack: Stack, job: str) -> None:

@@ -44,7 +44,15 @@ finally:
 
 
 def test_wrong_use_exits_with_2() -> None:
-    for words in (["submit"], ["submit", "x", "--every", "0"], ["nonsense"], ["timeline", "--bucket", "soon"]):
+    wrong = (
+        ["--every", "0"],
+        ["--fps", "nan"],
+        ["--fps", "inf"],
+        ["--shard-seconds", "1e9"],
+        ["--detection-threshold", "nan"],
+    )
+    calls = [["submit", "x", *words] for words in wrong]
+    for words in (["submit"], ["nonsense"], ["timeline", "--bucket", "soon"], *calls):
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 2, words
 

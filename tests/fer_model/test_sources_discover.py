@@ -98,3 +98,12 @@ def test_the_search_is_lazy_and_fast(tmp_path: Path) -> None:
     begin = time.process_time()
     assert sum(1 for _ in find_media([str(tmp_path)])) == 2000
     assert time.process_time() - begin < 0.4  # generous: 100,000 take about a second
+
+
+def test_a_name_that_is_not_utf_8_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "good.jpg").write_bytes(b"x")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.jpg")).write_bytes(b"x")
+    bad, good = find_media([str(tmp_path)])
+    assert good.error is None and good.uri.endswith("good.jpg")
+    assert bad.error is not None and "not valid UTF-8" in bad.error
+    assert (bad.uri + bad.error).encode()

@@ -65,9 +65,10 @@ def test_cut_by_hand() -> None:
     assert cut(index, Sampling(), 60_000) == [Segment(0, None, 0, 100)]
 
 
-def test_what_cannot_be_cut_stays_whole() -> None:
+def test_what_is_decoded_from_the_beginning_each_time_has_longer_pieces() -> None:
     index = index_of([n * 40 for n in range(100)], segmentable=False)
     assert cut(index, Sampling(every=3), 1000) == [Segment(0, None, 0, 34)]
+    assert cut(index, Sampling(), 500) == [Segment(0, 2000, 0, 50), Segment(2000, None, 50, 50)]
 
 
 def test_no_cut_between_frames_of_the_same_millisecond() -> None:

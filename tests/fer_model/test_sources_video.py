@@ -105,17 +105,18 @@ def test_pieces_of_any_length(clip: Path, shard_ms: int, every: int) -> None:
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
-def test_avi_with_reordered_frames_is_read_in_one_piece(tmp_path: Path, codec: str) -> None:
+def test_avi_with_reordered_frames_is_read_from_the_beginning_for_each_piece(tmp_path: Path, codec: str) -> None:
     path = write_clip(tmp_path / "a.avi", PICTURES, codec=codec, bframes=2)
     assert assert_index_is_true(path) == [n * 40 for n in range(60)]
     assert not index_video(str(path)).segmentable
-    assert assert_pieces_equal_whole(path, Sampling(every=2), 200) == 1
+    assert assert_pieces_equal_whole(path, Sampling(every=2), 200) == 3
 
 
-def test_a_transport_stream_named_mp4_is_read_in_one_piece(tmp_path: Path) -> None:
+def test_a_transport_stream_named_mp4_is_read_from_the_beginning_for_each_piece(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.ts", PICTURES, bframes=2, gop=10).rename(tmp_path / "a.mp4")
     assert assert_index_is_true(path) == [n * 40 for n in range(60)]
     assert not index_video(str(path)).segmentable
+    assert assert_pieces_equal_whole(path, Sampling(), 200) == 3
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])

