@@ -28,9 +28,9 @@ def pending_to_queue(
 ) -> list[int]:
     """The shards to send a message for, now marked as queued; of one job, or of all unfinished batch jobs.
 
-    A shard needs one if it waits and none was sent in the last `stale_after_s` seconds, or if its worker has
-    not been heard of for `lease_s` and none was sent for as long, or for the shorter time. No job gets more than `window` shards
-    queued or running at once.
+    A shard that waits needs one if none was sent in the last `stale_after_s` seconds; one whose worker has not
+    been heard of for `lease_s`, if none was sent for the shorter of both times. No job gets more than `window`
+    shards queued or running at once.
     """
     jobs = jobs_to_sweep(session) if job_id is None else [job_id]
     return [shard for job in jobs for shard in _of_one_job(session, job, window, stale_after_s, lease_s)]
