@@ -176,3 +176,20 @@ def test_what_a_killed_run_started_ends_too(samples: Path, tmp_path: Path) -> No
     while children_of(str(tmp_path)) and time.monotonic() < until:
         time.sleep(0.2)
     assert children_of(str(tmp_path)) == []
+
+
+def test_a_killed_worker_process_loses_no_row_and_writes_none_twice(samples: Path, tmp_path: Path) -> None:
+    """The shard is taken up again when its lease of a minute is over."""
+    database = tmp_path / "results.db"
+    process = start_run(str(tmp_path), database, samples)
+    wait_until_working(database, process)
+    (child,) = [pid for pid in children_of(str(tmp_path)) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(child, signal.SIGKILL)
+    _, err = process.communicate(timeout=280)
+    assert process.returncode == 0, err
+    url = f"sqlite:///{database}"
+    assert query(url, "SELECT count(*), count(DISTINCT media_id) FROM frames") == [(202, 3)]
+    assert query(url, "SELECT state, max(attempts) FROM shards GROUP BY state") == [("done", 2)]
+    assert query(url, "SELECT sum(frames), sum(faces) FROM shards") == [
+        (202, query(url, "SELECT count(*) FROM faces")[0][0])
+    ]
