@@ -1,4 +1,4 @@
-"""Commands that show what was found: timeline, annotate."""
+"""The command that shows what was found: timeline."""
 
 import csv
 import json

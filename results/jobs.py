@@ -75,12 +75,6 @@ def cancel_job(session: Session, job_id: str) -> bool:
     return changed(session, statement.values(state="cancelled", finished_at=utc_now(session))) == 1
 
 
-def is_cancelled(session: Session, job_id: str) -> bool:
-    """Whether work on this job should stop: it was cancelled, or deleted."""
-    state = session.scalar(select(Job.state).where(Job.id == job_id))
-    return state is None or state == "cancelled"
-
-
 def retry_job(session: Session, job_id: str) -> int:
     """Makes every failed or cancelled shard, and every one with a failed picture, pending; says how many.
 

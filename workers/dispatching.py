@@ -14,6 +14,7 @@ STALE_S = 60.0
 """A message that nobody took up for so long, although the queue is empty, is lost and sent again."""
 
 NEVER_S = 1e9
+"""Takes no message for lost: while others wait in the queue, late and lost look the same."""
 
 
 def advance(database: Engine, job_id: str, stale_after_s: float = NEVER_S) -> None:

@@ -1,6 +1,5 @@
 """The command line before it does anything."""
 
-import os
 import subprocess
 import sys
 
@@ -85,4 +84,3 @@ def test_debug_shows_the_traceback() -> None:
 def test_the_group_lists_what_it_has() -> None:
     with click.Context(main) as context:
         assert all(main.get_command(context, name) for name in main.list_commands(context))
-    assert os.environ.get("_FER_BATCH_COMPLETE") is None
