@@ -8,10 +8,11 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_CONSTRAINT=/src/constraints.txt \
     PYTHONUNBUFFERED=1 \
     FER_CACHE_DIR=/var/cache/fer-batch \
+    FER_MODELS_DIR=/var/lib/fer-batch \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 RUN useradd --create-home --uid 10001 fer \
-    && install --directory --owner=fer --group=fer /var/cache/fer-batch
+    && install --directory --owner=fer --group=fer /var/cache/fer-batch /var/lib/fer-batch
 
 # The libraries take gigabytes and change seldom: they are installed before the program's own files are looked at.
 WORKDIR /src

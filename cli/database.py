@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from results.database import check_revision, connect, existing, upgrade
-from results.errors import UnknownJobError
+from results.errors import DatabaseUnreachableError, ResultsError, UnknownJobError
 from results.jobs import get_job, list_jobs
 from results.models import Job
 from workers.settings import settings
@@ -22,6 +22,20 @@ def current_database() -> Engine:
     """The database, which must be there and be this program's. Raises `ResultsError`."""
     engine = existing(settings().database_url)
     check_revision(engine)
+    return engine
+
+
+def database_if_any() -> Engine | None:
+    """The database, where there is one; a word on stderr if there is one that cannot be used."""
+    try:
+        engine = existing(settings().database_url)
+    except DatabaseUnreachableError:
+        return None
+    try:
+        check_revision(engine)
+    except ResultsError as error:
+        print(f"Note: the database is not used: {error}", file=sys.stderr)
+        return None
     return engine
 
 

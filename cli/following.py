@@ -60,6 +60,8 @@ def print_summary(status: JobStatus) -> None:
     rows.append(("faces", f"{status.faces:,}"))
     if status.fps:
         rows.append(("time", f"{status.frames / status.fps:,.0f} s: {status.fps:,.1f} frames per second"))
+    if status.ensembles:
+        rows.append(("models", ", ".join(map(escape, status.ensembles))))
     for name, value in rows:
         table.add_row(f"[bold]{name}", value)
     Console().print(table)

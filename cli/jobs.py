@@ -45,6 +45,7 @@ def status(job: str | None, watch: bool, as_json: bool) -> None:
     """How far a job is; the newest one, if none is named. The beginning or end of an id is enough."""
     from cli.database import current_database, job_or_newest
     from cli.following import follow, print_summary
+    from cli.training_view import follow_training, look_up, print_training
     from results.database import reading
     from results.jobs import job_status
 
@@ -52,10 +53,16 @@ def status(job: str | None, watch: bool, as_json: bool) -> None:
     with reading(database) as session:
         job_id = job_or_newest(session, job).id
         state = job_status(session, job_id)
+    training = state.kind == "train"
     if watch:
-        state = follow(database, job_id)
+        watcher = follow_training if training else follow
+        watcher(database, job_id)
+        with reading(database) as session:
+            state = job_status(session, job_id)
     if as_json:
         click.echo(json.dumps(state.as_dict()))
+    elif training:
+        print_training(look_up(database, job_id))
     else:
         print_summary(state)
 
@@ -73,17 +80,18 @@ def jobs(limit: int, as_json: bool) -> None:
     with reading(current_database()) as session:
         rows = [job_status(session, job.id) for job in list_jobs(session, limit=limit)]
     if as_json:
-        click.echo(json.dumps([{**row.as_dict(), "name": row.name} for row in rows]))
+        click.echo(json.dumps([{**row.as_dict(), "name": row.name, "kind": row.kind} for row in rows]))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("job", "name", "state", box=None, pad_edge=False)
+    table = Table("job", "kind", "name", "state", box=None, pad_edge=False)
     for title in ("files", "frames", "faces", "failed files"):
         table.add_column(title, justify="right")
     for row in rows:
-        counts = (row.media, row.frames, row.faces, len(row.errors))
-        table.add_row(row.job, row.name or "", row.state, *(f"{count:,}" for count in counts))
+        # A training has no files; `train list` shows what it has.
+        counts = () if row.kind == "train" else (row.media, row.frames, row.faces, len(row.errors))
+        table.add_row(row.job, row.kind, row.name or "", row.state, *(f"{count:,}" for count in counts))
     Console().print(table)
 
 

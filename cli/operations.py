@@ -10,6 +10,8 @@ import click
 from cli.options import connection_options, json_option
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from workers.checks import Check
 
 
@@ -23,7 +25,6 @@ def worker(queues: str | None, device: str | None, name: str | None) -> None:
     os.environ |= {name: value for name, value in (("FER_QUEUES", queues), ("FER_DEVICE", device)) if value}
     from cli.database import prepared_database
     from fer_model.engines import actual_device, gpu_count
-    from fer_model.manifest import SHIPPED, read_models
     from workers.app import app
     from workers.settings import settings, writable_cache
     from workers.submitting import check_broker
@@ -31,10 +32,8 @@ def worker(queues: str | None, device: str | None, name: str | None) -> None:
     # A worker that cannot work must not begin to take work.
     actual_device(settings().device)
     writable_cache()
-    for file in read_models(settings().models_dir or SHIPPED).files:
-        file.verify()
     check_broker()
-    prepared_database().dispose()
+    _check_weights(prepared_database())
     processes = max(1, gpu_count()) if settings().device == "auto" else 1
     app.worker_main(
         [
@@ -48,6 +47,17 @@ def worker(queues: str | None, device: str | None, name: str | None) -> None:
             "--without-mingle",
         ]
     )
+
+
+def _check_weights(database: "Engine") -> None:
+    from results.database import reading
+    from workers.store import in_use
+
+    with reading(database) as session:
+        _, models = in_use(session)
+    for file in models.files:
+        file.verify()
+    database.dispose()
 
 
 @click.command()

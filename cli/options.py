@@ -3,9 +3,13 @@
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
+
+DATA = "fer2013.csv (also .gz, .bz2, .xz, .zip), or a folder with a folder of pictures for each emotion."
+SPLIT = "Training, PublicTest or PrivateTest; of a folder, a sub-folder."
 
 
 class Number(click.FloatRange):
@@ -31,12 +35,14 @@ def connection_options(*, broker: bool) -> Callable[[Callable[..., Any]], Callab
     return add
 
 
-def _setting(flag: str, variable: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _setting(
+    flag: str, variable: str, text: str, metavar: str = "URL"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def keep(context: click.Context, option: click.Parameter, value: str | None) -> None:
         if value is not None:
             os.environ[variable] = value
 
-    return click.option(flag, metavar="URL", expose_value=False, callback=keep, is_eager=True, help=text)
+    return click.option(flag, metavar=metavar, expose_value=False, callback=keep, is_eager=True, help=text)
 
 
 def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,6 +63,9 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=Number(0, 1, min_open=True, max_open=True),
                 help="Lowest detection score that counts as a face.  [env: FER_DETECTION_THRESHOLD; default: 0.4]",
             ),
+            click.option(
+                "--keep-member-scores", is_flag=True, help="Keep what each classifier said, in the table face_scores."
+            ),
             click.option("--name", help="A name for the job."),
         )
     ):
@@ -65,7 +74,11 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def batch_options_from(
-    fps: float | None, every: int | None, shard_seconds: float, detection_threshold: float | None
+    fps: float | None,
+    every: int | None,
+    shard_seconds: float,
+    detection_threshold: float | None,
+    keep_member_scores: bool,
 ) -> Any:
     """The chosen `BatchOptions`. Raises `click.UsageError` if options exclude each other."""
     from workers.planning import BatchOptions
@@ -73,7 +86,31 @@ def batch_options_from(
 
     if fps and every:
         raise click.UsageError("--fps and --every exclude each other.")
-    return BatchOptions(every or 1, fps, shard_seconds, detection_threshold or settings().detection_threshold)
+    threshold = detection_threshold or settings().detection_threshold
+    return BatchOptions(every or 1, fps, shard_seconds, threshold, keep_member_scores)
+
+
+def data_options(*, split: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--data`, `--split` (which has to be given where there is no default) and `--resize`: labelled faces."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(
+            (
+                click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA),
+                click.option("--split", **({"default": split} if split else {"required": True}), help=SPLIT),
+                click.option("--resize", is_flag=True, help="Make pictures of other sizes than 48x48 fit."),
+            )
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--device`, put into the environment, where settings are read."""
+    text = "auto, cpu or cuda:0.  [env: FER_DEVICE; default: auto]"
+    return _setting("--device", "FER_DEVICE", text, metavar="DEVICE")(command)
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

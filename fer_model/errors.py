@@ -16,5 +16,13 @@ class WeightsError(FerModelError):
     """The weights are missing or are not the ones that were promised."""
 
 
+class DownloadError(FerModelError):
+    """The file could not be downloaded."""
+
+
 class TrainingDataError(FerModelError):
     """The training data are not in the form that was promised."""
+
+
+class TrainingError(FerModelError):
+    """The training run cannot go on."""

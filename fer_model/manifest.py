@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -30,18 +30,27 @@ class WeightsFile:
             raise WeightsError(f"{self.path}: sha256 is {found}, promised was {self.sha256}")
 
 
+def given_file(path: Path) -> WeightsFile:
+    """A file that was given by its path, taken as it is. Raises `WeightsError`."""
+    try:
+        return WeightsFile(path.stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    except OSError as error:
+        raise WeightsError(f"{path}: the weights cannot be read ({error.strerror})") from error
+
+
 @dataclass(frozen=True)
 class Models:
     """A detector and an ensemble.
 
     `shares` weigh the members' softmax outputs and sum to 1; `margin` widens the face square
-    (0.1 = ten per cent).
+    (0.1 = ten per cent); `temperature` (> 0) calibrates the mixture, see `ensemble.combine`.
     """
 
     detector: WeightsFile
     members: tuple[WeightsFile, ...]
     shares: tuple[float, ...]
     margin: float
+    temperature: float = 1.0
 
     @property
     def files(self) -> tuple[WeightsFile, ...]:
@@ -52,6 +61,27 @@ class Models:
     def ensemble_key(self) -> str:
         """A name for the members' tensors together, for caches."""
         return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()
+
+    @cached_property
+    def key(self) -> str:
+        """A name for these files put together in this way: any other choice has another."""
+        numbers = (float(number) for number in (*self.shares, self.margin, self.temperature))
+        parts = [file.sha256 for file in self.files] + [repr(number) for number in numbers]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+    def as_json(self) -> str:
+        """Everything, for another process on this machine; `from_json` reads it."""
+        return json.dumps(asdict(self), default=lambda path: str(path.absolute()))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Models":
+        """What `as_json` wrote."""
+        values = json.loads(text)
+        detector, *members = (
+            WeightsFile(file["name"], Path(file["path"]), file["sha256"])
+            for file in (values["detector"], *values["members"])
+        )
+        return cls(**values | {"detector": detector, "members": tuple(members), "shares": tuple(values["shares"])})
 
 
 def read_models(folder: Path = SHIPPED) -> Models:
@@ -67,11 +97,18 @@ def read_models(folder: Path = SHIPPED) -> Models:
             members=tuple(_file(folder, member) for member in members),
             shares=tuple(float(member["share"]) for member in members),
             margin=float(manifest["ensemble"]["margin"]),
+            temperature=_temperature(manifest["ensemble"].get("temperature", 1.0)),
         )
     except OSError as error:
         raise WeightsError(f"{path}: the manifest of the models cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: is not a manifest of models ({error})") from error
+
+
+def _temperature(value: float) -> float:
+    if not 0 < (temperature := float(value)) < math.inf:
+        raise ValueError(f"the temperature is {value}, not a number above 0")
+    return temperature
 
 
 def _file(folder: Path, entry: dict[str, str]) -> WeightsFile:

@@ -1,8 +1,9 @@
 """The two architectures, and how their weights travel: safetensors in half precision, never a pickle."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from fer_model.architectures import architecture_of, check_head, described
 from fer_model.errors import WeightsError
 from fer_model.privacy import silence_ultralytics
 from fer_model.types import EMOTIONS
@@ -25,12 +26,29 @@ def classifier_network() -> "nn.Module":
     return network
 
 
-def detector_network() -> "nn.Module":
-    """Ultralytics YOLOv8-nano with the one class face, on (N, 3, H, W) RGB 0..1, H and W multiples of 32."""
+def detector_network(config: dict[str, Any] | None = None) -> "nn.Module":
+    """An Ultralytics detector with the one class face, on (N, 3, H, W) RGB 0..1, H and W multiples of 32.
+
+    `config` is an architecture as `architecture_of` gives it; without one it is YOLOv8-nano.
+    """
     silence_ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
-    network: nn.Module = DetectionModel(DETECTOR_CONFIG, nc=1, verbose=False)
+    network: nn.Module = DetectionModel(config or DETECTOR_CONFIG, nc=1, verbose=False)
+    return network
+
+
+def load_detector(path: Path) -> "nn.Module":
+    """The detector in a safetensors file, of the architecture that its metadata name.
+
+    Raises:
+        WeightsError: the file is missing or unreadable, or the detector is not of a kind that is supported.
+    """
+    try:
+        network = detector_network(architecture_of(path))
+    except (LookupError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise WeightsError(f"{path}: describes a detector that cannot be built ({error})") from error
+    check_head(load_weights(network, path), path)
     return network
 
 
@@ -62,7 +80,8 @@ def load_weights(network: "nn.Module", path: Path) -> "nn.Module":
     try:
         network.load_state_dict(read_tensors(path))
     except RuntimeError as error:
-        raise WeightsError(f"{path}: is made for another architecture ({error})") from error
+        # What torch says lists every tensor, over many lines.
+        raise WeightsError(f"{path}: is made for another architecture, not {type(network).__name__}") from error
     return network.eval()
 
 
@@ -79,17 +98,39 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
 
 
 def save_weights(network: "nn.Module", path: Path) -> None:
-    """Writes a network's tensors in half precision, atomically: a reader sees the old file or the new one."""
-    from safetensors.torch import save_file
+    """Writes a network's tensors, atomically: a reader sees the old file or the new one.
 
-    tensors = {
-        name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in network.state_dict().items()
-    }
+    In half precision, but for a tensor with numbers that are too large for it. A detector's architecture
+    goes into the metadata. Raises `OSError` if it cannot be written.
+    """
+    from safetensors.torch import save
+
+    tensors = {name: _halved(tensor).contiguous() for name, tensor in network.state_dict().items()}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
+    # Not by safetensors itself, which does not say why it cannot write.
+    partial.write_bytes(save(tensors, metadata=described(network) or None))
     # Whoever runs workers is often not who trained.
     partial.chmod(0o644)
     partial.replace(path)
+
+
+def _halved(tensor: "torch.Tensor") -> "torch.Tensor":
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if bool(half.isfinite().all()) else tensor.float()
+
+
+def start_classifier(network: "nn.Module", path: Path) -> "nn.Module":
+    """Fills a classifier from a file to start from: a whole classifier of ours, or an EfficientNet-B0's features.
+
+    Raises:
+        WeightsError: the file is neither.
+    """
+    tensors = read_tensors(path)
+    stem = tensors.get("features.0.0.weight")
+    own = "classifier.1.weight" in tensors and stem is not None and stem.shape[1] == 1
+    return load_weights(network, path) if own else start_from_features(network, path)
 
 
 def start_from_features(network: "nn.Module", path: Path) -> "nn.Module":

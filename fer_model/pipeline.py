@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from fer_model.detection import Detections, decode_boxes, letterbox, to_picture
 from fer_model.engines import Engine
+from fer_model.ensemble import combine
 from fer_model.manifest import Models
 from fer_model.preprocess import crop_face
 from fer_model.quality import face_quality
-from fer_model.types import FaceObservation, Frame
+from fer_model.types import EMOTIONS, FaceObservation, Frame
 
 BATCH_FRAMES = 16
 BATCH_BYTES = 96 * 2**20
@@ -40,12 +41,14 @@ def analyse(
                 for frame, boxes in zip(batch, found, strict=True)
                 for box in boxes
             ]
-            probabilities = _classify(crops, engine, models)
+            outputs = _classify(crops, engine, models)
+            probabilities = combine(outputs, models.shares, models.temperature)
             start = 0
             for frame, boxes in zip(batch, found, strict=True):
                 end = start + len(boxes)
                 tracks = follow(boxes) if follow else None
-                yield frame, _observations(boxes, crops[start:end], probabilities[start:end], tracks)
+                found_here = (crops[start:end], probabilities[start:end], outputs[:, start:end])
+                yield frame, _observations(boxes, *found_here, tracks)
                 start = end
 
 
@@ -58,18 +61,17 @@ def _detect(batch: list[Frame], engine: Engine, threshold: float) -> list[Detect
     return found
 
 
-def _classify(crops: list[NDArray[np.uint8]], engine: Engine, models: Models) -> NDArray[np.float64]:
+def _classify(crops: list[NDArray[np.uint8]], engine: Engine, models: Models) -> NDArray[np.float32]:
     if not crops:
-        return np.zeros((0, 7))
-    members = engine.classify(np.stack(crops)).astype(np.float64)
-    mixed = np.einsum("m,mne->ne", np.array(models.shares), members)
-    return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))
+        return np.zeros((len(models.members), 0, len(EMOTIONS)), np.float32)
+    return engine.classify(np.stack(crops))
 
 
 def _observations(
     boxes: Detections,
     crops: list[NDArray[np.uint8]],
     probabilities: NDArray[np.float64],
+    outputs: NDArray[np.float32],
     tracks: NDArray[np.int64] | None,
 ) -> list[FaceObservation]:
     return [
@@ -79,6 +81,7 @@ def _observations(
             probabilities=tuple(probabilities[i].tolist()),
             quality=face_quality(crops[i], box, float(box[4])),
             track_id=None if tracks is None or tracks[i] < 0 else int(tracks[i]),
+            members=tuple(map(tuple, outputs[:, i].tolist())),
         )
         for i, box in enumerate(boxes)
     ]

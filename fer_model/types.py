@@ -31,7 +31,8 @@ class FaceObservation:
 
     `box` is (x1, y1, x2, y2) in pixels of the original picture; `detection_score` and `quality`
     lie in 0..1; `probabilities` follow `EMOTIONS` and sum to 1; `track_id` counts from 0 within
-    one source and is None where faces are not followed (photographs).
+    one source and is None where faces are not followed (photographs). `members` are the
+    probabilities that each classifier gave, in the order of `Models.members`.
     """
 
     box: tuple[float, float, float, float]
@@ -39,6 +40,7 @@ class FaceObservation:
     probabilities: tuple[float, ...]
     quality: float
     track_id: int | None = None
+    members: tuple[tuple[float, ...], ...] = ()
 
     @property
     def emotion(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy import case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, dominant, means
@@ -28,7 +28,9 @@ def ready_to_close(session: Session, job_id: str) -> bool:
     lock = select(Job.state).where(Job.id == job_id).with_for_update(key_share=True, skip_locked=True)
     if session.scalar(lock) not in UNFINISHED or shards_left(session, job_id):
         return False
-    return session.scalar(select(Media.id).where(Media.job_id == job_id).limit(1)) is not None
+    # A job whose files all failed at planning has media alone, a training run a shard alone.
+    planned = or_(exists().where(Media.job_id == job_id), exists().where(Shard.job_id == job_id))
+    return bool(session.scalar(select(planned)))
 
 
 def relabel_tracks(session: Session, shard_id: int, labels: Mapping[int, int]) -> None:
@@ -45,7 +47,8 @@ def relabel_tracks(session: Session, shard_id: int, labels: Mapping[int, int]) -
 def close_job(session: Session, job_id: str) -> bool:
     """Fills `tracks` from `faces` and ends the job; False, and nothing done, if it is not ready to close.
 
-    The job is `failed` if every medium failed, otherwise `done`; its `error` counts the failures.
+    The job is `failed` if every medium failed, otherwise `done`; its `error` counts the failures. A job
+    without media is what its shard is.
     """
     if not ready_to_close(session, job_id):
         return False
@@ -83,6 +86,9 @@ def _fill_tracks(session: Session, job_id: str) -> None:
 
 def _outcome(session: Session, job_id: str) -> tuple[str, str | None]:
     count = func.count().filter
+    if not session.scalar(select(exists().where(Media.job_id == job_id))):
+        state, error = session.execute(select(Shard.state, Shard.error).where(Shard.job_id == job_id)).one()
+        return state, error
     total, failed, partly = session.execute(
         select(
             func.count(),

@@ -44,5 +44,17 @@ class JobCancelledError(ResultsError):
     """The job was cancelled; nothing was written."""
 
 
+class UnknownModelError(ResultsError):
+    """There is no such model."""
+
+
+class UnknownEnsembleError(ResultsError):
+    """There is no such ensemble."""
+
+
+class NameTakenError(ResultsError):
+    """There is something of this name already."""
+
+
 class TimelineError(ResultsError):
     """This is not a timeline that can be asked for."""

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Dialect,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     MetaData,
     Text,
@@ -25,6 +26,8 @@ JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
 MEDIA_KINDS = ("image", "video", "stream")
 MEDIA_STATES = ("pending", "done", "failed", "cancelled")
 SHARD_STATES = ("pending", "running", "done", "failed", "cancelled")
+MODEL_KINDS = ("detector", "classifier")
+MODEL_SOURCES = ("shipped", "trained", "pulled", "given")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -71,6 +74,8 @@ Ms = Annotated[int, mapped_column(BigInteger)]
 JobKey = Annotated[str, mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))]
 MediaKey = Annotated[int, mapped_column(ForeignKey("media.id", ondelete="CASCADE"))]
 ShardKey = Annotated[int, mapped_column(ForeignKey("shards.id", ondelete="CASCADE"))]
+ModelKey = Annotated[str, mapped_column(ForeignKey("models.id"))]
+EnsembleKey = Annotated[int, mapped_column(ForeignKey("ensembles.id"))]
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -136,6 +141,7 @@ class Shard(Base):
 
     A shard of pictures covers the media of its job from `first_position` to `last_position`, both included.
     A shard of a video has `media_id`, both positions are that medium's, and [start_ms, end_ms) is its part.
+    A training or an evaluation is one shard without media. `ensemble_id` is what made the shard's rows.
     """
 
     __tablename__ = "shards"
@@ -163,6 +169,7 @@ class Shard(Base):
     frames: Mapped[int] = mapped_column(default=0)
     faces: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
+    ensemble_id: Mapped[EnsembleKey | None] = mapped_column(index=True)
 
 
 class Emotions:
@@ -223,3 +230,134 @@ class Track(Emotions, Base):
     last_ms: Mapped[Ms]
     observations: Mapped[int]
     emotion: Mapped[str]
+
+
+class Model(Base):
+    """One network's weights: a file named by its sha256, which this row points at.
+
+    `id` is the first twelve hex digits of the sha256. `facts` holds what is known about it
+    (measured accuracy, parameters ...), keyed by name.
+    """
+
+    __tablename__ = "models"
+    __table_args__ = (_one_of("kind", MODEL_KINDS), _one_of("source", MODEL_SOURCES))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    architecture: Mapped[str]
+    source: Mapped[str]
+    recipe: Mapped[str | None]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
+    licence: Mapped[str | None]
+    facts: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
+
+
+class Ensemble(Base):
+    """A detector and the classifiers whose weighted outputs make up one answer.
+
+    The one with the latest `promoted_at` is what workers use; where none has one, the shipped one. An ensemble
+    never changes otherwise.
+    """
+
+    __tablename__ = "ensembles"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    detector_id: Mapped[ModelKey]
+    margin: Mapped[float]
+    temperature: Mapped[float] = mapped_column(default=1.0)
+    fitted_on: Mapped[str | None]
+    promoted_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
+
+
+class EnsembleMember(Base):
+    """One classifier of an ensemble; the shares of an ensemble sum to 1."""
+
+    __tablename__ = "ensemble_members"
+
+    ensemble_id: Mapped[int] = mapped_column(ForeignKey("ensembles.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    model_id: Mapped[ModelKey] = mapped_column(index=True)
+    share: Mapped[float]
+
+
+class TrainingRun(Base):
+    """The definition and the outcome of a job of kind `train`; accuracies 0..1 (of a detector AP50)."""
+
+    __tablename__ = "training_runs"
+    __table_args__ = (_one_of("kind", MODEL_KINDS),)
+
+    job_id: Mapped[JobKey] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    recipe: Mapped[str | None]
+    data: Mapped[str]
+    definition: Mapped[dict[str, Any]]
+    epochs: Mapped[int]
+    best_epoch: Mapped[int | None]
+    best_accuracy: Mapped[float | None]
+    model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
+
+
+class TrainingEpoch(Base):
+    """One finished epoch of a training run; `loading_seconds` is the part of `seconds` spent on making batches."""
+
+    __tablename__ = "training_epochs"
+
+    job_id: Mapped[JobKey] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    loss: Mapped[float]
+    train_accuracy: Mapped[float | None]
+    validation_accuracy: Mapped[float]
+    learning_rate: Mapped[float]
+    seconds: Mapped[float]
+    loading_seconds: Mapped[float | None]
+    finished_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
+
+
+class Evaluation(Base):
+    """What one model, or one ensemble, reached on a labelled set; `report` holds everything `evaluate --json` prints.
+
+    `accuracy`, `ci_low` and `ci_high` in per cent, `macro_f1` and `ece` 0..1, `gmacs` in 10^9 multiply-adds a face.
+    """
+
+    __tablename__ = "evaluations"
+    __table_args__ = (CheckConstraint("(model_id IS NULL) <> (ensemble_id IS NULL)", name="subject"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[ModelKey | None] = mapped_column(index=True)
+    ensemble_id: Mapped[EnsembleKey | None] = mapped_column(index=True)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
+    data: Mapped[str]
+    split: Mapped[str]
+    n: Mapped[int]
+    accuracy: Mapped[float]
+    ci_low: Mapped[float]
+    ci_high: Mapped[float]
+    macro_f1: Mapped[float]
+    ece: Mapped[float]
+    gmacs: Mapped[float]
+    report: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
+
+
+class FaceScore(Emotions, Base):
+    """What one member of the ensemble said about one face; only kept where it was asked for."""
+
+    __tablename__ = "face_scores"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["media_id", "frame_index", "face_index"],
+            ["faces.media_id", "faces.frame_index", "faces.face_index"],
+            ondelete="CASCADE",
+            name="fk_face_scores_face",
+        ),
+    )
+
+    media_id: Mapped[int] = mapped_column(primary_key=True)
+    frame_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    face_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    model_id: Mapped[ModelKey] = mapped_column(primary_key=True)

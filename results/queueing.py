@@ -10,11 +10,12 @@ from results.jobs import UNFINISHED, utc_now
 from results.models import Job, Shard
 
 LEASE_S = 60.0
+QUEUED_KINDS = ("batch", "train")
 
 
 def jobs_to_sweep(session: Session, queues: Sequence[str] | None = None) -> Sequence[str]:
-    """The ids of the batch jobs that are not finished, oldest first; of all queues, or of these."""
-    statement = select(Job.id).where(Job.kind == "batch", Job.state.in_(UNFINISHED)).order_by(Job.id)
+    """The ids of the unfinished jobs that have shards, oldest first; of all queues, or of these."""
+    statement = select(Job.id).where(Job.kind.in_(QUEUED_KINDS), Job.state.in_(UNFINISHED)).order_by(Job.id)
     return session.scalars(statement if queues is None else statement.where(Job.queue.in_(queues))).all()
 
 
@@ -26,7 +27,7 @@ def pending_to_queue(
     *,
     lease_s: float = LEASE_S,
 ) -> list[int]:
-    """The shards to send a message for, now marked as queued; of one job, or of all unfinished batch jobs.
+    """The shards to send a message for, now marked as queued; of one job, or of all that `jobs_to_sweep` gives.
 
     A shard that waits needs one if none was sent in the last `stale_after_s` seconds; one whose worker has not
     been heard of for `lease_s`, if none was sent for the shorter of both times. No job gets more than `window`

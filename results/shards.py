@@ -18,7 +18,7 @@ from results.closing import relabel_tracks as relabel_tracks
 from results.closing import shards_left as shards_left
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import UNFINISHED, changed, start_job, utc_now
-from results.models import Face, Frame, Job, Media, Shard
+from results.models import Face, FaceScore, Frame, Job, Media, Shard
 from results.queueing import LEASE_S as LEASE_S
 from results.queueing import jobs_to_sweep as jobs_to_sweep
 from results.queueing import pending_to_queue as pending_to_queue
@@ -73,7 +73,7 @@ def heartbeat(session: Session, claim: Claim, frames: int, faces: int) -> None:
         JobCancelledError: the work is no longer wanted.
         ShardLostError: another worker has the shard, or it was deleted.
     """
-    _update_own(session, claim, {"heartbeat_at": utc_now(session), "frames": frames, "faces": faces})
+    update_own(session, claim, {"heartbeat_at": utc_now(session), "frames": frames, "faces": faces})
 
 
 def complete(
@@ -82,21 +82,28 @@ def complete(
     frames: Sequence[Mapping[str, Any]],
     faces: Sequence[Mapping[str, Any]],
     media_updates: Sequence[Mapping[str, Any]] = (),
+    *,
+    scores: Sequence[Mapping[str, Any]] = (),
+    ensemble_id: int | None = None,
 ) -> None:
     """Writes all that a shard found and marks it done, in the caller's one transaction.
 
     `frames` and `faces` are rows keyed by column; `shard_id` is filled in here. `media_updates` are for
     pictures, keyed `id` and any of `state`, `error`, `width`, `height`; one that is not mentioned is done.
+    `scores` are rows of `face_scores`, `ensemble_id` is what made all of them.
 
     Raises:
         JobCancelledError, ShardLostError: as `heartbeat`; nothing is written.
     """
-    values = {"state": "done", "error": None, "frames": len(frames), "faces": len(faces)}
-    _update_own(session, claim, values | {"heartbeat_at": utc_now(session)})
+    values = {"state": "done", "error": None, "frames": len(frames), "faces": len(faces), "ensemble_id": ensemble_id}
+    update_own(session, claim, values | {"heartbeat_at": utc_now(session)})
     for table, rows in ((Frame, frames), (Face, faces)):
         changed(session, delete(table).where(table.shard_id == claim.id))
         if rows:
             session.execute(insert(table), [{**row, "shard_id": claim.id} for row in rows])
+    if scores:
+        # Those of an earlier attempt went with its faces.
+        session.execute(insert(FaceScore), [dict(row) for row in scores])
     if claim.media_id is not None:
         _settle_video(session, claim.media_id)
     else:
@@ -107,14 +114,14 @@ def complete(
 
 def fail(session: Session, claim: Claim, reason: str) -> None:
     """Gives the shard up for good, with a reason a person understands; raises as `heartbeat`."""
-    _update_own(session, claim, {"state": "failed", "error": reason})
+    update_own(session, claim, {"state": "failed", "error": reason})
     _fail_media(session, claim)
 
 
 def release(session: Session, claim: Claim) -> None:
     """Gives the shard back untried, for a worker that is being stopped; raises as `heartbeat`."""
     values = {"state": "pending", "attempts": Shard.attempts - 1, "queued_at": None, "frames": 0, "faces": 0}
-    _update_own(session, claim, values)
+    update_own(session, claim, values)
 
 
 def media_of(session: Session, claim: Claim) -> Sequence[Media]:
@@ -129,7 +136,8 @@ def _update_one(session: Session, condition: ColumnElement[bool], values: dict[s
     return None if row is None else Claim(*row)
 
 
-def _update_own(session: Session, claim: Claim, values: dict[str, Any]) -> None:
+def update_own(session: Session, claim: Claim, values: dict[str, Any]) -> None:
+    """Changes the shard's row while it is still ours; raises as `heartbeat`. Every write of a worker begins so."""
     own = (Shard.id == claim.id, Shard.epoch == claim.epoch, Shard.state == "running")
     if changed(session, update(Shard).where(*own).values(values)) == 0:
         state = session.scalar(select(Shard.state).where(Shard.id == claim.id))

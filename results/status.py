@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, case, func, select
+from sqlalchemy import Row, case, column, func, select, table
 from sqlalchemy.orm import Session
 
 from results.models import Job, Media, Shard
 
 REPORTED_STATES = ("pending", "running", "done", "failed")
 MAX_ERRORS = 1000
+MADE_BY = ("ensemble", "role", "model_id", "model", "sha256", "share", "shards")
+"""Columns of the view `job_models`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class JobStatus:
     """A job at one moment. `frames` and `faces` include what running shards have reported so far.
 
     `fps` is frames per second of wall time since the job started; `eta_seconds` is None when unknown.
+    `models` are the job's rows of the view `job_models`: what made the results that are there.
     """
 
     job: str
@@ -34,11 +37,17 @@ class JobStatus:
     fps: float
     eta_seconds: float | None
     errors: list[dict[str, str]]
+    models: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
         """What `status --json` prints."""
-        keys = ("job", "state", "media", "shards", "frames", "faces", "fps", "eta_seconds", "errors")
+        keys = ("job", "state", "media", "shards", "frames", "faces", "fps", "eta_seconds", "errors", "models")
         return {key: getattr(self, key) for key in keys}
+
+    @property
+    def ensembles(self) -> dict[str, int]:
+        """How many shards' rows each ensemble made, by name."""
+        return {row["ensemble"]: row["shards"] for row in self.models}
 
 
 def job_status(session: Session, job_id: str) -> JobStatus:
@@ -65,7 +74,8 @@ def job_status(session: Session, job_id: str) -> JobStatus:
         faces=sum(row.faces for row in work),
         fps=round(fps, 3),
         eta_seconds=_eta(job, sum(row.remaining for row in work), fps),
-        errors=_errors(session, job_id),
+        errors=_errors(session, job),
+        models=_models(session, job_id),
     )
 
 
@@ -100,11 +110,22 @@ def _eta(job: Job, remaining: int, fps: float) -> float | None:
     return round(remaining / fps, 1) if fps > 0 else None
 
 
-def _errors(session: Session, job_id: str) -> list[dict[str, str]]:
+def _errors(session: Session, job: Job) -> list[dict[str, str]]:
+    if job.kind == "train":
+        # It has no files of its own; what it was given is in its options.
+        return [{"uri": str(job.options["data"]), "error": job.error}] if job.error else []
     statement = (
         select(Media.uri, Media.error)
-        .where(Media.job_id == job_id, Media.error.is_not(None))
+        .where(Media.job_id == job.id, Media.error.is_not(None))
         .order_by(Media.position)
         .limit(MAX_ERRORS)
     )
     return [{"uri": uri, "error": str(error)} for uri, error in session.execute(statement)]
+
+
+def _models(session: Session, job_id: str) -> list[dict[str, Any]]:
+    made = table("job_models", column("job_id"), *(column(name) for name in MADE_BY))
+    statement = select(*(made.c[name] for name in MADE_BY)).where(made.c.job_id == job_id)
+    # The detector, which has no share, comes first; then the members, the weightiest first.
+    order = (made.c.ensemble, made.c.role.desc(), made.c.share.desc(), made.c.model_id)
+    return [dict(row) for row in session.execute(statement.order_by(*order)).mappings()]

@@ -20,6 +20,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where networks are compiled to in this test run, here and in the processes it starts."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["FER_CACHE_DIR"] = str(folder)
+    # Not the user's own.
+    os.environ["FER_MODELS_DIR"] = str(tmp_path_factory.mktemp("models"))
     return folder
 
 

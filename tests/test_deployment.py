@@ -81,14 +81,20 @@ def test_the_worker_on_a_gpu_is_the_default() -> None:
     assert SERVICES["worker-cpu"]["environment"]["FER_DEVICE"] == "cpu"
 
 
-@pytest.mark.parametrize("name", ["worker-gpu", "worker-cpu"])
+@pytest.mark.parametrize("name", ["worker-gpu", "worker-cpu", "worker-train"])
 def test_workers_cannot_write_to_the_media(name: str) -> None:
-    media, cache = SERVICES[name]["volumes"]
+    media, *folders = SERVICES[name]["volumes"]
     assert media["read_only"] and media["source"] == media["target"]
-    assert cache.partition(":")[2] == re.search(r"FER_CACHE_DIR=(\S+)", DOCKERFILE)[1]  # type: ignore[index]
+    for folder, variable in zip(folders, ("FER_CACHE_DIR", "FER_MODELS_DIR"), strict=True):
+        assert folder.partition(":")[2] == re.search(rf"{variable}=(\S+)", DOCKERFILE)[1]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("name", ["worker-gpu", "worker-cpu"])
+def test_trainings_have_a_worker_of_their_own() -> None:
+    assert SERVICES["worker-train"]["profiles"] == ["train"]
+    assert words(SERVICES["worker-train"]["command"]).endswith("--queues train")
+
+
+@pytest.mark.parametrize("name", ["worker-gpu", "worker-cpu", "worker-train"])
 def test_the_health_check_asks_the_worker_by_its_name(name: str) -> None:
     service = SERVICES[name]
     given = service["command"][service["command"].index("--name") + 1]

@@ -119,7 +119,7 @@ def test_there_are_examples() -> None:
 )
 def test_commands_in_examples_parse(page: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     # Options put what they are given into the environment; setting it here first has it put back afterwards.
-    for variable in ("FER_DATABASE_URL", "FER_BROKER_URL"):
+    for variable in ("FER_DATABASE_URL", "FER_BROKER_URL", "FER_DEVICE"):
         monkeypatch.setenv(variable, "")
     for _, command in commands():
         if not isinstance(command, click.Group):

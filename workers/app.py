@@ -6,6 +6,9 @@ from workers.settings import settings
 
 SOFT_LIMIT_S = 600
 HARD_LIMIT_S = 660
+TRAINING_LIMIT_S = 30 * 24 * 3600
+"""A training outlives every visibility timeout. Who gets its message again finds the run taken, and does nothing."""
+
 VISIBILITY_TIMEOUT_S = 1200
 """A task that outlives the visibility timeout is delivered again while it runs."""
 

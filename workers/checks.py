@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from fer_model.engines import actual_device, gpu_count
 from fer_model.errors import FerModelError
-from fer_model.manifest import SHIPPED, read_models
-from results.database import check_revision, describe, existing
+from fer_model.manifest import Models
+from results.database import check_revision, describe, existing, reading
 from results.errors import ResultsError
+from workers import store
 from workers.errors import WorkersError
 from workers.settings import Settings, mask, settings, writable_cache
 from workers.submitting import check_broker
@@ -60,10 +61,22 @@ def _device() -> str:
 
 
 def _weights() -> str:
-    models = read_models(settings().models_dir or SHIPPED)
+    name, models = _in_use()
     for file in models.files:
         file.verify()
-    return ", ".join(file.name for file in models.files) + " have the promised sha256"
+    return f"{name} is in use: {', '.join(file.name for file in models.files)} have the promised sha256"
+
+
+def _in_use() -> tuple[str, Models]:
+    try:
+        database = existing(settings().database_url)
+        check_revision(database)
+        with reading(database) as session:
+            return store.in_use(session)
+    except ResultsError:
+        # Which is another check's business; without a database it is those shipped.
+        models = store.shipped()
+        return store.shipped_name(models), models
 
 
 def _disk() -> str:
@@ -78,7 +91,7 @@ _CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("broker", _broker, "start Redis (`redis-server`), or set FER_BROKER_URL; `fer-batch run` needs none"),
     ("database", _database, "run `fer-batch db upgrade`, or set FER_DATABASE_URL"),
     ("device", _device, "set FER_DEVICE=auto, or mend the GPU's driver"),
-    ("weights", _weights, "install fer-batch again, or set FER_MODELS_DIR to a folder with manifest.json"),
+    ("weights", _weights, "promote others (`fer-batch models promote shipped`), or mend what FER_MODELS_DIR names"),
     ("disk", _disk, "make room, or set FER_CACHE_DIR to a larger disk"),
 )
 

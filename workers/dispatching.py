@@ -13,6 +13,9 @@ WINDOW = 32
 STALE_S = 60.0
 """A message that nobody took up for so long, although the queue is empty, is lost and sent again."""
 
+TASKS = {"batch": "process_shard", "train": "train"}
+"""The task that works on the shards of each kind of job."""
+
 NEVER_S = 1e9
 """Takes no message for lost: while others wait in the queue, late and lost look the same."""
 
@@ -29,7 +32,7 @@ def advance(database: Engine, job_id: str, stale_after_s: float = NEVER_S) -> No
             return
         waiting = pending_to_queue(session, job_id, WINDOW, stale_after_s)
     for shard_id in waiting:
-        app.send_task("process_shard", (shard_id,), queue=job.queue)
+        app.send_task(TASKS[job.kind], (shard_id,), queue=job.queue)
     if waiting:
         return
     with reading(database) as session:

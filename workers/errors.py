@@ -18,3 +18,11 @@ class NothingToDoError(WorkersError):
 
 class LocalStackError(WorkersError):
     """The local stack could not be started."""
+
+
+class CheckpointError(WorkersError):
+    """The checkpoints of a training run cannot be kept."""
+
+
+class WorkerStoppingError(WorkersError):
+    """The worker was asked to stop."""

@@ -19,13 +19,15 @@ class BatchOptions:
     """How a batch job is done; kept in the job's `options`.
 
     `every` and `fps` sample videos (see `Sampling`), `shard_seconds` is the length of a segment
-    of video, `detection_threshold` the lowest score that counts as a face, 0..1.
+    of video, `detection_threshold` the lowest score that counts as a face, 0..1. With
+    `keep_member_scores` each classifier's own probabilities are kept too.
     """
 
     every: int = 1
     fps: float | None = None
     shard_seconds: float = 30.0
     detection_threshold: float = 0.4
+    keep_member_scores: bool = False
 
     @property
     def sampling(self) -> Sampling:

@@ -1,10 +1,9 @@
 """One shard, from its row to its results. Knows no Celery: a test can call it."""
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,41 +16,57 @@ from fer_model.pipeline import analyse
 from fer_model.sources import open_source
 from fer_model.types import EMOTIONS, FaceObservation, Frame
 from results import shards
+from results.catalogue import ID_DIGITS
 from results.database import reading, writing
 from results.errors import JobCancelledError, ResultsError, ShardLostError
 from results.jobs import get_job
 from results.models import Media
+from workers import store
+from workers.heartbeat import heartbeat
 from workers.planning import BatchOptions
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_S = 0.5
-"""How often a worker reports, and how soon it learns that its job was cancelled."""
-
 Row = dict[str, Any]
-Networks = tuple[Engine, Models]
+Load = Callable[[Models], Engine]
 
 
 @dataclass
 class _Harvest:
-    """The rows of one shard, as they grow."""
+    """The rows of one shard, as they grow, and the ensemble that makes them.
+
+    `members` are the ids of the classifiers whose own answers are kept; none, unless they were asked for.
+    """
 
     frames: list[Row] = field(default_factory=list)
     faces: list[Row] = field(default_factory=list)
     media: list[Row] = field(default_factory=list)
+    scores: list[Row] = field(default_factory=list)
+    ensemble_id: int | None = None
+    members: tuple[str, ...] = ()
+
+    def counts(self) -> tuple[int, int]:
+        """Frames and faces so far."""
+        return len(self.frames), len(self.faces)
 
     def add(self, media_id: int, frame: Frame, faces: list[FaceObservation]) -> None:
         place = {"media_id": media_id, "frame_index": frame.index, "time_ms": frame.time_ms}
         self.frames.append({**place, "faces": len(faces)})
         self.faces += [{**place, "face_index": n, **_face_row(face)} for n, face in enumerate(faces)]
+        del place["time_ms"]
+        self.scores += [
+            {**place, "face_index": n, "model_id": model_id, **dict(zip(EMOTIONS, face.members[member], strict=True))}
+            for n, face in enumerate(faces)
+            for member, model_id in enumerate(self.members)
+        ]
 
 
-def process_shard(database: Database, shard_id: int, worker: str, load: Callable[[], Networks]) -> None:
+def process_shard(database: Database, shard_id: int, worker: str, load: Load) -> None:
     """Claims a shard, works on it, and writes what was found in one transaction.
 
     Does nothing if the shard is finished, cancelled, or another worker's. What cannot be done is
-    written down as failed, with the reason. `load` gives the networks; it is called once the
-    shard is claimed, so that whoever waits sees that somebody is at work.
+    written down as failed, with the reason. `load` gives the networks of the ensemble that is in use
+    when the shard is claimed; it is called after that, so that whoever waits sees that somebody is at work.
 
     Raises:
         ResultsError: the database cannot be used; the shard will be tried again.
@@ -63,7 +78,8 @@ def process_shard(database: Database, shard_id: int, worker: str, load: Callable
     try:
         harvest = _work(database, claim, load)
         with writing(database) as session:
-            shards.complete(session, claim, harvest.frames, harvest.faces, harvest.media)
+            found = (harvest.frames, harvest.faces, harvest.media)
+            shards.complete(session, claim, *found, scores=harvest.scores, ensemble_id=harvest.ensemble_id)
     except (JobCancelledError, ShardLostError) as error:
         logger.info("shard %s given up: %s", shard_id, error)
     except ResultsError:
@@ -72,10 +88,11 @@ def process_shard(database: Database, shard_id: int, worker: str, load: Callable
         # One file must not stop the others; where it is our own mistake the log has the traceback.
         logger.exception("shard %s failed", shard_id)
         with suppress(JobCancelledError, ShardLostError), writing(database) as session:
-            shards.fail(session, claim, _reason(error))
+            shards.fail(session, claim, reason_of(error))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What went wrong, in words for the one who reads the row."""
     if isinstance(error, FerModelError):
         return str(error)
     if type(error).__name__ == "SoftTimeLimitExceeded":
@@ -85,15 +102,18 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _work(database: Database, claim: shards.Claim, load: Callable[[], Networks]) -> _Harvest:
+def _work(database: Database, claim: shards.Claim, load: Load) -> _Harvest:
     with reading(database) as session:
         media = list(shards.media_of(session, claim))
         stored = get_job(session, claim.job_id).options
     options = BatchOptions(**{name: stored[name] for name in BatchOptions.__dataclass_fields__ if name in stored})
-    harvest = _Harvest()
+    with writing(database) as session:
+        ensemble_id, models = store.current(session)
+    members = tuple(file.sha256[:ID_DIGITS] for file in models.members) if options.keep_member_scores else ()
+    harvest = _Harvest(ensemble_id=ensemble_id, members=members)
     origins: deque[int] = deque()
-    with _heartbeat(database, claim, harvest) as check:
-        engine, models = load()
+    with heartbeat(database, claim, harvest.counts) as check:
+        engine = load(models)
         if claim.media_id is None:
             frames, follow = _pictures(media, origins, harvest.media), None
         else:
@@ -102,39 +122,6 @@ def _work(database: Database, claim: shards.Claim, load: Callable[[], Networks])
             check()
             harvest.add(origins.popleft(), frame, faces)
     return harvest
-
-
-@contextmanager
-def _heartbeat(database: Database, claim: shards.Claim, harvest: _Harvest) -> Iterator[Callable[[], None]]:
-    """Reports in a thread of its own while the work goes on: preparing networks or a long seek is no death.
-
-    Gives a function that raises what a report has learned: `JobCancelledError` or `ShardLostError`.
-    """
-    ended = threading.Event()
-    stop: list[ResultsError] = []
-
-    def report() -> None:
-        while not ended.wait(HEARTBEAT_S):
-            try:
-                with writing(database) as session:
-                    shards.heartbeat(session, claim, len(harvest.frames), len(harvest.faces))
-            except (JobCancelledError, ShardLostError) as error:
-                stop.append(error)
-                return
-            except ResultsError as error:
-                logger.warning("shard %s could not report: %s", claim.id, error)
-
-    def check() -> None:
-        if stop:
-            raise stop[0]
-
-    reporter = threading.Thread(target=report, name="heartbeat", daemon=True)
-    reporter.start()
-    try:
-        yield check
-    finally:
-        ended.set()
-        reporter.join()
 
 
 def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Frame]:
@@ -149,7 +136,7 @@ def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> It
         try:
             frame = next(open_source(medium.uri, kind="image"))
         except (UnreadableMediaError, MemoryError) as error:
-            updates.append({"id": medium.id, "state": "failed", "error": _reason(error)})
+            updates.append({"id": medium.id, "state": "failed", "error": reason_of(error)})
             continue
         height, width = frame.image.shape[:2]
         updates.append({"id": medium.id, "state": "done", "width": width, "height": height})

@@ -20,7 +20,12 @@ class Settings(BaseSettings):
     queues: str = Field("batch", description="queues a worker serves, by commas; `submit` uses the first")
     device: str = Field("auto", description="where networks run: auto, cpu, cuda:0")
     detection_threshold: float = Field(0.4, gt=0, lt=1, description="lowest score that counts as a face")
-    models_dir: Path | None = Field(None, description="a folder with manifest.json and weights; else those shipped")
+    models_dir: Path = Field(
+        Path("~/.local/share/fer-batch"),
+        description="trained and pulled weights and training runs, shared by all workers; "
+        "a manifest.json in it replaces the models shipped",
+    )
+    registry_url: str = Field("https://raw.githubusercontent.com", description="where `models pull` downloads from")
     cache_dir: Path = Field(Path("~/.cache/fer-batch"), description="compiled networks; may be deleted")
 
 

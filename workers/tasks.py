@@ -2,20 +2,22 @@
 
 import logging
 import os
+import signal
 import threading
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from billiard import current_process
-from celery.signals import worker_ready
+from billiard import active_children, current_process
+from celery.signals import worker_process_init, worker_ready, worker_shutting_down
 from sqlalchemy import Engine as Database
 
-from fer_model.engines import gpu_count, load_engine
-from fer_model.manifest import SHIPPED, read_models
+from fer_model.engines import Engine, gpu_count, load_engine
+from fer_model.manifest import Models
 from results.database import connect, reading
 from results.jobs import job_of_shard
-from workers import dispatching, processing
-from workers.app import app
+from workers import dispatching, processing, training
+from workers.app import TRAINING_LIMIT_S, app
 from workers.finishing import finish
 from workers.settings import settings, writable_cache
 
@@ -27,17 +29,42 @@ SWEEP_S = 10.0
 @app.task(name="process_shard")
 def process_shard(shard_id: int) -> None:
     """Works on one shard, then queues what comes next in its job."""
-    processing.process_shard(_database(), shard_id, f"{os.uname().nodename}:{os.getpid()}", _networks)
+    processing.process_shard(_database(), shard_id, training.worker_name(), _engine)
     with reading(_database()) as session:
         job_id = job_of_shard(session, shard_id)
     if job_id is not None:
         dispatching.advance(_database(), job_id)
 
 
+@app.task(name="train", soft_time_limit=TRAINING_LIMIT_S, time_limit=TRAINING_LIMIT_S + 60)
+def train(shard_id: int) -> None:
+    """Works on one training run until it ends, or until this worker is asked to stop."""
+    training.train(_database(), shard_id, training.worker_name(), _device(), _stopping.is_set)
+    with reading(_database()) as session:
+        job_id = job_of_shard(session, shard_id)
+    if job_id is not None:
+        # Here and not by a message, which would wait behind the trainings that are queued.
+        finish(_database(), job_id)
+
+
 @app.task(name="finish_job")
 def finish_job(job_id: str) -> None:
     """Joins what the shards found and closes the job. Doing it twice changes nothing."""
     finish(_database(), job_id)
+
+
+@worker_process_init.connect
+def listen(**_: Any) -> None:
+    """A training in this process learns so that its worker is to stop; it would take hours to end by itself."""
+    signal.signal(signal.SIGUSR2, lambda *_: _stopping.set())
+
+
+@worker_shutting_down.connect
+def pass_on(**_: Any) -> None:
+    """The worker's main process, asked to stop, tells its children."""
+    for child in active_children():
+        with suppress(OSError):
+            os.kill(child.pid, signal.SIGUSR2)
 
 
 @worker_ready.connect
@@ -56,17 +83,29 @@ def start_sweep(**_: Any) -> None:
     threading.Thread(target=repeat, name="sweep", daemon=True).start()
 
 
+_stopping = threading.Event()
+
+
 @cache
 def _database() -> Database:
     return connect(settings().database_url)
 
 
-@cache
-def _networks() -> processing.Networks:
-    models = read_models(settings().models_dir or SHIPPED)
-    engine = load_engine(models, _device(), writable_cache())
-    logger.info("networks ready: %s", engine.description)
-    return engine, models
+_loaded: dict[tuple[str, ...], Engine] = {}
+
+
+def _engine(models: Models) -> Engine:
+    """The networks of these models, kept until others are asked for: promoting others needs no restart.
+
+    Two ensembles of the same files in other shares have the same networks. Raises as `load_engine`.
+    """
+    files = tuple(file.sha256 for file in models.files)
+    if files not in _loaded:
+        # Before the new ones are loaded: a GPU may not have room for both.
+        _loaded.clear()
+        _loaded[files] = load_engine(models, _device(), writable_cache())
+        logger.info("networks ready: %s", _loaded[files].description)
+    return _loaded[files]
 
 
 def _device() -> str:

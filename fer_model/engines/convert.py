@@ -1,4 +1,4 @@
-"""`python -m fer_model.engines.convert MODELS OUTPUT`: a manifest's networks as OpenVINO graphs.
+"""`python -m fer_model.engines.convert MODELS OUTPUT`: networks as OpenVINO graphs; MODELS is `Models.as_json()`.
 
 The detector takes (1, H, W, 3) RGB bytes and gives distances and scores; the ensemble takes
 (N, 48, 48) grey bytes and gives (members, N, 7) probabilities.
@@ -11,8 +11,8 @@ import openvino
 import torch
 from torch import Tensor, nn
 
-from fer_model.manifest import read_models
-from fer_model.networks import classifier_network, detector_network, load_weights, raw_detector
+from fer_model.manifest import Models
+from fer_model.networks import classifier_network, load_detector, load_weights, raw_detector
 from fer_model.preprocess import normalise
 
 
@@ -36,10 +36,9 @@ class _Ensemble(nn.Module):
         return torch.stack([member(batch).softmax(1) for member in self.members])
 
 
-def convert(source: Path, output: Path) -> None:
+def convert(models: Models, output: Path) -> None:
     """Writes detector.xml and ensemble.xml (with .bin) into a folder. Raises `WeightsError`."""
-    models = read_models(source)
-    detector = load_weights(detector_network(), models.detector.path)
+    detector = load_detector(models.detector.path)
     members = [load_weights(classifier_network(), member.path) for member in models.members]
     pictures = torch.zeros(1, 384, 640, 3, dtype=torch.uint8)
     faces = torch.zeros(2, 48, 48, dtype=torch.uint8)
@@ -54,4 +53,4 @@ def _save(network: nn.Module, example: Tensor, shape: list[int], path: Path) -> 
 
 
 if __name__ == "__main__":
-    convert(Path(sys.argv[1]), Path(sys.argv[2]))
+    convert(Models.from_json(sys.argv[1]), Path(sys.argv[2]))

@@ -98,7 +98,7 @@ def converted(models: Models, cache: Path) -> Path:
         partial = tempfile.mkdtemp(dir=cache)
         # Workers of several users may share a cache.
         os.chmod(partial, 0o755)
-        command = [sys.executable, "-P", "-m", "fer_model.engines.convert", str(models.detector.path.parent), partial]
+        command = [sys.executable, "-P", "-m", "fer_model.engines.convert", models.as_json(), partial]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode:
             shutil.rmtree(partial)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_model.manifest import Models
-from fer_model.networks import classifier_network, detector_network, load_weights, raw_detector
+from fer_model.networks import classifier_network, load_detector, load_weights, raw_detector
 from fer_model.preprocess import normalise
 from fer_model.types import Image
 
@@ -24,7 +24,7 @@ class TorchEngine:
         self.description = f"torch {torch.__version__} on {device}, {'half' if half else 'single'} precision"
         self._device = device
         self._type = torch.float16 if half else torch.float32
-        self._detector = self._place(raw_detector(load_weights(detector_network(), models.detector.path)))
+        self._detector = self._place(raw_detector(load_detector(models.detector.path)))
         self._members = [self._place(load_weights(classifier_network(), m.path)) for m in models.members]
 
     def _place(self, network: "nn.Module") -> "nn.Module":

@@ -19,11 +19,14 @@ def main(threads: int | None) -> None:
 
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+DATA = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @main.command()
-@click.option("--data", type=FILE, required=True, help="fer2013.csv, also .gz, .bz2, .xz or .zip.")
+@click.option("--data", type=DATA, required=True, help="fer2013.csv (also .gz, .bz2, .xz, .zip) or a picture folder.")
+@click.option("--resize", is_flag=True, help="Make pictures of any size fit.")
+@click.option("--cache", type=FOLDER, help="Where decoded pictures are kept for the next run.")
 @click.option("--recipe", required=True, help="A name in recipes.py.")
 @click.option("--init", type=FILE, help="EfficientNet-B0 features to start from (safetensors).")
 @click.option("--epochs", default=300)
@@ -32,12 +35,12 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--seed", default=0)
 @click.option("--device", default="cpu")
 @click.option("-o", "--output", type=FOLDER, required=True, help="Where checkpoint and best weights go.")
-def classifier(data: Path, output: Path, init: Path | None, **run: Any) -> None:
-    """Train one classifier on Training, choosing the epoch on PublicTest."""
+def classifier(data: Path, resize: bool, cache: Path | None, output: Path, init: Path | None, **run: Any) -> None:
+    """Train one classifier on Training, choosing the epoch on PublicTest (of a folder: on its validation pictures)."""
     from fer_model.training.classifier import ClassifierRun, train_classifier
-    from fer_model.training.fer2013 import read_fer2013
+    from fer_model.training.data import training_and_validation
 
-    training, validation = read_fer2013(data, "Training"), read_fer2013(data, "PublicTest")
+    training, validation = training_and_validation(data, cache, resize=resize)
     definition = ClassifierRun(init=str(init) if init else None, **run)
     click.echo(train_classifier(definition, training, validation, output))
 
@@ -81,20 +84,24 @@ def precision(weights: Path, data: Path, degraded: bool) -> None:
 
 
 @main.command()
-@click.argument("weights", type=FILE, nargs=2)
-@click.option("--data", type=FILE, required=True, help="fer2013.csv, also .gz, .bz2, .xz or .zip.")
-def ensemble(weights: tuple[Path, Path], data: Path) -> None:
-    """Fit the shares of two classifiers on PublicTest and measure the ensemble there."""
-    from fer_model.training.fer2013 import read_fer2013
-    from fer_model.training.measuring import accuracy, fit_shares, member_outputs
+@click.argument("weights", type=FILE, nargs=-1, required=True)
+@click.option("--data", type=DATA, required=True, help="fer2013.csv (also .gz, .bz2, .xz, .zip) or a picture folder.")
+@click.option("--split", default="PublicTest")
+@click.option("--resize", is_flag=True, help="Make pictures of any size fit.")
+def ensemble(weights: tuple[Path, ...], data: Path, split: str, resize: bool) -> None:
+    """Fit the shares and the temperature of an ensemble, and measure it on the same faces."""
+    from fer_model.manifest import given_file
+    from fer_model.training.data import read_faces
+    from fer_model.training.fitting import fit_and_measure
+    from fer_model.training.reports import load_members, member_outputs
 
-    faces = read_fer2013(data, "PublicTest")
-    outputs = member_outputs(weights, faces)
-    shares = fit_shares(outputs, faces.labels)
-    for path, output in zip(weights, outputs, strict=True):
-        click.echo(f"{path}: {accuracy(output, faces.labels):.2%}")
-    mixed = shares[0] * outputs[0] + shares[1] * outputs[1]
-    click.echo(f"ensemble with shares {shares[0]} and {shares[1]}: {accuracy(mixed, faces.labels):.2%}")
+    faces = read_faces(data, split, resize=resize)
+    members = load_members([given_file(path) for path in weights])
+    fit = fit_and_measure(member_outputs(members, faces.images), faces.labels)
+    for path, share, accuracy in zip(weights, fit.shares, fit.members, strict=True):
+        click.echo(f"{path}: {accuracy:.2f} %, share {share:.4f}")
+    click.echo(f"temperature {fit.temperature:.4f}: calibration error {fit.ece_before:.4f} without, {fit.ece:.4f} with")
+    click.echo(f"ensemble: {fit.accuracy:.2f} %")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Augmentation of whole batches as tensors: one pass per batch, nothing per picture."""
+"""Augmentation of whole batches as tensors: one pass per batch, nothing per picture.
+
+All chances are drawn from torch's global generator of the CPU, whatever device the pictures are
+on, so that a restored generator state repeats a batch.
+"""
 
 import math
 
@@ -10,39 +14,42 @@ from torchvision.transforms import v2
 from fer_model.training.recipes import Recipe
 from fer_model.types import EMOTIONS
 
-_MIXES = (v2.MixUp(alpha=1.0, num_classes=len(EMOTIONS)), v2.CutMix(alpha=1.0, num_classes=len(EMOTIONS)))
+LEAST_SIDE = 14
+"""A blurred face was at least so many pixels wide, about the smallest the detector is meant for."""
 
 
-def augment(images: Tensor, labels: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
+def augment(images: Tensor, targets: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
     """Applies a recipe to a batch.
 
-    Takes (N, 1, 48, 48) floats 0..255 and (N,) class indices; gives pictures of the same shape
-    and targets (N, 7) that sum to 1. Draws from torch's global generator, so a restored
-    generator state repeats the batch.
+    Takes (N, 1, 48, 48) floats 0..255 and targets (N, 7) that sum to 1, both on one device;
+    gives both of the same shape, the pictures again within 0..255.
     """
     images = jitter(move(images, recipe), recipe.jitter)
+    images = noise(blur(relight(images, recipe.light), recipe.blur), recipe.noise)
     if recipe.cutout:
-        images = cutout(images, recipe.cutout)
+        images = cutout(images, recipe.cutout, recipe.cutout_share)
     if recipe.mix and torch.rand(()) < recipe.mix:
-        mix = _MIXES[int(torch.randint(len(_MIXES), ()))]
-        mixed: tuple[Tensor, Tensor] = mix(images, labels)
+        kind = (v2.MixUp, v2.CutMix)[int(torch.randint(2, ()))]
+        mixed: tuple[Tensor, Tensor] = kind(alpha=recipe.mix_alpha, num_classes=len(EMOTIONS))(images, targets)
         return mixed
-    return images, functional.one_hot(labels, len(EMOTIONS)).to(images.dtype)
+    return images, targets
 
 
 def move(images: Tensor, recipe: Recipe) -> Tensor:
-    """Mirrors, turns and shifts each picture on its own, in one resampling; what comes in is black."""
-    if not (recipe.flip or recipe.padding or recipe.rotation):
+    """Mirrors, turns, sizes and shifts each picture on its own, in one resampling."""
+    if not (recipe.flip or recipe.padding or recipe.rotation or recipe.scale):
         return images
     n, _, _, side = images.shape
     mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0) if recipe.flip else torch.ones(n)
-    angle = (torch.rand(n) * 2 - 1) * math.radians(recipe.rotation)
+    angle, size = _around(n) * math.radians(recipe.rotation), 1 + _around(n) * recipe.scale
     # Whole pixels, as in cropping from a padded picture; affine_grid counts in half sides.
     shift = torch.randint(-recipe.padding, recipe.padding + 1, (n, 2)) * (2.0 / side)
-    cos, sin = torch.cos(angle), torch.sin(angle)
+    cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
     rows = (torch.stack((cos * mirror, -sin, shift[:, 0]), 1), torch.stack((sin * mirror, cos, shift[:, 1]), 1))
     grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
-    moved: Tensor = functional.grid_sample(images, grid.to(images.device), align_corners=False)
+    moved: Tensor = functional.grid_sample(
+        images, grid.to(images.device), padding_mode=recipe.edge, align_corners=False
+    )
     return moved
 
 
@@ -50,18 +57,60 @@ def jitter(images: Tensor, spread: float) -> Tensor:
     """Brightness and contrast of each picture, each scaled by a factor in 1 ± spread."""
     if not spread:
         return images
-    brightness, contrast = 1 + (torch.rand(2, len(images), 1, 1, 1, device=images.device) * 2 - 1) * spread
+    brightness, contrast = (1 + _around(2, len(images), 1, 1, 1) * spread).to(images.device)
     mean = images.mean((1, 2, 3), keepdim=True)
     changed: Tensor = (((images - mean) * contrast + mean) * brightness).clamp(0, 255)
     return changed
 
 
-def cutout(images: Tensor, side: int) -> Tensor:
-    """Blackens one square of each picture, its centre anywhere (DeVries and Taylor, 2017)."""
+def relight(images: Tensor, strength: float) -> Tensor:
+    """Light from one side, darker across the face by up to `strength`, and a gamma curve of 2^±strength."""
+    if not strength:
+        return images
     n, _, height, width = images.shape
-    centre_y = torch.randint(height, (n, 1, 1, 1), device=images.device)
-    centre_x = torch.randint(width, (n, 1, 1, 1), device=images.device)
-    y = torch.arange(height, device=images.device).view(1, 1, -1, 1)
-    x = torch.arange(width, device=images.device).view(1, 1, 1, -1)
+    angle, depth, gamma = torch.rand(n) * 2 * math.pi, torch.rand(n) * strength, 2 ** (_around(n) * strength)
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    ramp = _each(torch.cos(angle)) * x + _each(torch.sin(angle)) * y
+    shade = (1 + _each(depth) * ramp).to(images.device)
+    lit: Tensor = (images / 255).pow(_each(gamma).to(images.device)).mul(shade).clamp(0, 1) * 255
+    return lit
+
+
+def blur(images: Tensor, share: float) -> Tensor:
+    """Makes a share of the pictures as poor as a small face enlarged; one size for all of a batch."""
+    if not share:
+        return images
+    side = int(torch.randint(LEAST_SIDE, images.shape[-1] - 8, ()))
+    small = functional.interpolate(images, size=(side, side), mode="area")
+    large = functional.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.where(_chosen(images, share), large, images)
+
+
+def noise(images: Tensor, deviation: float) -> Tensor:
+    """Sensor noise, of a strength of its own for each picture."""
+    if not deviation:
+        return images
+    grain = torch.randn(images.shape) * torch.rand(len(images), 1, 1, 1) * deviation
+    noisy: Tensor = (images + grain.to(images.device)).clamp(0, 255)
+    return noisy
+
+
+def cutout(images: Tensor, side: int, share: float = 1.0) -> Tensor:
+    """Blackens one square of each chosen picture, its centre anywhere (DeVries and Taylor, 2017)."""
+    n, _, height, width = images.shape
+    centre_y, centre_x = torch.randint(height, (n, 1, 1, 1)), torch.randint(width, (n, 1, 1, 1))
+    y, x = torch.arange(height).view(1, 1, -1, 1), torch.arange(width).view(1, 1, 1, -1)
     inside = ((y - centre_y).abs() * 2 < side) & ((x - centre_x).abs() * 2 < side)
-    return images.masked_fill(inside, 0.0)
+    return images.masked_fill(inside.to(images.device) & _chosen(images, share), 0.0)
+
+
+def _around(*shape: int) -> Tensor:
+    return torch.rand(*shape) * 2 - 1
+
+
+def _each(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1, 1)
+
+
+def _chosen(images: Tensor, share: float) -> Tensor:
+    return (torch.rand(len(images), 1, 1, 1) < share).to(images.device)

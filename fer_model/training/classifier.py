@@ -1,10 +1,14 @@
-"""Trains one classifier: AdamW, OneCycle, label smoothing, a checkpoint after every epoch."""
+"""Trains one classifier: AdamW, OneCycle, a checkpoint after every epoch."""
 
+import errno
+import io
 import logging
+import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -12,44 +16,48 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fer_model.errors import FerModelError
-from fer_model.networks import classifier_network, save_weights, start_from_features
+from fer_model.errors import TrainingError
+from fer_model.networks import classifier_network, save_weights, start_classifier
 from fer_model.preprocess import normalise
 from fer_model.training.augment import augment
-from fer_model.training.fer2013 import LabelledFaces
-from fer_model.training.recipes import RECIPES
+from fer_model.training.definitions import ClassifierRun as ClassifierRun
+from fer_model.training.definitions import Epoch as Epoch
+from fer_model.training.depthwise import quicken
+from fer_model.training.labelled import LabelledFaces
+from fer_model.training.recipes import RECIPES, Recipe
+from fer_model.types import EMOTIONS
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ClassifierRun:
-    """The whole definition of a training run: the same one on the same machine gives the same weights."""
+@dataclass
+class _State:
+    network: nn.Module
+    average: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    best: float = -1.0
+    stale: int = 0
+    last: Epoch | None = None
+    loading: float = field(default=0.0)
 
-    recipe: str
-    init: str | None = None
-    epochs: int = 300
-    batch: int = 64
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.1
-    clip: float = 2.0
-    patience: int = 20
-    seed: int = 0
-    device: str = "cpu"
+    @property
+    def epoch(self) -> int:
+        """How many epochs are finished."""
+        return self.last.epoch if self.last else 0
 
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is measured and kept: the averaged one where there is one."""
+        return self.network if self.average is None else self.average.module
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What one epoch gave: accuracies 0..1, wall time in seconds."""
-
-    epoch: int
-    loss: float
-    train_accuracy: float
-    validation_accuracy: float
-    learning_rate: float
-    seconds: float
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds besides plain numbers."""
+        parts = {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        return parts if self.average is None else {**parts, "average": self.average}
 
 
 def train_classifier(
@@ -58,51 +66,57 @@ def train_classifier(
     validation: LabelledFaces,
     folder: Path,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> Path:
     """Trains, or goes on where `folder`'s checkpoint stands; gives the path of the best epoch's weights.
 
     "Best" is the epoch with the highest validation accuracy; training ends early after
     `patience` epochs without a better one. Writes `checkpoint.pt` and `best.safetensors`.
+    `on_epoch` is called for every epoch once its checkpoint is safe, and again for the last one of
+    a run that goes on: whoever died may not have told. `before_batch` is called before every
+    batch. What either raises ends the run where it stands.
 
     Raises:
-        FerModelError: the loss is no longer a number (the best weights so far stay in the folder), or the
-            folder holds the checkpoint of another run.
+        TrainingError: the loss is no longer a number, the disk is full (the best weights so far stay in
+            the folder), or the folder holds the checkpoint of another run. Where a run started from and
+            what it runs on is not compared: another machine has both elsewhere.
         WeightsError: the start does not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(run, len(training.labels))
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint, best = folder / "checkpoint.pt", folder / "best.safetensors"
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        if saved["run"] != asdict(run):
-            raise FerModelError(f"{folder} holds a run of another definition; give another folder")
-        _restore(state, saved)
-    best = folder / "best.safetensors"
-    while state["epoch"] < run.epochs and state["stale"] < run.patience:
-        result = _one_epoch(run, state, training, validation)
-        state["epoch"] += 1
-        state["stale"] = 0 if result.validation_accuracy > state["best"] else state["stale"] + 1
-        if not state["stale"]:
-            state["best"] = result.validation_accuracy
-            save_weights(state["network"], best)
-        _save(run, state, checkpoint)
+        _restore(run, state, checkpoint)
+    if state.last:
+        on_epoch(state.last)
+    while state.epoch < run.epochs and state.stale < run.patience:
+        result = _one_epoch(run, state, training, validation, before_batch)
+        state.last, state.stale = result, 0 if result.validation_accuracy > state.best else state.stale + 1
+        try:
+            if not state.stale:
+                state.best = result.validation_accuracy
+                save_weights(state.kept, best)
+            _save(run, state, checkpoint)
+        except OSError as error:
+            raise disk_error(error, folder) from error
         logger.info("%s", asdict(result))
         on_epoch(result)
     return best
 
 
-def _start(run: ClassifierRun, examples: int) -> dict[str, Any]:
+def _start(run: ClassifierRun, examples: int) -> _State:
     torch.manual_seed(run.seed)
-    network = classifier_network()
+    recipe, network = RECIPES[run.recipe], classifier_network()
     if run.init:
-        start_from_features(network, Path(run.init))
-    network.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        start_classifier(network, Path(run.init))
+    network = quicken(network).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
     optimizer = torch.optim.AdamW(_decay_groups(network, run.weight_decay), lr=run.learning_rate)
+    steps = -(-examples // run.batch)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, run.learning_rate, epochs=run.epochs, steps_per_epoch=-(-examples // run.batch)
+        optimizer, run.learning_rate, epochs=run.epochs, steps_per_epoch=steps, pct_start=recipe.warmup
     )
-    parts = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
-    return {**parts, "epoch": 0, "best": -1.0, "stale": 0}
+    return _State(network, average if recipe.ema else None, optimizer, scheduler)
 
 
 def _decay_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
@@ -112,39 +126,64 @@ def _decay_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
     return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _one_epoch(run: ClassifierRun, state: dict[str, Any], training: LabelledFaces, validation: LabelledFaces) -> Epoch:
-    network, began = state["network"].train(), time.perf_counter()
-    images, labels = torch.from_numpy(training.images)[:, None], torch.from_numpy(training.labels)
-    losses, correct = 0.0, 0
-    for rows in torch.randperm(len(labels)).split(run.batch):
-        loss, logits = _step(run, state, images[rows].float(), labels[rows])
+def _one_epoch(
+    run: ClassifierRun,
+    state: _State,
+    training: LabelledFaces,
+    validation: LabelledFaces,
+    before_batch: Callable[[], None],
+) -> Epoch:
+    began, state.loading, losses, correct = time.perf_counter(), 0.0, 0.0, 0
+    state.network.train()
+    for rows in torch.randperm(len(training.labels)).split(run.batch):
+        before_batch()
+        loss, guesses = _step(run, state, *_batch(run, state, training, rows.numpy()))
         losses += loss * len(rows)
-        correct += int((logits.argmax(1).cpu() == labels[rows]).sum())
-    accuracy = float((predict(network, validation.images).argmax(1) == validation.labels).mean())
+        correct += int((guesses == training.labels[rows.numpy()]).sum())
+    accuracy = float((predict(state.kept, validation.images).argmax(1) == validation.labels).mean())
     return Epoch(
-        epoch=state["epoch"] + 1,
-        loss=losses / len(labels),
-        train_accuracy=correct / len(labels),
+        epoch=state.epoch + 1,
+        loss=losses / len(training.labels),
+        train_accuracy=correct / len(training.labels),
         validation_accuracy=accuracy,
-        learning_rate=state["scheduler"].get_last_lr()[0],
+        learning_rate=float(state.scheduler.get_last_lr()[0]),
         seconds=time.perf_counter() - began,
+        loading_seconds=state.loading,
     )
 
 
-def _step(run: ClassifierRun, state: dict[str, Any], images: Tensor, labels: Tensor) -> tuple[float, Tensor]:
-    network = state["network"]
-    images, targets = augment(images, labels, RECIPES[run.recipe])
-    images = normalise(images).to(run.device, memory_format=torch.channels_last)
-    logits = network(images)
-    loss = functional.cross_entropy(logits, targets.to(run.device), label_smoothing=run.label_smoothing)
+def _batch(run: ClassifierRun, state: _State, faces: LabelledFaces, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """One augmented, normalised batch (n, 1, 48, 48) and its targets (n, 7), on the run's device."""
+    began, recipe = time.perf_counter(), RECIPES[run.recipe]
+    images = torch.from_numpy(faces.images[rows])[:, None].to(run.device).float()
+    images, targets = augment(images, _targets(recipe, faces, rows).to(run.device), recipe)
+    images = normalise(images).contiguous(memory_format=torch.channels_last)
+    state.loading += time.perf_counter() - began
+    return images, targets
+
+
+def _targets(recipe: Recipe, faces: LabelledFaces, rows: NDArray[np.int64]) -> Tensor:
+    """The label, smoothed, and mixed with what the votes say."""
+    targets = functional.one_hot(torch.from_numpy(faces.labels[rows]), len(EMOTIONS)).float()
+    targets = targets * (1 - recipe.smoothing) + recipe.smoothing / len(EMOTIONS)
+    if recipe.votes and faces.votes is not None:
+        targets = targets * (1 - recipe.votes) + torch.from_numpy(faces.votes[rows]) * recipe.votes
+    return targets
+
+
+def _step(run: ClassifierRun, state: _State, images: Tensor, targets: Tensor) -> tuple[float, NDArray[np.int64]]:
+    logits = state.network(images)
+    loss = functional.cross_entropy(logits, targets)
     if not torch.isfinite(loss):
-        raise FerModelError(f"the loss is no longer a number in epoch {state['epoch'] + 1}; lower the learning rate")
-    state["optimizer"].zero_grad()
+        raise TrainingError(f"the loss is no longer a number in epoch {state.epoch + 1}; lower the learning rate")
+    state.optimizer.zero_grad()
     loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), run.clip)
-    state["optimizer"].step()
-    state["scheduler"].step()
-    return float(loss.detach()), logits.detach()
+    nn.utils.clip_grad_norm_(state.network.parameters(), run.clip)
+    state.optimizer.step()
+    state.scheduler.step()
+    if state.average is not None:
+        state.average.update_parameters(state.network)
+    return float(loss.detach()), logits.detach().argmax(1).cpu().numpy()
 
 
 @torch.inference_mode()
@@ -153,22 +192,63 @@ def predict(network: nn.Module, images: NDArray[np.uint8], batch: int = 256) -> 
     network.eval()
     device = next(network.parameters()).device
     parts = [
-        network(normalise(part[:, None].float()).to(device)).softmax(1).cpu()
-        for part in torch.from_numpy(images).split(batch)
+        network(normalise(torch.from_numpy(images[start : start + batch])[:, None].to(device).float())).softmax(1).cpu()
+        for start in range(0, len(images), batch)
     ]
     return torch.cat(parts).numpy()
 
 
-def _save(run: ClassifierRun, state: dict[str, Any], path: Path) -> None:
-    plain = {name: state[name] for name in ("epoch", "best", "stale")}
-    parts = {name: state[name].state_dict() for name in ("network", "optimizer", "scheduler")}
+def _save(run: ClassifierRun, state: _State, path: Path) -> None:
+    saved = {name: part.state_dict() for name, part in state.parts.items()}
+    random = {"random": torch.get_rng_state()}
+    if run.device != "cpu":
+        random["device_random"] = torch.cuda.get_rng_state(run.device)
+    progress = {"last": asdict(state.last) if state.last else None, "best": state.best, "stale": state.stale}
+    save_checkpoint({"run": asdict(run), **progress, **saved, **random}, path)
+
+
+def _restore(run: ClassifierRun, state: _State, path: Path) -> None:
+    saved = load_checkpoint(path, run.device)
+    if replace(run, **{name: saved["run"].get(name) for name in ("init", "device")}) != ClassifierRun(**saved["run"]):
+        raise TrainingError(f"{path.parent} holds a run of another definition; give another folder")
+    for name, part in state.parts.items():
+        part.load_state_dict(saved[name])
+    state.last, state.best, state.stale = Epoch(**saved["last"]), saved["best"], saved["stale"]
+    torch.set_rng_state(saved["random"].cpu())
+    if run.device != "cpu" and "device_random" in saved:
+        torch.cuda.set_rng_state(saved["device_random"].cpu(), run.device)
+
+
+def save_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Writes a checkpoint atomically: a reader sees the old one or the new one, even after a power cut.
+
+    Raises:
+        OSError: it cannot be written; what was written of it is gone, so that a full disk has room again.
+    """
+    # In memory first: torch itself does not say why it cannot write to a file.
+    torch.save(content, serialised := io.BytesIO())
     partial = path.with_suffix(".partial")
-    torch.save({"run": asdict(run), **plain, **parts, "random": torch.get_rng_state()}, partial)
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(serialised.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
-def _restore(state: dict[str, Any], saved: dict[str, Any]) -> None:
-    for name in ("network", "optimizer", "scheduler"):
-        state[name].load_state_dict(saved[name])
-    state.update({name: saved[name] for name in ("epoch", "best", "stale")})
-    torch.set_rng_state(saved["random"])
+def load_checkpoint(path: Path, device: str) -> dict[str, Any]:
+    """A checkpoint's content, its tensors on `device`; runs no code that it might hold. Raises `TrainingError`."""
+    try:
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+        raise TrainingError(f"{path}: the checkpoint cannot be read ({error}); delete it to begin anew") from error
+    return content
+
+
+def disk_error(error: OSError, folder: Path) -> TrainingError:
+    """Why a checkpoint cannot be written, in one sentence."""
+    reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+    return TrainingError(f"{folder}: the checkpoint cannot be written ({reason})")

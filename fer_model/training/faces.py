@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from fer_model.errors import TrainingDataError
@@ -42,27 +41,26 @@ def unpack(archives: Sequence[Path], folder: Path) -> list[str]:
     return sorted(names)
 
 
-def write_dataset_yaml(folder: Path, training: Sequence[str], validation: Sequence[str]) -> Path:
-    """The description Ultralytics' trainer asks for."""
-    path = folder / "faces.yaml"
-    sets = {"train": [f"images/{n}" for n in training], "val": [f"images/{n}" for n in validation]}
-    path.write_text(yaml.safe_dump({"path": str(folder.resolve()), **sets, "names": {0: "face"}}))
-    return path
-
-
 def read_photographs(folder: Path, name: str) -> list[LabelledPhotograph]:
     """All photographs of one set. Raises `TrainingDataError` naming the file that is wrong."""
-    from fer_model.sources.pictures import read_picture
-
     images = folder / "images" / name
     if not images.is_dir():
         raise TrainingDataError(f"{images}: is not a folder of photographs")
-    photographs = []
-    for path in sorted(images.iterdir()):
-        image = read_picture(str(path))
-        boxes = _boxes(folder / "labels" / name / f"{path.stem}.txt", image.shape[1], image.shape[0])
-        photographs.append(LabelledPhotograph(path, image, boxes))
-    return photographs
+    return [read_photograph(path) for path in sorted(images.iterdir())]
+
+
+def read_photograph(path: Path) -> LabelledPhotograph:
+    """A photograph with its faces.
+
+    Raises:
+        TrainingDataError, UnreadableMediaError: the file of labels, or the photograph, that cannot be read.
+    """
+    from fer_model.sources.pictures import read_picture
+
+    image = read_picture(str(path))
+    folder = path.parent.parent.parent
+    boxes = _boxes(folder / "labels" / path.parent.name / f"{path.stem}.txt", image.shape[1], image.shape[0])
+    return LabelledPhotograph(path, image, boxes)
 
 
 def _boxes(path: Path, width: int, height: int) -> NDArray[np.float32]:

@@ -96,9 +96,8 @@ def test_ctrl_c_stops_everything_and_cancels_the_job(samples: Path, tmp_path: Pa
 
 def test_a_worker_that_dies_at_once_ends_the_run_with_its_words(samples: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'results.db'}"
-    run = fer_batch(
-        "run", str(samples), "--db", url, FER_TEST_MARKER=str(tmp_path), FER_MODELS_DIR=str(tmp_path / "none")
-    )
+    (tmp_path / "manifest.json").write_text("{}")
+    run = fer_batch("run", str(samples), "--db", url, FER_TEST_MARKER=str(tmp_path), FER_MODELS_DIR=str(tmp_path))
     assert run.returncode == 1
     assert "worker stopped" in run.stderr and "manifest.json" in run.stderr and "Traceback" not in run.stderr
     assert children_of(str(tmp_path)) == []

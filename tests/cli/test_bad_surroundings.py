@@ -90,6 +90,7 @@ def test_a_folder_with_nothing_in_it(broker: str, tmp_path: Path) -> None:
 
 
 def test_doctor_says_how_to_mend_what_fails(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
     environment = {
         "FER_BROKER_URL": NO_BROKER,
         "FER_DATABASE_URL": f"sqlite:///{tmp_path / 'none' / 'results.db'}",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fer_model.errors import WeightsError
-from fer_model.manifest import Models, read_models
+from fer_model.manifest import Models, given_file, read_models
 
 MANIFEST: dict[str, Any] = {
     "detector": {"name": "d", "file": "d.safetensors", "sha256": "00"},
@@ -33,6 +33,19 @@ def test_a_manifest_becomes_models(tmp_path: Path) -> None:
     assert (models.shares, models.margin) == ((0.25, 0.75), 0.1)
 
 
+def test_the_temperature_is_1_unless_it_is_given(tmp_path: Path) -> None:
+    assert read_models(write(tmp_path, MANIFEST)).temperature == 1
+    assert read_models(write(tmp_path, with_temperature(1.7))).temperature == 1.7
+
+
+def test_a_given_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_bytes(b"weights")
+    file = given_file(tmp_path / "mine.safetensors")
+    assert (file.name, file.sha256) == ("mine", hashlib.sha256(b"weights").hexdigest())
+    with pytest.raises(WeightsError, match=r"none\.safetensors: the weights cannot be read"):
+        given_file(tmp_path / "none.safetensors")
+
+
 def test_the_ensemble_key_follows_the_members_and_their_order(tmp_path: Path) -> None:
     key = read_models(write(tmp_path, MANIFEST)).ensemble_key
     assert (
@@ -45,6 +58,10 @@ def test_the_ensemble_key_follows_the_members_and_their_order(tmp_path: Path) ->
 
 def with_members(*members: Any) -> dict[str, Any]:
     return MANIFEST | {"ensemble": {"margin": 0.1, "members": list(members)}}
+
+
+def with_temperature(temperature: Any) -> dict[str, Any]:
+    return MANIFEST | {"ensemble": {**MANIFEST["ensemble"], "temperature": temperature}}
 
 
 FIRST, SECOND = MANIFEST["ensemble"]["members"]
@@ -65,6 +82,7 @@ FIRST, SECOND = MANIFEST["ensemble"]["members"]
         with_members(FIRST),
         with_members(FIRST, {**SECOND, "share": "much"}),
         with_members(FIRST, {**SECOND, "share": 0.8}),
+        *(with_temperature(value) for value in (0, -1, float("nan"), float("inf"), "warm", None)),
     ],
 )
 def test_a_broken_manifest_is_named(tmp_path: Path, manifest: Any) -> None:

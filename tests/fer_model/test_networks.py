@@ -7,7 +7,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fer_model.errors import WeightsError
-from fer_model.networks import classifier_network, load_weights, read_tensors, save_weights, start_from_features
+from fer_model.networks import (
+    classifier_network,
+    load_weights,
+    read_tensors,
+    save_weights,
+    start_classifier,
+    start_from_features,
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +91,41 @@ def test_features_that_do_not_fit_are_refused(network: nn.Module, tmp_path: Path
     save_file(tensors, path)
     with pytest.raises(WeightsError, match=complaint):
         start_from_features(classifier_network(), path)
+
+
+def test_a_start_from_our_own_classifier_takes_everything(network: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_weights(network, path)
+    torch.manual_seed(1)
+    start = start_classifier(classifier_network(), path).state_dict()
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(start[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_a_start_from_features_leaves_the_head_as_it_is(network: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors = colour_features(network)
+    save_file(tensors, path)
+    torch.manual_seed(1)
+    fresh = classifier_network()
+    head = {name: t.clone() for name, t in fresh.state_dict().items() if name.startswith("classifier.")}
+    start = start_classifier(fresh, path).state_dict()
+    assert head and all(torch.equal(start[name], tensor) for name, tensor in head.items())
+    torch.testing.assert_close(start["features.0.0.weight"], tensors["features.0.0.weight"].sum(1, keepdim=True))
+    assert torch.equal(start["features.8.0.weight"], tensors["features.8.0.weight"])
+
+
+def test_a_start_from_something_else_is_refused(network: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(WeightsError, match=r"a\.safetensors: cannot be read as safetensors"):
+        start_classifier(classifier_network(), path)
+    save_weights(nn.Linear(3, 4), path)
+    with pytest.raises(WeightsError, match=r"a\.safetensors: has no tensor features\.0\.0\.weight"):
+        start_classifier(classifier_network(), path)
+    # A colour network with a head of its own: neither bare features nor a classifier of ours.
+    save_file({**colour_features(network), "classifier.1.weight": torch.zeros(1000, 1280)}, path)
+    with pytest.raises(WeightsError, match=r"a\.safetensors: is made for another architecture"):
+        start_classifier(classifier_network(), path)
+    save_file({"classifier.1.weight": torch.zeros(7, 1280)}, path)
+    with pytest.raises(WeightsError, match=r"a\.safetensors: has no tensor features\.0\.0\.weight"):
+        start_classifier(classifier_network(), path)

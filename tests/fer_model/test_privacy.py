@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fer_model.manifest import Models
+from tests.fer_model.checkpoints import random_detector, write_checkpoint
 
 WATCH = """
 import sys
@@ -82,6 +83,18 @@ def test_conversion_is_silent(home: Path, models: Models, tmp_path: Path) -> Non
     code = "import runpy; runpy.run_module('fer_model.engines.convert', run_name='__main__')"
     output = tmp_path / "graphs"
     output.mkdir()
-    assert watched(code, home, models.detector.path.parent, output) == ""
+    assert watched(code, home, models.as_json(), output) == ""
     assert (output / "ensemble.xml").exists()
+    assert list(home.iterdir()) == []
+
+
+def test_opening_a_checkpoint_is_silent(home: Path, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "face.pt", random_detector("yolov8n.yaml"))
+    code = """
+        import sys
+        from pathlib import Path
+        from fer_model.foreign import adopt_detector
+        adopt_detector(Path(sys.argv[1]), Path(sys.argv[2]), trusted=True)
+    """
+    assert watched(code, home, tmp_path / "face.pt", tmp_path / "face.safetensors") == ""
     assert list(home.iterdir()) == []

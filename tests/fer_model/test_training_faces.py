@@ -3,11 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image as Pillow
 
 from fer_model.errors import FerModelError, TrainingDataError
-from fer_model.training.faces import read_photographs, unpack, write_dataset_yaml
+from fer_model.training.faces import read_photographs, unpack
 from tests.clips import noise_picture
 
 
@@ -67,16 +66,6 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match=r"a\.tar: cannot be unpacked"):
         unpack([path], tmp_path / "out")
     assert not (tmp_path / "outside.py").exists()
-
-
-def test_the_description_names_the_sets(tmp_path: Path) -> None:
-    described = yaml.safe_load(write_dataset_yaml(tmp_path, ["a", "b"], ["c"]).read_text())
-    assert described == {
-        "path": str(tmp_path.resolve()),
-        "train": ["images/a", "images/b"],
-        "val": ["images/c"],
-        "names": {0: "face"},
-    }
 
 
 def test_boxes_are_read_in_pixels(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import bz2
 import gzip
 import lzma
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,51 @@ def test_the_columns_of_the_challenge_have_spaces_and_another_order(tmp_path: Pa
     assert read_fer2013(path, "Training").labels.tolist() == [0]
 
 
+def test_the_challenge_file_is_read_with_spaces_in_its_cells_too(tmp_path: Path) -> None:
+    path = tmp_path / "icml_face_data.csv"
+    label, pixels, usage = ROWS[1].split(",")
+    path.write_bytes(text(f"{label}, {usage}, {pixels}", header="emotion, Usage, pixels"))
+    faces = read_fer2013(path, "Training")
+    assert faces.labels.tolist() == [6]
+    np.testing.assert_array_equal(faces.images.reshape(1, -1), PIXELS[[1]])
+
+
+@pytest.mark.parametrize("usage", ["training", "TRAINING", " Training "])
+def test_a_usage_may_be_written_in_upper_or_lower_case(tmp_path: Path, usage: str) -> None:
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(text(*ROWS))
+    assert read_fer2013(path, usage).labels.tolist() == [0, 6, 2]
+
+
+def test_what_spreadsheets_make_of_a_table_is_read(tmp_path: Path) -> None:
+    """A byte order mark, Windows' line ends, quotes around every cell."""
+    path = tmp_path / "fer2013.CSV"
+    quoted = [",".join(f'"{cell}"' for cell in row.split(",")) for row in (HEADER, *ROWS)]
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(quoted).encode())
+    assert read_fer2013(path, "Training").labels.tolist() == [0, 6, 2]
+
+
+def test_the_table_is_found_among_others_in_an_archive(tmp_path: Path) -> None:
+    path = tmp_path / "challenge.ZIP"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__MACOSX/._icml_face_data.csv", b"\0\5\x16\7")
+        archive.writestr("train.csv", b"emotion,pixels\n")
+        archive.writestr("challenge/icml_face_data.csv", text(*ROWS))
+    assert read_fer2013(path, "Training").labels.tolist() == [0, 6, 2]
+
+
+def test_a_large_table_does_not_need_large_memory(tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(text(*ROWS * 150))
+    tracemalloc.start()
+    try:
+        faces = read_fer2013(path, "Training")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * faces.images.nbytes < path.stat().st_size
+
+
 GOOD = ROWS[0]
 LABEL, IMAGE, USAGE = GOOD.split(",")
 
@@ -76,6 +122,12 @@ LABEL, IMAGE, USAGE = GOOD.split(",")
         (f"0,{IMAGE} 1.5,Training", "row 3: a pixel is not"),
         (f"0,{IMAGE} 256,Training", "row 3: a pixel is not"),
         (f"0,{IMAGE} -1,Training", "row 3: a pixel is not"),
+        (f"0,{' '.join(['1'] * 64 * 64)},Training", "row 3: 4096 pixels instead of 2304 (48 x 48)"),
+        (f"{'1' * 5000},{IMAGE},Training", "row 3: the emotion '1111"),
+        (f"0,{IMAGE},", "row 3: the Usage is empty"),
+        (f"0,{IMAGE[:99]}", "row 3: the Usage is empty"),
+        (f"\n0,{IMAGE} x,Training", "row 4: a pixel is not"),
+        (f'0,"{IMAGE},Training' + "\n0" * 99999, "row 3: is not CSV (field larger than field limit"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, row: str, complaint: str) -> None:
@@ -103,7 +155,7 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
 def test_an_unknown_usage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "fer2013.csv"
     path.write_bytes(text(GOOD))
-    with pytest.raises(TrainingDataError, match="has no row whose Usage is 'PrivateTest'"):
+    with pytest.raises(TrainingDataError, match=r"has no row whose Usage is 'PrivateTest' \(found \['Training'\]\)$"):
         read_fer2013(path, "PrivateTest")
 
 
@@ -136,6 +188,19 @@ def test_files_that_are_not_there_or_empty_are_named(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "nothing here")
     with pytest.raises(TrainingDataError, match=r"a\.zip: holds no \.csv"):
         read_fer2013(tmp_path / "a.zip", "Training")
+
+
+def test_an_archive_with_a_password_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    zipped(path, text(*ROWS))
+    content = path.read_bytes()
+    # Bit 0 of the flags says encrypted: at 6 in each local header, at 8 in each entry of the directory.
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.rindex(mark) + offset
+        content = content[:place] + b"\1" + content[place + 1 :]
+    path.write_bytes(content)
+    with pytest.raises(TrainingDataError, match=r"a\.zip: cannot be read .*password required"):
+        read_fer2013(path, "Training")
 
 
 def test_the_real_public_test_has_3589_faces(shared_data: Path) -> None:

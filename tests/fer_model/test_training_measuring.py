@@ -1,54 +1,13 @@
-"""The figures in the model cards."""
+"""The figures in the detector's model card."""
 
 from pathlib import Path
 
 import numpy as np
-import pytest
-import torch
 
 from fer_model.manifest import Models
-from fer_model.networks import classifier_network, save_weights
 from fer_model.sources.pictures import read_picture
 from fer_model.training.faces import LabelledPhotograph
-from fer_model.training.fer2013 import LabelledFaces
-from fer_model.training.measuring import accuracy, degrade_photographs, detector_precision, fit_shares, member_outputs
-
-
-def test_shares_go_to_the_member_that_is_right() -> None:
-    labels = np.array([0, 1, 2, 3])
-    right = np.full((4, 7), 0.02, np.float32)
-    right[np.arange(4), labels] = 0.88
-    wrong = np.full((4, 7), 1 / 7, np.float32)
-    assert fit_shares(np.stack([right, wrong]), labels) == (1.0, 0.0)
-    assert fit_shares(np.stack([wrong, right]), labels) == (0.0, 1.0)
-
-
-def test_two_members_with_different_strengths_share() -> None:
-    labels = np.array([0, 0, 1, 1])
-    sure_of_0, sure_of_1 = np.full((4, 7), 0.05, np.float32), np.full((4, 7), 0.05, np.float32)
-    sure_of_0[:2, 0], sure_of_1[2:, 1] = 0.7, 0.7
-    assert fit_shares(np.stack([sure_of_0, sure_of_1]), labels) == (0.5, 0.5)
-
-
-def test_accuracy_is_the_share_of_right_answers() -> None:
-    probabilities = np.eye(7)[[0, 1, 2, 3]]
-    assert accuracy(probabilities, np.array([0, 1, 2, 4])) == 0.75
-
-
-def test_each_member_gives_its_own_probabilities(tmp_path: Path) -> None:
-    paths = []
-    for seed in range(2):
-        torch.manual_seed(seed)
-        network = classifier_network()
-        # Untrained features are almost zero; the head alone must tell the members apart.
-        torch.nn.init.normal_(network.classifier[1].bias)  # type: ignore[index, union-attr]
-        paths.append(tmp_path / f"{seed}.safetensors")
-        save_weights(network, paths[-1])
-    faces = LabelledFaces(np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8), np.zeros(3, np.int64))
-    outputs = member_outputs(paths, faces)
-    assert outputs.shape == (2, 3, 7)
-    assert outputs.sum(2) == pytest.approx(np.ones((2, 3)), abs=1e-5)
-    assert not np.allclose(outputs[0], outputs[1])
+from fer_model.training.measuring import degrade_photographs, detector_precision
 
 
 def test_the_shipped_detector_is_precise_on_a_photograph_and_less_so_on_a_wrong_answer(

@@ -143,7 +143,7 @@ def test_status(engine: Engine) -> None:
         time.sleep(0.01)
         status = job_status(session, job_id)
     assert list(status.as_dict()) == [
-        *("job", "state", "media", "shards", "frames", "faces", "fps", "eta_seconds", "errors")
+        *("job", "state", "media", "shards", "frames", "faces", "fps", "eta_seconds", "errors", "models")
     ]
     assert status.as_dict() | {"fps": 0, "eta_seconds": 0} == {
         "job": job_id,
@@ -155,6 +155,7 @@ def test_status(engine: Engine) -> None:
         "fps": 0,
         "eta_seconds": 0,
         "errors": [],
+        "models": [],
     }
     assert status.planned_frames == 30
     assert status.fps > 0

@@ -12,9 +12,10 @@ from fer_model.errors import WeightsError
 from fer_model.manifest import Models
 from results.database import reading, writing
 from results.jobs import add_plan, cancel_job, create_job, job_status
-from results.models import Face, Frame, Media, Shard, Track
+from results.models import Face, FaceScore, Frame, Media, Shard, Track
 from results.shards import claim
 from tests.clips import noise_picture, panning_frames, write_clip
+from workers import store
 from workers.finishing import finish
 from workers.planning import BatchOptions, plan
 from workers.processing import process_shard
@@ -39,7 +40,7 @@ def worked(
     """A job that one worker has done to the end."""
     job_id, ids = planned(database, paths, options)
     for shard_id in ids:
-        process_shard(database, shard_id, "test", lambda: (networks, models))
+        process_shard(database, shard_id, "test", lambda _: networks)
     finish(database, job_id)
     return job_id
 
@@ -118,7 +119,7 @@ def test_a_video_that_vanished_fails_with_a_reason(
     clip = write_clip(tmp_path / "gone.mp4", panning_frames(noise_picture(), 5))
     job_id, (shard_id,) = planned(engine, [clip])
     clip.unlink()
-    process_shard(engine, shard_id, "test", lambda: (networks, models))
+    process_shard(engine, shard_id, "test", lambda _: networks)
     finish(engine, job_id)
     with reading(engine) as session:
         status = job_status(session, job_id)
@@ -129,7 +130,7 @@ def test_a_video_that_vanished_fails_with_a_reason(
 def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
     engine: Database, networks: Engine, models: Models, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.processing.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("workers.heartbeat.HEARTBEAT_S", 0.01)
     job_id, (shard_id,) = planned(engine, [samples / "clip.mp4"])
 
     class CancelsOnSecondBatch:
@@ -147,7 +148,7 @@ def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
             return networks.detect(pictures)
 
     interrupted = CancelsOnSecondBatch()
-    process_shard(engine, shard_id, "test", lambda: (interrupted, models))
+    process_shard(engine, shard_id, "test", lambda _: interrupted)
     with reading(engine) as session:
         assert session.scalars(select(func.count()).select_from(Frame)).one() == 0
         assert job_status(session, job_id).state == "cancelled"
@@ -160,7 +161,7 @@ def test_a_shard_that_another_worker_holds_is_left_alone(
     _, (shard_id,) = planned(engine, [samples / "zidane.jpg"])
     with writing(engine) as session:
         assert claim(session, shard_id, "another") is not None
-    process_shard(engine, shard_id, "test", lambda: (networks, models))
+    process_shard(engine, shard_id, "test", lambda _: networks)
     with reading(engine) as session:
         assert session.get_one(Shard, shard_id).worker == "another"
         assert session.scalars(select(func.count()).select_from(Face)).one() == 0
@@ -169,7 +170,7 @@ def test_a_shard_that_another_worker_holds_is_left_alone(
 def test_networks_that_cannot_be_loaded_fail_the_shard_with_the_reason(engine: Database, samples: Path) -> None:
     job_id, (shard_id,) = planned(engine, [samples / "zidane.jpg"])
 
-    def load() -> NoReturn:
+    def load(models: Models) -> NoReturn:
         raise WeightsError("the weights are not there")
 
     process_shard(engine, shard_id, "test", load)
@@ -177,3 +178,38 @@ def test_networks_that_cannot_be_loaded_fail_the_shard_with_the_reason(engine: D
     with reading(engine) as session:
         status = job_status(session, job_id)
     assert status.state == "failed" and status.errors[0]["error"] == "the weights are not there"
+
+
+def test_what_each_classifier_said_is_kept_where_it_is_asked_for(
+    engine: Database, networks: Engine, models: Models, samples: Path
+) -> None:
+    job_ids = [
+        worked(engine, networks, models, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=keep))
+        for keep in (True, False)
+    ]
+    of_job = select(FaceScore).join(Media, Media.id == FaceScore.media_id)
+    with reading(engine) as session:
+        kept, none = (session.scalars(of_job.where(Media.job_id == job_id)).all() for job_id in job_ids)
+        faces = {
+            face.face_index: face for face in session.scalars(select(Face).where(Face.media_id == kept[0].media_id))
+        }
+    assert len(kept) == 2 * len(models.members) and none == []
+    shares = {file.sha256[:12]: share for file, share in zip(models.members, models.shares, strict=True)}
+    for index, face in faces.items():
+        mean = sum(shares[row.model_id] * row.happy for row in kept if row.face_index == index)
+        assert mean == pytest.approx(face.happy, abs=1e-5)
+
+
+def test_a_second_attempt_replaces_what_each_classifier_said(
+    engine: Database, networks: Engine, models: Models, samples: Path
+) -> None:
+    job_id, (shard_id,) = planned(engine, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=True))
+    for _ in range(2):
+        process_shard(engine, shard_id, "test", lambda _: networks)
+        with writing(engine) as session:
+            assert session.scalars(select(func.count()).select_from(FaceScore)).one() == 2 * len(models.members)
+            session.get_one(Shard, shard_id).state = "pending"
+            for medium in session.scalars(select(Media)):
+                medium.state = "pending"
+    with reading(engine) as session:
+        assert job_status(session, job_id).ensembles == {store.shipped_name(models): 1}

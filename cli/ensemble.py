@@ -1,0 +1,104 @@
+"""Commands about ensembles: fit."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import connection_options, data_options, device_option, json_option
+
+if TYPE_CHECKING:
+    from fer_model.manifest import WeightsFile
+    from fer_model.training.fitting import Fit
+
+
+@click.group()
+def ensemble() -> None:
+    """Several classifiers that answer together."""
+
+
+@ensemble.command()
+@click.option("--models", "first", multiple=True, metavar="ID...", help="Ids, names or .safetensors files.")
+# What stands after the first of `--models A B C`.
+@click.argument("more", nargs=-1, metavar="")
+@data_options(split="PublicTest")
+@click.option("--name", help="A name for the ensemble.  [default: one that stands for just this choice]")
+@click.option("--detector", metavar="ID", help="The face detector.  [default: the one in use]")
+@device_option
+@json_option
+@connection_options(broker=False)
+def fit(
+    first: tuple[str, ...],
+    more: tuple[str, ...],
+    data: Path,
+    split: str,
+    resize: bool,
+    name: str | None,
+    detector: str | None,
+    as_json: bool,
+) -> None:
+    """Fit how much each classifier counts, and a temperature; keep the ensemble in the catalogue."""
+    from cli.database import prepared_database
+    from workers.subjects import find_classifier, frame_of_ensemble, keep_ensemble
+
+    if not (references := (*first, *more)):
+        raise click.UsageError("Name at least one classifier: --models A B ...")
+    database = prepared_database()
+    frame = frame_of_ensemble(database, name, detector)
+    members = tuple(find_classifier(database, reference) for reference in references)
+    fitted = _fit(members, data, split, resize)
+    models = replace(frame, members=members, shares=fitted.shares, temperature=fitted.temperature)
+    kept = keep_ensemble(database, models, name, fitted_on=f"{split} of {data.name}")
+    if as_json:
+        click.echo(_as_json(kept, members, fitted))
+    else:
+        _print(kept, members, fitted)
+
+
+def _fit(members: "tuple[WeightsFile, ...]", data: Path, split: str, resize: bool) -> "Fit":
+    from rich.console import Console
+
+    from fer_model.engines import actual_device
+    from fer_model.training.data import read_faces
+    from fer_model.training.fitting import fit_and_measure
+    from workers.settings import settings
+
+    with Console(stderr=True).status(f"fitting on {split}"):
+        device, faces = actual_device(settings().device), read_faces(data, split, resize=resize)
+        # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
+        from fer_model.training.reports import load_members, member_outputs
+
+        networks = load_members(members, device)
+        return fit_and_measure(member_outputs(networks, faces.images), faces.labels)
+
+
+def _as_json(name: str, members: "tuple[WeightsFile, ...]", fit: "Fit") -> str:
+    rows = [
+        {"name": file.name, "sha256": file.sha256, "share": share, "accuracy": accuracy}
+        for file, share, accuracy in zip(members, fit.shares, fit.members, strict=True)
+    ]
+    figures = {field: getattr(fit, field) for field in ("temperature", "accuracy", "ece_before", "ece", "n")}
+    return json.dumps({"ensemble": name, "members": rows, **figures})
+
+
+def _print(name: str, members: "tuple[WeightsFile, ...]", fit: "Fit") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("classifier", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("share", justify="right")
+    table.add_column("accuracy", justify="right")
+    for file, share, accuracy in zip(members, fit.shares, fit.members, strict=True):
+        table.add_row(file.name, f"{share:.3f}", f"{accuracy:.2f} %")
+    table.add_row("[bold]together", "", f"[bold]{fit.accuracy:.2f} %")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        f"\nTemperature {fit.temperature:.3f}: calibration error {fit.ece_before:.3f} without, {fit.ece:.3f} with it.",
+        f"All on the {fit.n:,} faces that it was fitted on.",
+        f"\nKept as {name}. To use it: fer-batch models promote {name}",
+        sep="\n",
+        soft_wrap=True,
+    )

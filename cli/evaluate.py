@@ -1,0 +1,120 @@
+"""The command `evaluate`: how good the models are on labelled faces, and what an answer costs."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import connection_options, data_options, device_option, json_option
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from fer_model.training.reports import Report
+    from workers.subjects import Subject
+
+
+@click.command()
+@data_options(split=None)
+@click.option("--model", metavar="ID", help="One classifier: an id, a name, or a .safetensors file.")
+@click.option("--ensemble", metavar="NAME", help="An ensemble's name, or `shipped`.  [default: the one in use]")
+@click.option("--tta", is_flag=True, help="Also average each face and its mirror image, at twice the cost.")
+@click.option(
+    "-o", "--output", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="A folder for plots."
+)
+@device_option
+@json_option
+@connection_options(broker=False)
+def evaluate(
+    data: Path,
+    split: str,
+    resize: bool,
+    model: str | None,
+    ensemble: str | None,
+    tta: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure models on labelled faces: accuracy, calibration, cost. Needs no broker and no database."""
+    from cli.database import database_if_any
+    from workers.subjects import ensemble_subject, keep_evaluation, model_subject
+
+    if model and ensemble:
+        raise click.UsageError("--model and --ensemble exclude each other.")
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+    database = database_if_any()
+    subject = model_subject(database, model) if model else ensemble_subject(database, ensemble)
+    reports = _measure(subject, data, split, resize, tta)
+    answer = reports[0].as_dict()
+    if tta:
+        answer["tta"] = reports[1].as_dict()
+    kept = database is not None and keep_evaluation(database, subject, answer, data, split)
+    if output:
+        from fer_model.training.reports import write_report
+
+        write_report(output, reports[0], answer, {**subject.as_dict(), "data": data.name, "split": split})
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        _print(subject, reports, f"{split} of {data.name}", kept)
+
+
+def _measure(subject: "Subject", data: Path, split: str, resize: bool, tta: bool) -> "list[Report]":
+    from rich.console import Console
+
+    from fer_model.engines import actual_device
+    from fer_model.training.data import read_faces
+    from workers.settings import settings
+
+    with Console(stderr=True).status(f"measuring {subject.name} on {split}"):
+        device, faces = actual_device(settings().device), read_faces(data, split, resize=resize)
+        # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
+        from fer_model.training.reports import load_members, report
+
+        members = load_members(subject.members, device)
+        return report(members, subject.shares, subject.temperature, faces, mirror=tta)
+
+
+def _print(subject: "Subject", reports: "list[Report]", data: str, kept: bool) -> None:
+    from rich.console import Console
+
+    from fer_model.training.complexity import EFFICIENCY
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{subject.name}[/bold] on {data}: {reports[0].evaluation.n:,} faces", soft_wrap=True)
+    for file, share in zip(subject.members, subject.shares, strict=True):
+        console.print(f"  {share:.3f} x {file.name}", soft_wrap=True)
+    if subject.temperature != 1:
+        console.print(f"  temperature {subject.temperature:.3f}")
+    console.print("", _figures(reports), "", _classes(reports[0]), "", sep="\n")
+    console.print(f"{EFFICIENCY}; fvcore counts them.", soft_wrap=True)
+    if kept:
+        console.print("Kept in the database: table evaluations.")
+
+
+def _figures(reports: "list[Report]") -> "RenderableType":
+    from rich.table import Table
+
+    table = Table("", box=None, pad_edge=False, header_style="bold")
+    for title in ("accuracy", "95 %", "macro F1", "ECE", "10^9 MACs", "params", "efficiency"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, each in zip(("as it is", "+ mirror"), reports, strict=False):
+        figures = each.evaluation
+        low, high = figures.ci95
+        quality = (f"{figures.accuracy:.2f} %", f"{low:.1f} to {high:.1f}", f"{figures.macro_f1:.3f}")
+        cost = (f"{each.complexity.gmacs:.6f}", f"{each.complexity.parameters / 1e6:.2f} M", f"{each.efficiency:.2f}")
+        table.add_row(name, *quality, f"{figures.ece:.3f}", *cost)
+    return table
+
+
+def _classes(report: "Report") -> "RenderableType":
+    from rich.table import Table
+
+    table = Table("emotion", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title in ("precision", "recall", "F1", "faces"):
+        table.add_column(title, justify="right")
+    for emotion, row in report.evaluation.per_class.items():
+        table.add_row(emotion, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.n:,}")
+    return table

@@ -1,0 +1,154 @@
+"""Commands about weights and ensembles: models list, show, promote, verify, add, pull."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from cli.options import connection_options, json_option
+
+
+@click.group()
+def models() -> None:
+    """Which weights there are, and which are in use."""
+
+
+@models.command(name="list")
+@json_option
+@connection_options(broker=False)
+def list_(as_json: bool) -> None:
+    """Ensembles and models: those shipped, and those in the database."""
+    from cli.database import database_if_any
+    from workers.inventory import overview
+
+    found = overview(database_if_any())
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    _print_table(
+        ("ensemble", "in use", "detector", "classifiers", "accuracy"),
+        (
+            (
+                row["name"],
+                "yes" if row["in_use"] else "",
+                row["detector"]["name"],
+                ", ".join(f"{member['share']:.2f} {member['name']}" for member in row["members"]),
+                _accuracy(row),
+            )
+            for row in found["ensembles"]
+        ),
+    )
+    click.echo()
+    _print_table(
+        ("model", "name", "kind", "source", "recipe", "accuracy"),
+        (
+            (row["id"], row["name"], row["kind"], row["source"], row["recipe"] or "", _accuracy(row))
+            for row in found["models"]
+        ),
+    )
+
+
+@models.command()
+@click.argument("reference", metavar="ID|ENSEMBLE")
+@json_option
+@connection_options(broker=False)
+def show(reference: str, as_json: bool) -> None:
+    """All that is known about a model or an ensemble."""
+    from cli.database import database_if_any
+    from workers.inventory import details
+
+    found = details(database_if_any(), reference)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    card = found.pop("card", None)
+    for name, value in found.items():
+        if value not in (None, [], {}):
+            click.echo(f"{name.replace('_', ' ')}: {value if isinstance(value, str) else json.dumps(value)}")
+    if card:
+        click.echo(f"\n{card.rstrip()}")
+
+
+@models.command()
+@click.argument("ensemble")
+@connection_options(broker=False)
+def promote(ensemble: str) -> None:
+    """Use an ensemble from each worker's next shard on; `shipped` goes back to the one that came with the program."""
+    from cli.database import prepared_database
+    from workers.store import promote as promote_ensemble
+
+    chosen = promote_ensemble(prepared_database(), ensemble)
+    click.echo(f"{chosen.name} is in use.")
+
+
+@models.command()
+@click.argument("references", nargs=-1, metavar="[ID]...")
+@json_option
+@connection_options(broker=False)
+def verify(references: tuple[str, ...], as_json: bool) -> None:
+    """Check each file's sha256; of all models, if none is named. Exit code 1 if one is wrong."""
+    from dataclasses import asdict
+
+    from cli.database import database_if_any
+    from workers.inventory import verify as verify_files
+
+    verdicts = verify_files(database_if_any(), references)
+    if as_json:
+        click.echo(json.dumps([asdict(verdict) for verdict in verdicts]))
+    else:
+        for verdict in verdicts:
+            click.echo(f"{'✓' if verdict.ok else '✗'} {verdict.id} {verdict.name}: {verdict.problem or verdict.file}")
+    sys.exit(not all(verdict.ok for verdict in verdicts))
+
+
+@models.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="A name for the model.")
+@click.option("--kind", type=click.Choice(["classifier", "detector"]), help="What it is.  [default: the file tells]")
+@click.option("--trust", is_flag=True, help="Open a pickle (.pt), which may run any code.")
+@connection_options(broker=False)
+def add(file: Path, name: str, kind: Literal["classifier", "detector"] | None, trust: bool) -> None:
+    """Take your own weights into the store. Prints the model's id."""
+    from cli.database import prepared_database
+    from workers.pulling import add as add_file
+
+    click.echo(add_file(prepared_database(), file, name, kind, trust=trust).id)
+
+
+@models.command()
+@click.argument("name")
+@click.option("--trust", is_flag=True, help="NAME is the address of an Ultralytics checkpoint that nobody vouches for.")
+@connection_options(broker=False)
+def pull(name: str, trust: bool) -> None:
+    """Download weights that others published: yolov12n-face, original."""
+    from cli.database import prepared_database
+    from cli.downloading import downloads
+    from workers.pulling import pull as pull_entry
+
+    with downloads() as begin:
+        found, ensemble = pull_entry(prepared_database(), name, begin, trust=trust)
+    for model in found:
+        click.echo(f"{model.id} {model.name}")
+    click.echo(f"To use it: fer-batch models promote {ensemble}")
+
+
+def _accuracy(row: dict[str, Any]) -> str:
+    if row["accuracy"] is not None:
+        return f"{row['accuracy']:.2f} % ({row['accuracy_on']})"
+    if (best := row.get("best_in_training")) is not None:
+        return f"{100 * best:.2f} % (in training)"
+    return ""
+
+
+def _print_table(titles: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*titles, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console(highlight=False).print(table)

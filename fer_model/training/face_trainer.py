@@ -1,0 +1,241 @@
+"""Ultralytics' trainer, taught to tell of its epochs and to go on exactly where a killed process was.
+
+Its own way of resuming takes rounded, averaged weights for the network and draws other random numbers. Here
+every epoch begins from its own seed, gradients are never carried over from one epoch to the next, and the
+checkpoint holds the rest in full precision.
+
+Import this only after `silence_ultralytics`.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils.torch_utils import unset_deterministic, unwrap_model
+
+from fer_model.errors import TrainingError
+from fer_model.networks import load_detector, save_weights
+from fer_model.training.classifier import disk_error, load_checkpoint, save_checkpoint
+from fer_model.training.definitions import DetectorRun, Epoch
+from fer_model.training.degrade import degrade_randomly
+
+AP50 = "metrics/mAP50(B)"
+STEP = 64
+"""Pictures from which one step is made: gradients of smaller batches are added up."""
+
+SETTINGS = {
+    "model": "yolov8n.yaml", "imgsz": 640, "optimizer": "AdamW", "warmup_epochs": 0.5, "close_mosaic": 1,
+    "mosaic": 0.5, "scale": 0.6, "hsv_v": 0.5, "degrees": 8.0, "amp": False, "workers": 0, "plots": False,
+    "exist_ok": True,
+}  # fmt: skip
+
+
+def train(
+    run: DetectorRun,
+    init: Path,
+    description: Path,
+    folder: Path,
+    on_epoch: Callable[[Epoch], None],
+    before_batch: Callable[[], None],
+    progress: bool,
+) -> None:
+    """Trains until the run has ended, writing `checkpoint.pt` and `best.safetensors`; errors as of `train_detector`."""
+    saved = _earlier(run, folder / "checkpoint.pt")
+    if saved:
+        on_epoch(Epoch(**saved["last"]))
+    if saved and saved["ended"]:
+        return
+    trainer = FaceTrainer(run, init, description, folder, progress)
+    trainer.saved, trainer.on_epoch, trainer.before_batch = saved, on_epoch, before_batch
+    try:
+        trainer.train()  # type: ignore[no-untyped-call]
+    finally:
+        unset_deterministic()
+
+
+def _earlier(run: DetectorRun, checkpoint: Path) -> dict[str, Any] | None:
+    if not checkpoint.exists():
+        return None
+    saved = load_checkpoint(checkpoint, "cpu")
+    if replace(run, device=saved["run"].get("device")) != DetectorRun(**saved["run"]):
+        raise TrainingError(f"{checkpoint.parent} holds a run of another definition; give another folder")
+    return saved
+
+
+class FaceTrainer(DetectionTrainer):
+    """One run; `saved` is the checkpoint from which it goes on, if any."""
+
+    # Ultralytics says little of what these are.
+    model: Any
+    ema: Any
+    optimizer: Any
+    stopper: Any
+    loss: Any
+    tloss: Any
+    metrics: Any
+    best_fitness: Any
+    validator: Any
+
+    saved: dict[str, Any] | None = None
+    on_epoch: Callable[[Epoch], None]
+    before_batch: Callable[[], None]
+
+    def __init__(self, run: DetectorRun, init: Path, description: Path, folder: Path, progress: bool) -> None:
+        self.definition, self.init, self.folder = run, init, folder
+        self.batches, self.began, self.improved = 0, 0.0, False
+        self.finished: Epoch | None = None
+        places = {"data": str(description), "project": str(folder), "name": "run"}
+        # A step's size is seen to below, so that its rest is not carried into the next epoch.
+        chosen = {"epochs": run.epochs, "batch": run.batch, "nbs": run.batch, "lr0": run.learning_rate}
+        given = {"seed": run.seed, "device": run.device, "verbose": progress}
+        super().__init__(overrides={**SETTINGS, **places, **chosen, **given})
+        for event, action in (
+            ("on_train_epoch_start", FaceTrainer.begin_epoch),
+            ("on_train_batch_start", FaceTrainer.begin_batch),
+            ("on_train_batch_end", FaceTrainer.end_batch),
+            ("on_fit_epoch_end", FaceTrainer.tell),
+        ):
+            self.add_callback(event, action)
+
+    def begin_epoch(self) -> None:
+        """Nothing of the epoch before but the weights and the optimizer's state has a part in this one."""
+        self.began, self.batches = time.perf_counter(), 0
+        seed = self.definition.seed * 10_000 + self.epoch
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        self.train_loader.generator.manual_seed(seed)
+        self.train_loader.reset()
+        dataset = self.train_loader.dataset
+        # Mosaics are made from the pictures that were read last.
+        for place in dataset.buffer:
+            dataset.ims[place] = dataset.im_hw0[place] = dataset.im_hw[place] = None
+        dataset.buffer.clear()
+
+    def begin_batch(self) -> None:
+        """Asks whether to go on."""
+        self.before_batch()
+        self.batches += 1
+
+    def end_batch(self) -> None:
+        """Ends a run that has nothing to learn from any more. Raises `TrainingError`."""
+        if not torch.isfinite(self.loss):
+            raise TrainingError(
+                f"the loss is no longer a number in epoch {self.epoch + 1}; lower the learning rate"
+            )  # fmt: skip
+
+    def tell(self) -> None:
+        """Tells of an epoch once its checkpoint is safe."""
+        if self.finished:
+            self.on_epoch(self.finished)
+
+    def optimizer_step(self) -> None:
+        """One step for every `STEP` pictures, and one for the rest of the epoch."""
+        if self.batches % max(STEP // self.definition.batch, 1) == 0 or self.batches == len(self.train_loader):
+            super().optimizer_step()  # type: ignore[no-untyped-call]
+
+    def validate(self) -> tuple[dict[str, Any], float]:
+        """The averaged network's figures; AP50 is what chooses the epoch."""
+        metrics = self.validator(self)
+        metrics.pop("fitness", None)
+        fitness = float(metrics[AP50])
+        self.improved = self.best_fitness is None or fitness > self.best_fitness
+        if self.improved:
+            self.best_fitness = fitness
+        return metrics, fitness
+
+    def save_model(self) -> bool:
+        """Writes the best weights and the checkpoint, each atomically. Raises `TrainingError`."""
+        self.finished = Epoch(
+            epoch=self.epoch + 1,
+            loss=sum(float(value) for value in self.tloss.values()),
+            train_accuracy=None,
+            validation_accuracy=float(self.metrics[AP50]),
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            seconds=time.perf_counter() - self.began,
+            loading_seconds=None,
+        )
+        try:
+            if self.improved:
+                trained = deepcopy(self.ema.ema).float()
+                mixed = between(load_detector(self.init), trained, self.definition.share)
+                save_weights(mixed, self.folder / "best.safetensors")
+            save_checkpoint(self._state(self.finished), self.folder / "checkpoint.pt")
+        except OSError as error:
+            raise disk_error(error, self.folder) from error
+        return True
+
+    def _state(self, last: Epoch) -> dict[str, Any]:
+        return {
+            "run": asdict(self.definition),
+            "last": asdict(last),
+            "ended": bool(self.stop),
+            "network": unwrap_model(self.model).state_dict(),
+            "average": self.ema.ema.state_dict(),
+            "updates": self.ema.updates,
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best_fitness,
+            "stopper": [float(self.stopper.best_fitness), int(self.stopper.best_epoch)],
+        }
+
+    def resume_training(self, ckpt: Any) -> None:
+        """Puts back what `save_model` kept."""
+        if self.saved is None:
+            return
+        saved, self.saved = self.saved, None
+        unwrap_model(self.model).load_state_dict(saved["network"])
+        self.ema.ema.load_state_dict(saved["average"])
+        self.ema.updates = saved["updates"]
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.best_fitness = saved["best"]
+        self.stopper.best_fitness, self.stopper.best_epoch = saved["stopper"]
+        self.start_epoch = saved["last"]["epoch"]
+
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
+        """The network to start from, whatever its architecture."""
+        return self.set_model_names_for_load(load_detector(self.init))  # type: ignore[no-untyped-call]
+
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
+        """Ultralytics' own, with pictures degraded for training."""
+        dataset = super().build_dataset(img_path, mode, batch)
+        if mode == "train":
+            # Last but one: the last transform turns the picture into a tensor.
+            dataset.transforms.transforms.insert(-1, Degrade(self.definition.degradation))
+        return dataset
+
+    def final_eval(self) -> None:
+        """Nothing: the best weights were written when they were found."""
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        # It would go back to a checkpoint and try again, with other random numbers.
+        return False
+
+
+class Degrade:
+    """A transform of Ultralytics' pipeline: takes and gives a dictionary with the picture under `img`."""
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __call__(self, labels: dict[str, Any]) -> dict[str, Any]:
+        # The trainer seeds `random`, so a run can be repeated.
+        generator = np.random.default_rng(random.getrandbits(64))
+        labels["img"] = degrade_randomly(labels["img"], self.probability, generator)
+        return labels
+
+
+def between(start: Any, end: Any, share: float) -> Any:
+    """`end` with every float moved back towards `start`: `share` 1 leaves it, 0 gives the start."""
+    with torch.no_grad():
+        known = start.state_dict()
+        for name, tensor in end.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(known[name].to(tensor), 1 - share)
+    return end

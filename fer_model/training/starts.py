@@ -1,0 +1,40 @@
+"""ImageNet's weights to start a classifier from, downloaded once, and only when somebody asks for them."""
+
+from pathlib import Path
+
+from fer_model.errors import WeightsError
+
+NAME = "imagenet-efficientnet-b0.safetensors"
+
+
+def imagenet_features(cache: Path, url: str | None = None) -> Path:
+    """The features of torchvision's EfficientNet-B0 (IMAGENET1K_V1) as a safetensors file in `cache`.
+
+    `url` is where they are downloaded from, if not from where torchvision does.
+
+    Raises:
+        WeightsError: they are not there and cannot be downloaded.
+    """
+    path = cache / NAME
+    if path.exists():
+        return path
+    from safetensors.torch import save
+    from torch.hub import load_state_dict_from_url
+    from torchvision.models import EfficientNet_B0_Weights
+
+    url = url or EfficientNet_B0_Weights.IMAGENET1K_V1.url
+    try:
+        # The file's name ends with the beginning of its sha256, which is compared.
+        tensors = load_state_dict_from_url(
+            url, str(cache / "downloads"), map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+        features = {name: tensor for name, tensor in tensors.items() if name.startswith("features.")}
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(save(features))
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"the ImageNet weights cannot be had from {url} ({error}); download that file elsewhere into "
+            f"{cache / 'downloads'}, or give a file of your own with --init PATH"
+        ) from error
+    return path

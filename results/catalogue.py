@@ -1,0 +1,167 @@
+"""The models' catalogue: which weights there are, which make up an ensemble, which ensemble is in use."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
+from results.jobs import changed, utc_now
+from results.models import Ensemble, EnsembleMember, Evaluation, Model, TrainingRun
+
+ID_DIGITS = 12
+TICK = timedelta(microseconds=1)
+
+
+def add_model(
+    session: Session,
+    *,
+    name: str,
+    kind: str,
+    sha256: str,
+    architecture: str,
+    source: str,
+    recipe: str | None = None,
+    job_id: str | None = None,
+    licence: str | None = None,
+    facts: dict[str, Any] | None = None,
+) -> Model:
+    """The row for the weights with this sha256: the one that is there, or a new one from the other arguments.
+
+    `kind` is one of `models.MODEL_KINDS`, `source` of `models.MODEL_SOURCES`. Safe when two processes do it at once.
+    """
+    model_id = sha256[:ID_DIGITS]
+    if (known := session.get(Model, model_id)) is not None:
+        return known
+    origin = {"architecture": architecture, "source": source, "recipe": recipe, "job_id": job_id, "licence": licence}
+    model = Model(id=model_id, sha256=sha256, name=name, kind=kind, facts=facts or {}, **origin)
+    try:
+        with session.begin_nested():
+            session.add(model)
+    except IntegrityError:
+        return session.scalars(select(Model).where(Model.sha256 == sha256)).one()
+    return model
+
+
+def find_model(session: Session, reference: str) -> Model:
+    """The model with this id, or whose sha256 begins so, or the only one with this name.
+
+    Raises:
+        UnknownModelError: none is meant, or several are.
+    """
+    if (model := session.get(Model, reference)) is not None:
+        return model
+    meant = or_(Model.sha256.startswith(reference, autoescape=True), Model.name == reference)
+    found = session.scalars(select(Model).where(meant)).all() if reference else []
+    if len(found) > 1:
+        raise UnknownModelError(f"Several models match '{reference}': {', '.join(m.id for m in found)}; type the id.")
+    if not found:
+        raise UnknownModelError(f"There is no model '{reference}'; `fer-batch models list` shows what there is.")
+    return found[0]
+
+
+def list_models(session: Session) -> Sequence[Model]:
+    """All models, newest first."""
+    return session.scalars(select(Model).order_by(Model.created_at.desc(), Model.id)).all()
+
+
+def add_ensemble(
+    session: Session,
+    *,
+    name: str,
+    detector: str,
+    members: Sequence[tuple[str, float]],
+    margin: float,
+    temperature: float = 1.0,
+    fitted_on: str | None = None,
+) -> Ensemble:
+    """A new ensemble of models that are in the catalogue; `members` are (model id, share), shares sum to 1.
+
+    Raises:
+        NameTakenError: there is an ensemble of this name, and an ensemble never changes.
+    """
+    ensemble = Ensemble(name=name, detector_id=detector, margin=margin, temperature=temperature, fitted_on=fitted_on)
+    try:
+        with session.begin_nested():
+            session.add(ensemble)
+    except IntegrityError as error:
+        if session.scalar(select(Ensemble.id).where(Ensemble.name == name)) is None:
+            raise
+        raise NameTakenError(f"There is an ensemble '{name}' already; choose another name.") from error
+    session.add_all(
+        EnsembleMember(ensemble_id=ensemble.id, position=position, model_id=model_id, share=share)
+        for position, (model_id, share) in enumerate(members)
+    )
+    session.flush()
+    return ensemble
+
+
+def find_ensemble(session: Session, name: str) -> Ensemble:
+    """The ensemble of this name. Raises `UnknownEnsembleError`."""
+    found = session.scalar(select(Ensemble).where(Ensemble.name == name))
+    if found is None:
+        raise UnknownEnsembleError(f"There is no ensemble '{name}'; `fer-batch models list` shows what there is.")
+    return found
+
+
+def list_ensembles(session: Session) -> Sequence[Ensemble]:
+    """All ensembles, newest first."""
+    return session.scalars(select(Ensemble).order_by(Ensemble.id.desc())).all()
+
+
+def members_of(session: Session, ensemble: Ensemble) -> Sequence[tuple[Model, float]]:
+    """The classifiers of an ensemble with their shares, in order."""
+    statement = (
+        select(Model, EnsembleMember.share)
+        .join(EnsembleMember, EnsembleMember.model_id == Model.id)
+        .where(EnsembleMember.ensemble_id == ensemble.id)
+        .order_by(EnsembleMember.position)
+    )
+    return [(model, share) for model, share in session.execute(statement)]
+
+
+def promote(session: Session, name: str) -> Ensemble:
+    """Makes an ensemble the one that workers use from their next shard on. Raises `UnknownEnsembleError`.
+
+    One row changes, so a worker sees the ensemble before or the one after, never a mixture.
+    """
+    ensemble = find_ensemble(session, name)
+    before = promoted(session)
+    now = utc_now(session)
+    # The later promotion must win even where the clock was set back, or is too coarse to tell two apart.
+    ensemble.promoted_at = max(now, before.promoted_at + TICK) if before and before.promoted_at else now
+    session.flush()
+    return ensemble
+
+
+def demote_all(session: Session) -> None:
+    """Makes the shipped ensemble, whichever this release has, the one in use again."""
+    changed(session, update(Ensemble).where(Ensemble.promoted_at.is_not(None)).values(promoted_at=None))
+
+
+def promoted(session: Session) -> Ensemble | None:
+    """The ensemble in use; None while none is promoted: then it is the shipped one."""
+    latest = select(Ensemble).where(Ensemble.promoted_at.is_not(None)).order_by(Ensemble.promoted_at.desc()).limit(1)
+    return session.scalar(latest)
+
+
+def add_evaluation(session: Session, evaluation: Evaluation) -> None:
+    """Keeps what was measured."""
+    session.add(evaluation)
+    session.flush()
+
+
+def list_evaluations(
+    session: Session, *, model: str | None = None, ensemble: int | None = None
+) -> Sequence[Evaluation]:
+    """The evaluations of one model or one ensemble, newest first."""
+    subject = Evaluation.model_id == model if model else Evaluation.ensemble_id == ensemble
+    return session.scalars(select(Evaluation).where(subject).order_by(Evaluation.id.desc())).all()
+
+
+def training_of(session: Session, model_id: str) -> TrainingRun | None:
+    """The training run that made a model; None if none in this database did."""
+    return session.scalars(select(TrainingRun).where(TrainingRun.model_id == model_id)).first()

@@ -1,0 +1,196 @@
+"""Training through the queue, with real workers: killed, cancelled, asked to stop; and every recipe once."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fer_model.training.recipes import ABLATION, RECIPES
+from tests.conftest import query, succeed
+from tests.tiny import write_tiny_faces
+from workers.stack import local_redis, local_worker, stack_folder
+
+EPOCHS = 6
+
+
+@dataclass(frozen=True)
+class Training:
+    """A Redis server, a database, a store of models and tiny data; workers come and go."""
+
+    environment: dict[str, str]
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        """The database's."""
+        return self.environment["FER_DATABASE_URL"]
+
+    @contextmanager
+    def worker(self) -> Iterator["subprocess.Popen[bytes]"]:
+        """A worker that serves the training queue."""
+        log = self.folder / "worker.log"
+        with local_worker(self.environment | {"FER_QUEUES": "train"}, log) as process:
+            yield process
+        print(f"--- what the workers said ---\n{log.read_text()[-4000:]}")
+
+    def train(self, *words: str) -> list[str]:
+        """Queues a classifier's training of one thread; gives the ids of its runs."""
+        options = ("--data", str(self.folder / "fer2013.csv"), "--batch", "16", "--threads", "1", *words)
+        return succeed("train", "classifier", *options, **self.environment).stdout.split()
+
+    def state(self, run: str) -> str:
+        return str(query(self.url, "SELECT state FROM jobs WHERE id = :run", run=run)[0][0])
+
+    def epochs(self, run: str) -> list[int]:
+        rows = query(self.url, "SELECT epoch FROM training_epochs WHERE job_id = :run ORDER BY epoch", run=run)
+        return [epoch for (epoch,) in rows]
+
+    def model(self, run: str) -> str:
+        """The run's model, whose id is the hash of its weights; waits for it."""
+        succeed("train", "status", run, "--wait", **self.environment)
+        ((model, error),) = query(
+            self.url,
+            "SELECT model_id, error FROM training_runs r JOIN jobs j ON j.id = r.job_id WHERE j.id = :run",
+            run=run,
+        )
+        assert error is None
+        return str(model)
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
+    """Everything but a worker."""
+    from results.database import upgrade
+
+    folder = tmp_path_factory.mktemp("training")
+    write_tiny_faces(folder / "fer2013.csv")
+    url = f"sqlite:///{folder / 'results.db'}"
+    upgrade(url)
+    with stack_folder() as place, local_redis(place) as broker:
+        environment = {"FER_DATABASE_URL": url, "FER_BROKER_URL": broker, "FER_MODELS_DIR": str(folder / "models")}
+        yield Training({**environment, "OMP_NUM_THREADS": "1"}, folder)
+
+
+@pytest.fixture(scope="module")
+def killed(training: Training) -> list[str]:
+    """Two runs of one definition: one undisturbed, and one whose worker, children and all, was killed."""
+    with training.worker() as worker:
+        (first,) = training.train("--recipe", "best_mixed", "--epochs", str(EPOCHS))
+        (second,) = training.train("--recipe", "best_mixed", "--epochs", str(EPOCHS))
+        assert training.model(first)
+        wait_until(lambda: bool(training.epochs(second)))
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    assert training.state(second) == "running" and 1 <= len(training.epochs(second)) < EPOCHS
+    # So that the test need not wait for the lease to run out.
+    forget = "UPDATE shards SET heartbeat_at = '2026-01-01 00:00:00', queued_at = NULL WHERE state = 'running'"
+    execute(training.url, forget)
+    return [first, second]
+
+
+@pytest.fixture(scope="module")
+def worker(training: Training, killed: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """The worker that comes after the one that was killed."""
+    with training.worker() as process:
+        yield process
+
+
+def execute(url: str, statement: str) -> None:
+    from sqlalchemy import text
+
+    from results.database import connect, writing
+
+    engine = connect(url)
+    with writing(engine) as session:
+        session.execute(text(statement))
+    engine.dispose()
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_another_worker_goes_on_to_the_very_same_weights(
+    training: Training, killed: list[str], worker: "subprocess.Popen[bytes]"
+) -> None:
+    first, second = killed
+    assert training.model(second) == training.model(first)
+    assert training.epochs(first) == training.epochs(second) == list(range(1, EPOCHS + 1))
+    losses = "SELECT loss FROM training_epochs WHERE job_id = :run ORDER BY epoch"
+    assert query(training.url, losses, run=first) == query(training.url, losses, run=second)
+    workers = query(training.url, "SELECT count(DISTINCT worker), max(epoch) FROM shards")
+    assert workers == [(2, 2)], "the second run was taken up by another process"
+    assert not any((training.folder / "models" / "runs").iterdir())
+
+
+def test_every_recipe_trains_through_the_queue_and_the_result_can_be_evaluated(
+    training: Training, worker: "subprocess.Popen[bytes]"
+) -> None:
+    runs = training.train("--recipe", "all", "--epochs", "1")
+    runs += [
+        run for recipe in set(RECIPES) - set(ABLATION) for run in training.train("--recipe", recipe, "--epochs", "1")
+    ]
+    models = {training.model(run) for run in runs}
+    assert len(models) == len(RECIPES)
+    recipes = {recipe for (recipe,) in query(training.url, "SELECT recipe FROM models WHERE source = 'trained'")}
+    assert recipes == set(RECIPES)
+    data = ("--data", str(training.folder / "fer2013.csv"), "--split", "PublicTest", "--json")
+    report = json.loads(succeed("evaluate", "--model", models.pop(), *data, **training.environment).stdout)
+    assert report["n"] == 21 and 0 <= report["accuracy"] <= 100 and report["gmacs"] == pytest.approx(0.0232, abs=1e-3)
+
+
+def test_a_detector_trains_through_the_queue(
+    training: Training, worker: "subprocess.Popen[bytes]", samples: Path
+) -> None:
+    data = training.folder / "faces"
+    for number in range(8):
+        for kind in ("images", "labels"):
+            (data / kind / "train").mkdir(parents=True, exist_ok=True)
+        picture = Image.open(samples / "zidane.jpg").resize((160 + 10 * number, 90))
+        picture.save(data / "images" / "train" / f"{number}.jpg")
+        (data / "labels" / "train" / f"{number}.txt").write_text("0 0.28 0.35 0.1 0.25\n")
+    before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
+    words = ("--data", str(data), "--epochs", "1", "--batch", "4", "--threads", "1", "--name", "tiny faces")
+    run = succeed("train", "detector", *words, "--wait", **training.environment).stdout.strip()
+    ((kind, name, facts),) = query(training.url, "SELECT kind, name, facts FROM models WHERE job_id = :run", run=run)
+    assert (kind, name) == ("detector", "tiny faces")
+    assert 0 <= json.loads(facts)["ap50_from_10_px"] <= 1
+    assert training.epochs(run) == [1]
+    assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before, "nothing is written into the data"
+
+
+def test_cancelling_stops_a_run_in_the_middle(training: Training, worker: "subprocess.Popen[bytes]") -> None:
+    (run,) = training.train("--recipe", "crp", "--epochs", "200")
+    wait_until(lambda: bool(training.epochs(run)))
+    succeed("cancel", run, **training.environment)
+    assert training.state(run) == "cancelled"
+    (after,) = training.train("--recipe", "crp", "--epochs", "1")
+    assert training.model(after), "the worker is free for the next one"
+    assert len(training.epochs(run)) < 200
+
+
+def test_a_worker_that_is_asked_to_stop_gives_its_run_back(
+    training: Training, worker: "subprocess.Popen[bytes]"
+) -> None:
+    """The last of the tests: it ends the worker that they share."""
+    (run,) = training.train("--recipe", "crp", "--epochs", "200")
+    wait_until(lambda: bool(training.epochs(run)))
+    worker.terminate()
+    assert worker.wait(60) == 0
+    shard = query(training.url, "SELECT state, attempts, queued_at FROM shards WHERE job_id = :run", run=run)
+    assert shard == [("pending", 0, None)]
+    assert training.state(run) == "running" and list(
+        (training.folder / "models" / "runs" / run).glob("*/checkpoint.pt")
+    )
+    succeed("cancel", run, **training.environment)

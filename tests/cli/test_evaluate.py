@@ -1,0 +1,230 @@
+"""`evaluate` and `ensemble fit` on small data: with no broker, with no database, and with either database."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from cli.main import main
+from fer_model.ensemble import combine
+from fer_model.manifest import read_models
+from fer_model.networks import classifier_network, save_weights
+from fer_model.training.data import read_faces
+from fer_model.training.reports import load_members, member_outputs
+from results.database import upgrade
+from tests.conftest import fer_batch, query, succeed
+from tests.fer_model.training_data import write_folders, write_table
+
+KEYS = {"accuracy", "ci95", "macro_f1", "ece", "gmacs", "efficiency", "per_class", "confusion", "n"}
+NO_BROKER = {"FER_BROKER_URL": "redis://127.0.0.1:1/0"}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Kaggle's format: three rows to train on, then 28 of PublicTest, then 35 of PrivateTest."""
+    usages = ["Training"] * 3 + ["PublicTest"] * 28 + ["PrivateTest"] * 35
+    path = tmp_path_factory.mktemp("data") / "fer2013.csv"
+    return write_table(path, [(number % 7, usage) for number, usage in enumerate(usages)])
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of our architecture that nobody has heard of."""
+    torch.manual_seed(7)
+    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
+    save_weights(classifier_network(), path)
+    return path
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """Settings without a broker, a database or anything in the store."""
+    return {
+        **NO_BROKER,
+        "FER_DATABASE_URL": f"sqlite:///{tmp_path / 'none.db'}",
+        "FER_MODELS_DIR": str(tmp_path / "store"),
+        "FER_DEVICE": "cpu",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def test_the_figures_are_those_of_a_direct_computation(table: Path, nowhere: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    words = ("evaluate", "--data", str(table), "--split", "PrivateTest", "--json", "-o", str(folder))
+    run = succeed(*words, **nowhere)
+    report = json.loads(run.stdout)
+    models, faces = read_models(), read_faces(table, "PrivateTest")
+    answers = combine(member_outputs(load_members(models.members), faces.images), models.shares, models.temperature)
+    right = answers.argmax(axis=1) == faces.labels
+    assert set(report) == KEYS
+    assert report["n"] == 35
+    assert report["accuracy"] == pytest.approx(100 * right.mean())
+    assert report["ci95"][0] <= report["accuracy"] <= report["ci95"][1] <= 100
+    assert report["gmacs"] == 0.046421376
+    assert report["efficiency"] == pytest.approx(report["accuracy"] / 4.6421376)
+    assert np.array(report["confusion"]).sum() == 35 and np.trace(report["confusion"]) == right.sum()
+    assert set(report["per_class"]["angry"]) == {"precision", "recall", "f1", "n"}
+    assert 0 <= report["ece"] <= 1 and 0 <= report["macro_f1"] <= 1
+    assert run.stderr == ""
+    assert not (tmp_path / "none.db").exists(), "looking must not make a database"
+
+    assert {path.name for path in folder.iterdir()} == {"confusion.png", "reliability.png", "report.json"}
+    written = json.loads((folder / "report.json").read_text())
+    assert written.items() >= {**report, "split": "PrivateTest", "data": "fer2013.csv"}.items()
+    assert [member["name"] for member in written["members"]] == [file.name for file in models.members]
+    with Image.open(folder / "confusion.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_people_get_a_table_and_what_efficiency_is(table: Path, nowhere: dict[str, str]) -> None:
+    run = succeed("evaluate", "--data", str(table), "--split", "PrivateTest", "--tta", **nowhere)
+    assert "efficiency = accuracy in per cent / (100 x multiply-adds in 10^9 for one face)" in run.stdout
+    lines = run.stdout.splitlines()
+    assert [line.split()[0] for line in lines if "0.046421" in line or "0.092843" in line] == ["as", "+"]
+    assert max(map(len, lines[3:-2])) <= 80 and "…" not in run.stdout
+    assert sum(line.startswith(("angry", "neutral")) for line in lines) == 2
+
+
+def test_the_mirror_is_reported_apart_at_twice_the_cost(table: Path, nowhere: dict[str, str]) -> None:
+    words = ("evaluate", "--data", str(table), "--split", "PublicTest", "--json", "--tta")
+    report = json.loads(succeed(*words, **nowhere).stdout)
+    assert set(report) == KEYS | {"tta"} and set(report["tta"]) == KEYS
+    assert (report["gmacs"], report["tta"]["gmacs"]) == (0.046421376, 0.092842752)
+
+
+def test_one_model_by_name_and_by_path(table: Path, nowhere: dict[str, str]) -> None:
+    member = read_models().members[0]
+    words = ("evaluate", "--data", str(table), "--split", "PublicTest", "--json", "--model")
+    by_name, by_path = (json.loads(succeed(*words, each, **nowhere).stdout) for each in (member.name, str(member.path)))
+    assert by_name == by_path and by_name["gmacs"] == 0.023210688
+
+
+def test_pictures_in_folders_can_be_evaluated_on(nowhere: dict[str, str], tmp_path: Path) -> None:
+    folder = write_folders(tmp_path / "pictures", {"test/angry": 2, "test/happy": 3, "val/happy": 1})
+    report = json.loads(succeed("evaluate", "--data", str(folder), "--split", "test", "--json", **nowhere).stdout)
+    assert report["n"] == 5 and report["per_class"]["happy"]["n"] == 3
+
+
+def test_what_is_wrong_is_one_sentence(table: Path, nowhere: dict[str, str], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.csv"
+    broken.write_text("emotion,pixels,Usage\n9,1 2 3,PrivateTest\n")
+    training = write_table(tmp_path / "training.csv", [(0, "Training")])
+    detector = read_models().detector
+    on_table = ("--data", str(table), "--split", "PrivateTest")
+    cases = {
+        ("--data", str(training), "--split", "PrivateTest"): "'PrivateTest'",
+        ("--data", str(broken), "--split", "PrivateTest"): f"{broken}: row 2",
+        ("--data", str(tmp_path / "no.csv"), "--split", "PrivateTest"): "no.csv",
+        (*on_table, "--model", "nonsense"): "no model 'nonsense'",
+        (*on_table, "--ensemble", "nonsense"): "no ensemble 'nonsense'",
+        (*on_table, "--model", "no.safetensors"): "no.safetensors: the weights cannot be read",
+        (*on_table, "--model", str(detector.path)): "made for another architecture",
+        (*on_table, "--device", "cuda:99"): "cuda:99 was asked for",
+        (*on_table, "-o", "/proc/none"): "/proc/none",
+    }
+    for words, complaint in cases.items():
+        run = fer_batch("evaluate", *words, **nowhere)
+        (line,) = run.stderr.strip().splitlines()
+        assert run.returncode == 1 and line.startswith("Error: ") and complaint in line, (words, run.stderr)
+        assert run.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate"],
+        ["evaluate", "--data", "x.csv"],
+        ["evaluate", "--data", "x.csv", "--split", "PublicTest", "--model", "a", "--ensemble", "b"],
+        ["ensemble", "fit", "--data", "x.csv"],
+    ],
+)
+def test_wrong_use_exits_with_2(words: list[str]) -> None:
+    assert CliRunner().invoke(main, words).exit_code == 2
+
+
+def test_an_outdated_database_is_passed_over_with_a_word(table: Path, nowhere: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "none.db").touch()
+    run = succeed("evaluate", "--data", str(table), "--split", "PublicTest", "--json", **nowhere)
+    assert set(json.loads(run.stdout)) == KEYS
+    assert run.stderr.startswith("Note: the database is not used: The database is older")
+
+
+def test_an_evaluation_is_kept_where_there_is_a_database(
+    table: Path, given: Path, nowhere: dict[str, str], database_url: str
+) -> None:
+    upgrade(database_url)
+    settings = {**nowhere, "FER_DATABASE_URL": database_url}
+    words = ("evaluate", "--data", str(table), "--split", "PublicTest", "--json")
+    ensemble = json.loads(succeed(*words, **settings).stdout)
+    succeed(*words, "--model", read_models().members[0].name, **settings)
+    succeed(*words, "--model", str(given), **settings)
+    rows = query(database_url, "SELECT split, n, accuracy, gmacs, ensemble_id IS NULL, model_id FROM evaluations")
+    assert len(rows) == 2, "a file that the catalogue does not know has no row to belong to"
+    assert rows[0] == ("PublicTest", 28, ensemble["accuracy"], 0.046421376, False, None)
+    assert rows[1][3:] == (0.023210688, True, read_models().members[0].sha256[:12])
+
+
+def test_a_fitted_ensemble_is_kept_and_can_be_evaluated(
+    table: Path, given: Path, nowhere: dict[str, str], database_url: str, tmp_path: Path
+) -> None:
+    settings = {**nowhere, "FER_DATABASE_URL": database_url}
+    names = [file.name for file in read_models().members]
+    fit = ("ensemble", "fit", "--data", str(table), "--json", "--models", names[0], names[1], str(given))
+    first = json.loads(succeed(*fit, "--name", "three", **settings).stdout)
+    assert first["ensemble"] == "three"
+    assert [member["name"] for member in first["members"]] == [*names, "mine"]
+    assert sum(member["share"] for member in first["members"]) == pytest.approx(1)
+    assert first["n"] == 28 and first["temperature"] > 0 and first["ece"] >= 0
+
+    found = query(database_url, "SELECT name, temperature, fitted_on, promoted_at FROM ensembles WHERE name = 'three'")
+    assert found == [("three", first["temperature"], "PublicTest of fer2013.csv", None)]
+    shares = query(database_url, "SELECT share FROM ensemble_members JOIN ensembles ON ensembles.id = ensemble_id "
+                   "WHERE name = 'three' ORDER BY position")  # fmt: skip
+    assert [share for (share,) in shares] == [member["share"] for member in first["members"]]
+    assert [path.read_bytes() for path in (tmp_path / "store").iterdir()] == [given.read_bytes()]
+
+    words = ("evaluate", "--data", str(table), "--split", "PublicTest", "--json", "--ensemble", "three")
+    report = json.loads(succeed(*words, **settings).stdout)
+    assert report["accuracy"] == pytest.approx(first["accuracy"])
+    assert report["ece"] == pytest.approx(first["ece"])
+    assert report["gmacs"] == pytest.approx(3 * 0.023210688)
+
+    again = fer_batch(*fit, "--name", "three", **settings)
+    assert again.returncode == 1 and "There is an ensemble 'three' already" in again.stderr
+
+
+def test_both_ways_of_naming_models_and_a_name_for_each_choice(
+    table: Path, given: Path, nowhere: dict[str, str], tmp_path: Path
+) -> None:
+    name = read_models().members[0].name
+    words = ("ensemble", "fit", "--data", str(table), "--json")
+    one_option = json.loads(succeed(*words, "--models", name, str(given), **nowhere).stdout)
+    two_options = json.loads(succeed(*words, "--models", name, "--models", str(given), **nowhere).stdout)
+    assert one_option == two_options and one_option["ensemble"].startswith("fitted-")
+    kept = query(nowhere["FER_DATABASE_URL"], "SELECT count(*) FROM ensembles WHERE name LIKE 'fitted-%'")
+    assert kept == [(1,)], "the same fit again is the same ensemble"
+
+
+def test_people_are_told_how_to_use_what_was_fitted(table: Path, nowhere: dict[str, str]) -> None:
+    names = [file.name for file in read_models().members]
+    run = succeed("ensemble", "fit", "--models", *names, "--data", str(table), **nowhere)
+    assert all(name in run.stdout for name in names) and "Temperature" in run.stdout
+    assert "fer-batch models promote fitted-" in run.stdout
+
+
+def test_what_cannot_be_fitted_is_one_sentence(table: Path, nowhere: dict[str, str]) -> None:
+    models = read_models()
+    cases = {
+        ("--models", "nonsense"): "no model 'nonsense'",
+        ("--models", models.detector.name): "is a detector, not a classifier",
+        ("--models", models.members[0].name, "--detector", models.members[0].name): "is a classifier, not a detector",
+        ("--models", models.members[0].name, "--split", "Holiday"): "'Holiday'",
+    }
+    for words, complaint in cases.items():
+        run = fer_batch("ensemble", "fit", "--data", str(table), *words, **nowhere)
+        (line,) = run.stderr.strip().splitlines()
+        assert run.returncode == 1 and complaint in line, (words, run.stderr)

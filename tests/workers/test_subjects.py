@@ -1,0 +1,96 @@
+"""What `evaluate` and `ensemble fit` are pointed at."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from fer_model.errors import WeightsError
+from fer_model.manifest import WeightsFile, given_file
+from results import catalogue
+from results.database import writing
+from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
+from workers import store
+from workers.settings import settings
+from workers.subjects import ensemble_subject, find_classifier, frame_of_ensemble, keep_ensemble, model_subject
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with nothing in it."""
+    monkeypatch.setattr(settings(), "models_dir", tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> WeightsFile:
+    """A file that the catalogue does not know; nobody looks into it here."""
+    (tmp_path / "mine.safetensors").write_bytes(b"weights")
+    return given_file(tmp_path / "mine.safetensors")
+
+
+def test_shipped_classifiers_need_no_database(given: WeightsFile) -> None:
+    member = store.shipped().members[1]
+    for reference in (member.name, member.sha256, member.sha256[:12], str(member.path)):
+        assert find_classifier(None, reference).sha256 == member.sha256
+    assert find_classifier(None, str(given.path)) == given
+    assert model_subject(None, member.name).shares == (1.0,)
+
+
+def test_what_is_not_there_is_named() -> None:
+    with pytest.raises(UnknownModelError, match="no model 'other' among those shipped, and no database"):
+        find_classifier(None, "other")
+    with pytest.raises(UnknownEnsembleError, match="no ensemble 'other' among those shipped, and no database"):
+        ensemble_subject(None, "other")
+    with pytest.raises(WeightsError, match=r"none\.safetensors: the weights cannot be read"):
+        find_classifier(None, "none.safetensors")
+
+
+def test_what_the_catalogue_lacks_is_named(engine: Engine) -> None:
+    with pytest.raises(UnknownModelError, match="no model 'other'"):
+        find_classifier(engine, "other")
+    with pytest.raises(UnknownEnsembleError, match="no ensemble 'other'"):
+        ensemble_subject(engine, "other")
+
+
+def test_without_a_name_it_is_the_ensemble_in_use(engine: Engine, given: WeightsFile) -> None:
+    shipped = ensemble_subject(None, None)
+    assert shipped == ensemble_subject(None, "shipped") == ensemble_subject(engine, None)
+    models = replace(frame_of_ensemble(engine, "mine", None), members=(given,), shares=(1.0,), temperature=1.5)
+    assert keep_ensemble(engine, models, "mine", "PublicTest") == "mine"
+    assert ensemble_subject(engine, None) == shipped, "only promotion changes what is in use"
+    with writing(engine) as session:
+        catalogue.promote(session, "mine")
+    mine = ensemble_subject(engine, None)
+    assert (mine.name, mine.shares, mine.temperature) == ("mine", (1.0,), 1.5)
+    assert mine.members[0].sha256 == given.sha256
+    assert ensemble_subject(engine, "shipped") == shipped
+
+
+def test_a_kept_file_lies_in_the_store_and_is_found_by_its_name(
+    engine: Engine, given: WeightsFile, own_store: Path
+) -> None:
+    models = replace(frame_of_ensemble(engine, None, None), members=(given,), shares=(1.0,))
+    name = keep_ensemble(engine, models, None, "PublicTest")
+    assert name == keep_ensemble(engine, models, None, "PublicTest"), "the same choice is the same ensemble"
+    assert [path.read_bytes() for path in own_store.iterdir()] == [b"weights"]
+    assert find_classifier(engine, "mine").path.parent == own_store
+
+
+def test_an_ensemble_never_changes(engine: Engine, given: WeightsFile) -> None:
+    models = replace(frame_of_ensemble(engine, "mine", None), members=(given,), shares=(1.0,))
+    keep_ensemble(engine, models, "mine", "PublicTest")
+    with pytest.raises(NameTakenError, match="'mine'"):
+        frame_of_ensemble(engine, "mine", None)
+    with pytest.raises(NameTakenError, match="'mine'"):
+        keep_ensemble(engine, models, "mine", "PublicTest")
+
+
+def test_detectors_and_classifiers_are_not_mixed_up(engine: Engine) -> None:
+    models = store.shipped()
+    assert frame_of_ensemble(engine, None, models.detector.name).detector == models.detector
+    with pytest.raises(UnknownModelError, match="is a classifier, not a detector"):
+        frame_of_ensemble(engine, None, models.members[0].name)
+    with pytest.raises(UnknownModelError, match="is a detector, not a classifier"):
+        find_classifier(engine, models.detector.name)

@@ -1,0 +1,80 @@
+"""Queueing training runs, or taking one up in the foreground."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from results.database import writing
+from results.training import QUEUE, TrainingPlan, add_training, shard_of, unfinished_run
+from workers.app import app
+from workers.dispatching import advance
+from workers.errors import WorkersError
+from workers.subjects import MARK, find_classifier, find_detector
+from workers.submitting import BROKER_ERRORS, check_broker
+from workers.trainers import IMAGENET, SCRATCH, SHIPPED
+
+logger = logging.getLogger(__name__)
+
+LOCAL_QUEUE = "local"
+"""The queue of runs that no worker serves: they belong to whoever called `train --local`."""
+
+INSPECTION_S = 1.0
+
+
+def submit_training(database: Engine, plans: Sequence[TrainingPlan]) -> list[str]:
+    """Writes runs in one transaction and queues them; gives their ids.
+
+    Raises:
+        BrokerUnreachableError: the broker does not answer; no run is made.
+        ResultsError: the database cannot be used.
+    """
+    check_broker()
+    with writing(database) as session:
+        runs = [add_training(session, plan) for plan in plans]
+    try:
+        for run in runs:
+            advance(database, run)
+    except BROKER_ERRORS as error:
+        # The runs are written, and the workers' sweep queues what nobody was told of.
+        logger.warning("the broker went away while runs were queued: %s", error)
+    return runs
+
+
+def local_training(database: Engine, plan: TrainingPlan) -> tuple[str, int, bool]:
+    """A run for this process: its id, its shard, and whether it goes on from an earlier, interrupted one."""
+    with writing(database) as session:
+        earlier = unfinished_run(session, plan, LOCAL_QUEUE)
+        run = earlier or add_training(session, plan, LOCAL_QUEUE)
+        return run, shard_of(session, run), earlier is not None
+
+
+def is_served(queue: str = QUEUE) -> bool:
+    """Whether a worker that answers within a second serves the queue; one that is very busy may not."""
+    found = app.control.inspect(timeout=INSPECTION_S).active_queues() or {}
+    return any(served["name"] == queue for worker in found.values() for served in worker)
+
+
+def settle_init(database: Engine, plan: TrainingPlan) -> TrainingPlan:
+    """The plan with a start that means the same to every worker: a word, a full path or a model's id.
+
+    Raises:
+        WeightsError: the file cannot be read.
+        UnknownModelError: it is neither a file nor a model.
+    """
+    init = plan.definition["init"]
+    if init in (SCRATCH, IMAGENET, SHIPPED):
+        return plan
+    find = find_classifier if plan.kind == "classifier" else find_detector
+    found = find(database, str(Path(init).absolute()) if init.endswith(MARK) else init)
+    settled = str(found.path) if init.endswith(MARK) else found.sha256
+    return replace(plan, definition={**plan.definition, "init": settled})
+
+
+def existing_path(path: Path) -> str:
+    """A path of training data in full. Raises `WorkersError` if there is nothing."""
+    if not path.exists():
+        raise WorkersError(f"{path}: there is no such file or folder.")
+    return str(path.absolute())

@@ -1,0 +1,194 @@
+"""Where weights lie: files named by their sha256 in FER_MODELS_DIR, and the catalogue's rows made into `Models`."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from fer_model.architectures import architecture_of, summary
+from fer_model.manifest import SHIPPED, Models, WeightsFile, read_models
+from results import catalogue
+from results.database import reading, writing
+from results.errors import NameTakenError
+from results.models import Ensemble, Model
+from workers.settings import settings
+
+CLASSIFIER = "efficientnet_b0"
+DETECTOR = "yolov8n"
+SHIPPED_NAME = "shipped"
+SHIPPED_LICENCE = "AGPL-3.0"
+
+
+def folder() -> Path:
+    """FER_MODELS_DIR; may not exist yet."""
+    return settings().models_dir.expanduser()
+
+
+def keep(weights: Path) -> str:
+    """Copies a safetensors file into the store, atomically; gives its sha256. Raises `OSError`."""
+    store = folder()
+    store.mkdir(parents=True, exist_ok=True)
+    content = weights.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    target = stored(sha256)
+    # One that was damaged on the disk is replaced.
+    if not target.exists() or target.read_bytes() != content:
+        with tempfile.TemporaryDirectory(dir=store) as partial:
+            whole = Path(partial) / target.name
+            whole.write_bytes(content)
+            # Whoever runs workers is often not who trained.
+            whole.chmod(0o644)
+            whole.replace(target)
+    return sha256
+
+
+def stored(sha256: str) -> Path:
+    """Where the store keeps the weights with this sha256; may not exist."""
+    return folder() / f"{sha256}.safetensors"
+
+
+def shipped() -> Models:
+    """The models that came with the program, or those of a manifest.json in the store. Raises `WeightsError`."""
+    return read_models(folder() if (folder() / "manifest.json").exists() else SHIPPED)
+
+
+def register(session: Session, models: Models) -> Ensemble:
+    """The catalogue's row for shipped models; made where it is not there yet."""
+    for values in _shipped_values(models):
+        catalogue.add_model(session, **values)
+    return add_ensemble(session, shipped_name(models), models)
+
+
+def add_ensemble(session: Session, name: str, models: Models) -> Ensemble:
+    """The ensemble of this name with these models, which are in the catalogue; made where it is not there yet.
+
+    Raises:
+        NameTakenError: there is one of this name with other models.
+    """
+    detector, *members = (file.sha256[: catalogue.ID_DIGITS] for file in models.files)
+    try:
+        return catalogue.add_ensemble(
+            session,
+            name=name,
+            detector=detector,
+            members=list(zip(members, models.shares, strict=True)),
+            margin=models.margin,
+            temperature=models.temperature,
+        )
+    except NameTakenError:
+        known = catalogue.find_ensemble(session, name)
+        if resolve(session, known).key != models.key:
+            raise
+        return known
+
+
+def shipped_name(models: Models) -> str:
+    """What shipped models are called in the catalogue: each release, and each manifest.json, has others."""
+    return f"{_origin(models.detector)}-{models.key[:8]}"
+
+
+def resolve(session: Session, ensemble: Ensemble) -> Models:
+    """An ensemble of the catalogue as `Models`; whether the files are there shows when they are used."""
+    rows = catalogue.members_of(session, ensemble)
+    detector = session.get_one(Model, ensemble.detector_id)
+    return Models(
+        detector=weights_file(detector),
+        members=tuple(weights_file(model) for model, _ in rows),
+        shares=tuple(share for _, share in rows),
+        margin=ensemble.margin,
+        temperature=ensemble.temperature,
+    )
+
+
+def weights_file(model: Model) -> WeightsFile:
+    """Where a model's weights lie: in the store, or among those shipped."""
+    for file in shipped().files:
+        if file.sha256 == model.sha256:
+            return file
+    return WeightsFile(model.name, stored(model.sha256), model.sha256)
+
+
+def in_use(session: Session) -> tuple[str, Models]:
+    """The name and the models of the ensemble in use: the promoted one, else the shipped one."""
+    ensemble = catalogue.promoted(session)
+    if ensemble is not None:
+        return ensemble.name, resolve(session, ensemble)
+    models = shipped()
+    return shipped_name(models), models
+
+
+def current(session: Session) -> tuple[int, Models]:
+    """As `in_use`, with the ensemble's id instead of its name.
+
+    Writes the shipped one into the catalogue on first use, so it needs a session that writes.
+    """
+    ensemble = catalogue.promoted(session)
+    if ensemble is not None:
+        return ensemble.id, resolve(session, ensemble)
+    models = shipped()
+    return register(session, models).id, models
+
+
+def promote(database: Engine, name: str) -> Ensemble:
+    """Makes an ensemble the one in use; `shipped` is whichever this and later releases ship.
+
+    Looks at every file first. What was shipped goes into the store: a later release ships other files.
+
+    Raises:
+        UnknownEnsembleError: there is no such ensemble.
+        WeightsError: a file is missing or is not the one that was promised; nothing has changed.
+        OSError: the store cannot be written to.
+    """
+    models = shipped()
+    if name in (SHIPPED_NAME, shipped_name(models)):
+        _verify(models)
+        with writing(database) as session:
+            catalogue.demote_all(session)
+            return register(session, models)
+    with reading(database) as session:
+        models = resolve(session, catalogue.find_ensemble(session, name))
+    _verify(models)
+    for file in models.files:
+        keep(file.path)
+    with writing(database) as session:
+        return catalogue.promote(session, name)
+
+
+def _verify(models: Models) -> None:
+    for file in models.files:
+        file.verify()
+
+
+def architecture(file: WeightsFile, kind: str) -> str:
+    """What a model's row says about its network's build: a name, and of a detector of another build its layers."""
+    if kind == "classifier":
+        return CLASSIFIER
+    config = architecture_of(file.path)
+    return DETECTOR if config is None else summary(config)
+
+
+def shipped_rows() -> list[Model]:
+    """The shipped models as rows that are in no database, for where there is none. Raises `WeightsError`."""
+    return [Model(id=row["sha256"][: catalogue.ID_DIGITS], facts={}, **row) for row in _shipped_values(shipped())]
+
+
+def _shipped_values(models: Models) -> list[dict[str, Any]]:
+    kinds = [("detector", DETECTOR), *[("classifier", CLASSIFIER)] * len(models.members)]
+    return [
+        {
+            "name": file.name,
+            "kind": kind,
+            "sha256": file.sha256,
+            "architecture": build,
+            "source": _origin(file),
+            "licence": SHIPPED_LICENCE if _origin(file) == "shipped" else None,
+        }
+        for file, (kind, build) in zip(models.files, kinds, strict=True)
+    ]
+
+
+def _origin(file: WeightsFile) -> str:
+    return "shipped" if file.path.parent == SHIPPED else "given"

@@ -1,0 +1,124 @@
+"""The two trainers as a worker sees them: from a run's row to weights and what they are worth."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine as Database
+
+from fer_model.errors import FerModelError
+from fer_model.manifest import given_file
+from fer_model.training.definitions import ClassifierRun, DetectorRun, Epoch
+from results.models import TrainingRun
+from workers import store
+from workers.checkpoints import CHECKPOINT
+from workers.settings import writable_cache
+from workers.subjects import find_classifier, find_detector
+
+if TYPE_CHECKING:
+    from fer_model.training.faces import LabelledPhotograph
+
+logger = logging.getLogger(__name__)
+
+SCRATCH, IMAGENET, SHIPPED = "scratch", "imagenet", "shipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a trainer calls: `on_epoch` when an epoch is safe, `before_batch` often; either may raise to end it."""
+
+    on_epoch: Callable[[Epoch], None]
+    before_batch: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The best weights, what is known about them, and of a classifier the report that `evaluate --json` prints."""
+
+    weights: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] | None = None
+
+
+def run_trainer(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
+    """Trains as the row says, from the checkpoint in `folder` where there is one, and measures the result.
+
+    `device` is `cpu` or `cuda:N`. Raises `FerModelError`, and whatever `watch` raises.
+    """
+    import torch
+
+    # Asked for before anything changes it: a run must not get the threads of the one before it.
+    usual = _usual_threads()
+    torch.set_num_threads(run.definition["threads"] or usual)
+    train = _train_classifier if run.kind == "classifier" else _train_detector
+    return train(database, run, folder, device, watch)
+
+
+@cache
+def _usual_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _train_classifier(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
+    from fer_model.training.classifier import train_classifier
+    from fer_model.training.data import training_and_validation
+    from fer_model.training.reports import load_members, report
+
+    faces = training_and_validation(Path(run.data), writable_cache(), resize=run.definition["resize"])
+    # A run that goes on needs no start, and this machine may have no way to it.
+    init = None if (folder / CHECKPOINT).exists() else _start_of_classifier(database, run.definition["init"])
+    chosen = _fields(ClassifierRun, run.definition)
+    definition = ClassifierRun(**{**chosen, "recipe": run.recipe, "epochs": run.epochs, "init": init, "device": device})
+    weights = train_classifier(definition, *faces, folder, watch.on_epoch, watch.before_batch)
+    watch.before_batch()
+    measured = report(load_members([given_file(weights)], device), [1.0], 1.0, faces[1])[0]
+    parameters = {"parameters": measured.complexity.parameters, "gmacs": measured.complexity.gmacs}
+    return Trained(weights, parameters, measured.as_dict())
+
+
+def _start_of_classifier(database: Database, init: str) -> str | None:
+    if init == SCRATCH:
+        return None
+    if init == IMAGENET:
+        from fer_model.training.starts import imagenet_features
+
+        return str(imagenet_features(writable_cache()))
+    return str(find_classifier(database, init).path)
+
+
+def _train_detector(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
+    from fer_model.training.detector import train_detector
+    from fer_model.training.measuring import detector_precision
+
+    chosen = _fields(DetectorRun, run.definition)
+    definition = DetectorRun(**{**chosen, "epochs": run.epochs, "device": device})
+    init, given = run.definition["init"], run.definition["validation"]
+    start = store.shipped().detector if init == SHIPPED else find_detector(database, init)
+    sources, held_out = [Path(each) for each in run.definition["data"]], Path(given) if given else None
+    weights = train_detector(
+        definition, start.path, sources, held_out, folder, watch.on_epoch, watch.before_batch, progress=False
+    )
+    chosen_by = (folder / "data" / "validation.txt").read_text().splitlines()
+    precision = detector_precision(weights, _photographs(chosen_by, watch))
+    return Trained(weights, {f"ap50_from_{height}_px": value for height, value in precision.items()})
+
+
+def _photographs(paths: Iterable[str], watch: Watch) -> "Iterator[LabelledPhotograph]":
+    from fer_model.training.faces import read_photograph
+
+    for path in paths:
+        watch.before_batch()
+        try:
+            yield read_photograph(Path(path))
+        except FerModelError as error:
+            # The trainer has passed over it too; a finished run must not fail for it.
+            logger.warning("not measured: %s", error)
+
+
+def _fields(definition: Any, stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: stored[name] for name in definition.__dataclass_fields__ if name in stored}

@@ -1,0 +1,161 @@
+"""One training run, from its row to a model in the catalogue. Knows no Celery: a test can call it."""
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
+
+from fer_model.engines import actual_device
+from fer_model.errors import FerModelError
+from fer_model.manifest import WeightsFile
+from fer_model.training.definitions import Epoch
+from results import catalogue, shards, training
+from results.database import reading, writing
+from results.errors import JobCancelledError, ResultsError, ShardLostError, UnknownModelError
+from results.models import Evaluation, Job, Model, TrainingRun
+from workers import store
+from workers.checkpoints import BEST, forget, run_folder, take_over
+from workers.errors import WorkersError, WorkerStoppingError
+from workers.heartbeat import heartbeat
+from workers.processing import reason_of
+from workers.trainers import Trained, Watch, run_trainer
+
+logger = logging.getLogger(__name__)
+
+OUR_WORDS = (WorkersError, UnknownModelError)
+LICENCE = "AGPL-3.0; whoever gave the training data may limit what the weights are used for"
+
+
+def train(
+    database: Database, shard_id: int, worker: str, device: str, stopping: Callable[[], bool] = lambda: False
+) -> bool:
+    """Claims a run, trains to its end, and keeps the result; True if it was this worker's to train.
+
+    `device` is what the run uses unless it names one: auto, cpu or cuda:N. Does nothing if the run has ended
+    or is another worker's. What ends it too early is written down as the reason, and the best weights so
+    far are kept. Where `stopping` says so the run is given back, and goes on elsewhere from its last epoch.
+
+    Raises:
+        ResultsError: the database cannot be used; the run will be taken up again.
+    """
+    with writing(database) as session:
+        claim = shards.claim(session, shard_id, worker)
+    if claim is None:
+        return False
+    try:
+        _keep(database, claim, _train(database, claim, device, stopping))
+    except (JobCancelledError, ShardLostError) as error:
+        logger.info("run %s given up: %s", claim.job_id, error)
+    except WorkerStoppingError:
+        logger.info("run %s goes back", claim.job_id)
+        with suppress(JobCancelledError, ShardLostError), writing(database) as session:
+            shards.release(session, claim)
+    except Exception as error:
+        if isinstance(error, ResultsError) and not isinstance(error, UnknownModelError):
+            raise
+        expected = isinstance(error, (*OUR_WORDS, FerModelError))
+        # Where it is our own mistake the log has the traceback.
+        logger.info("run %s failed: %s", claim.job_id, error, exc_info=not expected)
+        with suppress(JobCancelledError, ShardLostError):
+            _fail(database, claim, str(error) if isinstance(error, OUR_WORDS) else reason_of(error))
+    return True
+
+
+def worker_name() -> str:
+    """What this process is called in the database: its host and its number."""
+    return f"{os.uname().nodename}:{os.getpid()}"
+
+
+def _train(database: Database, claim: shards.Claim, device: str, stopping: Callable[[], bool]) -> Trained:
+    run = _run_of(database, claim.job_id)
+    with heartbeat(database, claim) as check:
+
+        def before_batch() -> None:
+            check()
+            if stopping():
+                raise WorkerStoppingError
+
+        def on_epoch(epoch: Epoch) -> None:
+            with writing(database) as session:
+                training.record_epoch(session, claim, asdict(epoch))
+
+        chosen = actual_device(run.definition["device"] or device)
+        return run_trainer(database, run, take_over(claim), chosen, Watch(on_epoch, before_batch))
+
+
+def _keep(database: Database, claim: shards.Claim, trained: Trained) -> None:
+    """The weights into the store; then the model, its evaluation, and the run's end in one transaction."""
+    sha256 = store.keep(trained.weights)
+    run = _run_of(database, claim.job_id)
+    with writing(database) as session:
+        # First, as everywhere: only who still has the shard may write.
+        shards.complete(session, claim, [], [])
+        model = _add_model(session, run, sha256, trained.facts)
+        if trained.report:
+            catalogue.add_evaluation(session, _evaluation(run, model, trained.report))
+        shards.close_job(session, claim.job_id)
+    forget(claim.job_id)
+
+
+def _fail(database: Database, claim: shards.Claim, reason: str) -> None:
+    run, best = _run_of(database, claim.job_id), run_folder(claim.job_id) / str(claim.epoch) / BEST
+    sha256, rescued = _rescue(run, best)
+    with writing(database) as session:
+        shards.fail(session, claim, reason + rescued)
+        if sha256:
+            _add_model(session, run, sha256, {"incomplete": reason})
+        shards.close_job(session, claim.job_id)
+
+
+def _rescue(run: TrainingRun, best: Path) -> tuple[str | None, str]:
+    """The sha256 of the best weights so far, now in the store, and what to say about them."""
+    if not run.best_epoch or not best.exists():
+        return None, ""
+    said = f"; the best weights so far, of epoch {run.best_epoch}, are"
+    try:
+        sha256 = store.keep(best)
+    except OSError:
+        # On a full disk they stay where they are.
+        return None, f"{said} in {best}"
+    return sha256, f"{said} kept as model {sha256[: catalogue.ID_DIGITS]}"
+
+
+def _add_model(session: Session, run: TrainingRun, sha256: str, facts: dict[str, object]) -> Model:
+    given, usual = session.get_one(Job, run.job_id).name, run.recipe or run.kind
+    name = given if given and given != usual else f"{usual}-{run.job_id[-4:]}"
+    measured = {"data": run.data, "best_epoch": run.best_epoch, "validation_accuracy": run.best_accuracy}
+    model = catalogue.add_model(
+        session,
+        name=name,
+        kind=run.kind,
+        sha256=sha256,
+        architecture=store.architecture(WeightsFile(name, store.stored(sha256), sha256), run.kind),
+        source="trained",
+        recipe=run.recipe,
+        job_id=run.job_id,
+        licence=LICENCE,
+        facts={**measured, **facts},
+    )
+    training.keep_model(session, run.job_id, model.id)
+    return model
+
+
+def _evaluation(run: TrainingRun, model: Model, report: dict[str, Any]) -> Evaluation:
+    figures = {name: report[name] for name in ("n", "accuracy", "macro_f1", "ece", "gmacs")}
+    low, high = report["ci95"]
+    place = {"model_id": model.id, "job_id": run.job_id, "data": run.data, "split": "validation"}
+    return Evaluation(ci_low=low, ci_high=high, report=report, **figures, **place)
+
+
+def _run_of(database: Database, job_id: str) -> TrainingRun:
+    with reading(database) as session:
+        run = training.training_run(session, job_id)
+    if run is None:
+        raise ShardLostError
+    return run
