@@ -70,7 +70,7 @@ def large_faces(archive: Path) -> list[Crops]:
                     left, top, side = face_square(box, 0.0)
                     cut = grey[max(top, 0) : top + side, max(left, 0) : left + side]
                     if side >= LEAST_SIDE and cut.shape == (side, side):
-                        crops.append(cut)
+                        crops.append(np.asarray(cut, np.uint8))
     return crops
 
 

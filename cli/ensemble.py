@@ -1,7 +1,7 @@
 """Commands about ensembles: fit."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,7 @@ def _fit(members: "tuple[WeightsFile, ...]", data: Path, split: str, resize: boo
     from fer_model.training.fitting import fit_and_measure
     from workers.settings import settings
 
-    with Console(stderr=True).status(f"fitting on {split}"):
+    with Console(stderr=True).status("fitting"):
         device, faces = actual_device(settings().device), read_faces(data, split, resize=resize)
         # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
         from fer_model.training.reports import load_members, member_outputs
@@ -79,26 +79,30 @@ def _as_json(name: str, members: "tuple[WeightsFile, ...]", fit: "Fit") -> str:
         {"name": file.name, "sha256": file.sha256, "share": share, "accuracy": accuracy}
         for file, share, accuracy in zip(members, fit.shares, fit.members, strict=True)
     ]
-    figures = {field: getattr(fit, field) for field in ("temperature", "accuracy", "ece_before", "ece", "n")}
-    return json.dumps({"ensemble": name, "members": rows, **figures})
+    figures = {key: value for key, value in asdict(fit).items() if key != "shares"}
+    return json.dumps({"ensemble": name, **figures, "members": rows})
 
 
 def _print(name: str, members: "tuple[WeightsFile, ...]", fit: "Fit") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("classifier", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("share", justify="right")
     table.add_column("accuracy", justify="right")
     for file, share, accuracy in zip(members, fit.shares, fit.members, strict=True):
-        table.add_row(file.name, f"{share:.3f}", f"{accuracy:.2f} %")
+        table.add_row(escape(file.name), f"{share:.3f}", f"{accuracy:.2f} %")
     table.add_row("[bold]together", "", f"[bold]{fit.accuracy:.2f} %")
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"\nTemperature {fit.temperature:.3f}: calibration error {fit.ece_before:.3f} without, {fit.ece:.3f} with it.",
+        f"\nTemperature {fit.temperature:.3f}. Without and with it:",
+        f"cross-entropy {fit.cross_entropy_before:.4f} and {fit.cross_entropy:.4f}, "
+        f"calibration error {fit.ece_before:.4f} and {fit.ece:.4f}.",
         f"All on the {fit.n:,} faces that it was fitted on.",
         f"\nKept as {name}. To use it: fer-batch models promote {name}",
         sep="\n",
         soft_wrap=True,
+        markup=False,
     )

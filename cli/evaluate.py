@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,7 @@ from cli.options import connection_options, data_options, device_option, json_op
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from sqlalchemy import Engine
 
     from fer_model.training.reports import Report
     from workers.subjects import Subject
@@ -38,19 +39,18 @@ def evaluate(
 ) -> None:
     """Measure models on labelled faces: accuracy, calibration, cost. Needs no broker and no database."""
     from cli.database import database_if_any
-    from workers.subjects import ensemble_subject, keep_evaluation, model_subject
+    from workers.subjects import ensemble_subject, model_subject
 
-    if model and ensemble:
+    if model is not None and ensemble is not None:
         raise click.UsageError("--model and --ensemble exclude each other.")
     if output:
         output.mkdir(parents=True, exist_ok=True)
     database = database_if_any()
-    subject = model_subject(database, model) if model else ensemble_subject(database, ensemble)
+    subject = model_subject(database, model) if model is not None else ensemble_subject(database, ensemble)
     reports = _measure(subject, data, split, resize, tta)
     answer = reports[0].as_dict()
     if tta:
         answer["tta"] = reports[1].as_dict()
-    kept = database is not None and keep_evaluation(database, subject, answer, data, split)
     if output:
         from fer_model.training.reports import write_report
 
@@ -58,7 +58,9 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(answer))
     else:
-        _print(subject, reports, f"{split} of {data.name}", kept)
+        _print(subject, reports, f"{split} of {data.name}")
+    if database is not None:
+        _keep(database, subject, answer, data, split)
 
 
 def _measure(subject: "Subject", data: Path, split: str, resize: bool, tta: bool) -> "list[Report]":
@@ -68,7 +70,7 @@ def _measure(subject: "Subject", data: Path, split: str, resize: bool, tta: bool
     from fer_model.training.data import read_faces
     from workers.settings import settings
 
-    with Console(stderr=True).status(f"measuring {subject.name} on {split}"):
+    with Console(stderr=True).status("measuring"):
         device, faces = actual_device(settings().device), read_faces(data, split, resize=resize)
         # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
         from fer_model.training.reports import load_members, report
@@ -77,21 +79,32 @@ def _measure(subject: "Subject", data: Path, split: str, resize: bool, tta: bool
         return report(members, subject.shares, subject.temperature, faces, mirror=tta)
 
 
-def _print(subject: "Subject", reports: "list[Report]", data: str, kept: bool) -> None:
+def _keep(database: "Engine", subject: "Subject", answer: dict[str, Any], data: Path, split: str) -> None:
+    from results.errors import ResultsError
+    from workers.subjects import keep_evaluation
+
+    try:
+        keep_evaluation(database, subject, answer, data, split)
+    except ResultsError as error:
+        # The figures, which may have taken long, are printed already.
+        click.echo(f"Note: the evaluation is not kept: {error}", err=True)
+
+
+def _print(subject: "Subject", reports: "list[Report]", data: str) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     from fer_model.training.complexity import EFFICIENCY
 
     console = Console(highlight=False)
-    console.print(f"[bold]{subject.name}[/bold] on {data}: {reports[0].evaluation.n:,} faces", soft_wrap=True)
+    faces = f"{reports[0].evaluation.n:,} faces"
+    console.print(f"[bold]{escape(subject.name)}[/bold] on {escape(data)}: {faces}", soft_wrap=True)
     for file, share in zip(subject.members, subject.shares, strict=True):
-        console.print(f"  {share:.3f} x {file.name}", soft_wrap=True)
+        console.print(f"  {share:.3f} x {escape(file.name)}", soft_wrap=True)
     if subject.temperature != 1:
         console.print(f"  temperature {subject.temperature:.3f}")
     console.print("", _figures(reports), "", _classes(reports[0]), "", sep="\n")
     console.print(f"{EFFICIENCY}; fvcore counts them.", soft_wrap=True)
-    if kept:
-        console.print("Kept in the database: table evaluations.")
 
 
 def _figures(reports: "list[Report]") -> "RenderableType":

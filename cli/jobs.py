@@ -85,7 +85,10 @@ def jobs(limit: int, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("job", "kind", "name", "state", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    # 80 columns must do: only the name gives way.
+    for title in ("job", "kind", "name", "state"):
+        table.add_column(title, no_wrap=title != "name", min_width=23 if title == "job" else None)
     for title in ("files", "frames", "faces", "failed files"):
         table.add_column(title, justify="right")
     for row in rows:

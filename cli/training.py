@@ -151,12 +151,14 @@ def _print_runs(runs: "Sequence[TrainingStatus]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("run", "name", "recipe", "state", "epoch", "best", "model", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    # 80 columns must do: only the name gives way.
+    for title in ("run", "name", "state", "epoch", "best", "model"):
+        table.add_column(title, no_wrap=title != "name", min_width={"run": 23, "model": 12}.get(title))
     for each in runs:
         best = "" if each.best_accuracy is None else f"{each.best_accuracy:.2%}"
-        what = each.recipe or each.kind
         progress = f"{each.epoch}/{each.epochs}"
-        table.add_row(each.run, each.name or "", what, each.state, progress, best, each.model or "")
+        table.add_row(each.run, each.name or "", each.state, progress, best, each.model or "")
     Console().print(table)
 
 

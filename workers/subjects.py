@@ -75,7 +75,7 @@ def find_detector(database: Engine | None, reference: str) -> WeightsFile:
 def keep_evaluation(database: Engine, subject: Subject, report: dict[str, Any], data: Path, split: str) -> bool:
     """Writes a report into the catalogue; False if the subject is a file that the catalogue does not know.
 
-    `report` has the keys that `fer-batch evaluate --json` prints.
+    `report` has the keys that `fer-batch evaluate --json` prints. Raises `ResultsError`.
     """
     low, high = report["ci95"]
     figures = {name: report[name] for name in ("n", "accuracy", "macro_f1", "ece", "gmacs")}
@@ -84,7 +84,9 @@ def keep_evaluation(database: Engine, subject: Subject, report: dict[str, Any], 
         if owner is None:
             return False
         place = {"ensemble_id": owner.id} if isinstance(owner, Ensemble) else {"model_id": owner.id}
-        row = Evaluation(data=str(data), split=split, ci_low=low, ci_high=high, report=report, **figures, **place)
+        row = Evaluation(
+            data=str(data.absolute()), split=split, ci_low=low, ci_high=high, report=report, **figures, **place
+        )
         catalogue.add_evaluation(session, row)
     return True
 
@@ -99,7 +101,7 @@ def frame_of_ensemble(database: Engine, name: str | None, detector: str | None) 
     with writing(database) as session:
         _, models = store.current(session)
         store.register(session, store.shipped())
-        if any(ensemble.name == name for ensemble in catalogue.list_ensembles(session)):
+        if name == store.SHIPPED_NAME or any(name == each.name for each in catalogue.list_ensembles(session)):
             raise NameTakenError(f"There is an ensemble '{name}' already; choose another name.")
         if detector is None:
             return models

@@ -100,7 +100,9 @@ def ensemble(weights: tuple[Path, ...], data: Path, split: str, resize: bool) ->
     fit = fit_and_measure(member_outputs(members, faces.images), faces.labels)
     for path, share, accuracy in zip(weights, fit.shares, fit.members, strict=True):
         click.echo(f"{path}: {accuracy:.2f} %, share {share:.4f}")
-    click.echo(f"temperature {fit.temperature:.4f}: calibration error {fit.ece_before:.4f} without, {fit.ece:.4f} with")
+    click.echo(f"temperature {fit.temperature:.4f}: without and with it,")
+    click.echo(f"  cross-entropy {fit.cross_entropy_before:.4f} and {fit.cross_entropy:.4f},")
+    click.echo(f"  calibration error {fit.ece_before:.4f} and {fit.ece:.4f}")
     click.echo(f"ensemble: {fit.accuracy:.2f} %")
 
 

@@ -153,6 +153,16 @@ def test_an_outdated_database_is_passed_over_with_a_word(table: Path, nowhere: d
     assert run.stderr.startswith("Note: the database is not used: The database is older")
 
 
+def test_a_database_that_cannot_be_written_keeps_nobody_from_the_figures(
+    table: Path, nowhere: dict[str, str], tmp_path: Path
+) -> None:
+    upgrade(f"sqlite:///{tmp_path / 'results.db'}")
+    url = f"sqlite:///file:{tmp_path / 'results.db'}?mode=ro&uri=true"
+    run = succeed("evaluate", "--data", str(table), "--split", "PublicTest", "--json", "--db", url, **nowhere)
+    assert set(json.loads(run.stdout)) == KEYS
+    assert run.stderr.startswith("Note: the evaluation is not kept: ") and "can be read but not written" in run.stderr
+
+
 def test_an_evaluation_is_kept_where_there_is_a_database(
     table: Path, given: Path, nowhere: dict[str, str], database_url: str
 ) -> None:

@@ -92,3 +92,4 @@ def test_a_fit_tells_what_it_reaches() -> None:
     assert fit.members == tuple(100 * (output.argmax(axis=1) == labels).mean() for output in outputs)
     assert fit.accuracy > max(fit.members)
     assert fit.ece < 0.03 < fit.ece_before, "the answers were made too sure"
+    assert fit.cross_entropy < fit.cross_entropy_before

@@ -81,8 +81,9 @@ def test_a_kept_file_lies_in_the_store_and_is_found_by_its_name(
 def test_an_ensemble_never_changes(engine: Engine, given: WeightsFile) -> None:
     models = replace(frame_of_ensemble(engine, "mine", None), members=(given,), shares=(1.0,))
     keep_ensemble(engine, models, "mine", "PublicTest")
-    with pytest.raises(NameTakenError, match="'mine'"):
-        frame_of_ensemble(engine, "mine", None)
+    for name in ("mine", "shipped"):
+        with pytest.raises(NameTakenError, match=f"'{name}'"):
+            frame_of_ensemble(engine, name, None)
     with pytest.raises(NameTakenError, match="'mine'"):
         keep_ensemble(engine, models, "mine", "PublicTest")
 
