@@ -41,13 +41,13 @@ def fit(
 ) -> None:
     """Fit how much each classifier counts, and a temperature; keep the ensemble in the catalogue."""
     from cli.database import prepared_database
-    from workers.subjects import find_classifier, frame_of_ensemble, keep_ensemble
+    from workers.subjects import find_classifiers, frame_of_ensemble, keep_ensemble
 
     if not (references := (*first, *more)):
         raise click.UsageError("Name at least one classifier: --models A B ...")
     database = prepared_database()
     frame = frame_of_ensemble(database, name, detector)
-    members = tuple(find_classifier(database, reference) for reference in references)
+    members = find_classifiers(database, references)
     fitted = _fit(members, data, split, resize)
     models = replace(frame, members=members, shares=fitted.shares, temperature=fitted.temperature)
     kept = keep_ensemble(database, models, name, fitted_on=f"{split} of {data.name}")
@@ -63,10 +63,11 @@ def _fit(members: "tuple[WeightsFile, ...]", data: Path, split: str, resize: boo
     from fer_model.engines import actual_device
     from fer_model.training.data import read_faces
     from fer_model.training.fitting import fit_and_measure
-    from workers.settings import settings
+    from workers.settings import cache_if_writable, settings
 
     with Console(stderr=True).status("fitting"):
-        device, faces = actual_device(settings().device), read_faces(data, split, resize=resize)
+        device = actual_device(settings().device)
+        faces = read_faces(data, split, cache_if_writable(), resize=resize)
         # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
         from fer_model.training.reports import load_members, member_outputs
 

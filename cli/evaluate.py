@@ -68,10 +68,11 @@ def _measure(subject: "Subject", data: Path, split: str, resize: bool, tta: bool
 
     from fer_model.engines import actual_device
     from fer_model.training.data import read_faces
-    from workers.settings import settings
+    from workers.settings import cache_if_writable, settings
 
     with Console(stderr=True).status("measuring"):
-        device, faces = actual_device(settings().device), read_faces(data, split, resize=resize)
+        device = actual_device(settings().device)
+        faces = read_faces(data, split, cache_if_writable(), resize=resize)
         # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
         from fer_model.training.reports import load_members, report
 

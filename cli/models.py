@@ -2,9 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
@@ -22,33 +21,14 @@ def models() -> None:
 def list_(as_json: bool) -> None:
     """Ensembles and models: those shipped, and those in the database."""
     from cli.database import database_if_any
+    from cli.models_view import print_overview
     from workers.inventory import overview
 
     found = overview(database_if_any())
     if as_json:
         click.echo(json.dumps(found))
         return
-    _print_table(
-        ("ensemble", "in use", "detector", "classifiers", "accuracy"),
-        (
-            (
-                row["name"],
-                "yes" if row["in_use"] else "",
-                row["detector"]["name"],
-                ", ".join(f"{member['share']:.2f} {member['name']}" for member in row["members"]),
-                _accuracy(row),
-            )
-            for row in found["ensembles"]
-        ),
-    )
-    click.echo()
-    _print_table(
-        ("model", "name", "kind", "source", "recipe", "accuracy"),
-        (
-            (row["id"], row["name"], row["kind"], row["source"], row["recipe"] or "", _accuracy(row))
-            for row in found["models"]
-        ),
-    )
+    print_overview(found)
 
 
 @models.command()
@@ -58,18 +38,14 @@ def list_(as_json: bool) -> None:
 def show(reference: str, as_json: bool) -> None:
     """All that is known about a model or an ensemble."""
     from cli.database import database_if_any
+    from cli.models_view import print_details
     from workers.inventory import details
 
     found = details(database_if_any(), reference)
     if as_json:
         click.echo(json.dumps(found))
         return
-    card = found.pop("card", None)
-    for name, value in found.items():
-        if value not in (None, [], {}):
-            click.echo(f"{name.replace('_', ' ')}: {value if isinstance(value, str) else json.dumps(value)}")
-    if card:
-        click.echo(f"\n{card.rstrip()}")
+    print_details(found)
 
 
 @models.command()
@@ -115,7 +91,10 @@ def add(file: Path, name: str, kind: Literal["classifier", "detector"] | None, t
     from cli.database import prepared_database
     from workers.pulling import add as add_file
 
-    click.echo(add_file(prepared_database(), file, name, kind, trust=trust).id)
+    model = add_file(prepared_database(), file, name, kind, trust=trust)
+    if model.name != name:
+        click.echo(f"Note: these weights are in the catalogue already, as {model.name} ({model.id}).", err=True)
+    click.echo(model.id)
 
 
 @models.command()
@@ -133,22 +112,3 @@ def pull(name: str, trust: bool) -> None:
     for model in found:
         click.echo(f"{model.id} {model.name}")
     click.echo(f"To use it: fer-batch models promote {ensemble}")
-
-
-def _accuracy(row: dict[str, Any]) -> str:
-    if row["accuracy"] is not None:
-        return f"{row['accuracy']:.2f} % ({row['accuracy_on']})"
-    if (best := row.get("best_in_training")) is not None:
-        return f"{100 * best:.2f} % (in training)"
-    return ""
-
-
-def _print_table(titles: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(*titles, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console(highlight=False).print(table)

@@ -116,12 +116,16 @@ def detector(
 def status(run: str | None, wait: bool, as_json: bool) -> None:
     """How far a run is; the newest one, if none is named. On a terminal, live until it ends."""
     from cli.database import current_database
+    from cli.following import FINISHED
     from cli.training_view import follow_training, look_up, print_training
 
     database = current_database()
     run = _run_or_newest(database, run)
-    live = sys.stdout.isatty() and sys.stderr.isatty() and not as_json
-    state = follow_training(database, run) if wait or live else look_up(database, run)
+    state = look_up(database, run)
+    unfinished = state.state not in FINISHED
+    live = unfinished and sys.stdout.isatty() and sys.stderr.isatty() and not as_json
+    if live or (wait and unfinished):
+        state = follow_training(database, run)
     if as_json:
         click.echo(json.dumps(state.as_dict()))
     elif not live:

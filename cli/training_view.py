@@ -33,13 +33,15 @@ def follow_training(database: Engine, run: str, stop: Callable[[], bool] = lambd
     console = Console(stderr=True)
     if not console.is_terminal:
         return _follow_in_lines(database, run, stop)
-    status = look_up(database, run)
-    with Live(picture(status, console.width), console=console, auto_refresh=False) as live:
-        while status.state not in FINISHED and not stop():
-            time.sleep(POLL_S)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            # Asked before looking, so that the last picture shows the end.
+            ending = stop()
             status = look_up(database, run)
             live.update(picture(status, console.width), refresh=True)
-    return status
+            if status.state in FINISHED or ending:
+                return status
+            time.sleep(POLL_S)
 
 
 def print_training(status: TrainingStatus) -> None:

@@ -1,6 +1,7 @@
 """Fetching a file over HTTP: a broken download goes on where it broke, and nothing is used before it is checked."""
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -28,19 +29,21 @@ class _AgainError(Exception):
     """The server may do better next time."""
 
 
-def download(
+@contextmanager
+def downloaded(
     url: str, target: Path, promised: str | None, report: Report = lambda done, size: None, *, wait_s: float = 1.0
-) -> None:
-    """Fetches `url` into `target`, which appears only when it is whole and has the promised digest (see `digests`).
+) -> Iterator[Path]:
+    """Fetches `url` into `target`, which inside the block is whole, has the promised digest (see `digests`), and
+    is no other process's; afterwards it is deleted.
 
-    What was fetched lies in `target.partial` until then, and the next attempt, or the next call, goes on from
-    there. After `ATTEMPTS` failures, with pauses from `wait_s` seconds on and doubling, it is given up.
+    Where a digest is promised, the next attempt, or the next call, goes on from what was fetched: the digest
+    shows if the parts do not belong together. After `ATTEMPTS` failures, with pauses from `wait_s` seconds on
+    and doubling, it is given up.
 
     Raises:
         DownloadError: the server cannot be reached or does not have the file, the disk is full, another
             process fetches it just now, or the file is not the one that was promised; it is deleted then.
     """
-    partial = target.with_name(f"{target.name}.partial")
     again = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, _AgainError)
     attempts = Retrying(
         stop=stop_after_attempt(ATTEMPTS),
@@ -48,18 +51,22 @@ def download(
         retry=retry_if_exception_type(again),
         reraise=True,
     )
-    with _alone(partial) as file:
+    with _alone(target) as file:
         try:
-            attempts(_fetch, url, file, report)
+            attempts(_fetch, url, file, report, goes_on=promised is not None)
         except (requests.RequestException, _AgainError) as error:
-            raise DownloadError(f"{url}: could not be downloaded ({_reason(error)})") from error
-        if promised and not matches(partial, promised):
-            partial.unlink()
-            raise DownloadError(f"{url}: is not the file that was promised ({promised}); it was deleted")
-        partial.replace(target)
+            raise DownloadError(f"{url}: could not be downloaded ({_reason(error, promised)})") from error
+        try:
+            if promised and not matches(target, promised):
+                raise DownloadError(f"{url}: is not the file that was promised ({promised}); it was deleted")
+            yield target
+        finally:
+            target.unlink(missing_ok=True)
 
 
-def _fetch(url: str, file: IO[bytes], report: Report) -> None:
+def _fetch(url: str, file: IO[bytes], report: Report, *, goes_on: bool) -> None:
+    if not goes_on:
+        _write(file, lambda: file.truncate(0))
     start = file.seek(0, 2)
     # A compressed answer would have other bytes and another length.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
@@ -100,29 +107,32 @@ def _write(file: IO[bytes], change: Callable[[], int]) -> None:
 
 
 @contextmanager
-def _alone(partial: Path) -> Iterator[IO[bytes]]:
+def _alone(target: Path) -> Iterator[IO[bytes]]:
     """The file to append to, which no other process has."""
     try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        file = partial.open("ab", buffering=0)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = target.open("ab", buffering=0)
     except OSError as error:
-        raise DownloadError(f"{partial}: cannot be written ({error.strerror})") from error
+        raise DownloadError(f"{target}: cannot be written ({error.strerror})") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DownloadError(f"{partial}: another process is downloading this") from error
+            # Whoever had it may have deleted it after we opened it: a lock on what nobody finds keeps nobody out.
+            if not os.path.samestat(os.fstat(file.fileno()), target.stat()):
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError) as error:
+            raise DownloadError(f"{target}: another process is downloading this") from error
         try:
             yield file
         finally:
-            if partial.exists() and not partial.stat().st_size:
-                partial.unlink()
+            if target.exists() and not target.stat().st_size:
+                target.unlink()
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, promised: str | None) -> str:
     # What requests says holds whole object descriptions.
     if isinstance(error, requests.Timeout):
         return "the server did not answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return f"the connection broke {ATTEMPTS} times; the next call goes on from there"
+        return f"the connection broke {ATTEMPTS} times" + ("; the next call goes on from there" if promised else "")
     return "the server cannot be reached" if isinstance(error, requests.ConnectionError) else str(error)

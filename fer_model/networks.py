@@ -1,9 +1,12 @@
 """The two architectures, and how their weights travel: safetensors in half precision, never a pickle."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fer_model.architectures import architecture_of, check_head, described
+from fer_model.atomic import write_atomically
 from fer_model.errors import WeightsError
 from fer_model.privacy import silence_ultralytics
 from fer_model.types import EMOTIONS
@@ -97,21 +100,40 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
     return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
-def save_weights(network: "nn.Module", path: Path) -> None:
+def save_weights(network: "nn.Module", path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Writes a network's tensors, atomically: a reader sees the old file or the new one.
 
     In half precision, but for a tensor with numbers that are too large for it. A detector's architecture
-    goes into the metadata. Raises `OSError` if it cannot be written.
+    goes into the metadata, beside what is given. Raises `OSError` if it cannot be written.
     """
     from safetensors.torch import save
 
     tensors = {name: _halved(tensor).contiguous() for name, tensor in network.state_dict().items()}
-    partial = path.with_suffix(".partial")
     # Not by safetensors itself, which does not say why it cannot write.
-    partial.write_bytes(save(tensors, metadata=described(network) or None))
-    # Whoever runs workers is often not who trained.
-    partial.chmod(0o644)
-    partial.replace(path)
+    write_atomically(path, _in_order(save(tensors, metadata={**(metadata or {}), **described(network)} or None)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The file with its metadata sorted: safetensors shuffles them, and the same weights must have the same hash."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    if "__metadata__" not in header:
+        return content
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says beside its tensors. Raises `WeightsError`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
 
 
 def _halved(tensor: "torch.Tensor") -> "torch.Tensor":

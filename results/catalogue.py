@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
 from results.jobs import changed, utc_now
-from results.models import Ensemble, EnsembleMember, Evaluation, Model, TrainingRun
+from results.models import Ensemble, EnsembleMember, Evaluation, Job, Model, TrainingRun
 
 ID_DIGITS = 12
 TICK = timedelta(microseconds=1)
@@ -49,18 +49,27 @@ def add_model(
 def find_model(session: Session, reference: str) -> Model:
     """The model with this id, or whose sha256 begins so, or the only one with this name.
 
+    Where there is none, the one that the training run with this id or name made.
+
     Raises:
         UnknownModelError: none is meant, or several are.
     """
     if (model := session.get(Model, reference)) is not None:
         return model
     meant = or_(Model.sha256.startswith(reference, autoescape=True), Model.name == reference)
-    found = session.scalars(select(Model).where(meant)).all() if reference else []
+    found = session.scalars(select(Model).where(meant)).all() or _made_by(session, reference) if reference else []
     if len(found) > 1:
         raise UnknownModelError(f"Several models match '{reference}': {', '.join(m.id for m in found)}; type the id.")
     if not found:
         raise UnknownModelError(f"There is no model '{reference}'; `fer-batch models list` shows what there is.")
     return found[0]
+
+
+def _made_by(session: Session, run: str) -> Sequence[Model]:
+    runs = (
+        select(TrainingRun.model_id).join(Job, Job.id == TrainingRun.job_id).where(or_(Job.id == run, Job.name == run))
+    )
+    return session.scalars(select(Model).where(Model.id.in_(runs))).all()
 
 
 def list_models(session: Session) -> Sequence[Model]:
@@ -83,14 +92,19 @@ def add_ensemble(
     Raises:
         NameTakenError: there is an ensemble of this name, and an ensemble never changes.
     """
+    named = select(Ensemble.id).where(Ensemble.name == name)
+    taken = NameTakenError(f"There is an ensemble '{name}' already; choose another name.")
+    # Asked first: each INSERT that fails is an error in PostgreSQL's log, and uses up a number.
+    if session.scalar(named) is not None:
+        raise taken
     ensemble = Ensemble(name=name, detector_id=detector, margin=margin, temperature=temperature, fitted_on=fitted_on)
     try:
         with session.begin_nested():
             session.add(ensemble)
     except IntegrityError as error:
-        if session.scalar(select(Ensemble.id).where(Ensemble.name == name)) is None:
+        if session.scalar(named) is None:
             raise
-        raise NameTakenError(f"There is an ensemble '{name}' already; choose another name.") from error
+        raise taken from error
     session.add_all(
         EnsembleMember(ensemble_id=ensemble.id, position=position, model_id=model_id, share=share)
         for position, (model_id, share) in enumerate(members)

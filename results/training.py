@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import case, delete, exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from results.jobs import UNFINISHED, changed, create_job, utc_now
@@ -103,13 +103,15 @@ def record_epoch(session: Session, claim: Claim, row: Mapping[str, Any]) -> None
     """Writes one epoch's row, in place of it and of later ones that a lost attempt has left.
 
     `row` is keyed as `training_epochs`, without `job_id` and `finished_at`. Progress makes the attempts
-    count from one again: a run fails when its process dies three times within one epoch.
+    count from one again: a run fails when its process dies three times within one epoch. An epoch that
+    has its row already is no progress: whoever goes on tells of the last one again.
 
     Raises:
         JobCancelledError, ShardLostError: the run is not ours any more; nothing is written.
     """
     now = utc_now(session)
-    update_own(session, claim, {"attempts": 1, "heartbeat_at": now})
+    told = exists().where(TrainingEpoch.job_id == claim.job_id, TrainingEpoch.epoch == row["epoch"])
+    update_own(session, claim, {"attempts": case((told, Shard.attempts), else_=1), "heartbeat_at": now})
     old = delete(TrainingEpoch).where(TrainingEpoch.job_id == claim.job_id, TrainingEpoch.epoch >= row["epoch"])
     changed(session, old)
     session.execute(insert(TrainingEpoch), [{**row, "job_id": claim.job_id, "finished_at": now}])

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from workers.settings import settings
+
 pytest_plugins = ["tests.databases"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +24,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ["FER_CACHE_DIR"] = str(folder)
     # Not the user's own.
     os.environ["FER_MODELS_DIR"] = str(tmp_path_factory.mktemp("models"))
+    # Collecting the tests has read them already.
+    settings.cache_clear()
     return folder
 
 

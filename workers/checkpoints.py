@@ -7,6 +7,7 @@ comes back spoils nothing but its own.
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from results.shards import Claim
@@ -32,7 +33,9 @@ def take_over(claim: Claim) -> Path:
     own = run / str(claim.epoch)
     try:
         run.mkdir(parents=True, exist_ok=True)
-        earlier = sorted((each for each in run.iterdir() if each.name.isdigit()), key=lambda each: int(each.name))
+        attempts = [each for each in run.iterdir() if each.name.isdigit()]
+        # A later one is a successor's, if this worker was believed dead before it came here.
+        earlier = sorted((each for each in attempts if int(each.name) < claim.epoch), key=lambda each: int(each.name))
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=run))
         source = next((each for each in reversed(earlier) if (each / CHECKPOINT).exists()), None)
         if source:
@@ -51,6 +54,14 @@ def take_over(claim: Claim) -> Path:
 def forget(job_id: str) -> None:
     """Removes a run's checkpoints, once its weights are in the store."""
     shutil.rmtree(run_folder(job_id), ignore_errors=True)
+
+
+def forget_attempt(claim: Claim) -> None:
+    """Removes this attempt's folder alone: another attempt may be at the run again."""
+    run = run_folder(claim.job_id)
+    shutil.rmtree(run / str(claim.epoch), ignore_errors=True)
+    with suppress(OSError):
+        run.rmdir()
 
 
 def _adopt(source: Path, target: Path) -> None:

@@ -16,6 +16,10 @@ class NothingToDoError(WorkersError):
     """No picture and no video was found."""
 
 
+class SameModelError(WorkersError):
+    """An ensemble cannot have one model twice."""
+
+
 class LocalStackError(WorkersError):
     """The local stack could not be started."""
 

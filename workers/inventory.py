@@ -9,10 +9,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from fer_model.errors import WeightsError
-from fer_model.manifest import Models
+from fer_model.manifest import Models, WeightsFile
 from results import catalogue
 from results.database import reading
-from results.errors import UnknownModelError
 from results.models import Ensemble, Evaluation, Model
 from workers import store
 
@@ -55,24 +54,25 @@ def details(database: Engine | None, reference: str) -> Row:
         for name, models, row in _ensembles(session):
             if name in names:
                 return _ensemble_row(session, name, models, row) | {"evaluations": _evaluations(session, ensemble=row)}
-        model = _find(session, reference)
+        model = store.find_model(session, reference)
+        file = store.weights_file(model, store.shipped())
         return _model_row(session, model) | {
-            "file": str(store.weights_file(model).path),
+            "file": str(file.path),
             "ensembles": [name for name, models, _ in _ensembles(session) if _holds(models, model)],
             "evaluations": _evaluations(session, model=model),
-            "card": _card(model),
+            "card": _card(file),
         }
 
 
 def verify(database: Engine | None, references: Sequence[str]) -> list[Verdict]:
     """Looks at the files of these models, or of all; one that is wrong stops nothing. Raises `UnknownModelError`."""
     with _session(database) as session:
-        chosen = [_find(session, reference) for reference in references] or _models(session)
-    return [_verdict(model) for model in chosen]
+        chosen = [store.find_model(session, reference) for reference in references] or _models(session)
+    ours = store.shipped()
+    return [_verdict(model, store.weights_file(model, ours)) for model in chosen]
 
 
-def _verdict(model: Model) -> Verdict:
-    file = store.weights_file(model)
+def _verdict(model: Model, file: WeightsFile) -> Verdict:
     try:
         file.verify()
     except WeightsError as error:
@@ -101,15 +101,6 @@ def _ensembles(session: Session | None) -> list[tuple[str, Models, Ensemble | No
 
 def _in_use(session: Session | None) -> str:
     return store.shipped_name(store.shipped()) if session is None else store.in_use(session)[0]
-
-
-def _find(session: Session | None, reference: str) -> Model:
-    for model in store.shipped_rows():
-        if reference in (model.id, model.name, model.sha256):
-            return model if session is None else session.get(Model, model.id) or model
-    if session is None:
-        raise UnknownModelError(f"There is no model '{reference}' among those shipped, and no database to look in.")
-    return catalogue.find_model(session, reference)
 
 
 def _model_row(session: Session | None, model: Model) -> Row:
@@ -156,6 +147,6 @@ def _holds(models: Models, model: Model) -> bool:
     return any(file.sha256 == model.sha256 for file in models.files)
 
 
-def _card(model: Model) -> str | None:
-    card = store.weights_file(model).path.with_suffix(".md")
+def _card(file: WeightsFile) -> str | None:
+    card = file.path.with_suffix(".md")
     return card.read_text() if card.exists() else None

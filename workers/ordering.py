@@ -23,6 +23,9 @@ LOCAL_QUEUE = "local"
 
 INSPECTION_S = 1.0
 
+WORDS = {"classifier": (SCRATCH, IMAGENET), "detector": (SHIPPED,)}
+"""Where each kind of run can start, besides files and models."""
+
 
 def submit_training(database: Engine, plans: Sequence[TrainingPlan]) -> list[str]:
     """Writes runs in one transaction and queues them; gives their ids.
@@ -61,12 +64,18 @@ def settle_init(database: Engine, plan: TrainingPlan) -> TrainingPlan:
     """The plan with a start that means the same to every worker: a word, a full path or a model's id.
 
     Raises:
+        WorkersError: it is a word that means nothing to this kind of run.
         WeightsError: the file cannot be read.
         UnknownModelError: it is neither a file nor a model.
     """
-    init = plan.definition["init"]
-    if init in (SCRATCH, IMAGENET, SHIPPED):
+    init, words = plan.definition["init"], WORDS[plan.kind]
+    if init in words:
         return plan
+    if any(init in others for others in WORDS.values()):
+        starts = ", ".join(f"`{word}`" for word in words)
+        raise WorkersError(
+            f"A {plan.kind} cannot start from `{init}`, but from {starts}, a .safetensors file or a model."
+        )
     find = find_classifier if plan.kind == "classifier" else find_detector
     found = find(database, str(Path(init).absolute()) if init.endswith(MARK) else init)
     settled = str(found.path) if init.endswith(MARK) else found.sha256

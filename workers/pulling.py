@@ -1,5 +1,6 @@
 """Weights from elsewhere into the store and the catalogue: pulled from the registry, or given as files."""
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from fer_model.download import Report, download
+from fer_model.download import Report, downloaded
 from fer_model.errors import DownloadError, WeightsError
 from fer_model.foreign import adopt_classifier, adopt_detector, kind_of
 from fer_model.manifest import Models, WeightsFile
@@ -72,13 +73,11 @@ def _entry(name: str, trust: bool) -> Entry:
 
 def _fetch(remote: Remote, report: Report, trust: bool) -> WeightsFile:
     url = remote.address if "://" in remote.address else f"{settings().registry_url}/{remote.address}"
-    target = store.folder() / "downloads" / PurePosixPath(urlsplit(url).path).name
-    download(url, target, remote.digest, report)
-    try:
-        return _adopt(target, remote, trust)
-    finally:
-        # What is of use has been copied.
-        target.unlink()
+    # Many files of many makers are called best.pt.
+    key = hashlib.sha256((remote.digest or url).encode()).hexdigest()[:12]
+    target = store.folder() / "downloads" / f"{key}-{PurePosixPath(urlsplit(url).path).name}"
+    with downloaded(url, target, remote.digest, report) as whole:
+        return _adopt(whole, remote, trust)
 
 
 def _adopt(path: Path, remote: Remote, trust: bool) -> WeightsFile:

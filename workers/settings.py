@@ -48,6 +48,14 @@ def writable_cache() -> Path:
         ) from error
 
 
+def cache_if_writable() -> Path | None:
+    """As `writable_cache`, for what only takes longer without one."""
+    try:
+        return writable_cache()
+    except WorkersError:
+        return None
+
+
 def mask(url: str) -> str:
     """A URL with its password hidden."""
     head, at, tail = url.rpartition("@")

@@ -12,7 +12,7 @@ from fer_model.architectures import architecture_of, summary
 from fer_model.manifest import SHIPPED, Models, WeightsFile, read_models
 from results import catalogue
 from results.database import reading, writing
-from results.errors import NameTakenError
+from results.errors import NameTakenError, UnknownModelError
 from results.models import Ensemble, Model
 from workers.settings import settings
 
@@ -93,19 +93,33 @@ def shipped_name(models: Models) -> str:
 def resolve(session: Session, ensemble: Ensemble) -> Models:
     """An ensemble of the catalogue as `Models`; whether the files are there shows when they are used."""
     rows = catalogue.members_of(session, ensemble)
-    detector = session.get_one(Model, ensemble.detector_id)
+    ours = shipped()
     return Models(
-        detector=weights_file(detector),
-        members=tuple(weights_file(model) for model, _ in rows),
+        detector=weights_file(session.get_one(Model, ensemble.detector_id), ours),
+        members=tuple(weights_file(model, ours) for model, _ in rows),
         shares=tuple(share for _, share in rows),
         margin=ensemble.margin,
         temperature=ensemble.temperature,
     )
 
 
-def weights_file(model: Model) -> WeightsFile:
-    """Where a model's weights lie: in the store, or among those shipped."""
-    for file in shipped().files:
+def find_model(session: Session | None, reference: str) -> Model:
+    """A model that is shipped or in the catalogue, as `catalogue.find_model`; without a session only a shipped one.
+
+    Raises:
+        UnknownModelError: none is meant, or several are.
+    """
+    for model in shipped_rows():
+        if reference in (model.id, model.name, model.sha256):
+            return model if session is None else session.get(Model, model.id) or model
+    if session is None:
+        raise UnknownModelError(f"There is no model '{reference}' among those shipped, and no database to look in.")
+    return catalogue.find_model(session, reference)
+
+
+def weights_file(model: Model, ours: Models) -> WeightsFile:
+    """Where a model's weights lie: in the store, or among those shipped, which are `ours`."""
+    for file in ours.files:
         if file.sha256 == model.sha256:
             return file
     return WeightsFile(model.name, stored(model.sha256), model.sha256)

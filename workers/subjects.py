@@ -1,5 +1,6 @@
 """What is to be evaluated or put together: files, models and ensembles of the catalogue, or those shipped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from results.database import reading, writing
 from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
 from results.models import Ensemble, Evaluation, Model
 from workers import store
+from workers.errors import SameModelError
 
 MARK = ".safetensors"
 
@@ -64,12 +66,27 @@ def find_classifier(database: Engine | None, reference: str) -> WeightsFile:
         WeightsError: it is a path, and the file cannot be read.
         UnknownModelError: there is no such classifier, or no database to look in.
     """
-    return _find(database, reference, "classifier", store.shipped().members)
+    return _find(database, reference, "classifier")
+
+
+def find_classifiers(database: Engine | None, references: Sequence[str]) -> tuple[WeightsFile, ...]:
+    """Classifiers of which no two are the same, each as of `find_classifier`.
+
+    Raises:
+        SameModelError: two of them are.
+    """
+    found: dict[str, tuple[str, WeightsFile]] = {}
+    for reference in references:
+        file = find_classifier(database, reference)
+        if file.sha256 in found:
+            raise SameModelError(f"'{found[file.sha256][0]}' and '{reference}' are the same model; name each once.")
+        found[file.sha256] = reference, file
+    return tuple(file for _, file in found.values())
 
 
 def find_detector(database: Engine | None, reference: str) -> WeightsFile:
     """A detector's weights, as `find_classifier`."""
-    return _find(database, reference, "detector", (store.shipped().detector,))
+    return _find(database, reference, "detector")
 
 
 def keep_evaluation(database: Engine, subject: Subject, report: dict[str, Any], data: Path, split: str) -> bool:
@@ -77,18 +94,20 @@ def keep_evaluation(database: Engine, subject: Subject, report: dict[str, Any], 
 
     `report` has the keys that `fer-batch evaluate --json` prints. Raises `ResultsError`.
     """
-    low, high = report["ci95"]
-    figures = {name: report[name] for name in ("n", "accuracy", "macro_f1", "ece", "gmacs")}
     with writing(database) as session:
         owner = _owner(session, subject)
         if owner is None:
             return False
-        place = {"ensemble_id": owner.id} if isinstance(owner, Ensemble) else {"model_id": owner.id}
-        row = Evaluation(
-            data=str(data.absolute()), split=split, ci_low=low, ci_high=high, report=report, **figures, **place
-        )
-        catalogue.add_evaluation(session, row)
+        catalogue.add_evaluation(session, evaluation_row(owner, report, str(data.absolute()), split))
     return True
+
+
+def evaluation_row(owner: Ensemble | Model, report: dict[str, Any], data: str, split: str) -> Evaluation:
+    """A report, with the keys that `fer-batch evaluate --json` prints, as a row that is in no database yet."""
+    low, high = report["ci95"]
+    figures = {name: report[name] for name in ("n", "accuracy", "macro_f1", "ece", "gmacs")}
+    place = {"ensemble_id": owner.id} if isinstance(owner, Ensemble) else {"model_id": owner.id}
+    return Evaluation(data=data, split=split, ci_low=low, ci_high=high, report=report, **figures, **place)
 
 
 def frame_of_ensemble(database: Engine, name: str | None, detector: str | None) -> Models:
@@ -98,17 +117,12 @@ def frame_of_ensemble(database: Engine, name: str | None, detector: str | None) 
         NameTakenError: there is an ensemble of this name.
         UnknownModelError: there is no such detector.
     """
-    with writing(database) as session:
-        _, models = store.current(session)
-        store.register(session, store.shipped())
-        if name == store.SHIPPED_NAME or any(name == each.name for each in catalogue.list_ensembles(session)):
+    with reading(database) as session:
+        taken = {store.SHIPPED_NAME, *(each.name for each in catalogue.list_ensembles(session))}
+        if name in taken:
             raise NameTakenError(f"There is an ensemble '{name}' already; choose another name.")
-        if detector is None:
-            return models
-        model = catalogue.find_model(session, detector)
-        if model.kind != "detector":
-            raise UnknownModelError(f"'{detector}' is a {model.kind}, not a detector.")
-        return replace(models, detector=store.weights_file(model))
+        _, models = store.in_use(session)
+        return replace(models, detector=_known(session, detector, "detector")) if detector else models
 
 
 def keep_ensemble(database: Engine, models: Models, name: str | None, fitted_on: str) -> str:
@@ -122,6 +136,7 @@ def keep_ensemble(database: Engine, models: Models, name: str | None, fitted_on:
     """
     chosen = name or f"fitted-{models.key[:8]}"
     with writing(database) as session:
+        store.register(session, store.shipped())
         detector, *members = (_keep_file(session, file) for file in models.files)
         try:
             catalogue.add_ensemble(
@@ -143,19 +158,20 @@ def _subject(name: str, models: Models) -> Subject:
     return Subject(name, models.members, models.shares, models.temperature, is_ensemble=True)
 
 
-def _find(database: Engine | None, reference: str, kind: str, shipped: tuple[WeightsFile, ...]) -> WeightsFile:
+def _find(database: Engine | None, reference: str, kind: str) -> WeightsFile:
     if reference.endswith(MARK):
         return given_file(Path(reference))
-    for file in shipped:
-        if reference in (file.name, file.sha256[: catalogue.ID_DIGITS], file.sha256):
-            return file
     if database is None:
-        raise UnknownModelError(f"There is no model '{reference}' among those shipped, and no database to look in.")
+        return _known(None, reference, kind)
     with reading(database) as session:
-        model = catalogue.find_model(session, reference)
-        if model.kind != kind:
-            raise UnknownModelError(f"'{reference}' is a {model.kind}, not a {kind}.")
-        return store.weights_file(model)
+        return _known(session, reference, kind)
+
+
+def _known(session: Session | None, reference: str, kind: str) -> WeightsFile:
+    model = store.find_model(session, reference)
+    if model.kind != kind:
+        raise UnknownModelError(f"'{reference}' is a {model.kind}, not a {kind}.")
+    return store.weights_file(model, store.shipped())
 
 
 def _owner(session: Session, subject: Subject) -> Ensemble | Model | None:

@@ -75,8 +75,8 @@ def _train_classifier(database: Database, run: TrainingRun, folder: Path, device
     chosen = _fields(ClassifierRun, run.definition)
     definition = ClassifierRun(**{**chosen, "recipe": run.recipe, "epochs": run.epochs, "init": init, "device": device})
     weights = train_classifier(definition, *faces, folder, watch.on_epoch, watch.before_batch)
-    watch.before_batch()
-    measured = report(load_members([given_file(weights)], device), [1.0], 1.0, faces[1])[0]
+    members = load_members([given_file(weights)], device)
+    measured = report(members, [1.0], 1.0, faces[1], before_batch=watch.before_batch)[0]
     parameters = {"parameters": measured.complexity.parameters, "gmacs": measured.complexity.gmacs}
     return Trained(weights, parameters, measured.as_dict())
 

@@ -2,31 +2,43 @@
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from fer_model.engines import actual_device
-from fer_model.errors import FerModelError
+from fer_model.errors import FerModelError, WeightsError
 from fer_model.manifest import WeightsFile
-from fer_model.training.definitions import Epoch
+from fer_model.networks import read_metadata
+from fer_model.training.definitions import Epoch, trained_facts
 from results import catalogue, shards, training
 from results.database import reading, writing
-from results.errors import JobCancelledError, ResultsError, ShardLostError, UnknownModelError
+from results.errors import (
+    DatabaseBusyError,
+    DatabaseUnreachableError,
+    JobCancelledError,
+    ResultsError,
+    ShardLostError,
+    UnknownModelError,
+)
 from results.models import Evaluation, Job, Model, TrainingRun
 from workers import store
-from workers.checkpoints import BEST, forget, run_folder, take_over
+from workers.checkpoints import BEST, forget, forget_attempt, run_folder, take_over
 from workers.errors import WorkersError, WorkerStoppingError
 from workers.heartbeat import heartbeat
 from workers.processing import reason_of
 from workers.trainers import Trained, Watch, run_trainer
 
 logger = logging.getLogger(__name__)
+
+OUTAGE_S, PAUSE_S = 20.0, 0.5
+"""How long, and how often, an epoch's row is tried again when the database is away: well within a lease."""
 
 OUR_WORDS = (WorkersError, UnknownModelError)
 LICENCE = "AGPL-3.0; whoever gave the training data may limit what the weights are used for"
@@ -48,23 +60,33 @@ def train(
         claim = shards.claim(session, shard_id, worker)
     if claim is None:
         return False
-    try:
-        _keep(database, claim, _train(database, claim, device, stopping))
-    except (JobCancelledError, ShardLostError) as error:
-        logger.info("run %s given up: %s", claim.job_id, error)
-    except WorkerStoppingError:
-        logger.info("run %s goes back", claim.job_id)
-        with suppress(JobCancelledError, ShardLostError), writing(database) as session:
-            shards.release(session, claim)
-    except Exception as error:
-        if isinstance(error, ResultsError) and not isinstance(error, UnknownModelError):
-            raise
-        expected = isinstance(error, (*OUR_WORDS, FerModelError))
-        # Where it is our own mistake the log has the traceback.
-        logger.info("run %s failed: %s", claim.job_id, error, exc_info=not expected)
-        with suppress(JobCancelledError, ShardLostError):
+    with _while_ours(claim):
+        try:
+            _keep(database, claim, _train(database, claim, device, stopping))
+        except WorkerStoppingError:
+            logger.info("run %s goes back", claim.job_id)
+            with writing(database) as session:
+                shards.release(session, claim)
+        except Exception as error:
+            if isinstance(error, ResultsError) and not isinstance(error, UnknownModelError):
+                raise
+            expected = isinstance(error, (*OUR_WORDS, FerModelError))
+            # Where it is our own mistake the log has the traceback.
+            logger.info("run %s failed: %s", claim.job_id, error, exc_info=not expected)
             _fail(database, claim, str(error) if isinstance(error, OUR_WORDS) else reason_of(error))
     return True
+
+
+@contextmanager
+def _while_ours(claim: shards.Claim) -> Iterator[None]:
+    """Ends quietly what is not wanted any more, or is another worker's."""
+    try:
+        yield
+    except ShardLostError as error:
+        logger.info("run %s given up: %s", claim.job_id, error)
+    except JobCancelledError as error:
+        logger.info("run %s given up: %s", claim.job_id, error)
+        forget_attempt(claim)
 
 
 def worker_name() -> str:
@@ -82,11 +104,19 @@ def _train(database: Database, claim: shards.Claim, device: str, stopping: Calla
                 raise WorkerStoppingError
 
         def on_epoch(epoch: Epoch) -> None:
-            with writing(database) as session:
-                training.record_epoch(session, claim, asdict(epoch))
+            for attempt in _attempts(check):
+                with attempt, writing(database) as session:
+                    training.record_epoch(session, claim, asdict(epoch))
 
         chosen = actual_device(run.definition["device"] or device)
         return run_trainer(database, run, take_over(claim), chosen, Watch(on_epoch, before_batch))
+
+
+def _attempts(check: Callable[[], None]) -> Retrying:
+    """Tries to write again for a while: hours of work must not stop for a server that restarts."""
+    outage = retry_if_exception_type((DatabaseUnreachableError, DatabaseBusyError))
+    stop, wait = stop_after_delay(OUTAGE_S), wait_fixed(PAUSE_S)
+    return Retrying(retry=outage, stop=stop, wait=wait, before_sleep=lambda state: check(), reraise=True)
 
 
 def _keep(database: Database, claim: shards.Claim, trained: Trained) -> None:
@@ -115,9 +145,13 @@ def _fail(database: Database, claim: shards.Claim, reason: str) -> None:
 
 def _rescue(run: TrainingRun, best: Path) -> tuple[str | None, str]:
     """The sha256 of the best weights so far, now in the store, and what to say about them."""
-    if not run.best_epoch or not best.exists():
+    if not best.exists():
         return None, ""
-    said = f"; the best weights so far, of epoch {run.best_epoch}, are"
+    try:
+        facts = _facts(run, best)
+    except WeightsError:
+        return None, ""
+    said = f"; the best weights so far, of epoch {facts['best_epoch']}, are"
     try:
         sha256 = store.keep(best)
     except OSError:
@@ -129,7 +163,6 @@ def _rescue(run: TrainingRun, best: Path) -> tuple[str | None, str]:
 def _add_model(session: Session, run: TrainingRun, sha256: str, facts: dict[str, object]) -> Model:
     given, usual = session.get_one(Job, run.job_id).name, run.recipe or run.kind
     name = given if given and given != usual else f"{usual}-{run.job_id[-4:]}"
-    measured = {"data": run.data, "best_epoch": run.best_epoch, "validation_accuracy": run.best_accuracy}
     model = catalogue.add_model(
         session,
         name=name,
@@ -140,10 +173,16 @@ def _add_model(session: Session, run: TrainingRun, sha256: str, facts: dict[str,
         recipe=run.recipe,
         job_id=run.job_id,
         licence=LICENCE,
-        facts={**measured, **facts},
+        facts={"data": run.data, **_facts(run, store.stored(sha256)), **facts},
     )
     training.keep_model(session, run.job_id, model.id)
     return model
+
+
+def _facts(run: TrainingRun, weights: Path) -> dict[str, Any]:
+    """The epoch that made the weights and its figure: as they say themselves, for the row may be of another epoch."""
+    rows = {"best_epoch": run.best_epoch, "validation_accuracy": run.best_accuracy}
+    return rows | trained_facts(read_metadata(weights))
 
 
 def _evaluation(run: TrainingRun, model: Model, report: dict[str, Any]) -> Evaluation:

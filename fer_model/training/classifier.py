@@ -3,7 +3,6 @@
 import errno
 import io
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from fer_model.atomic import write_atomically
 from fer_model.errors import TrainingError
 from fer_model.networks import classifier_network, save_weights, start_classifier
 from fer_model.preprocess import normalise
@@ -74,7 +74,7 @@ def train_classifier(
     `patience` epochs without a better one. Writes `checkpoint.pt` and `best.safetensors`.
     `on_epoch` is called for every epoch once its checkpoint is safe, and again for the last one of
     a run that goes on: whoever died may not have told. `before_batch` is called before every
-    batch. What either raises ends the run where it stands.
+    batch, those of validation too. What either raises ends the run where it stands.
 
     Raises:
         TrainingError: the loss is no longer a number, the disk is full (the best weights so far stay in
@@ -95,7 +95,7 @@ def train_classifier(
         try:
             if not state.stale:
                 state.best = result.validation_accuracy
-                save_weights(state.kept, best)
+                save_weights(state.kept, best, result.metadata)
             _save(run, state, checkpoint)
         except OSError as error:
             raise disk_error(error, folder) from error
@@ -140,7 +140,8 @@ def _one_epoch(
         loss, guesses = _step(run, state, *_batch(run, state, training, rows.numpy()))
         losses += loss * len(rows)
         correct += int((guesses == training.labels[rows.numpy()]).sum())
-    accuracy = float((predict(state.kept, validation.images).argmax(1) == validation.labels).mean())
+    answers = predict(state.kept, validation.images, before_batch=before_batch).argmax(1)
+    accuracy = float((answers == validation.labels).mean())
     return Epoch(
         epoch=state.epoch + 1,
         loss=losses / len(training.labels),
@@ -174,11 +175,12 @@ def _targets(recipe: Recipe, faces: LabelledFaces, rows: NDArray[np.int64]) -> T
 def _step(run: ClassifierRun, state: _State, images: Tensor, targets: Tensor) -> tuple[float, NDArray[np.int64]]:
     logits = state.network(images)
     loss = functional.cross_entropy(logits, targets)
-    if not torch.isfinite(loss):
-        raise TrainingError(f"the loss is no longer a number in epoch {state.epoch + 1}; lower the learning rate")
     state.optimizer.zero_grad()
     loss.backward()
-    nn.utils.clip_grad_norm_(state.network.parameters(), run.clip)
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), run.clip)
+    # Infinite gradients make weights that are no numbers, and after the last batch no loss would tell.
+    if not torch.isfinite(loss) or not torch.isfinite(norm):
+        raise TrainingError(f"the loss is no longer a number in epoch {state.epoch + 1}; lower the learning rate")
     state.optimizer.step()
     state.scheduler.step()
     if state.average is not None:
@@ -187,14 +189,19 @@ def _step(run: ClassifierRun, state: _State, images: Tensor, targets: Tensor) ->
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, images: NDArray[np.uint8], batch: int = 256) -> NDArray[np.float32]:
-    """Softmax probabilities (N, 7) of (N, 48, 48) grey pictures 0..255."""
+def predict(
+    network: nn.Module,
+    images: NDArray[np.uint8],
+    batch: int = 256,
+    before_batch: Callable[[], None] = lambda: None,
+) -> NDArray[np.float32]:
+    """Softmax probabilities (N, 7) of (N, 48, 48) grey pictures 0..255; what `before_batch` raises ends it."""
     network.eval()
-    device = next(network.parameters()).device
-    parts = [
-        network(normalise(torch.from_numpy(images[start : start + batch])[:, None].to(device).float())).softmax(1).cpu()
-        for start in range(0, len(images), batch)
-    ]
+    device, parts = next(network.parameters()).device, []
+    for start in range(0, len(images), batch):
+        before_batch()
+        pictures = torch.from_numpy(images[start : start + batch])[:, None].to(device).float()
+        parts.append(network(normalise(pictures)).softmax(1).cpu())
     return torch.cat(parts).numpy()
 
 
@@ -220,23 +227,10 @@ def _restore(run: ClassifierRun, state: _State, path: Path) -> None:
 
 
 def save_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Writes a checkpoint atomically: a reader sees the old one or the new one, even after a power cut.
-
-    Raises:
-        OSError: it cannot be written; what was written of it is gone, so that a full disk has room again.
-    """
+    """Writes a checkpoint as `write_atomically` does. Raises `OSError`."""
     # In memory first: torch itself does not say why it cannot write to a file.
     torch.save(content, serialised := io.BytesIO())
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(serialised.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    write_atomically(path, serialised.getbuffer())
 
 
 def load_checkpoint(path: Path, device: str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What defines a training run, and what each of its epochs gives. Light: imports no torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +57,14 @@ class Epoch:
     learning_rate: float
     seconds: float
     loading_seconds: float | None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the weights of this epoch say of it: a row may be missing or be another epoch's."""
+        return {"best_epoch": str(self.epoch), "validation_accuracy": str(self.validation_accuracy)}
+
+
+def trained_facts(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What `Epoch.metadata` has said; empty for weights of another origin."""
+    kinds = {"best_epoch": int, "validation_accuracy": float}
+    return {name: kind(metadata[name]) for name, kind in kinds.items() if name in metadata}

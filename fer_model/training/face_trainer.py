@@ -103,6 +103,8 @@ class FaceTrainer(DetectionTrainer):
             ("on_fit_epoch_end", FaceTrainer.tell),
         ):
             self.add_callback(event, action)
+        # The validator has the trainer's callbacks, and calls them with itself.
+        self.add_callback("on_val_batch_start", lambda validator: self.before_batch())
 
     def begin_epoch(self) -> None:
         """Nothing of the epoch before but the weights and the optimizer's state has a part in this one."""
@@ -166,7 +168,7 @@ class FaceTrainer(DetectionTrainer):
             if self.improved:
                 trained = deepcopy(self.ema.ema).float()
                 mixed = between(load_detector(self.init), trained, self.definition.share)
-                save_weights(mixed, self.folder / "best.safetensors")
+                save_weights(mixed, self.folder / "best.safetensors", self.finished.metadata)
             save_checkpoint(self._state(self.finished), self.folder / "checkpoint.pt")
         except OSError as error:
             raise disk_error(error, self.folder) from error

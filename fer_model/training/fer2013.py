@@ -24,6 +24,8 @@ TABLES = ("fer2013.csv", "icml_face_data.csv")
 """What the table is called where other tables are packed with it."""
 ENCODING = "utf-8-sig"
 """As spreadsheets write it, with a byte order mark, and as everything else does, without."""
+FIELD_LIMIT = 2**20
+"""Characters in a field: room for 512 x 512 pixels, so that too large a picture is called that. Python has 2**17."""
 UNREADABLE = (
     OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile,
     RuntimeError,  # an archive with a password, or packed in a way that Python does not know
@@ -52,6 +54,7 @@ def read_fer2013(path: Path, usage: str) -> LabelledFaces:
 def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, str, str, str]]:
     """Row number, emotion, pixels and Usage of every row. The columns may stand in any order, with spaces around."""
     reader = csv.DictReader(file, restval="")
+    limit = csv.field_size_limit(FIELD_LIMIT)
     try:
         names = {name.strip(): name for name in reader.fieldnames or ()}
         if absent := [column for column in COLUMNS if column not in names]:
@@ -64,6 +67,8 @@ def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, str, str, str]]:
             yield reader.line_num, emotion, pixels, usage
     except csv.Error as error:
         raise TrainingDataError(f"{path}: row {reader.line_num + 1}: is not CSV ({error})") from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _label(path: Path, row: int, text: str) -> int:

@@ -1,7 +1,7 @@
 """From weights and labelled faces to everything `fer-batch evaluate` tells about them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,15 @@ def load_members(weights: Sequence[WeightsFile], device: str = "cpu") -> list[nn
         raise FerModelError(f"{device} cannot be used by this torch; use cpu ({error})") from error
 
 
-def member_outputs(members: Sequence[nn.Module], images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def member_outputs(
+    members: Sequence[nn.Module], images: NDArray[np.uint8], before_batch: Callable[[], None] = lambda: None
+) -> NDArray[np.float32]:
     """Each classifier's softmax output (M, N, 7) for (N, 48, 48) grey faces 0..255.
 
     Raises:
         WeightsError: an output is not a number, so the weights are not either.
     """
-    outputs = np.stack([predict(member, images) for member in members])
+    outputs = np.stack([predict(member, images, before_batch=before_batch) for member in members])
     if not np.isfinite(outputs).all():
         raise WeightsError("the classifier answers with what is not a number; its weights are broken")
     return outputs
@@ -75,17 +77,19 @@ def report(
     temperature: float,
     faces: LabelledFaces,
     mirror: bool = False,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> list[Report]:
     """The report on an ensemble; with `mirror` a second one, where each face and its mirror image are averaged.
 
-    The second costs twice the multiply-adds. Raises `WeightsError` and `TrainingDataError`.
+    The second costs twice the multiply-adds. What `before_batch` raises ends it. Raises `WeightsError` and
+    `TrainingDataError`.
     """
     counted = [complexity(member) for member in members]
     gmacs, parameters = sum(each.gmacs for each in counted), sum(each.parameters for each in counted)
-    outputs = member_outputs(members, faces.images)
+    outputs = member_outputs(members, faces.images, before_batch)
     reports = [Report(evaluate(combine(outputs, shares, temperature), faces.labels), Complexity(gmacs, parameters))]
     if mirror:
-        mirrored = member_outputs(members, np.ascontiguousarray(faces.images[:, :, ::-1]))
+        mirrored = member_outputs(members, np.ascontiguousarray(faces.images[:, :, ::-1]), before_batch)
         both = evaluate(combine((outputs + mirrored) / 2, shares, temperature), faces.labels)
         reports.append(Report(both, Complexity(2 * gmacs, parameters)))
     return reports

@@ -109,6 +109,17 @@ def test_pictures_in_folders_can_be_evaluated_on(nowhere: dict[str, str], tmp_pa
     assert report["n"] == 5 and report["per_class"]["happy"]["n"] == 3
 
 
+def test_faces_are_decoded_once_where_they_can_be_kept(table: Path, nowhere: dict[str, str], tmp_path: Path) -> None:
+    words = ("--data", str(table), "--split", "PublicTest", "--json")
+    unwritable = tmp_path / "file"
+    unwritable.touch()
+    commands = {"evaluate": ("evaluate",), "fit": ("ensemble", "fit", "--models", read_models().members[0].name)}
+    for folder, command in commands.items():
+        succeed(*command, *words, **nowhere, FER_CACHE_DIR=str(tmp_path / folder))
+        assert len(list((tmp_path / folder / "training-data").iterdir())) == 1
+    succeed("evaluate", *words, **nowhere, FER_CACHE_DIR=str(unwritable))
+
+
 def test_what_is_wrong_is_one_sentence(table: Path, nowhere: dict[str, str], tmp_path: Path) -> None:
     broken = tmp_path / "broken.csv"
     broken.write_text("emotion,pixels,Usage\n9,1 2 3,PrivateTest\n")
@@ -230,6 +241,7 @@ def test_what_cannot_be_fitted_is_one_sentence(table: Path, nowhere: dict[str, s
     models = read_models()
     cases = {
         ("--models", "nonsense"): "no model 'nonsense'",
+        ("--models", models.members[0].name, str(models.members[0].path)): "are the same model",
         ("--models", models.detector.name): "is a detector, not a classifier",
         ("--models", models.members[0].name, "--detector", models.members[0].name): "is a classifier, not a detector",
         ("--models", models.members[0].name, "--split", "Holiday"): "'Holiday'",

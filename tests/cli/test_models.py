@@ -76,6 +76,14 @@ def test_own_weights_are_added_shown_and_verified(surroundings: dict[str, str], 
     succeed("models", "verify", read_models().detector.name, **surroundings)
 
 
+def test_weights_that_are_there_already_keep_their_name(surroundings: dict[str, str], tmp_path: Path) -> None:
+    save_weights(random_classifier(), tmp_path / "mine.safetensors")
+    words = ("models", "add", str(tmp_path / "mine.safetensors"), "--name")
+    first, same, other = (succeed(*words, name, **surroundings) for name in ("mine", "mine", "yours"))
+    assert first.stdout == same.stdout == other.stdout and first.stderr == same.stderr == ""
+    assert other.stderr == f"Note: these weights are in the catalogue already, as mine ({first.stdout.strip()}).\n"
+
+
 def test_what_cannot_be_promoted_changes_nothing(surroundings: dict[str, str]) -> None:
     succeed("db", "upgrade", **surroundings)
     run = fer_batch("models", "promote", "nothing", **surroundings)

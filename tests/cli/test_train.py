@@ -1,5 +1,6 @@
 """The commands `train ...`; the queue itself is in the acceptance tests."""
 
+import io
 import json
 import os
 import pty
@@ -8,15 +9,21 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
+from sqlalchemy import create_engine
 
 from cli.main import main
-from cli.training_view import curve
+from cli.training_view import curve, follow_training
+from results.training import TrainingStatus
 from tests.conftest import fer_batch, query, succeed
 from tests.tiny import write_tiny_faces
+
+HIDE_CURSOR = b"\x1b[?25l"
 
 HISTORY = [
     {"epoch": number, "train_accuracy": number / 20, "validation_accuracy": number / 25, "loss": 1.0}
@@ -133,6 +140,38 @@ def test_on_a_terminal_there_is_a_curve(faces: Path, surroundings: dict[str, str
     assert process.returncode == 0
     for words in ("2/2", "learning rate", "training %", "validation %", "done"):
         assert words in shown.decode(), words
+    assert shown.count(b"2/2") == 1 and HIDE_CURSOR not in shown, "what has ended is shown once, not live"
+
+
+def status_in(state: str) -> TrainingStatus:
+    """A run before its first epoch."""
+    given = {"run": "r", "kind": "classifier", "data": "d", "state": state, "epoch": 0, "epochs": 1, "history": []}
+    return TrainingStatus(**{field.name: given.get(field.name) for field in fields(TrainingStatus)})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("ended", "looks"), [(False, 2), (True, 1)])
+def test_whoever_follows_looks_once_more_after_the_end(
+    monkeypatch: pytest.MonkeyPatch, ended: bool, looks: int
+) -> None:
+    """The run goes on until somebody asks whether it has ended."""
+    seen: list[str] = []
+    states = {"now": "done" if ended else "running"}
+
+    def look_up(database: object, run: str) -> TrainingStatus:
+        seen.append(states["now"])
+        return status_in(states["now"])
+
+    def stop() -> bool:
+        if seen:
+            states["now"] = "done"
+        return bool(seen)
+
+    monkeypatch.setattr("cli.training_view.POLL_S", 0)
+    monkeypatch.setattr("cli.training_view.look_up", look_up)
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr("cli.training_view.Console", lambda stderr: terminal)
+    assert follow_training(create_engine("sqlite://"), "r", stop).state == "done"
+    assert seen[-1] == "done" and len(seen) == looks
 
 
 def test_an_interrupted_local_training_goes_on_with_the_same_command(faces: Path, surroundings: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fer_model.digests import digest, matches
-from fer_model.download import ATTEMPTS, PIECE, download
+from fer_model.download import ATTEMPTS, PIECE, downloaded
 from fer_model.errors import DownloadError
 from tests.servers import FileServer, serving
 
@@ -24,23 +24,23 @@ def server() -> Iterator[FileServer]:
         yield running
 
 
-def fetch(server: FileServer, folder: Path, promised: str | None = PROMISED, name: str = "weights.bin") -> Path:
-    target = folder / name
-    download(f"{server.url}/{name}", target, promised, wait_s=0.01)
-    return target
+def fetch(server: FileServer, folder: Path, promised: str | None = PROMISED, name: str = "weights.bin") -> bytes:
+    with downloaded(f"{server.url}/{name}", folder / name, promised, wait_s=0.01) as target:
+        return target.read_bytes()
 
 
 def test_a_file_arrives_with_its_progress(server: FileServer, tmp_path: Path) -> None:
     reports: list[tuple[int, int | None]] = []
     target = tmp_path / "new" / "weights.bin"
-    download(f"{server.url}/weights.bin", target, PROMISED, lambda done, size: reports.append((done, size)))
-    assert target.read_bytes() == CONTENT and list(target.parent.iterdir()) == [target]
+    with downloaded(f"{server.url}/weights.bin", target, PROMISED, lambda *sizes: reports.append(sizes)) as whole:
+        assert whole == target and target.read_bytes() == CONTENT
+    assert list(target.parent.iterdir()) == []
     assert reports[-1] == (len(CONTENT), len(CONTENT))
 
 
 def test_a_broken_download_goes_on_where_it_broke(server: FileServer, tmp_path: Path) -> None:
     server.cuts = [10 * PIECE + 1]
-    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert fetch(server, tmp_path) == CONTENT
     assert [asked for _, asked in server.asked] == [None, f"bytes={10 * PIECE}-"]
 
 
@@ -48,22 +48,21 @@ def test_the_next_call_goes_on_too(server: FileServer, tmp_path: Path) -> None:
     server.cuts = [PIECE] * ATTEMPTS
     with pytest.raises(DownloadError, match=f"the connection broke {ATTEMPTS} times; the next call goes on"):
         fetch(server, tmp_path)
-    assert not (tmp_path / "weights.bin").exists()
-    assert (tmp_path / "weights.bin.partial").stat().st_size == PIECE * ATTEMPTS
-    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert (tmp_path / "weights.bin").stat().st_size == PIECE * ATTEMPTS
+    assert fetch(server, tmp_path) == CONTENT
     assert server.asked[-1][1] == f"bytes={PIECE * ATTEMPTS}-"
 
 
 def test_a_server_without_ranges_starts_again(server: FileServer, tmp_path: Path) -> None:
     server.ranges, server.cuts = False, [10 * PIECE + 1]
-    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert fetch(server, tmp_path) == CONTENT
     assert server.asked[-1][1] == f"bytes={10 * PIECE}-"
 
 
 @pytest.mark.parametrize("extra", [b"", b"more than there is"])
 def test_what_is_whole_or_too_long_already_is_recognised(server: FileServer, tmp_path: Path, extra: bytes) -> None:
-    (tmp_path / "weights.bin.partial").write_bytes(CONTENT + extra)
-    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    (tmp_path / "weights.bin").write_bytes(CONTENT + extra)
+    assert fetch(server, tmp_path) == CONTENT
     assert len(server.asked) == (2 if extra else 1)
 
 
@@ -89,29 +88,48 @@ def test_a_server_that_refuses_is_quoted(server: FileServer, tmp_path: Path, sta
 
 def test_a_server_in_trouble_is_asked_again(server: FileServer, tmp_path: Path) -> None:
     server.failures = [503, 429, 500]
-    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert fetch(server, tmp_path) == CONTENT
     server.failures = [503] * ATTEMPTS
     with pytest.raises(DownloadError, match="the server answered 503"):
         fetch(server, tmp_path, name="weights.bin")
 
 
 def test_a_server_that_cannot_be_reached(tmp_path: Path) -> None:
+    nobody = FileServer({}, url="http://127.0.0.1:1")
     with pytest.raises(DownloadError, match=r"could not be downloaded \(the server cannot be reached\)"):
-        download("http://127.0.0.1:1/weights.bin", tmp_path / "weights.bin", None, wait_s=0.01)
+        fetch(nobody, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_named(server: FileServer, tmp_path: Path) -> None:
-    (tmp_path / "weights.bin.partial").symlink_to("/dev/full")
-    with pytest.raises(DownloadError, match=r"weights\.bin\.partial: cannot be written \(No space left"):
+    (tmp_path / "weights.bin").symlink_to("/dev/full")
+    with pytest.raises(DownloadError, match=r"weights\.bin\: cannot be written \(No space left"):
         fetch(server, tmp_path)
 
 
 def test_two_at_once_do_not_mix(server: FileServer, tmp_path: Path) -> None:
-    with (tmp_path / "weights.bin.partial").open("ab") as other:
+    with (tmp_path / "weights.bin").open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(DownloadError, match="another process is downloading this"):
             fetch(server, tmp_path)
+
+
+def test_nobody_else_has_it_before_it_is_used(server: FileServer, tmp_path: Path) -> None:
+    with downloaded(f"{server.url}/weights.bin", tmp_path / "weights.bin", PROMISED) as whole:
+        with pytest.raises(DownloadError, match="another process is downloading this"):
+            fetch(server, tmp_path)
+        assert whole.read_bytes() == CONTENT
+        whole.unlink()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_promise_it_begins_again(server: FileServer, tmp_path: Path) -> None:
+    server.cuts = [PIECE] * ATTEMPTS
+    with pytest.raises(DownloadError, match=rf"the connection broke {ATTEMPTS} times\)$"):
+        fetch(server, tmp_path, promised=None)
+    server.files["/weights.bin"] = other = CONTENT[::-1]
+    assert fetch(server, tmp_path, promised=None) == other, "nothing of the old one"
+    assert {asked for _, asked in server.asked} == {None}
 
 
 def test_a_git_digest_is_what_git_says(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -6,10 +8,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from fer_model.architectures import architecture_of
 from fer_model.errors import WeightsError
 from fer_model.networks import (
     classifier_network,
+    detector_network,
     load_weights,
+    read_metadata,
     read_tensors,
     save_weights,
     start_classifier,
@@ -39,6 +44,34 @@ def test_saving_replaces_an_older_file(network: nn.Module, tmp_path: Path) -> No
     path.write_bytes(b"old")
     save_weights(network, path)
     assert read_tensors(path)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_alone(
+    network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(network, path)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_said_of_weights_is_kept_beside_the_architecture_always_in_the_same_order(tmp_path: Path) -> None:
+    path, said = tmp_path / "a.safetensors", {name: f"{name}: \u00e9" for name in "fedcba"}
+    detector = detector_network()
+    save_weights(detector, path)
+    architecture, before = architecture_of(path), read_tensors(path)
+    save_weights(detector, path, said)
+    content = path.read_bytes()
+    assert architecture and architecture_of(path) == architecture
+    assert said.items() <= read_metadata(path).items()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in read_tensors(path).items())
+    save_weights(detector, path, dict(reversed(said.items())))
+    assert path.read_bytes() == content
 
 
 def test_missing_and_damaged_weights_are_named(tmp_path: Path) -> None:

@@ -113,6 +113,17 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_best(tmp_path: Path
     assert (tmp_path / "best.safetensors").read_bytes() == best
 
 
+def test_infinite_gradients_in_the_last_batch_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = classifier_network()
+    head = network.get_parameter("classifier.1.weight")
+    head.register_hook(lambda gradient: gradient * float("inf"))
+    monkeypatch.setattr("fer_model.training.classifier.classifier_network", lambda: network)
+    few = stripes(16, 0)
+    with pytest.raises(FerModelError, match="the loss is no longer a number in epoch 1; lower the learning rate"):
+        train_classifier(replace(RUN, recipe="baseline", epochs=1), few, VALIDATION, tmp_path)
+    assert head.isfinite().all() and list(tmp_path.iterdir()) == []
+
+
 def test_too_high_a_learning_rate_is_noticed(tmp_path: Path) -> None:
     run = replace(RUN, recipe="baseline", learning_rate=1e30)
     with pytest.raises(FerModelError, match="the loss is no longer a number in epoch 1"):
@@ -154,6 +165,19 @@ def test_what_is_called_before_a_batch_can_end_the_run(tmp_path: Path) -> None:
         train_classifier(RUN, TRAINING, VALIDATION, tmp_path, before_batch=stop_at_the_third)
     assert len(batches) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_called_while_validating_too(tmp_path: Path) -> None:
+    validating = []
+
+    def stop_while_validating() -> None:
+        validating.append(torch.is_inference_mode_enabled())
+        if validating[-1]:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_classifier(RUN, TRAINING, VALIDATION, tmp_path, before_batch=stop_while_validating)
+    assert validating == [False, False, False, False, True]
 
 
 def test_predictions_are_probabilities_in_order_whatever_the_batch() -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
 
-from fer_model.networks import detector_network, load_weights, save_weights
+from fer_model.networks import detector_network, load_weights, read_metadata, save_weights
 from fer_model.privacy import silence_ultralytics
 from tests.clips import noise_picture
 
@@ -56,8 +56,14 @@ SCRIPT = """
         if die == "die":
             os._exit(9)
 
-    run = DetectorRun(epochs=2, batch=2), init, [training], validation, folder, on_epoch
+    validating = set()
+
+    def before_batch():
+        validating.add(torch.is_inference_mode_enabled())
+
+    run = DetectorRun(epochs=2, batch=2), init, [training], validation, folder, on_epoch, before_batch
     train_detector(*run)
+    print("asked while training and while validating", validating == {False, True})
     print("once more", train_detector(*run, progress=False))
 """
 
@@ -94,7 +100,9 @@ def test_a_killed_run_goes_on_to_the_very_same_weights_and_reaches_for_no_networ
     told = [re.findall(r"told of (\d) True", run.stdout) for run in (killed, resumed)]
     assert told == [["1"], ["1", "2", "2"]], "what may not have been told is told again"
 
+    assert "asked while training and while validating True" in resumed.stdout
     best = tmp_path / "run" / "best.safetensors"
+    assert {"best_epoch", "validation_accuracy"} <= read_metadata(best).keys()
     assert resumed.stdout.endswith(f"once more {best}\n"), "a finished run is not repeated"
     load_weights(detector_network(), best)
     before, after = load_file(init), load_file(best)

@@ -123,11 +123,12 @@ LABEL, IMAGE, USAGE = GOOD.split(",")
         (f"0,{IMAGE} 256,Training", "row 3: a pixel is not"),
         (f"0,{IMAGE} -1,Training", "row 3: a pixel is not"),
         (f"0,{' '.join(['1'] * 64 * 64)},Training", "row 3: 4096 pixels instead of 2304 (48 x 48)"),
+        (f"0,{' '.join(['200'] * 224 * 224)},Training", "row 3: 50176 pixels instead of 2304 (48 x 48)"),
         (f"{'1' * 5000},{IMAGE},Training", "row 3: the emotion '1111"),
         (f"0,{IMAGE},", "row 3: the Usage is empty"),
         (f"0,{IMAGE[:99]}", "row 3: the Usage is empty"),
         (f"\n0,{IMAGE} x,Training", "row 4: a pixel is not"),
-        (f'0,"{IMAGE},Training' + "\n0" * 99999, "row 3: is not CSV (field larger than field limit"),
+        (f'0,"{IMAGE},Training' + "\n0" * 2**19, "row 3: is not CSV (field larger than field limit"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, row: str, complaint: str) -> None:

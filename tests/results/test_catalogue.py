@@ -10,7 +10,7 @@ from results import catalogue
 from results.database import reading, writing
 from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
 from results.jobs import delete_job, job_status
-from results.models import Ensemble, EnsembleMember, Evaluation, Model, Shard
+from results.models import Ensemble, EnsembleMember, Evaluation, Job, Model, Shard, TrainingRun
 from results.shards import complete
 from tests.results.rows import FOUR_PICTURES, TWO_PICTURES_EACH, new_job, take
 
@@ -47,6 +47,19 @@ def test_a_model_is_found_by_id_hash_and_name(engine: Engine, reference: str) ->
     with writing(engine) as session:
         add_three(session)
         assert catalogue.find_model(session, reference).name == "first"
+
+
+def test_a_run_stands_for_the_model_it_made(engine: Engine) -> None:
+    """Of two runs with the same weights only the first is in the model's row."""
+    with writing(engine) as session:
+        add_three(session)
+        for run, name in (("1a", "trial"), ("2b", "again")):
+            session.add(Job(id=run, name=name, kind="train", options={}))
+            session.flush()
+            made = {"kind": "classifier", "data": "d", "definition": {}, "epochs": 1, "model_id": IDS["first"]}
+            session.add(TrainingRun(job_id=run, **made))
+            session.flush()
+        assert {catalogue.find_model(session, each).name for each in ("1a", "2b", "trial", "again")} == {"first"}
 
 
 def test_a_model_that_is_not_meant_by_one_word(engine: Engine) -> None:

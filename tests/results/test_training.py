@@ -83,12 +83,12 @@ def test_an_attempt_that_begins_anew_takes_back_what_a_lost_one_had_written(engi
 
 
 def test_progress_makes_attempts_count_anew(engine: Engine, run: str) -> None:
-    for _ in range(2 * MAX_ATTEMPTS):
+    for number in range(1, 2 * MAX_ATTEMPTS):
         with writing(engine) as session:
             own = claim(session, shard_of(session, run), "w", lease_s=-1)
             assert own is not None
         with writing(engine) as session:
-            record_epoch(session, own, row(1))
+            record_epoch(session, own, row(number))
     for _ in range(MAX_ATTEMPTS - 1):
         with writing(engine) as session:
             assert claim(session, shard_of(session, run), "w", lease_s=-1) is not None
@@ -99,6 +99,18 @@ def test_progress_makes_attempts_count_anew(engine: Engine, run: str) -> None:
         status = training_status(session, run)
         assert (status.state, status.error) == ("failed", "tried 3 times; the worker process died each time")
         assert job_status(session, run).errors == [{"uri": "/data/fer2013.csv", "error": status.error}]
+
+
+def test_telling_of_an_epoch_again_is_no_progress(engine: Engine, run: str) -> None:
+    for _ in range(MAX_ATTEMPTS):
+        with writing(engine) as session:
+            own = claim(session, shard_of(session, run), "w", lease_s=-1)
+        assert own is not None
+        with writing(engine) as session:
+            record_epoch(session, own, row(1))
+    with writing(engine) as session:
+        assert claim(session, shard_of(session, run), "w", lease_s=-1) is None, "the third death ends it"
+        assert close_job(session, run) and training_status(session, run).state == "failed"
 
 
 def test_a_late_twin_and_a_cancelled_run_write_no_epoch(engine: Engine, run: str) -> None:

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select
 
 from fer_model.engines import Engine
+from fer_model.ensemble import combine
 from fer_model.errors import WeightsError
 from fer_model.manifest import Models
+from fer_model.types import EMOTIONS
 from results.database import reading, writing
 from results.jobs import add_plan, cancel_job, create_job, job_status
 from results.models import Face, FaceScore, Frame, Media, Shard, Track
@@ -194,10 +197,11 @@ def test_what_each_classifier_said_is_kept_where_it_is_asked_for(
             face.face_index: face for face in session.scalars(select(Face).where(Face.media_id == kept[0].media_id))
         }
     assert len(kept) == 2 * len(models.members) and none == []
-    shares = {file.sha256[:12]: share for file, share in zip(models.members, models.shares, strict=True)}
     for index, face in faces.items():
-        mean = sum(shares[row.model_id] * row.happy for row in kept if row.face_index == index)
-        assert mean == pytest.approx(face.happy, abs=1e-5)
+        said = {row.model_id: [[getattr(row, name) for name in EMOTIONS]] for row in kept if row.face_index == index}
+        outputs = np.array([said[file.sha256[:12]] for file in models.members])
+        ((*expected,),) = combine(outputs, models.shares, models.temperature)
+        assert [getattr(face, name) for name in EMOTIONS] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_second_attempt_replaces_what_each_classifier_said(

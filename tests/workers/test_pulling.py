@@ -10,7 +10,7 @@ import torch
 from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
-from fer_model.download import Report
+from fer_model.download import PIECE, Report
 from fer_model.engines.torch import TorchEngine
 from fer_model.errors import DownloadError, WeightsError
 from fer_model.manifest import Models
@@ -147,6 +147,22 @@ def test_what_nobody_vouches_for_needs_trust(engine: Database, server: FileServe
     assert row.name == name == "yolov13n-face" and row.facts["digest"] is None
     with pytest.raises(DownloadError, match="'nothing' is not in the registry; it knows original, yolov12n-face"):
         pull(engine, "nothing", silent)
+
+
+def test_files_of_one_name_are_not_mixed_up(engine: Database, server: FileServer) -> None:
+    """One is interrupted; another of that name comes from elsewhere; then the first goes on."""
+    promised = REGISTRY["yolov12n-face"].files[0]
+    elsewhere = f"/elsewhere/{Path(promised.address).name}"
+    server.files[elsewhere] = server.files[f"/{promised.address}"]
+
+    def interrupt(done: int, size: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pull(engine, "yolov12n-face", lambda remote: interrupt)
+    pull(engine, server.url + elsewhere, silent, trust=True)
+    pull(engine, "yolov12n-face", silent)
+    assert [asked for _, asked in server.asked] == [None, None, f"bytes={PIECE}-"]
 
 
 def test_own_files_are_added(engine: Database, server: FileServer, tmp_path: Path) -> None:

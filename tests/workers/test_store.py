@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from fer_model.errors import WeightsError
 from fer_model.manifest import Models
@@ -68,6 +68,22 @@ def test_the_shipped_ensemble_is_in_use_and_registered_once(engine: Database, mo
         assert [model.source for model in session.scalars(select(Model))] == ["shipped"] * 3
 
 
+def test_what_is_registered_is_not_written_again(engine: Database) -> None:
+    """Each worker asks at each shard, and a failing INSERT would be an error in PostgreSQL's log."""
+    written: list[str] = []
+
+    def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        written.extend([statement] if statement.startswith("INSERT") else [])
+
+    with writing(engine) as session:
+        store.current(session)
+    event.listen(engine, "before_cursor_execute", listen)
+    with writing(engine) as session:
+        store.current(session)
+    event.remove(engine, "before_cursor_execute", listen)
+    assert written == []
+
+
 def test_promoting_and_going_back(engine: Database, models: Models, folder: Path) -> None:
     chosen = one_member(engine, models)
     assert store.promote(engine, "one").name == "one"
@@ -98,7 +114,7 @@ def test_what_cannot_be_used_is_not_promoted(
         model = catalogue.add_model(
             session, name="lost", kind="classifier", sha256="f" * 64, architecture="a", source="given"
         )
-        lost = store.weights_file(model)
+        lost = store.weights_file(model, models)
         store.add_ensemble(session, "lost", replace(models, members=(lost,), shares=(1.0,)))
     if content is not None:
         folder.mkdir()

@@ -12,8 +12,16 @@ from results import catalogue
 from results.database import writing
 from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
 from workers import store
+from workers.errors import SameModelError
 from workers.settings import settings
-from workers.subjects import ensemble_subject, find_classifier, frame_of_ensemble, keep_ensemble, model_subject
+from workers.subjects import (
+    ensemble_subject,
+    find_classifier,
+    find_classifiers,
+    frame_of_ensemble,
+    keep_ensemble,
+    model_subject,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +94,19 @@ def test_an_ensemble_never_changes(engine: Engine, given: WeightsFile) -> None:
             frame_of_ensemble(engine, name, None)
     with pytest.raises(NameTakenError, match="'mine'"):
         keep_ensemble(engine, models, "mine", "PublicTest")
+
+
+def test_building_an_ensemble_writes_nothing_before_it_is_kept(engine: Engine) -> None:
+    frame_of_ensemble(engine, "mine", store.shipped().detector.name)
+    with writing(engine) as session:
+        assert not catalogue.list_models(session) and not catalogue.list_ensembles(session)
+
+
+def test_one_model_by_two_names_is_refused() -> None:
+    first, second = store.shipped().members
+    assert find_classifiers(None, (first.name, str(second.path))) == (first, given_file(second.path))
+    with pytest.raises(SameModelError, match=f"^'{first.name}' and '{first.path}' are the same model"):
+        find_classifiers(None, (first.name, second.name, str(first.path)))
 
 
 def test_detectors_and_classifiers_are_not_mixed_up(engine: Engine) -> None:

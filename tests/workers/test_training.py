@@ -1,5 +1,6 @@
 """A training run, from its row to a model, on both databases; no Celery."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,17 +15,20 @@ from sqlalchemy import select
 
 from fer_model.training.definitions import ClassifierRun
 from results.database import reading, writing
+from results.errors import DatabaseUnreachableError
 from results.jobs import cancel_job, job_status
 from results.models import Evaluation, Model, Shard, TrainingEpoch
 from results.shards import claim
-from results.training import TrainingPlan, TrainingStatus, add_training, shard_of, training_status
+from results.training import TrainingPlan, TrainingStatus, add_training, record_epoch, shard_of, training_status
 from tests.tiny import write_tiny_faces
-from workers.checkpoints import run_folder, take_over
+from workers.checkpoints import forget_attempt, run_folder, take_over
+from workers.errors import WorkersError
+from workers.ordering import settle_init
 from workers.settings import settings
 from workers.training import train
 
-BATCHES = 4
-"""In one epoch of 64 pictures."""
+BATCHES = 5
+"""In one epoch: 64 pictures in four, and one to validate."""
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +150,93 @@ def test_cancelling_stops_in_the_middle(engine: Database, faces: Path, monkeypat
     status = status_of(engine, run)
     assert (status.state, status.epoch, status.model) == ("cancelled", 1, None)
     assert seen.calls <= BATCHES + 4
+    assert not run_folder(run).exists()
+
+
+def test_a_cancelled_attempt_leaves_the_folder_of_another_alone(engine: Database, faces: Path) -> None:
+    run, shard = queued(engine, plan_for(faces))
+    with writing(engine) as session:
+        own = claim(session, shard, "w")
+    assert own is not None
+    take_over(own)
+    other = take_over(replace(own, epoch=own.epoch + 1))
+    forget_attempt(own)
+    assert list(run_folder(run).iterdir()) == [other]
+
+
+def test_a_worker_that_comes_late_leaves_its_successors_folder_alone(engine: Database, faces: Path) -> None:
+    _, shard = queued(engine, plan_for(faces))
+    claims = []
+    for worker in ("first", "late", "successor"):
+        with writing(engine) as session:
+            claims.append(claim(session, shard, worker, lease_s=-1))
+    first, late, successor = (each for each in claims if each)
+    (take_over(first) / "checkpoint.pt").write_text("first")
+    ahead = take_over(successor)
+    (ahead / "checkpoint.pt").unlink()
+    (ahead / "checkpoint.pt").write_text("successor")
+    assert not (take_over(late) / "checkpoint.pt").exists()
+    assert (ahead / "checkpoint.pt").read_text() == "successor"
+
+
+class Outage:
+    """Stands before `record_epoch`; fails so many times first, as a database does that restarts."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def __call__(self, *row: Any) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise DatabaseUnreachableError
+        record_epoch(*row)
+
+
+def test_a_database_that_is_away_for_a_moment_ends_nothing(
+    engine: Database, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.training.PAUSE_S", 0.01)
+    monkeypatch.setattr("workers.training.training.record_epoch", Outage(3))
+    run, shard = queued(engine, plan_for(faces))
+    assert train(engine, shard, "w", "cpu")
+    assert (status_of(engine, run).state, status_of(engine, run).epoch) == ("done", 2)
+
+
+def test_a_database_that_stays_away_ends_the_attempt(
+    engine: Database, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.training.PAUSE_S", 0.01)
+    monkeypatch.setattr("workers.training.OUTAGE_S", 0.1)
+    monkeypatch.setattr("workers.training.training.record_epoch", Outage(1000))
+    run, shard = queued(engine, plan_for(faces))
+    with pytest.raises(DatabaseUnreachableError):
+        train(engine, shard, "w", "cpu")
+    assert status_of(engine, run).state == "running", "another worker goes on"
+
+
+def test_best_weights_say_themselves_of_which_epoch_they_are(
+    engine: Database, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fer_model.training.classifier.save_checkpoint", full)
+    run, shard = queued(engine, plan_for(faces))
+    train(engine, shard, "w", "cpu")
+    status = status_of(engine, run)
+    assert (status.state, status.epoch, status.best_epoch) == ("failed", 0, None), "the row was never written"
+    assert f"of epoch 1, are kept as model {status.model}" in str(status.error)
+    with reading(engine) as session:
+        facts = session.scalars(select(Model)).one().facts
+    assert facts["best_epoch"] == 1 and 0 <= facts["validation_accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "init"), [("classifier", "shipped"), ("detector", "imagenet"), ("detector", "scratch")]
+)
+def test_a_start_of_the_other_kind_is_refused_when_ordered(engine: Database, faces: Path, kind: str, init: str) -> None:
+    with pytest.raises(WorkersError, match=rf"^A {kind} cannot start from `{init}`, but from .*\.$"):
+        settle_init(engine, replace(plan_for(faces, init=init), kind=kind))
 
 
 def test_a_late_twin_writes_nothing_and_spoils_no_checkpoint(engine: Database, faces: Path) -> None:
