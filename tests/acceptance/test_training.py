@@ -199,8 +199,9 @@ def test_a_worker_that_is_asked_to_stop_gives_its_run_back(
     wait_until(lambda: bool(training.epochs(run)))
     worker.terminate()
     assert worker.wait(60) == 0
-    shard = query(training.url, "SELECT state, attempts, queued_at FROM shards WHERE job_id = :run", run=run)
-    assert shard == [("pending", 0, None)]
+    # Whether the worker's last sweep has queued it again already is a matter of chance.
+    shard = query(training.url, "SELECT state, attempts FROM shards WHERE job_id = :run", run=run)
+    assert shard == [("pending", 0)]
     assert training.state(run) == "running" and list(
         (training.folder / "models" / "runs" / run).glob("*/checkpoint.pt")
     )
