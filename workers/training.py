@@ -27,12 +27,13 @@ from results.errors import (
     ShardLostError,
     UnknownModelError,
 )
-from results.models import Evaluation, Job, Model, TrainingRun
+from results.models import Job, Model, TrainingRun
 from workers import store
 from workers.checkpoints import BEST, forget, forget_attempt, run_folder, take_over
 from workers.errors import WorkersError, WorkerStoppingError
 from workers.heartbeat import heartbeat
 from workers.processing import reason_of
+from workers.subjects import evaluation_row
 from workers.trainers import Trained, Watch, run_trainer
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,9 @@ def _keep(database: Database, claim: shards.Claim, trained: Trained) -> None:
         shards.complete(session, claim, [], [])
         model = _add_model(session, run, sha256, trained.facts)
         if trained.report:
-            catalogue.add_evaluation(session, _evaluation(run, model, trained.report))
+            measured = evaluation_row(model, trained.report, run.data, "validation")
+            measured.job_id = run.job_id
+            catalogue.add_evaluation(session, measured)
         shards.close_job(session, claim.job_id)
     forget(claim.job_id)
 
@@ -183,13 +186,6 @@ def _facts(run: TrainingRun, weights: Path) -> dict[str, Any]:
     """The epoch that made the weights and its figure: as they say themselves, for the row may be of another epoch."""
     rows = {"best_epoch": run.best_epoch, "validation_accuracy": run.best_accuracy}
     return rows | trained_facts(read_metadata(weights))
-
-
-def _evaluation(run: TrainingRun, model: Model, report: dict[str, Any]) -> Evaluation:
-    figures = {name: report[name] for name in ("n", "accuracy", "macro_f1", "ece", "gmacs")}
-    low, high = report["ci95"]
-    place = {"model_id": model.id, "job_id": run.job_id, "data": run.data, "split": "validation"}
-    return Evaluation(ci_low=low, ci_high=high, report=report, **figures, **place)
 
 
 def _run_of(database: Database, job_id: str) -> TrainingRun:
