@@ -68,6 +68,9 @@ def _run_options(defaults: ClassifierRun | DetectorRun) -> Callable[[Callable[..
 @click.option(
     "--init", default="scratch", metavar="START", help="A .safetensors file, a model's id, `imagenet` or `scratch`."
 )
+@click.option(
+    "--teacher", "teachers", multiple=True, metavar="MODEL", help="Learn from its answers too; may be repeated."
+)
 @click.option("--patience", type=click.IntRange(1), default=CLASSIFIER.patience, help="End after so many no better.")
 @click.option("--resize", is_flag=True, help="Make pictures of other sizes than 48x48 fit.")
 @_run_options(CLASSIFIER)
@@ -77,7 +80,7 @@ def classifier(data: Path, recipe: str, name: str | None, wait: bool, local: boo
     from workers.ordering import existing_path
 
     recipes = ABLATION if recipe == ALL else (recipe,)
-    known = {**asdict(CLASSIFIER), **options}
+    known = {**asdict(CLASSIFIER), **options, "teachers": list(options["teachers"])}
     definition, epochs = _definition(known), options["epochs"]
     plan = TrainingPlan("classifier", existing_path(data), epochs, definition)
     names = [f"{name}-{each}" if name and recipe == ALL else name for each in recipes]
@@ -173,13 +176,13 @@ def _definition(known: dict[str, Any]) -> dict[str, Any]:
 
 def _start(plans: "list[TrainingPlan]", wait: bool, local: bool) -> None:
     from cli.database import prepared_database
-    from workers.ordering import settle_init, submit_training
+    from workers.ordering import settled, submit_training
     from workers.submitting import check_broker
 
     if not local:
         check_broker()
     database = prepared_database()
-    plans = [settle_init(database, plan) for plan in plans]
+    plans = [settled(database, plan) for plan in plans]
     if local:
         ended = [_train_here(database, plan) for plan in plans]
     else:

@@ -60,26 +60,36 @@ def is_served(queue: str = QUEUE) -> bool:
     return any(served["name"] == queue for worker in found.values() for served in worker)
 
 
-def settle_init(database: Engine, plan: TrainingPlan) -> TrainingPlan:
-    """The plan with a start that means the same to every worker: a word, a full path or a model's id.
+def settled(database: Engine, plan: TrainingPlan) -> TrainingPlan:
+    """The plan with a start and teachers that mean the same to every worker: a word, a full path or a sha256.
 
     Raises:
         WorkersError: it is a word that means nothing to this kind of run.
         WeightsError: the file cannot be read.
         UnknownModelError: it is neither a file nor a model.
     """
+    teachers = [_settled(database, each, "classifier") for each in plan.definition.get("teachers", ())]
+    taught = {"teachers": teachers} if teachers else {}
+    return replace(plan, definition={**plan.definition, "init": _settled_init(database, plan), **taught})
+
+
+def _settled_init(database: Engine, plan: TrainingPlan) -> str:
     init, words = plan.definition["init"], WORDS[plan.kind]
     if init in words:
-        return plan
+        return init
     if any(init in others for others in WORDS.values()):
         starts = ", ".join(f"`{word}`" for word in words)
         raise WorkersError(
             f"A {plan.kind} cannot start from `{init}`, but from {starts}, a .safetensors file or a model."
         )
-    find = find_classifier if plan.kind == "classifier" else find_detector
-    found = find(database, str(Path(init).absolute()) if init.endswith(MARK) else init)
-    settled = str(found.path) if init.endswith(MARK) else found.sha256
-    return replace(plan, definition={**plan.definition, "init": settled})
+    return _settled(database, init, plan.kind)
+
+
+def _settled(database: Engine, reference: str, kind: str) -> str:
+    find = find_classifier if kind == "classifier" else find_detector
+    is_file = reference.endswith(MARK)
+    found = find(database, str(Path(reference).absolute()) if is_file else reference)
+    return str(found.path) if is_file else found.sha256
 
 
 def existing_path(path: Path) -> str:

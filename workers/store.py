@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from fer_model.architectures import architecture_of, summary
 from fer_model.manifest import SHIPPED, Models, WeightsFile, read_models
+from fer_model.networks import classifier_side
+from fer_model.preprocess import FACE_SIZE
 from results import catalogue
 from results.database import reading, writing
 from results.errors import NameTakenError, UnknownModelError
@@ -179,7 +181,8 @@ def _verify(models: Models) -> None:
 def architecture(file: WeightsFile, kind: str) -> str:
     """What a model's row says about its network's build: a name, and of a detector of another build its layers."""
     if kind == "classifier":
-        return CLASSIFIER
+        side = classifier_side(file.path)
+        return CLASSIFIER if side == FACE_SIZE else f"{CLASSIFIER} at {side}x{side}"
     config = architecture_of(file.path)
     return DETECTOR if config is None else summary(config)
 

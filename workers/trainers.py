@@ -16,7 +16,7 @@ from results.models import TrainingRun
 from workers import store
 from workers.checkpoints import CHECKPOINT
 from workers.settings import writable_cache
-from workers.subjects import find_classifier, find_detector
+from workers.subjects import find_classifier, find_classifiers, find_detector
 
 if TYPE_CHECKING:
     from fer_model.training.faces import LabelledPhotograph
@@ -70,6 +70,10 @@ def _train_classifier(database: Database, run: TrainingRun, folder: Path, device
     from fer_model.training.reports import load_members, report
 
     faces = training_and_validation(Path(run.data), writable_cache(), resize=run.definition["resize"])
+    if teachers := find_classifiers(database, run.definition.get("teachers", ())):
+        from fer_model.training.teaching import taught
+
+        faces = (taught(faces[0], teachers, writable_cache(), device, watch.before_batch), faces[1])
     # A run that goes on needs no start, and this machine may have no way to it.
     init = None if (folder / CHECKPOINT).exists() else _start_of_classifier(database, run.definition["init"])
     chosen = _fields(ClassifierRun, run.definition)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_model.manifest import Models
-from fer_model.networks import classifier_network, load_detector, load_weights, raw_detector
+from fer_model.networks import load_classifier, load_detector, raw_detector
 from fer_model.preprocess import normalise
 
 
@@ -39,7 +39,7 @@ class _Ensemble(nn.Module):
 def convert(models: Models, output: Path) -> None:
     """Writes detector.xml and ensemble.xml (with .bin) into a folder. Raises `WeightsError`."""
     detector = load_detector(models.detector.path)
-    members = [load_weights(classifier_network(), member.path) for member in models.members]
+    members = [load_classifier(member.path) for member in models.members]
     pictures = torch.zeros(1, 384, 640, 3, dtype=torch.uint8)
     faces = torch.zeros(2, 48, 48, dtype=torch.uint8)
     _save(_ByteDetector(raw_detector(detector)).eval(), pictures, [-1, -1, -1, 3], output / "detector.xml")

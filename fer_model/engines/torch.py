@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_model.manifest import Models
-from fer_model.networks import classifier_network, load_detector, load_weights, raw_detector
+from fer_model.networks import load_classifier, load_detector, raw_detector
 from fer_model.preprocess import normalise
 from fer_model.types import Image
 
@@ -25,7 +25,7 @@ class TorchEngine:
         self._device = device
         self._type = torch.float16 if half else torch.float32
         self._detector = self._place(raw_detector(load_detector(models.detector.path)))
-        self._members = [self._place(load_weights(classifier_network(), m.path)) for m in models.members]
+        self._members = [self._place(load_classifier(m.path)) for m in models.members]
 
     def _place(self, network: "nn.Module") -> "nn.Module":
         return network.eval().to(self._device, self._type)

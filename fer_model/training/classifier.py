@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fer_model.atomic import write_atomically
 from fer_model.errors import TrainingError
-from fer_model.networks import classifier_network, save_weights, start_classifier
+from fer_model.networks import SIDE_KEY, classifier_network, save_weights, start_classifier
 from fer_model.preprocess import normalise
 from fer_model.training.augment import augment
 from fer_model.training.definitions import ClassifierRun as ClassifierRun
@@ -95,7 +95,7 @@ def train_classifier(
         try:
             if not state.stale:
                 state.best = result.validation_accuracy
-                save_weights(state.kept, best, result.metadata)
+                save_weights(state.kept, best, {**result.metadata, SIDE_KEY: str(RECIPES[run.recipe].side)})
             _save(run, state, checkpoint)
         except OSError as error:
             raise disk_error(error, folder) from error
@@ -106,7 +106,8 @@ def train_classifier(
 
 def _start(run: ClassifierRun, examples: int) -> _State:
     torch.manual_seed(run.seed)
-    recipe, network = RECIPES[run.recipe], classifier_network()
+    recipe = RECIPES[run.recipe]
+    network = classifier_network(recipe.side)
     if run.init:
         start_classifier(network, Path(run.init))
     network = quicken(network).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -164,11 +165,13 @@ def _batch(run: ClassifierRun, state: _State, faces: LabelledFaces, rows: NDArra
 
 
 def _targets(recipe: Recipe, faces: LabelledFaces, rows: NDArray[np.int64]) -> Tensor:
-    """The label, smoothed, and mixed with what the votes say."""
+    """The label, smoothed, and mixed with what the votes and the teachers say."""
     targets = functional.one_hot(torch.from_numpy(faces.labels[rows]), len(EMOTIONS)).float()
     targets = targets * (1 - recipe.smoothing) + recipe.smoothing / len(EMOTIONS)
     if recipe.votes and faces.votes is not None:
-        targets = targets * (1 - recipe.votes) + torch.from_numpy(faces.votes[rows]) * recipe.votes
+        targets = targets.lerp(torch.from_numpy(faces.votes[rows]), recipe.votes)
+    if faces.taught is not None:
+        targets = targets.lerp(torch.from_numpy(faces.taught[rows]), recipe.taught)
     return targets
 
 

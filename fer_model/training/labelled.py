@@ -11,9 +11,11 @@ class LabelledFaces:
     """Faces with one emotion each.
 
     `images` (N, 48, 48) grey 0..255, `labels` (N,) indices into `EMOTIONS`; `votes` (N, 7), where
-    FER+ votes are at hand, is the probability of each label given the votes for that face.
+    FER+ votes are at hand, is the probability of each label given the votes for that face, and
+    `taught` (N, 7), where there are teachers, what they answer.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     votes: NDArray[np.float32] | None = None
+    taught: NDArray[np.float32] | None = None

@@ -9,7 +9,8 @@ class Recipe:
 
     Geometry: `padding` is how far, in pixels, a crop may shift each way; `rotation` in degrees
     each way; `scale` the relative spread of size; `edge` what comes in from beyond the picture,
-    `zeros` or `border` (the repeated edge, as inference crops).
+    `zeros` or `border` (the repeated edge, as inference crops). `side` is what the network
+    enlarges faces to; more than 48 makes a teacher, which is too slow to ship.
 
     Light and quality: `jitter` is the relative spread of brightness and contrast; `light` the
     strength, 0..1, of a shadow across the face and of a gamma curve; `blur` the share of
@@ -21,7 +22,8 @@ class Recipe:
     CutMix (Yun et al., 2019), one or the other by a coin, with Beta(`mix_alpha`, `mix_alpha`).
 
     Labels: `smoothing` is label smoothing; `votes` the weight of what the FER+ taggers' votes
-    say about the label, where they are at hand, against the label itself.
+    say about the label, where they are at hand, against the label itself; `taught` the weight
+    of the teachers' answers, where there are teachers, against both (Hinton et al., 2015).
 
     Optimisation: `ema` is the decay per step of the averaged weights that are kept (0: the
     weights themselves); `warmup` the share of the steps in which OneCycle's rate rises.
@@ -33,6 +35,7 @@ class Recipe:
     rotation: float = 0.0
     scale: float = 0.0
     edge: str = "zeros"
+    side: int = 48
     jitter: float = 0.0
     light: float = 0.0
     blur: float = 0.0
@@ -43,6 +46,7 @@ class Recipe:
     mix_alpha: float = 1.0
     smoothing: float = 0.1
     votes: float = 0.0
+    taught: float = 0.5
     ema: float = 0.0
     warmup: float = 0.3
 
@@ -66,6 +70,7 @@ RECIPES = {
         _BEST,
         # The second member of the ensemble: errs elsewhere than the first, on purpose.
         replace(_BEST, name="best_mixed", cutout=0, mix=0.5, mix_alpha=0.8, smoothing=0.0),
+        replace(_BEST, name="teacher", side=96),
     )
 }
 ABLATION = ("baseline", "crp", "crp_jitter", "crp_cutout", "mixup_cutmix")

@@ -13,7 +13,7 @@ from torch import nn
 from fer_model.ensemble import combine
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.manifest import WeightsFile
-from fer_model.networks import classifier_network, load_weights
+from fer_model.networks import load_classifier
 from fer_model.training.classifier import predict
 from fer_model.training.complexity import EFFICIENCY, Complexity, complexity, efficiency
 from fer_model.training.evaluation import Evaluation, evaluate
@@ -50,7 +50,7 @@ def load_members(weights: Sequence[WeightsFile], device: str = "cpu") -> list[nn
     """
     for file in weights:
         file.verify()
-    members = [load_weights(classifier_network(), file.path) for file in weights]
+    members = [load_classifier(file.path) for file in weights]
     try:
         return [member.to(device) for member in members]
     except (AssertionError, RuntimeError) as error:  # torch without CUDA, or a GPU it is too old or too new for

@@ -70,6 +70,7 @@ def test_wrong_use_exits_with_2(words: list[str]) -> None:
         (["--data", "nowhere.csv", "--recipe", "crp", "--local"], "nowhere.csv: there is no such file"),
         (["--data", "FACES", "--recipe", "crp", "--local", "--init", "nothing.safetensors"], "nothing.safetensors"),
         (["--data", "FACES", "--recipe", "crp", "--local", "--init", "nothing"], "There is no model 'nothing'"),
+        (["--data", "FACES", "--recipe", "crp", "--local", "--teacher", "nothing"], "There is no model 'nothing'"),
         (["--data", "FACES", "--recipe", "crp"], "The broker at redis://127.0.0.1:1/0 cannot be reached"),
     ],
 )

@@ -1,5 +1,4 @@
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -92,12 +91,14 @@ def test_a_file_on_another_host_is_refused() -> None:
     assert only_error("file://host/a.jpg") == "file://host/a.jpg: a file on another host cannot be read"
 
 
-def test_the_search_is_lazy_and_fast(tmp_path: Path) -> None:
-    for number in range(2000):
-        (tmp_path / f"{number}.jpg").touch()
-    begin = time.process_time()
-    assert sum(1 for _ in find_media([str(tmp_path)])) == 2000
-    assert time.process_time() - begin < 0.4  # generous: 100,000 take about a second
+def test_the_search_is_lazy(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.jpg").touch()
+    found = find_media([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert next(found).uri == str(tmp_path / "a" / "1.jpg")
+    (tmp_path / "b" / "2.jpg").touch()
+    assert [each.uri for each in found] == [str(tmp_path / "b" / f"{n}.jpg") for n in (1, 2)]
 
 
 def test_a_name_that_is_not_utf_8_fails_alone(tmp_path: Path) -> None:

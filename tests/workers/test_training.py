@@ -23,8 +23,9 @@ from results.training import TrainingPlan, TrainingStatus, add_training, record_
 from tests.tiny import write_tiny_faces
 from workers.checkpoints import forget_attempt, run_folder, take_over
 from workers.errors import WorkersError
-from workers.ordering import settle_init
+from workers.ordering import settled
 from workers.settings import settings
+from workers.store import shipped
 from workers.training import train
 
 BATCHES = 5
@@ -236,7 +237,20 @@ def test_best_weights_say_themselves_of_which_epoch_they_are(
 )
 def test_a_start_of_the_other_kind_is_refused_when_ordered(engine: Database, faces: Path, kind: str, init: str) -> None:
     with pytest.raises(WorkersError, match=rf"^A {kind} cannot start from `{init}`, but from .*\.$"):
-        settle_init(engine, replace(plan_for(faces, init=init), kind=kind))
+        settled(engine, replace(plan_for(faces, init=init), kind=kind))
+
+
+def test_a_pupil_learns_from_its_teachers(engine: Database, faces: Path) -> None:
+    teacher = shipped().members[0]
+    plan = settled(engine, plan_for(faces, epochs=1, teachers=[teacher.name]))
+    assert plan.definition["teachers"] == [teacher.sha256], "a name may mean another model tomorrow"
+    losses = []
+    for each in (plan, plan_for(faces, epochs=1)):
+        run, shard = queued(engine, each)
+        train(engine, shard, "w", "cpu")
+        (epoch,) = status_of(engine, run).history
+        losses.append(epoch["loss"])
+    assert losses[0] != losses[1]
 
 
 def test_a_late_twin_writes_nothing_and_spoils_no_checkpoint(engine: Database, faces: Path) -> None:
