@@ -118,9 +118,10 @@ def job_of_shard(session: Session, shard_id: int) -> str | None:
     return session.scalar(select(Shard.job_id).where(Shard.id == shard_id))
 
 
-def list_jobs(session: Session, *, limit: int | None = None) -> Sequence[Job]:
-    """The jobs, newest first, at most `limit` of them."""
-    return session.scalars(select(Job).order_by(Job.id.desc()).limit(limit)).all()
+def list_jobs(session: Session, *, kind: str | None = None, limit: int | None = None) -> Sequence[Job]:
+    """The jobs, newest first, at most `limit` of them; with `kind` only those of that kind."""
+    statement = select(Job).order_by(Job.id.desc()).limit(limit)
+    return session.scalars(statement.where(Job.kind == kind) if kind else statement).all()
 
 
 def delete_job(session: Session, job_id: str) -> bool:

@@ -26,6 +26,7 @@ JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
 MEDIA_KINDS = ("image", "video", "stream")
 MEDIA_STATES = ("pending", "done", "failed", "cancelled")
 SHARD_STATES = ("pending", "running", "done", "failed", "cancelled")
+PRIORITY = 5
 MODEL_KINDS = ("detector", "classifier")
 MODEL_SOURCES = ("shipped", "trained", "pulled", "given")
 
@@ -66,6 +67,7 @@ class Base(DeclarativeBase):
         float: Double,
         datetime: UtcDateTime,
         dict[str, Any]: JSON,
+        list[list[float]]: JSON,
     }
 
 
@@ -89,7 +91,7 @@ def new_job_id() -> str:
 
 
 class Job(Base):
-    """One thing that was asked for."""
+    """One thing that was asked for; of jobs that wait, the one with the higher `priority`, 0 to 9, goes first."""
 
     __tablename__ = "jobs"
     __table_args__ = (_one_of("kind", JOB_KINDS), _one_of("state", JOB_STATES))
@@ -100,6 +102,7 @@ class Job(Base):
     name: Mapped[str | None]
     options: Mapped[dict[str, Any]]
     queue: Mapped[str] = mapped_column(default="batch")
+    priority: Mapped[int] = mapped_column(default=PRIORITY, server_default=str(PRIORITY))
     request_token: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
     started_at: Mapped[datetime | None]
@@ -140,7 +143,9 @@ class Shard(Base):
     """The piece of work that one message carries: a segment of a video, or a run of pictures.
 
     A shard of pictures covers the media of its job from `first_position` to `last_position`, both included.
-    A shard of a video has `media_id`, both positions are that medium's, and [start_ms, end_ms) is its part.
+    A shard of a video has `media_id`, both positions are that medium's, and [start_ms, end_ms) is its part;
+    without `start_ms` it is a whole video that nobody has looked into yet. `seam` says which of its tracks are seen
+    from its end on, as rows [frame_index, track_id, x1, y1, x2, y2]: there the next segment's tracks join.
     A training or an evaluation is one shard without media. `ensemble_id` is what made the shard's rows.
     """
 
@@ -170,6 +175,7 @@ class Shard(Base):
     faces: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
     ensemble_id: Mapped[EnsembleKey | None] = mapped_column(index=True)
+    seam: Mapped[list[list[float]] | None]
 
 
 class Emotions:

@@ -125,11 +125,6 @@ def keep_model(session: Session, job_id: str, model_id: str) -> None:
     changed(session, update(TrainingRun).where(TrainingRun.job_id == job_id).values(model_id=model_id))
 
 
-def newest_run(session: Session) -> str | None:
-    """The id of the newest run; None if there is none."""
-    return session.scalar(select(TrainingRun.job_id).order_by(TrainingRun.job_id.desc()).limit(1))
-
-
 def list_runs(session: Session, *, limit: int | None = None) -> Sequence[TrainingStatus]:
     """The runs, newest first, at most `limit` of them."""
     ids = session.scalars(select(TrainingRun.job_id).order_by(TrainingRun.job_id.desc()).limit(limit)).all()
