@@ -39,13 +39,20 @@ def database_if_any() -> Engine | None:
     return engine
 
 
-def job_or_newest(session: Session, reference: str | None) -> Job:
-    """The job that was named, by the beginning or end of its id, or else the newest. Raises `UnknownJobError`."""
+def job_or_newest(session: Session, reference: str | None, *, training: bool = False) -> Job:
+    """The job that was named, by the beginning or end of its id, or else the newest; with `training` a training run.
+
+    Raises:
+        UnknownJobError: there is none, or the job that was named is no training run.
+    """
     if reference:
-        return get_job(session, reference)
-    newest = list_jobs(session, limit=1)
+        job = get_job(session, reference)
+        if training and job.kind != "train":
+            raise UnknownJobError(f"{job.id} is no training run; `fer-batch status {job.id}` shows what it is.")
+        return job
+    newest = list_jobs(session, kind="train" if training else None, limit=1)
     if not newest:
-        raise UnknownJobError("There is no job yet.")
+        raise UnknownJobError(f"There is no {'training run' if training else 'job'} yet.")
     if sys.stderr.isatty():
         print(f"Job {newest[0].id}", file=sys.stderr)
     return newest[0]

@@ -1,4 +1,4 @@
-"""Commands about jobs: submit, status, jobs, cancel."""
+"""Commands about jobs: submit, status, jobs, cancel, retry, resume, delete."""
 
 import json
 import sys
@@ -11,12 +11,19 @@ from cli.options import batch_options, batch_options_from, connection_options, j
 
 @click.command()
 @batch_options
+@click.option("--priority", type=click.IntRange(0, 9), default=5, help="Jobs with a higher one go first.")
 @click.option("--token", help="The same token twice is one job: safe to repeat.")
 @click.option("--wait", is_flag=True, help="Show progress, and return when the job has ended.")
 @json_option
 @connection_options(broker=True)
 def submit(
-    paths: tuple[str, ...], name: str | None, token: str | None, wait: bool, as_json: bool, **options: Any
+    paths: tuple[str, ...],
+    name: str | None,
+    priority: int,
+    token: str | None,
+    wait: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Queue photographs and videos: files, folders, globs. Prints the job's id."""
     from cli.database import prepared_database
@@ -28,7 +35,7 @@ def submit(
     check_broker()
     database = prepared_database()
     with planning() as on_medium:
-        job = submit_job(database, paths, chosen, name=name, token=token, on_medium=on_medium)
+        job = submit_job(database, paths, chosen, name=name, priority=priority, token=token, on_medium=on_medium)
     click.echo(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
     if wait:
         status = follow(database, job.job)
@@ -111,3 +118,66 @@ def cancel(job: str) -> None:
         found = get_job(session, job)
         stopped = cancel_job(session, found.id)
     click.echo(f"{found.id}: {'cancelled' if stopped else f'had ended already ({found.state})'}")
+
+
+@click.command()
+@click.argument("job")
+@connection_options(broker=True)
+def retry(job: str) -> None:
+    """Queue again what of a job failed or was cancelled, and nothing else."""
+    from cli.database import current_database
+    from results.database import writing
+    from results.jobs import get_job, retry_job
+    from workers.dispatching import advance
+    from workers.submitting import check_broker
+
+    check_broker()
+    database = current_database()
+    with writing(database) as session:
+        found = get_job(session, job)
+        count = retry_job(session, found.id)
+    if count:
+        advance(database, found.id)
+    click.echo(f"{found.id}: {f'{count:,} shards are queued again' if count else 'nothing of it has failed'}")
+
+
+@click.command()
+@connection_options(broker=True)
+def resume() -> None:
+    """Queue all work that is not finished and was forgotten: after Redis lost its data, or a `run` was killed.
+
+    Workers do the same every ten seconds for the queues that they serve. What is queued or being worked on stays.
+    """
+    from cli.database import current_database
+    from workers.dispatching import resume as resume_jobs
+    from workers.submitting import check_broker
+
+    check_broker()
+    queued = resume_jobs(current_database())
+    for job, count in queued.items():
+        click.echo(f"{job}: {count:,} messages sent")
+    if not queued:
+        click.echo("There is nothing to resume: all that is not finished is queued or being worked on.")
+
+
+@click.command()
+@click.argument("job")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connection_options(broker=False)
+def delete(job: str, yes: bool) -> None:
+    """Delete a job with everything it found. Your files stay, and so do models that it trained."""
+    from cli.database import current_database
+    from results.database import reading, writing
+    from results.jobs import delete_job, get_job, job_status
+    from workers.checkpoints import forget
+
+    database = current_database()
+    with reading(database) as session:
+        status = job_status(session, get_job(session, job).id)
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Delete {status.job} with {status.frames:,} frames and {status.faces:,} faces?", abort=True)
+    with writing(database) as session:
+        delete_job(session, status.job)
+    if status.kind == "train":
+        forget(status.job)
+    click.echo(f"{status.job}: deleted")

@@ -118,17 +118,19 @@ def detector(
 @connection_options(broker=False)
 def status(run: str | None, wait: bool, as_json: bool) -> None:
     """How far a run is; the newest one, if none is named. On a terminal, live until it ends."""
-    from cli.database import current_database
+    from cli.database import current_database, job_or_newest
     from cli.following import FINISHED
     from cli.training_view import follow_training, look_up, print_training
+    from results.database import reading
 
     database = current_database()
-    run = _run_or_newest(database, run)
-    state = look_up(database, run)
+    with reading(database) as session:
+        job_id = job_or_newest(session, run, training=True).id
+    state = look_up(database, job_id)
     unfinished = state.state not in FINISHED
     live = unfinished and sys.stdout.isatty() and sys.stderr.isatty() and not as_json
     if live or (wait and unfinished):
-        state = follow_training(database, run)
+        state = follow_training(database, job_id)
     if as_json:
         click.echo(json.dumps(state.as_dict()))
     elif not live:
@@ -238,18 +240,3 @@ def _train_here(database: "Engine", plan: "TrainingPlan") -> str:
         click.echo("Stopped. The same command goes on from the last epoch.", err=True)
         sys.exit(130)
     return status.state
-
-
-def _run_or_newest(database: "Engine", reference: str | None) -> str:
-    from results.database import reading
-    from results.errors import UnknownJobError
-    from results.jobs import get_job
-    from results.training import newest_run, training_run
-
-    with reading(database) as session:
-        run = get_job(session, reference).id if reference else newest_run(session)
-        if run is None:
-            raise UnknownJobError("There is no training run yet.")
-        if training_run(session, run) is None:
-            raise UnknownJobError(f"{run} is no training run; `fer-batch status {run}` shows what it is.")
-        return run

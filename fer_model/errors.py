@@ -12,6 +12,10 @@ class UnreadableMediaError(FerModelError):
     """The file cannot be read as a picture or a video."""
 
 
+class TransientMediaError(UnreadableMediaError):
+    """The file cannot be read at present; later it may be."""
+
+
 class WeightsError(FerModelError):
     """The weights are missing or are not the ones that were promised."""
 

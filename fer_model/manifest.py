@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from fer_model.digests import digest
 from fer_model.errors import WeightsError
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -23,7 +24,7 @@ class WeightsFile:
     def verify(self) -> None:
         """Raises `WeightsError` unless the file is there and is the one that was promised."""
         try:
-            found = hashlib.sha256(self.path.read_bytes()).hexdigest()
+            found = digest(self.path, "sha256")
         except OSError as error:
             raise WeightsError(f"{self.path}: the weights cannot be read ({error.strerror})") from error
         if found != self.sha256:
@@ -33,7 +34,7 @@ class WeightsFile:
 def given_file(path: Path) -> WeightsFile:
     """A file that was given by its path, taken as it is. Raises `WeightsError`."""
     try:
-        return WeightsFile(path.stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
+        return WeightsFile(path.stem, path, digest(path, "sha256"))
     except OSError as error:
         raise WeightsError(f"{path}: the weights cannot be read ({error.strerror})") from error
 

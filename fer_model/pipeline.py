@@ -24,18 +24,27 @@ Follow = Callable[[Detections], NDArray[np.int64]]
 
 
 def analyse(
-    frames: Iterable[Frame], engine: Engine, models: Models, threshold: float, follow: Follow | None = None
+    frames: Iterable[Frame],
+    engine: Engine,
+    models: Models,
+    threshold: float,
+    follow: Follow | None = None,
+    *,
+    keep_members: bool = False,
+    on_batch: Callable[[int], None] = lambda frames: None,
 ) -> Generator[tuple[Frame, list[FaceObservation]]]:
     """The faces of each frame, in the order of the frames.
 
     `threshold` is the lowest detection score that counts, 0..1; `follow` gives track ids
-    (`face_tracker`), without it faces have none. At most three batches are held in memory.
+    (`face_tracker`), without it faces have none; `keep_members` fills `FaceObservation.members`;
+    `on_batch` is told how many frames each batch had. At most three batches are held in memory.
     An exception in `frames` comes out here, after the frames before it. At the end, and when this
     is closed earlier, `frames` is closed if it is a generator.
     """
     with closing(_ahead(_batches(frames))) as batches:
         for batch in batches:
             found = _detect(batch, engine, threshold)
+            on_batch(len(batch))
             crops = [
                 crop_face(frame.image, box, models.margin)
                 for frame, boxes in zip(batch, found, strict=True)
@@ -47,8 +56,8 @@ def analyse(
             for frame, boxes in zip(batch, found, strict=True):
                 end = start + len(boxes)
                 tracks = follow(boxes) if follow else None
-                found_here = (crops[start:end], probabilities[start:end], outputs[:, start:end])
-                yield frame, _observations(boxes, *found_here, tracks)
+                members = outputs[:, start:end] if keep_members else None
+                yield frame, _observations(boxes, crops[start:end], probabilities[start:end], members, tracks)
                 start = end
 
 
@@ -71,7 +80,7 @@ def _observations(
     boxes: Detections,
     crops: list[NDArray[np.uint8]],
     probabilities: NDArray[np.float64],
-    outputs: NDArray[np.float32],
+    members: NDArray[np.float32] | None,
     tracks: NDArray[np.int64] | None,
 ) -> list[FaceObservation]:
     return [
@@ -81,7 +90,7 @@ def _observations(
             probabilities=tuple(probabilities[i].tolist()),
             quality=face_quality(crops[i], box, float(box[4])),
             track_id=None if tracks is None or tracks[i] < 0 else int(tracks[i]),
-            members=tuple(map(tuple, outputs[:, i].tolist())),
+            members=() if members is None else tuple(map(tuple, members[:, i].tolist())),
         )
         for i, box in enumerate(boxes)
     ]

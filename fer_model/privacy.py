@@ -16,18 +16,18 @@ def silence_openvino() -> None:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
-def silence_ultralytics(progress: bool = False) -> None:
+def silence_ultralytics() -> None:
     """Before Ultralytics is imported: no usage events, no update checks, no downloads, no settings in the home folder.
 
     Its settings live in a folder that goes with the process, whatever the user's own ones say. It
-    writes to stdout only where `progress` is wanted, and the first call decides that.
+    writes nothing to stdout.
     """
     if "ultralytics" in sys.modules:
         return
     folder = tempfile.mkdtemp(prefix="fer-ultralytics-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_CONFIG_DIR": folder}
-    os.environ["YOLO_VERBOSE"] = str(progress)
+    os.environ["YOLO_VERBOSE"] = "False"
     # The trainer downloads this font although it draws nothing; a file of the name is enough.
     own = Path(folder) / "Ultralytics"
     own.mkdir()

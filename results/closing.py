@@ -34,14 +34,19 @@ def ready_to_close(session: Session, job_id: str) -> bool:
 
 
 def relabel_tracks(session: Session, shard_id: int, labels: Mapping[int, int]) -> None:
-    """Renames track ids of one shard, old to new, all at once: a swap is a swap.
+    """Renames track ids of one shard, old to new, all at once: a swap is a swap. Its seam names them the same.
 
     Shards number their tracks each for itself; stitching gives one person one number throughout a medium.
-    It may be done again: a shard and a number together say which track is meant.
+    It may be done again, with new numbers in shards that were retried: a shard and a number together say which
+    track is meant.
     """
-    if labels:
-        renamed = update(Face).where(Face.shard_id == shard_id, Face.track_id.in_(labels))
-        changed(session, renamed.values(track_id=case(labels, value=Face.track_id)))
+    if not labels:
+        return
+    renamed = update(Face).where(Face.shard_id == shard_id, Face.track_id.in_(labels))
+    changed(session, renamed.values(track_id=case(labels, value=Face.track_id)))
+    if seam := session.scalar(select(Shard.seam).where(Shard.id == shard_id)):
+        rows = [[frame, labels.get(int(track), track), *box] for frame, track, *box in seam]
+        changed(session, update(Shard).where(Shard.id == shard_id).values(seam=rows))
 
 
 def close_job(session: Session, job_id: str) -> bool:

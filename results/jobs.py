@@ -1,14 +1,15 @@
 """Jobs: asking for one, finding it again, cancelling, retrying and deleting it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, func, insert, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from results.errors import UnknownJobError
+from results.models import PRIORITY as PRIORITY
 from results.models import Job, Media, Shard, UtcDateTime
 from results.plans import MediaPlan as MediaPlan
 from results.plans import ShardPlan as ShardPlan
@@ -33,16 +34,17 @@ def create_job(
     name: str | None,
     options: dict[str, Any],
     queue: str = "batch",
+    priority: int = PRIORITY,
     request_token: str | None = None,
 ) -> tuple[Job, bool]:
     """A queued job, and True if it is new; a token used before gives the job it made then, and False.
 
     Holds when two processes ask with the same token at once. `kind` is one of `models.JOB_KINDS`; `queue` is
-    where its shards are sent.
+    where its shards are sent, and `priority`, 0 to 9, says how far ahead of other jobs' there.
     """
     if (job := job_of_token(session, request_token)) is not None:
         return job, False
-    job = Job(kind=kind, name=name, options=options, queue=queue, request_token=request_token)
+    job = Job(kind=kind, name=name, options=options, queue=queue, priority=priority, request_token=request_token)
     try:
         with session.begin_nested():
             session.add(job)
@@ -76,24 +78,41 @@ def cancel_job(session: Session, job_id: str) -> bool:
 
 
 def retry_job(session: Session, job_id: str) -> int:
-    """Makes every failed or cancelled shard, and every one with a failed picture, pending; says how many.
+    """Makes pending again what failed or was cancelled, and nothing else; says how many shards that are.
 
-    The job then runs again. What failed at planning has no shard and stays failed.
+    A picture that failed alone, and a file that could not be read at planning, get a shard of their own. The job
+    then runs again.
     """
-    failed_picture = exists().where(
-        Media.job_id == Shard.job_id, Media.kind == "image", Media.state == "failed", _covers()
-    )
-    again = or_(Shard.state.in_(("failed", "cancelled")), and_(Shard.state == "done", failed_picture))
-    statement = update(Shard).where(Shard.job_id == job_id, again)
+    again = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("failed", "cancelled")))
     values = {"state": "pending", "attempts": 0, "error": None, "queued_at": None, "frames": 0, "faces": 0}
-    count = changed(session, statement.values(values))
+    count = changed(session, again.values(values)) + _add_shards_for_failed(session, job_id)
     if count:
         waiting = exists().where(Shard.job_id == job_id, Shard.state == "pending", _covers())
-        redo = update(Media).where(Media.job_id == job_id, waiting)
+        redo = update(Media).where(Media.job_id == job_id, waiting, or_(Media.kind != "image", Media.state != "done"))
         changed(session, redo.values(state="pending", error=None))
         reopened = {"state": "running", "finished_at": None, "error": None}
         changed(session, update(Job).where(Job.id == job_id).values(reopened))
     return count
+
+
+def _add_shards_for_failed(session: Session, job_id: str) -> int:
+    waiting = exists().where(Shard.job_id == job_id, Shard.state == "pending", _covers())
+    failed = select(Media.id, Media.position, Media.kind).where(
+        Media.job_id == job_id, Media.state == "failed", not_(waiting)
+    )
+    rows = [
+        {
+            "job_id": job_id,
+            "media_id": None if medium.kind == "image" else medium.id,
+            "first_position": medium.position,
+            "last_position": medium.position,
+            "planned_frames": int(medium.kind == "image"),
+        }
+        for medium in session.execute(failed)
+    ]
+    if rows:
+        session.execute(insert(Shard), rows)
+    return len(rows)
 
 
 def get_job(session: Session, reference: str) -> Job:
@@ -122,6 +141,19 @@ def list_jobs(session: Session, *, kind: str | None = None, limit: int | None = 
     """The jobs, newest first, at most `limit` of them; with `kind` only those of that kind."""
     statement = select(Job).order_by(Job.id.desc()).limit(limit)
     return session.scalars(statement.where(Job.kind == kind) if kind else statement).all()
+
+
+def adopt_jobs(session: Session, prefix: str, queue: str, silent_s: float) -> Sequence[str]:
+    """Moves unfinished jobs of queues whose name begins with `prefix` to another queue; gives their ids.
+
+    For jobs of a `fer-batch run` that was killed: nobody else serves its queue. Only those of which nothing was
+    heard for `silent_s` seconds: others are being worked on.
+    """
+    since = utc_now(session) - timedelta(seconds=silent_s)
+    alive = exists().where(Shard.job_id == Job.id, Shard.heartbeat_at > since)
+    orphans = (Job.queue.startswith(prefix, autoescape=True), Job.state.in_(UNFINISHED), Job.created_at < since)
+    statement = update(Job).where(*orphans, not_(alive)).values(queue=queue).returning(Job.id)
+    return session.scalars(statement, execution_options={"synchronize_session": False}).all()
 
 
 def delete_job(session: Session, job_id: str) -> bool:

@@ -67,7 +67,7 @@ class Base(DeclarativeBase):
         float: Double,
         datetime: UtcDateTime,
         dict[str, Any]: JSON,
-        list[list[float]]: JSON,
+        list[list[float]]: JSON(none_as_null=True),
     }
 
 

@@ -1,6 +1,6 @@
 """Writing a plan: the media of a job, and the shards that cover them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import insert, select
@@ -31,7 +31,7 @@ class ShardPlan:
     """The media from `first_position` to `last_position` (both included), or [start_ms, end_ms) of one video.
 
     Positions count the plan's media from 0. `planned_frames` is how many frames it will process, and
-    `start_frame` the index of the first of them.
+    `start_frame` the index of the first of them. A video without `start_ms` is looked into by who claims it.
     """
 
     first_position: int
@@ -54,11 +54,21 @@ def add_plan(session: Session, job_id: str, media: Sequence[MediaPlan], shards: 
         session.execute(insert(Shard), [_row(job_id, item, media_ids) for item in shards[start : start + CHUNK]])
 
 
+def add_segments(session: Session, place: Mapping[str, object], segments: Sequence[ShardPlan]) -> None:
+    """Adds segments to a planned video; `place` says which, keyed as the columns of `shards`."""
+    if segments:
+        session.execute(insert(Shard), [{**_values(segment), **place} for segment in segments])
+
+
 def _media_ids(session: Session, job_id: str) -> dict[int, int]:
     videos = select(Media.position, Media.id).where(Media.job_id == job_id, Media.kind != "image")
     return {row.position: row.id for row in session.execute(videos)}
 
 
 def _row(job_id: str, plan: ShardPlan, media_ids: dict[int, int]) -> dict[str, object]:
-    row = asdict(plan)
-    return row | {"job_id": job_id, "media_id": media_ids[plan.first_position] if row.pop("video") else None}
+    media_id = media_ids[plan.first_position] if plan.video else None
+    return _values(plan) | {"job_id": job_id, "media_id": media_id}
+
+
+def _values(plan: ShardPlan) -> dict[str, object]:
+    return {name: value for name, value in asdict(plan).items() if name != "video"}

@@ -1,15 +1,23 @@
 """Which shards should have a message in the queue. The queue may forget; these tables do not."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
-from sqlalchemy import and_, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from results.jobs import UNFINISHED, utc_now
+from results.jobs import UNFINISHED, changed, utc_now
 from results.models import Job, Shard
 
 LEASE_S = 60.0
+"""A worker that was not heard of for so long has lost its shard."""
+
+LEAST_WAITING = 2
+"""So many shards of a job wait in the queue at least, so that a worker that becomes free finds one."""
+
+SENT_S = 10.0
+"""A message that is not in the queue so long after it was sent is lost, or its shard would have been claimed."""
+
 QUEUED_KINDS = ("batch", "train")
 
 
@@ -19,38 +27,45 @@ def jobs_to_sweep(session: Session, queues: Sequence[str] | None = None) -> Sequ
     return session.scalars(statement if queues is None else statement.where(Job.queue.in_(queues))).all()
 
 
-def pending_to_queue(
-    session: Session,
-    job_id: str | None,
-    window: int,
-    stale_after_s: float,
-    *,
-    lease_s: float = LEASE_S,
-) -> list[int]:
-    """The shards to send a message for, now marked as queued; of one job, or of all that `jobs_to_sweep` gives.
+def pending_to_queue(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> list[int]:
+    """The shards of a job to send a message for, now marked as queued.
 
-    A shard that waits needs one if none was sent in the last `stale_after_s` seconds; one whose worker has not
-    been heard of for `lease_s`, if none was sent for the shorter of both times. No job gets more than `window`
-    shards queued or running at once.
+    That is those that wait and have none, and those whose worker has not been heard of for `lease_s`. As many as
+    are being worked on may wait in the queue, and `LEAST_WAITING` in any case: enough to keep every worker busy,
+    and so few that the job which comes next is not kept waiting.
     """
-    jobs = jobs_to_sweep(session) if job_id is None else [job_id]
-    return [shard for job in jobs for shard in _of_one_job(session, job, window, stale_after_s, lease_s)]
-
-
-def _of_one_job(session: Session, job_id: str, window: int, stale_after_s: float, lease_s: float) -> list[int]:
     now = utc_now(session)
-    lease, stale = now - timedelta(seconds=lease_s), now - timedelta(seconds=stale_after_s)
-    never = Shard.queued_at.is_(None)
-    unheard = and_(
-        Shard.state == "running", Shard.heartbeat_at < lease, or_(never, Shard.queued_at <= max(lease, stale))
-    )
-    unsent = and_(Shard.state == "pending", or_(never, Shard.queued_at <= stale))
-    needs = or_(unsent, unheard)
+    needs, waits, works = _conditions(now - timedelta(seconds=lease_s))
+    count = func.count().filter
     unfinished = and_(Shard.job_id == job_id, Shard.state.in_(("pending", "running")))
-    in_flight = session.scalars(select(func.count()).where(unfinished, not_(needs))).one()
-    # Two sweeps at once then take different shards: a little over the window, never the same one twice.
-    free = select(Shard.id).where(unfinished, needs).order_by(Shard.id).limit(max(window - in_flight, 0))
-    chosen = session.scalars(free.with_for_update(key_share=True, skip_locked=True)).all()
-    marked = update(Shard).where(Shard.id.in_(chosen)).values(queued_at=now)
-    session.execute(marked, execution_options={"synchronize_session": False})
-    return list(chosen)
+    working, waiting = session.execute(select(count(works), count(waits)).where(unfinished)).one()
+    free = max(working, LEAST_WAITING) - waiting
+    if free <= 0:
+        return []
+    # Two that do this at once take different shards: a few more may wait then, none is sent twice.
+    chosen = select(Shard.id).where(unfinished, needs).order_by(Shard.id).limit(free)
+    shards = session.scalars(chosen.with_for_update(key_share=True, skip_locked=True)).all()
+    changed(session, update(Shard).where(Shard.id.in_(shards)).values(queued_at=now))
+    return list(shards)
+
+
+def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection[int], age_s: float = SENT_S) -> int:
+    """Makes shards count as never queued whose message is not among those `sent`; says how many.
+
+    `sent` are the shards that the queues of these jobs hold a message for. One that was sent less than `age_s`
+    ago may be on its way. Should a worker have taken a message just now, a second one does no harm.
+    """
+    old = Shard.queued_at < utc_now(session) - timedelta(seconds=age_s)
+    waiting = select(Shard.id).where(Shard.job_id.in_(jobs), Shard.state == "pending", old)
+    lost = set(session.scalars(waiting)) - set(sent)
+    return changed(session, update(Shard).where(Shard.id.in_(lost), Shard.state == "pending").values(queued_at=None))
+
+
+def _conditions(lease: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool], ColumnElement[bool]]:
+    """Which shards need a message, which have one, and which are being worked on."""
+    never, pending = Shard.queued_at.is_(None), Shard.state == "pending"
+    unheard = and_(Shard.state == "running", Shard.heartbeat_at < lease)
+    again = or_(never, Shard.queued_at < lease)
+    needs = or_(and_(pending, never), and_(unheard, again))
+    waits = or_(and_(pending, Shard.queued_at.is_not(None)), and_(unheard, Shard.queued_at >= lease))
+    return needs, waits, and_(Shard.state == "running", Shard.heartbeat_at >= lease)

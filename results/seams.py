@@ -1,29 +1,43 @@
-"""Where the segments of one video meet: the tracks of each, and who was in its first and last frame."""
+"""Where the segments of one video meet: the tracks of each, and those of its faces that may be an earlier one's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from results.models import Face, Frame, Media, Shard
+from results.models import Face, Media, Shard
+
+FRAMES_PER_QUERY = 1000
+"""Databases limit how many values a statement takes."""
 
 Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels of the original picture."""
+
+
+class Sighting(NamedTuple):
+    """One track in one frame of the video."""
+
+    frame_index: int
+    track_id: int
+    box: Box
 
 
 @dataclass(frozen=True, slots=True)
 class ShardTracks:
-    """The tracks of one segment [start_ms, end_ms); `end_ms` is None for the last one of a video.
+    """The tracks of one segment [start_ms, end_ms), in the order in which they begin; `end_ms` is None for the last.
 
-    `first` and `last` hold the boxes (x1, y1, x2, y2) of the tracks in its outermost frames.
+    `seam` are its tracks where they are seen from `end_ms` on, by itself (`Shard.seam`); `seen` are its own faces in
+    the frames that are in any segment's seam, keyed by frame index.
     """
 
     shard_id: int
     start_ms: int
     end_ms: int | None
-    tracks: tuple[int, ...]
-    first: Mapping[int, Box]
-    last: Mapping[int, Box]
+    tracks: Sequence[int]
+    seam: Sequence[Sighting]
+    seen: Mapping[int, Sequence[Sighting]]
 
 
 def videos_in_segments(session: Session, job_id: str) -> list[int]:
@@ -33,23 +47,56 @@ def videos_in_segments(session: Session, job_id: str) -> list[int]:
 
 
 def tracks_by_segment(session: Session, media_id: int) -> list[ShardTracks]:
-    """The finished segments of a video, in the order of time."""
-    done = select(Shard).where(Shard.media_id == media_id, Shard.state == "done").order_by(Shard.start_ms)
-    return [_tracks(session, shard) for shard in session.scalars(done).all()]
+    """The finished segments of a video, in the order of time. Faces away from the seams are counted, not loaded."""
+    columns = (Shard.id, Shard.start_ms, Shard.end_ms, Shard.seam)
+    finished = select(*columns).where(Shard.media_id == media_id, Shard.state == "done").order_by(Shard.start_ms)
+    shards = session.execute(finished).all()
+    seams = {shard.id: [_sighting(*row) for row in shard.seam or ()] for shard in shards}
+    tracks = _tracks(session, media_id)
+    seen = _seen(session, media_id, {sighting.frame_index for seam in seams.values() for sighting in seam})
+    return [
+        ShardTracks(
+            shard.id,
+            shard.start_ms or 0,
+            shard.end_ms,
+            tracks.get(shard.id, []),
+            seams[shard.id],
+            seen.get(shard.id, {}),
+        )
+        for shard in shards
+    ]
 
 
-def _tracks(session: Session, shard: Shard) -> ShardTracks:
-    followed = (Face.shard_id == shard.id, Face.track_id.is_not(None))
-    tracks = session.scalars(select(Face.track_id).where(*followed).distinct().order_by(Face.track_id)).all()
-    ends = select(func.min(Frame.frame_index), func.max(Frame.frame_index)).where(Frame.shard_id == shard.id)
-    first, last = (
-        {
-            row.track_id: (row.x1, row.y1, row.x2, row.y2)
-            for row in session.execute(
-                select(Face.track_id, Face.x1, Face.y1, Face.x2, Face.y2).where(*followed, Face.frame_index == index)
-            )
-        }
-        for index in session.execute(ends).one()
+def _sighting(frame_index: float, track_id: float, x1: float, y1: float, x2: float, y2: float) -> Sighting:
+    return Sighting(int(frame_index), int(track_id), (x1, y1, x2, y2))
+
+
+def _tracks(session: Session, media_id: int) -> dict[int, list[int]]:
+    """The tracks of each shard, in the order in which they begin."""
+    begun = (
+        select(Face.shard_id, Face.track_id)
+        .where(Face.media_id == media_id)
+        .group_by(Face.shard_id, Face.track_id)
+        .order_by(func.min(Face.frame_index), Face.track_id)
     )
-    known = tuple(track for track in tracks if track is not None)
-    return ShardTracks(shard.id, shard.start_ms or 0, shard.end_ms, known, first, last)
+    tracks: dict[int, list[int]] = {}
+    for shard_id, track_id in session.execute(begun):
+        if track_id is not None:
+            tracks.setdefault(shard_id, []).append(track_id)
+    return tracks
+
+
+def _seen(session: Session, media_id: int, frames: Iterable[int]) -> dict[int, dict[int, list[Sighting]]]:
+    """Shard -> frame index -> the faces there that are followed."""
+    wanted = sorted(frames)
+    seen: dict[int, dict[int, list[Sighting]]] = {}
+    for start in range(0, len(wanted), FRAMES_PER_QUERY):
+        faces = select(Face.shard_id, Face.frame_index, Face.track_id, Face.x1, Face.y1, Face.x2, Face.y2).where(
+            Face.media_id == media_id,
+            Face.frame_index.in_(wanted[start : start + FRAMES_PER_QUERY]),
+        )
+        for shard_id, frame_index, track_id, *box in session.execute(faces):
+            if track_id is not None:
+                sighting = _sighting(frame_index, track_id, *box)
+                seen.setdefault(shard_id, {}).setdefault(frame_index, []).append(sighting)
+    return seen

@@ -5,7 +5,7 @@ nothing that the earlier worker wants to write is taken.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,12 +19,11 @@ from results.closing import shards_left as shards_left
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import UNFINISHED, changed, start_job, utc_now
 from results.models import Face, FaceScore, Frame, Job, Media, Shard
+from results.plans import ShardPlan, add_segments
 from results.queueing import LEASE_S as LEASE_S
-from results.queueing import jobs_to_sweep as jobs_to_sweep
-from results.queueing import pending_to_queue as pending_to_queue
 
 MAX_ATTEMPTS = 3
-DIED = f"tried {MAX_ATTEMPTS} times; the worker process died each time"
+DIED = "the worker process died"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +42,18 @@ class Claim:
     planned_frames: int
     attempts: int
 
+    @property
+    def is_unplanned_video(self) -> bool:
+        """Whether it is a whole video that nobody has looked into yet; see `split`."""
+        return self.media_id is not None and self.start_ms is None
+
 
 def claim(session: Session, shard_id: int, worker: str, *, lease_s: float = LEASE_S) -> Claim | None:
     """Takes the shard for `worker` if it is pending, or if its worker has not been heard of for `lease_s`.
 
     None if it is finished, cancelled or another's. A shard that was tried `MAX_ATTEMPTS` times becomes
     `failed` instead, and gives None too; so after None, as after a completed shard, look at `shards_left`.
+    In the last attempt the pictures of a shard are taken one by one.
     """
     now = utc_now(session)
     expired = and_(Shard.state == "running", Shard.heartbeat_at < now - timedelta(seconds=lease_s))
@@ -58,12 +63,27 @@ def claim(session: Session, shard_id: int, worker: str, *, lease_s: float = LEAS
     counted = {"epoch": Shard.epoch + 1, "attempts": Shard.attempts + 1}
     found = _update_one(session, and_(free, Shard.attempts < MAX_ATTEMPTS), taken | counted)
     if found is None:
-        exhausted = {"state": "failed", "epoch": Shard.epoch + 1, "error": func.coalesce(Shard.error, DIED)}
+        exhausted = {"state": "failed", "epoch": Shard.epoch + 1}
         if (dead := _update_one(session, free, exhausted)) is not None:
-            _fail_media(session, dead)
+            _close_failed(session, dead, session.scalar(select(Shard.error).where(Shard.id == dead.id)) or DIED)
         return None
     start_job(session, found.job_id)
-    return found
+    return _alone(session, found) if found.attempts == MAX_ATTEMPTS else found
+
+
+def _alone(session: Session, claim: Claim) -> Claim:
+    """Leaves a shard of pictures its first one alone, and makes a shard of each of the others.
+
+    Twice something has gone wrong with one of them, and nobody knows with which; the third time it is to fail alone.
+    """
+    positions = [medium.position for medium in media_of(session, claim)]
+    if len(positions) < 2:
+        return claim
+    first, *others = positions
+    update_own(session, claim, {"first_position": first, "last_position": first, "planned_frames": 1})
+    same = {"job_id": claim.job_id, "attempts": claim.attempts - 1, "planned_frames": 1}
+    session.execute(insert(Shard), [{**same, "first_position": n, "last_position": n} for n in others])
+    return replace(claim, first_position=first, last_position=first, planned_frames=1)
 
 
 def heartbeat(session: Session, claim: Claim, frames: int, faces: int) -> None:
@@ -85,18 +105,19 @@ def complete(
     *,
     scores: Sequence[Mapping[str, Any]] = (),
     ensemble_id: int | None = None,
+    seam: Sequence[Sequence[float]] | None = None,
 ) -> None:
     """Writes all that a shard found and marks it done, in the caller's one transaction.
 
     `frames` and `faces` are rows keyed by column; `shard_id` is filled in here. `media_updates` are for
     pictures, keyed `id` and any of `state`, `error`, `width`, `height`; one that is not mentioned is done.
-    `scores` are rows of `face_scores`, `ensemble_id` is what made all of them.
+    `scores` are rows of `face_scores`, `ensemble_id` is what made all of them. `seam` is as in `models.Shard`.
 
     Raises:
         JobCancelledError, ShardLostError: as `heartbeat`; nothing is written.
     """
     values = {"state": "done", "error": None, "frames": len(frames), "faces": len(faces), "ensemble_id": ensemble_id}
-    update_own(session, claim, values | {"heartbeat_at": utc_now(session)})
+    update_own(session, claim, values | {"seam": seam, "heartbeat_at": utc_now(session)})
     for table, rows in ((Frame, frames), (Face, faces)):
         changed(session, delete(table).where(table.shard_id == claim.id))
         if rows:
@@ -112,16 +133,51 @@ def complete(
             session.execute(update(Media), [dict(row) for row in media_updates])
 
 
+def split(session: Session, claim: Claim, medium: Mapping[str, Any], segments: Sequence[ShardPlan]) -> Claim:
+    """Makes a shard that was a whole video its first segment, and adds the others; gives the claim to the first.
+
+    `medium` is what was learned about the video, keyed as the columns of `media`. Raises as `heartbeat`.
+    """
+    first = segments[0]
+    values = {name: getattr(first, name) for name in ("start_ms", "end_ms", "start_frame", "planned_frames")}
+    update_own(session, claim, values)
+    changed(session, update(Media).where(Media.id == claim.media_id).values(dict(medium)))
+    place = {"job_id": claim.job_id, "media_id": claim.media_id, "first_position": claim.first_position}
+    add_segments(session, place | {"last_position": claim.last_position}, segments[1:])
+    return replace(claim, **values)
+
+
 def fail(session: Session, claim: Claim, reason: str) -> None:
     """Gives the shard up for good, with a reason a person understands; raises as `heartbeat`."""
     update_own(session, claim, {"state": "failed", "error": reason})
-    _fail_media(session, claim)
+    _fail_media(session, claim, reason)
+
+
+def give_back(session: Session, claim: Claim, reason: str) -> bool:
+    """Has the shard tried again, after what may have been bad luck; the third time it fails, for this reason.
+
+    True if it will be tried again. Raises as `heartbeat`.
+    """
+    if claim.attempts < MAX_ATTEMPTS:
+        update_own(session, claim, {"state": "pending", "error": reason, "queued_at": None, "frames": 0, "faces": 0})
+        return True
+    update_own(session, claim, {"state": "failed"})
+    _close_failed(session, claim, reason)
+    return False
 
 
 def release(session: Session, claim: Claim) -> None:
     """Gives the shard back untried, for a worker that is being stopped; raises as `heartbeat`."""
     values = {"state": "pending", "attempts": Shard.attempts - 1, "queued_at": None, "frames": 0, "faces": 0}
     update_own(session, claim, values)
+
+
+def held_by(session: Session, shard_id: int, worker: str) -> Claim | None:
+    """The claim of a worker that cannot speak for itself any more; None if it does not hold the shard."""
+    columns = [getattr(Shard, field.name) for field in fields(Claim)]
+    held = (Shard.id == shard_id, Shard.worker == worker, Shard.state == "running")
+    row = session.execute(select(*columns).where(*held)).one_or_none()
+    return None if row is None else Claim(*row)
 
 
 def media_of(session: Session, claim: Claim) -> Sequence[Media]:
@@ -153,12 +209,19 @@ def _covered(claim: Claim) -> ColumnElement[bool]:
     return and_(Media.job_id == claim.job_id, between, pending)
 
 
-def _fail_media(session: Session, claim: Claim) -> None:
-    reason = session.scalar(select(Shard.error).where(Shard.id == claim.id))
+def _close_failed(session: Session, claim: Claim, reason: str) -> None:
+    said = f"tried {claim.attempts} times, without success: {reason}"
+    changed(session, update(Shard).where(Shard.id == claim.id).values(error=said))
+    _fail_media(session, claim, said)
+
+
+def _fail_media(session: Session, claim: Claim, reason: str) -> None:
     if claim.media_id is None:
         changed(session, update(Media).where(_covered(claim)).values(state="failed", error=reason))
     else:
-        where = f"{(claim.start_ms or 0) / 1000:g} s to {(claim.end_ms or 0) / 1000:g} s: {reason}"
+        end = "the end" if claim.end_ms is None else f"{claim.end_ms / 1000:g} s"
+        piece = "" if claim.start_ms is None else f"{claim.start_ms / 1000:g} s to {end}: "
+        where = reason if not claim.start_ms and claim.end_ms is None else piece + reason
         video = update(Media).where(Media.id == claim.media_id)
         changed(session, video.values(error=func.coalesce(Media.error, where)))
         _settle_video(session, claim.media_id)

@@ -1,5 +1,6 @@
-"""An HTTP server on this machine that behaves as badly as a test asks it to."""
+"""Servers on this machine: for HTTP one that behaves as badly as a test asks it to, and one that speaks S3."""
 
+import logging
 import re
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class FileServer:
-    """What is served, by path, and how; `asked` are the requests so far: path and Range header."""
+    """What is served, by path, and how; `asked` are the requests so far: path and Range header.
+
+    A query is passed over where the path with it is none that is served. `sent` counts the bytes of the answers.
+    """
 
     files: dict[str, bytes]
     ranges: bool = True
@@ -18,7 +22,11 @@ class FileServer:
     """After so many bytes the connection breaks, once for each number."""
     failures: list[int] = field(default_factory=list)
     """Status codes that the next requests are answered with."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    """Where to go instead, by path."""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
+    sent: int = 0
     url: str = ""
 
 
@@ -27,15 +35,30 @@ def serving(server: FileServer) -> Iterator[FileServer]:
     """The same server, at its `url` until the end."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            content = server.files.get(self.path)
+            status = server.failures.pop(0) if server.failures else 404 if content is None else 200
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+
         def do_GET(self) -> None:
             server.asked.append((self.path, self.headers["Range"]))
-            content = server.files.get(self.path)
+            server.authorizations.append(self.headers["Authorization"])
+            if self.path in server.redirects:
+                self.send_response(302)
+                self.send_header("Location", server.redirects[self.path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            content = server.files.get(self.path, server.files.get(self.path.partition("?")[0]))
             if server.failures or content is None:
                 self.send_error(server.failures.pop(0) if server.failures else 404)
                 return
-            asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
             start = int(asked[1]) if asked and server.ranges else 0
-            if start >= len(content) and start:
+            end = min(int(asked[2]) + 1, len(content)) if asked and asked[2] and server.ranges else len(content)
+            if asked and server.ranges and start >= len(content):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(content)}")
                 self.send_header("Content-Length", "0")
@@ -43,11 +66,11 @@ def serving(server: FileServer) -> Iterator[FileServer]:
                 return
             self.send_response(206 if asked and server.ranges else 200)
             if asked and server.ranges:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("Content-Length", str(len(content) - start))
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
+            self.send_header("Content-Length", str(end - start))
             self.end_headers()
-            end = start + server.cuts.pop(0) if server.cuts else len(content)
-            self.wfile.write(content[start:end])
+            body = content[start:end]
+            server.sent += self.wfile.write(body[: server.cuts.pop(0)] if server.cuts else body)
 
         def log_message(self, format: str, *words: object) -> None:
             pass
@@ -62,3 +85,17 @@ def serving(server: FileServer) -> Iterator[FileServer]:
         listener.shutdown()
         thread.join()
         listener.server_close()
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3 and is empty."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    finally:
+        server.stop()

@@ -1,5 +1,6 @@
 """The Compose file and the Dockerfile, as far as they can be checked without Docker."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.watching import free_port, said_by
+
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-SECRETS = {"REDIS_PASSWORD", "POSTGRES_PASSWORD", "FLOWER_PASSWORD"}
+SECRETS = {"REDIS_PASSWORD", "POSTGRES_PASSWORD", "FLOWER_PASSWORD", "GRAFANA_PASSWORD"}
+DEPLOY = ROOT / "deploy"
+PROMETHEUS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
+DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboards" / "fer-batch.json").read_text())
+
+WORKERS = [name for name in SERVICES if name.startswith("worker-")]
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -69,8 +77,87 @@ def test_postgresql_keeps_its_data() -> None:
 
 
 def test_flower_asks_for_a_password() -> None:
-    assert words(SERVICES["flower"]["entrypoint"]).startswith("celery --app workers.app flower")
-    assert "${FLOWER_PASSWORD:?" in SERVICES["flower"]["environment"]["FLOWER_BASIC_AUTH"]
+    # The image's own entrypoint, `fer-batch`.
+    assert "entrypoint" not in SERVICES["flower"]
+    assert words(SERVICES["flower"]["command"]) == "flower --address 0.0.0.0"
+    assert "${FLOWER_PASSWORD:?" in SERVICES["flower"]["environment"]["FER_FLOWER_AUTH"]
+    assert words(SERVICES["flower"]["healthcheck"]["test"]).count("http://127.0.0.1:5555/healthcheck") == 1
+
+
+def queries() -> list[str]:
+    """What the dashboard's panels ask Prometheus."""
+    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def exported() -> set[str]:
+    """The names of a worker's figures, as a scrape gives them."""
+    program = """
+from workers import metrics
+with metrics.exported():
+    series = vars(metrics._series())
+    families = [family for one in series.values() for family in one.collect()]
+    names = {sample.name for family in families for sample in family.samples} | {family.name for family in families}
+    print(*names, *(family.name for family in metrics._Queues().collect()))
+"""
+    away = {"FER_BROKER_URL": "redis://127.0.0.1:1/0", "FER_DATABASE_URL": "sqlite:////nonexistent/results.db"}
+    return set(said_by(program, FER_METRICS_PORT=str(free_port()), **away).split())
+
+
+def test_the_dashboard_asks_for_figures_that_exist_and_for_all_of_them() -> None:
+    asked = {name for query in queries() for name in re.findall(r"fer_\w+", query)}
+    assert asked <= exported()
+    documented = re.findall(r"^\| `(fer_\w+)", (ROOT / "docs/how-to/monitor.md").read_text(), flags=re.MULTILINE)
+    families = {re.sub("_(bucket|sum|count)$", "", name) for name in asked}
+    assert families == set(documented)
+
+
+def test_the_dashboard_is_whole() -> None:
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert panel["title"] and panel["description"]
+        places = {target["refId"] for target in panel["targets"]}
+        assert len(places) == len(panel["targets"])
+    (source,) = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    assert {panel["datasource"]["uid"] for panel in panels} == {source["uid"]}
+    jobs = {job for query in queries() for job in re.findall(r'job="([^"]+)"', query)}
+    assert jobs == {scrape["job_name"] for scrape in PROMETHEUS["scrape_configs"]}
+
+
+def test_prometheus_asks_every_worker_at_the_port_it_serves() -> None:
+    (scrape,) = PROMETHEUS["scrape_configs"]
+    (found,) = scrape["dns_sd_configs"]
+    assert (set(found["names"]), found["type"]) == (set(WORKERS), "A")
+    for name in WORKERS:
+        environment = SERVICES[name]["environment"]
+        assert environment["FER_METRICS_PORT"] == found["port"]
+        assert environment["FER_METRICS_ADDRESS"] == "0.0.0.0"
+        # Within the network alone.
+        assert SERVICES[name]["expose"] == [str(found["port"])] and "ports" not in SERVICES[name]
+
+
+def test_prometheus_and_grafana_are_there_when_asked_for() -> None:
+    for name in ("prometheus", "grafana"):
+        assert SERVICES[name]["profiles"] == ["metrics"]
+        # A tag that moves would be another program tomorrow.
+        assert re.search(r":v?\d+\.\d+\.\d+$", SERVICES[name]["image"])
+    assert "${GRAFANA_PASSWORD:?" in SERVICES["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]
+
+
+def test_grafana_finds_its_dashboard() -> None:
+    mounts = dict(mount.split(":")[:2] for mount in SERVICES["grafana"]["volumes"])
+    (provider,) = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/fer-batch.yml").read_text())["providers"]
+    assert mounts["./deploy/grafana/dashboards"] == provider["options"]["path"]
+    assert mounts["./deploy/grafana/provisioning"] == "/etc/grafana/provisioning"
+
+
+@each_service
+def test_files_that_are_mounted_exist_and_stay_as_they_are(name: str) -> None:
+    for mount in SERVICES[name].get("volumes", []):
+        if isinstance(mount, str) and mount.startswith("./"):
+            source, _, how = mount.split(":")
+            assert (ROOT / source).exists() and how == "ro"
 
 
 def test_the_worker_on_a_gpu_is_the_default() -> None:
@@ -81,7 +168,7 @@ def test_the_worker_on_a_gpu_is_the_default() -> None:
     assert SERVICES["worker-cpu"]["environment"]["FER_DEVICE"] == "cpu"
 
 
-@pytest.mark.parametrize("name", ["worker-gpu", "worker-cpu", "worker-train"])
+@pytest.mark.parametrize("name", WORKERS)
 def test_workers_cannot_write_to_the_media(name: str) -> None:
     media, *folders = SERVICES[name]["volumes"]
     assert media["read_only"] and media["source"] == media["target"]
@@ -94,7 +181,7 @@ def test_trainings_have_a_worker_of_their_own() -> None:
     assert words(SERVICES["worker-train"]["command"]).endswith("--queues train")
 
 
-@pytest.mark.parametrize("name", ["worker-gpu", "worker-cpu", "worker-train"])
+@pytest.mark.parametrize("name", WORKERS)
 def test_the_health_check_asks_the_worker_by_its_name(name: str) -> None:
     service = SERVICES[name]
     given = service["command"][service["command"].index("--name") + 1]
@@ -105,7 +192,8 @@ def test_the_health_check_asks_the_worker_by_its_name(name: str) -> None:
 
 def test_volumes_that_are_used_are_declared() -> None:
     mounts = [volume for service in SERVICES.values() for volume in service.get("volumes", [])]
-    assert {mount.partition(":")[0] for mount in mounts if isinstance(mount, str)} == set(COMPOSE["volumes"])
+    named = [mount for mount in mounts if isinstance(mount, str) and not mount.startswith("./")]
+    assert {mount.partition(":")[0] for mount in named} == set(COMPOSE["volumes"])
 
 
 def test_what_the_dockerfile_copies_exists_and_is_not_ignored() -> None:

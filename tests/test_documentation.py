@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, inspect, text
 
 from cli.main import main
+from fer_model.manifest import SHIPPED
 from results.models import Base
 from workers.settings import Settings
 
@@ -61,8 +62,12 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 def command_lines() -> list[tuple[str, list[str]]]:
-    """The words after `fer-batch` in every shell example."""
-    found = []
+    """The words after `fer-batch` in every shell example, and in the models' cards."""
+    found = [
+        (card.name, shlex.split(call))
+        for card in sorted(SHIPPED.glob("*.md"))
+        for call in re.findall(r"`fer-batch ([^`]+)`", card.read_text())
+    ]
     for page, code in blocks("sh"):
         for line in code.replace("\\\n", " ").splitlines():
             for call in re.findall(r"(?:^|[\s/(])fer-batch((?: [^#|&;>)]+)?)", line):

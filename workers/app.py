@@ -4,13 +4,16 @@ from celery import Celery
 
 from workers.settings import settings
 
-SOFT_LIMIT_S = 600
-HARD_LIMIT_S = 660
+SOFT_LIMIT_S = settings().shard_timeout_seconds
+HARD_LIMIT_S = 1.1 * SOFT_LIMIT_S
 TRAINING_LIMIT_S = 30 * 24 * 3600
 """A training outlives every visibility timeout. Who gets its message again finds the run taken, and does nothing."""
 
-VISIBILITY_TIMEOUT_S = 1200
+VISIBILITY_TIMEOUT_S = 2 * HARD_LIMIT_S
 """A task that outlives the visibility timeout is delivered again while it runs."""
+
+PRIORITIES = 10
+"""A job's priority is 0 to 9."""
 
 assert SOFT_LIMIT_S < HARD_LIMIT_S < VISIBILITY_TIMEOUT_S
 
@@ -36,7 +39,13 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_send_task_events=True,
     visibility_timeout=VISIBILITY_TIMEOUT_S,
-    broker_transport_options={**_VISIBILITY, "socket_connect_timeout": 5},
+    broker_transport_options={
+        **_VISIBILITY,
+        "socket_connect_timeout": 5,
+        "priority_steps": list(range(PRIORITIES)),
+    },
     result_backend_transport_options=_VISIBILITY,
     broker_connection_retry_on_startup=True,
+    # A worker outlives any outage of Redis; the default gives up after a hundred attempts.
+    broker_connection_max_retries=None,
 )

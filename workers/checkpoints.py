@@ -10,12 +10,10 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from fer_model.training.definitions import BEST, CHECKPOINT
 from results.shards import Claim
 from workers.errors import CheckpointError
 from workers.store import folder
-
-CHECKPOINT = "checkpoint.pt"
-BEST = "best.safetensors"
 
 
 def run_folder(job_id: str) -> Path:

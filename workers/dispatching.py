@@ -1,58 +1,84 @@
 """Sending messages for what the database says is to be done. Sending one twice does no harm."""
 
+import json
+
 from sqlalchemy import Engine
 
 from results.database import reading, writing
-from results.jobs import UNFINISHED, get_job
-from results.shards import jobs_to_sweep, pending_to_queue, shards_left
-from workers.app import app
-
-WINDOW = 32
-"""Shards of one job that are queued or running at once, so that a large job does not starve a small one."""
-
-STALE_S = 60.0
-"""A message that nobody took up for so long, although the queue is empty, is lost and sent again."""
+from results.jobs import UNFINISHED, adopt_jobs, get_job
+from results.queueing import forget_lost_messages, jobs_to_sweep, pending_to_queue
+from results.shards import shards_left
+from workers.app import PRIORITIES, app
+from workers.settings import settings
 
 TASKS = {"batch": "process_shard", "train": "train"}
 """The task that works on the shards of each kind of job."""
 
-NEVER_S = 1e9
-"""Takes no message for lost: while others wait in the queue, late and lost look the same."""
+RUN_QUEUE = "run-"
+"""How the queue of a `fer-batch run` begins, which only its own worker serves."""
+
+SHARD = "shard"
+"""The header that says which shard a message is for, so that the sweep can tell which are in the queue."""
 
 
-def advance(database: Engine, job_id: str, stale_after_s: float = NEVER_S) -> None:
-    """Queues the job's next shards, or its finishing when no shard is left; does nothing for an ended job.
+def advance(database: Engine, job_id: str) -> int:
+    """Queues the job's next shards, or its finishing when no shard is left; gives the number of messages.
 
-    Messages sent more than `stale_after_s` seconds ago are taken for lost. Raises what Celery
-    raises if the broker is away; what was not sent is found by the sweep.
+    Raises what Celery raises if the broker is away; what was not sent is found by the sweep.
     """
     with writing(database) as session:
         job = get_job(session, job_id)
         if job.state not in UNFINISHED:
-            return
-        waiting = pending_to_queue(session, job_id, WINDOW, stale_after_s)
+            return 0
+        waiting = pending_to_queue(session, job_id, lease_s=settings().lease_seconds)
+    # Redis knows the first as 0.
+    priority = PRIORITIES - 1 - job.priority
     for shard_id in waiting:
-        app.send_task(TASKS[job.kind], (shard_id,), queue=job.queue)
+        headers = {SHARD: shard_id}
+        app.send_task(TASKS[job.kind], (shard_id,), queue=job.queue, priority=priority, headers=headers)
     if waiting:
-        return
+        return len(waiting)
     with reading(database) as session:
         finished = not shards_left(session, job_id)
     if finished:
-        app.send_task("finish_job", (job_id,), queue=job.queue)
+        app.send_task("finish_job", (job_id,), queue=job.queue, priority=priority)
+    return int(finished)
 
 
-def sweep(database: Engine, queues: list[str]) -> None:
-    """Does for every unfinished job of these queues what a lost message or a dead worker left undone."""
+def sweep(database: Engine, queues: list[str]) -> dict[str, int]:
+    """Does for every unfinished job of these queues what a lost message or a dead worker left undone.
+
+    Gives the number of messages for each job that needed some.
+    """
     with reading(database) as session:
         unfinished = jobs_to_sweep(session, queues)
-    if unfinished:
-        # While messages wait, the shards behind them are not lost, only late.
-        stale_after_s = NEVER_S if any(map(_waiting, queues)) else STALE_S
-        for job_id in unfinished:
-            advance(database, job_id, stale_after_s)
+    if not unfinished:
+        return {}
+    sent = _sent(queues)
+    with writing(database) as session:
+        forget_lost_messages(session, unfinished, sent)
+    counts = {job_id: advance(database, job_id) for job_id in unfinished}
+    return {job_id: count for job_id, count in counts.items() if count}
 
 
-def _waiting(queue: str) -> int:
-    """The number of messages in a queue."""
+def resume(database: Engine) -> dict[str, int]:
+    """As `sweep`, for all queues, and for jobs of a `fer-batch run` that was killed.
+
+    Raises what Celery raises if the broker is away.
+    """
+    with writing(database) as session:
+        adopt_jobs(session, RUN_QUEUE, settings().queues.split(",")[0], settings().lease_seconds)
+    with reading(database) as session:
+        jobs = jobs_to_sweep(session)
+        queues = {get_job(session, job).queue for job in jobs}
+    return sweep(database, sorted(queues))
+
+
+def _sent(queues: list[str]) -> set[int]:
+    """The shards that have a message in one of these queues."""
     with app.connection_for_read() as connection:
-        return int(connection.default_channel.client.llen(queue))
+        channel = connection.default_channel
+        names = [channel._q_for_pri(queue, step) for queue in queues for step in channel.priority_steps]
+        messages = [message for name in names for message in channel.client.lrange(name, 0, -1)]
+    headers = (json.loads(message)["headers"] for message in messages)
+    return {each[SHARD] for each in headers if SHARD in each}

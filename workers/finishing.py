@@ -5,15 +5,20 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Engine
 
 from results.database import writing
-from results.seams import Box, ShardTracks, tracks_by_segment, videos_in_segments
+from results.seams import Box, ShardTracks, Sighting, tracks_by_segment, videos_in_segments
 from results.shards import close_job, ready_to_close, relabel_tracks
 
-LEAST_OVERLAP = 0.3
-"""Intersection over union from which two boxes in neighbouring frames are one face."""
+LEAST_OVERLAP = 0.5
+"""Intersection over union from which two boxes in the same picture are one face. Of one face it is 1 but for rounding;
+and the detector gives no two faces of a picture boxes that overlap more (`fer_model.detection.IOU_THRESHOLD`)."""
 
 
 def finish(database: Engine, job_id: str) -> None:
-    """Joins the tracks of each video, fills `tracks` and closes the job; does nothing if it is not ready."""
+    """Joins the tracks of each video, fills `tracks` and closes the job; does nothing if it is not ready.
+
+    Raises:
+        ResultsError: the database cannot be used; nothing was changed.
+    """
     with writing(database) as session:
         if not ready_to_close(session, job_id):
             return
@@ -26,38 +31,48 @@ def finish(database: Engine, job_id: str) -> None:
 
 
 def join_tracks(segments: Sequence[ShardTracks]) -> list[dict[int, int]]:
-    """For each segment the new number of each of its tracks, counted from 0 through the whole video.
+    """For each segment the new number of each of its tracks, counted from 0 through the whole video as they begin.
 
-    A face in the last frame of one segment and the first of the next is the same where the
-    boxes overlap by `LEAST_OVERLAP` or more; the largest overlap is matched first.
+    A track goes on as the one of a later segment that has the same box in the same frame. That need not be
+    the next segment: one shorter than `LOST_SECONDS` may lie between, in which the face was hidden throughout.
     """
     joined: list[dict[int, int]] = []
+    # Those that earlier segments have seen beyond their ends, by their new numbers, until their frames' segment comes.
+    ahead: dict[int, dict[int, Box]] = {}
     count = 0
     for number, segment in enumerate(segments):
+        if number and segments[number - 1].end_ms != segment.start_ms:
+            # A segment that failed lies between: nobody knows who came and went.
+            ahead.clear()
         labels: dict[int, int] = {}
-        before = segments[number - 1]
-        # A segment that failed lies between two that do not touch: nobody knows who came and went.
-        if number and before.end_ms == segment.start_ms:
-            labels = {new: joined[-1][old] for old, new in _matches(before.last, segment.first)}
+        for frame_index in sorted(segment.seen):
+            labels |= _matches(ahead.pop(frame_index, {}), segment.seen[frame_index], labels)
         for track in segment.tracks:
             if track not in labels:
                 labels[track] = count
                 count += 1
+        for sighting in segment.seam:
+            ahead.setdefault(sighting.frame_index, {})[labels[sighting.track_id]] = sighting.box
         joined.append(labels)
     return joined
 
 
-def _matches(before: Mapping[int, Box], after: Mapping[int, Box]) -> list[tuple[int, int]]:
-    """Pairs (track before, track after), each track at most once."""
+def _matches(ahead: Mapping[int, Box], seen: Sequence[Sighting], known: Mapping[int, int]) -> dict[int, int]:
+    """Track -> number, each at most once, for tracks and numbers that are not in `known` yet."""
     pairs = sorted(
-        ((_overlap(old_box, new_box), old, new) for old, old_box in before.items() for new, new_box in after.items()),
+        (
+            (_overlap(box, sighting.box), number, sighting.track_id)
+            for number, box in ahead.items()
+            for sighting in seen
+            if sighting.track_id not in known and number not in known.values()
+        ),
         reverse=True,
     )
     matched: dict[int, int] = {}
-    for overlap, old, new in pairs:
-        if overlap >= LEAST_OVERLAP and old not in matched and new not in matched.values():
-            matched[old] = new
-    return list(matched.items())
+    for overlap, number, track in pairs:
+        if overlap >= LEAST_OVERLAP and track not in matched and number not in matched.values():
+            matched[track] = number
+    return matched
 
 
 def _overlap(first: Box, second: Box) -> float:

@@ -110,7 +110,8 @@ def _model_row(session: Session | None, model: Model) -> Row:
         **{key: getattr(model, key) for key in MODEL_KEYS},
         "accuracy": newest[0]["accuracy"] if newest else None,
         "accuracy_on": f"{newest[0]['split']} of {newest[0]['data']}" if newest else None,
-        "best_in_training": trained and trained.best_accuracy,
+        # A detector's epochs tell of another network than the one that was kept, whose figures are among its facts.
+        "best_in_training": trained.best_accuracy if trained and trained.kind == "classifier" else None,
         "created_at": model.created_at and model.created_at.isoformat(),
     }
 

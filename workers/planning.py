@@ -1,17 +1,22 @@
 """From the paths a user gave to a plan: media, and shards of 10 to 60 seconds of work."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import inf
+from time import monotonic
 
-from fer_model.errors import UnreadableMediaError
+from fer_model.errors import TransientMediaError, UnreadableMediaError
 from fer_model.sources.discover import find_media, kind_of
 from fer_model.sources.index import index_video
 from fer_model.sources.sampling import Sampling
 from fer_model.sources.segments import Segment, cut
 from results.jobs import MediaPlan, ShardPlan
 from workers.errors import NothingToDoError
+from workers.settings import media_roots
 
 PICTURES_PER_SHARD = 50
+
+_UNPLANNED = ShardPlan(0, 0, planned_frames=0, video=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +45,25 @@ class BatchOptions:
 
 
 def plan(
-    paths: Sequence[str], options: BatchOptions, on_medium: Callable[[MediaPlan], None] = lambda medium: None
+    paths: Sequence[str],
+    options: BatchOptions,
+    on_medium: Callable[[MediaPlan], None] = lambda medium: None,
+    patience_s: float = inf,
 ) -> tuple[list[MediaPlan], list[ShardPlan]]:
     """What there is to do, in the order of the paths; `on_medium` is told of each file as it is found.
 
-    A file that cannot be read becomes a medium that failed, with the reason.
+    The media are those that are there now; what is added to a folder later is not part of the job. Videos are
+    looked into for `patience_s` seconds, the others become one shard each, which the worker that claims it
+    cuts (`look_into`). A file that cannot be read becomes a medium that failed, with the reason.
 
     Raises:
         NothingToDoError: there is no file at all; says why for each path.
     """
     media: list[MediaPlan] = []
     shards: list[ShardPlan] = []
-    for medium, segments in _media(paths, options):
-        shards += [_placed(segment, len(media)) for segment in segments]
+    until = monotonic() + patience_s
+    for medium, segments in _media(paths, options, until):
+        shards += [replace(each, first_position=len(media), last_position=len(media)) for each in segments]
         media.append(medium)
         on_medium(medium)
     pictures = [n for n, medium in enumerate(media) if medium.kind == "image" and medium.state == "pending"]
@@ -62,25 +73,14 @@ def plan(
     return media, shards
 
 
-def _media(paths: Sequence[str], options: BatchOptions) -> Iterator[tuple[MediaPlan, list[Segment]]]:
-    found = list(find_media(paths))
-    if all(each.kind is None for each in found):
-        raise NothingToDoError("; ".join(each.error or "" for each in found) or None)
-    for each in found:
-        if each.error:
-            # What is not there has no kind; the table asks for one.
-            yield _failed(each.uri, each.kind or kind_of(each.uri) or "image", each.error), []
-        elif each.kind == "image":
-            yield MediaPlan(each.uri, "image", frame_count=1), []
-        else:
-            yield _video(each.uri, options)
+def look_into(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[ShardPlan]]:
+    """A video and its segments, as shards of the medium at position 0.
 
-
-def _video(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[Segment]]:
-    try:
-        index = index_video(uri)
-    except UnreadableMediaError as error:
-        return _failed(uri, "video", str(error)), []
+    Raises:
+        TransientMediaError: it could not be read now.
+        UnreadableMediaError: it is no video, or lies outside FER_MEDIA_ROOTS.
+    """
+    index = index_video(uri, media_roots())
     medium = MediaPlan(
         uri,
         "video",
@@ -91,17 +91,43 @@ def _video(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[Segment]]:
         frame_count=len(index.times_ms),
         error=index.warning,
     )
-    return medium, cut(index, options.sampling, round(options.shard_seconds * 1000))
+    return medium, [_shard(each) for each in cut(index, options.sampling, round(options.shard_seconds * 1000))]
+
+
+def _media(paths: Sequence[str], options: BatchOptions, until: float) -> Iterator[tuple[MediaPlan, list[ShardPlan]]]:
+    found = list(find_media(paths, media_roots()))
+    if all(each.kind is None for each in found):
+        raise NothingToDoError("; ".join(each.error or "" for each in found) or None)
+    for each in found:
+        if each.error:
+            # What is not there has no kind; the table asks for one.
+            yield _failed(each.uri, each.kind or kind_of(each.uri) or "image", each.error), []
+        elif each.kind == "image":
+            yield MediaPlan(each.uri, "image", frame_count=1), []
+        elif monotonic() > until:
+            yield MediaPlan(each.uri, "video"), [_UNPLANNED]
+        else:
+            yield _video(each.uri, options)
+
+
+def _video(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[ShardPlan]]:
+    try:
+        return look_into(uri, options)
+    except TransientMediaError:
+        # A worker will try again, three times.
+        return MediaPlan(uri, "video"), [_UNPLANNED]
+    except UnreadableMediaError as error:
+        return _failed(uri, "video", str(error)), []
 
 
 def _failed(uri: str, kind: str, error: str) -> MediaPlan:
     return MediaPlan(uri, kind, state="failed", error=error)
 
 
-def _placed(segment: Segment, position: int) -> ShardPlan:
+def _shard(segment: Segment) -> ShardPlan:
     return ShardPlan(
-        position,
-        position,
+        0,
+        0,
         planned_frames=segment.frames,
         video=True,
         start_ms=segment.start_ms,

@@ -1,16 +1,18 @@
 """One shard, from its row to its results. Knows no Celery: a test can call it."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
 
 from fer_model.engines import Engine
-from fer_model.errors import FerModelError, UnreadableMediaError
+from fer_model.errors import FerModelError, TransientMediaError, UnreadableMediaError
 from fer_model.manifest import Models
 from fer_model.pipeline import analyse
 from fer_model.sources import open_source
@@ -20,12 +22,24 @@ from results.catalogue import ID_DIGITS
 from results.database import reading, writing
 from results.errors import JobCancelledError, ResultsError, ShardLostError
 from results.jobs import get_job
-from results.models import Media
-from workers import store
+from results.models import Media, Shard
+from workers import metrics, store
+from workers.errors import WorkerStoppingError
 from workers.heartbeat import heartbeat
-from workers.planning import BatchOptions
+from workers.outages import attempts
+from workers.planning import BatchOptions, look_into
+from workers.seams import Seam, after, through
+from workers.settings import media_roots, settings
 
 logger = logging.getLogger(__name__)
+
+LEARNED = ("width", "height", "fps", "duration_ms", "frame_count", "error")
+"""What is known of a video once it was looked into."""
+
+DEATH_S = 5.0
+"""A process that is being killed is gone by then."""
+
+TOO_LONG = "took longer than a worker may spend on one piece; use shorter ones (--shard-seconds)"
 
 Row = dict[str, Any]
 Load = Callable[[Models], Engine]
@@ -35,13 +49,16 @@ Load = Callable[[Models], Engine]
 class _Harvest:
     """The rows of one shard, as they grow, and the ensemble that makes them.
 
-    `members` are the ids of the classifiers whose own answers are kept; none, unless they were asked for.
+    The limits of `claim` change where the shard was a whole video. `members` are the ids of the classifiers whose
+    own answers are kept; none, unless they were asked for.
     """
 
+    claim: shards.Claim
     frames: list[Row] = field(default_factory=list)
     faces: list[Row] = field(default_factory=list)
     media: list[Row] = field(default_factory=list)
     scores: list[Row] = field(default_factory=list)
+    seam: list[list[float]] | None = None
     ensemble_id: int | None = None
     members: tuple[str, ...] = ()
 
@@ -61,34 +78,102 @@ class _Harvest:
         ]
 
 
-def process_shard(database: Database, shard_id: int, worker: str, load: Load) -> None:
+def process_shard(
+    database: Database,
+    shard_id: int,
+    worker: str,
+    load: Load,
+    *,
+    on_change: Callable[[str], None] = lambda job_id: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
     """Claims a shard, works on it, and writes what was found in one transaction.
 
     Does nothing if the shard is finished, cancelled, or another worker's. What cannot be done is
-    written down as failed, with the reason. `load` gives the networks of the ensemble that is in use
-    when the shard is claimed; it is called after that, so that whoever waits sees that somebody is at work.
+    written down as failed, with the reason; what may have been bad luck is given back, to be tried again. `load`
+    gives the networks of the ensemble that is in use when the shard is claimed; it is called after that, so that
+    whoever waits sees that somebody is at work. `on_change` is told the job's id when more of it may be queued.
+    Where `stopping` says so the shard is given back untried.
 
     Raises:
         ResultsError: the database cannot be used; the shard will be tried again.
     """
     with writing(database) as session:
-        claim = shards.claim(session, shard_id, worker)
+        claim = shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
     if claim is None:
         return
+    on_change(claim.job_id)
+    harvest = _Harvest(claim)
+    began = time.monotonic()
+    # Unless it turns out otherwise: another worker has it, or the database is away.
+    outcome: metrics.Outcome = "lost"
     try:
-        harvest = _work(database, claim, load)
-        with writing(database) as session:
-            found = (harvest.frames, harvest.faces, harvest.media)
-            shards.complete(session, claim, *found, scores=harvest.scores, ensemble_id=harvest.ensemble_id)
+        with heartbeat(database, claim, harvest.counts) as still_ours:
+
+            def check() -> None:
+                still_ours()
+                if stopping():
+                    raise WorkerStoppingError
+
+            _work(database, harvest, load, check, on_change)
+            for attempt in attempts(still_ours):
+                with attempt, writing(database) as session:
+                    _write(session, harvest)
+        outcome = "done"
     except (JobCancelledError, ShardLostError) as error:
         logger.info("shard %s given up: %s", shard_id, error)
+        if isinstance(error, JobCancelledError):
+            outcome = "cancelled"
     except ResultsError:
         raise
     except Exception as error:
-        # One file must not stop the others; where it is our own mistake the log has the traceback.
-        logger.exception("shard %s failed", shard_id)
         with suppress(JobCancelledError, ShardLostError), writing(database) as session:
-            shards.fail(session, claim, reason_of(error))
+            outcome = _give_up(session, harvest.claim, error)
+    finally:
+        metrics.shard_ended(outcome, time.monotonic() - began)
+
+
+def take_back(database: Database, shard_id: int, is_dead: Callable[[str], bool], reason: str) -> str | None:
+    """Gives back a shard whose worker's process has died, instead of waiting until its lease is over.
+
+    `is_dead` is asked about the worker that holds it, for some seconds. Gives the job's id if there is something to
+    be queued. Raises `ResultsError`.
+    """
+    with reading(database) as session:
+        shard = session.get(Shard, shard_id)
+    if shard is None or shard.worker is None or shard.state != "running":
+        return None
+    until = time.monotonic() + DEATH_S
+    while not is_dead(shard.worker):
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.1)
+    with suppress(JobCancelledError, ShardLostError), writing(database) as session:
+        if (claim := shards.held_by(session, shard_id, shard.worker)) is not None:
+            logger.warning("shard %s: %s", shard_id, reason)
+            shards.give_back(session, claim, reason)
+    return shard.job_id
+
+
+def _write(session: Session, harvest: _Harvest) -> None:
+    found = (harvest.frames, harvest.faces, harvest.media)
+    made_by, seam = harvest.ensemble_id, harvest.seam
+    shards.complete(session, harvest.claim, *found, scores=harvest.scores, ensemble_id=made_by, seam=seam)
+
+
+def _give_up(session: Session, claim: shards.Claim, error: Exception) -> metrics.Outcome:
+    """Only what would be the same the next time fails at once: a file that is no video stays none."""
+    if isinstance(error, WorkerStoppingError):
+        logger.info("shard %s goes back", claim.id)
+        shards.release(session, claim)
+        return "given_back"
+    if isinstance(error, FerModelError) and not isinstance(error, TransientMediaError):
+        logger.info("shard %s failed: %s", claim.id, error)
+        shards.fail(session, claim, str(error))
+        return "failed"
+    # Where it is our own mistake the log has the traceback.
+    logger.warning("shard %s failed in attempt %s", claim.id, claim.attempts, exc_info=error)
+    return "given_back" if shards.give_back(session, claim, reason_of(error)) else "failed"
 
 
 def reason_of(error: Exception) -> str:
@@ -96,32 +181,62 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, FerModelError):
         return str(error)
     if type(error).__name__ == "SoftTimeLimitExceeded":
-        return "took longer than a worker may spend on one piece; use shorter ones (--shard-seconds)"
+        return TOO_LONG
     if isinstance(error, MemoryError):
         return "there was not enough memory"
     return f"{type(error).__name__}: {error}"
 
 
-def _work(database: Database, claim: shards.Claim, load: Load) -> _Harvest:
+def _work(
+    database: Database,
+    harvest: _Harvest,
+    load: Load,
+    check: Callable[[], None],
+    on_change: Callable[[str], None],
+) -> None:
+    claim = harvest.claim
     with reading(database) as session:
         media = list(shards.media_of(session, claim))
         stored = get_job(session, claim.job_id).options
     options = BatchOptions(**{name: stored[name] for name in BatchOptions.__dataclass_fields__ if name in stored})
     with writing(database) as session:
         ensemble_id, models = store.current(session)
-    members = tuple(file.sha256[:ID_DIGITS] for file in models.members) if options.keep_member_scores else ()
-    harvest = _Harvest(ensemble_id=ensemble_id, members=members)
+    harvest.ensemble_id = ensemble_id
+    if options.keep_member_scores:
+        harvest.members = tuple(file.sha256[:ID_DIGITS] for file in models.members)
     origins: deque[int] = deque()
-    with heartbeat(database, claim, harvest.counts) as check:
-        engine = load(models)
-        if claim.media_id is None:
-            frames, follow = _pictures(media, origins, harvest.media), None
-        else:
-            frames, follow = _segment(claim, media[0], origins, options), _follower(media[0], options)
-        for frame, faces in analyse(_checked(frames, check), engine, models, options.detection_threshold, follow):
-            check()
-            harvest.add(origins.popleft(), frame, faces)
-    return harvest
+    if claim.is_unplanned_video:
+        claim = harvest.claim = _cut(database, claim, media[0], options)
+        on_change(claim.job_id)
+    engine = load(models)
+    if claim.media_id is None:
+        frames, follow = _pictures(media, origins, harvest.media), None
+    else:
+        frames, follow = _segment(claim, media[0], options), _follower(media[0], options)
+    seam = Seam(claim.end_ms)
+    given = (engine, models, options.detection_threshold, follow)
+    read = _checked(frames, check)
+    for frame, faces in analyse(read, *given, keep_members=options.keep_member_scores, on_batch=metrics.batch_done):
+        check()
+        if not seam.note(frame, faces):
+            harvest.add(claim.media_id or origins.popleft(), frame, faces)
+            metrics.frame_done(len(faces))
+    if seam.shared and (until := seam.waits_until()):
+        beyond = replace(claim, start_ms=seam.shared.time_ms, end_ms=until + 1, start_frame=seam.shared.index)
+        rest = after(_video(beyond, beyond.end_ms, media[0], options), seam.shared.index)
+        with closing(analyse(_checked(rest, check), *given)) as seen:
+            seam.wait(seen)
+    harvest.seam = None if claim.end_ms is None else seam.rows
+
+
+def _cut(database: Database, claim: shards.Claim, medium: Media, options: BatchOptions) -> shards.Claim:
+    """Looks into a video that was not looked into when the job was submitted; gives the claim to its first segment."""
+    found, segments = look_into(medium.uri, options)
+    learned = {name: getattr(found, name) for name in LEARNED}
+    for name, value in learned.items():
+        setattr(medium, name, value)
+    with writing(database) as session:
+        return shards.split(session, claim, learned, segments)
 
 
 def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Frame]:
@@ -134,7 +249,7 @@ def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> It
     """The pictures that can be read; for the others a row that says why not."""
     for medium in media:
         try:
-            frame = next(open_source(medium.uri, kind="image"))
+            frame = next(open_source(medium.uri, kind="image", roots=media_roots()))
         except (UnreadableMediaError, MemoryError) as error:
             updates.append({"id": medium.id, "state": "failed", "error": reason_of(error)})
             continue
@@ -144,18 +259,21 @@ def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> It
         yield frame
 
 
-def _segment(claim: shards.Claim, medium: Media, origins: deque[int], options: BatchOptions) -> Iterator[Frame]:
-    piece = open_source(
+def _segment(claim: shards.Claim, medium: Media, options: BatchOptions) -> Iterator[Frame]:
+    """The segment's frames and the one at the seam."""
+    return through(_video(claim, None, medium, options), claim.end_ms)
+
+
+def _video(claim: shards.Claim, end_ms: int | None, medium: Media, options: BatchOptions) -> Iterator[Frame]:
+    return open_source(
         medium.uri,
         kind="video",
         start_ms=claim.start_ms or 0,
-        end_ms=claim.end_ms,
+        end_ms=end_ms,
         start_frame=claim.start_frame,
         sampling=options.sampling,
+        roots=media_roots(),
     )
-    for frame in piece:
-        origins.append(medium.id)
-        yield frame
 
 
 def _follower(medium: Media, options: BatchOptions) -> Any:

@@ -4,7 +4,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from workers.errors import WorkersError
@@ -20,19 +20,40 @@ class Settings(BaseSettings):
     queues: str = Field("batch", description="queues a worker serves, by commas; `submit` uses the first")
     device: str = Field("auto", description="where networks run: auto, cpu, cuda:0")
     detection_threshold: float = Field(0.4, gt=0, lt=1, description="lowest score that counts as a face")
+    lease_seconds: float = Field(
+        60.0, ge=2, description="a worker that was not heard of for so long loses its shard to another"
+    )
+    shard_timeout_seconds: float = Field(
+        600.0, ge=1, description="longest that one shard may take; it is tried three times"
+    )
+    grace_seconds: float = Field(
+        8.0, ge=0, description="what a worker that is asked to stop takes to finish its shard; then it gives it back"
+    )
     models_dir: Path = Field(
         Path("~/.local/share/fer-batch"),
         description="trained and pulled weights and training runs, shared by all workers; "
         "a manifest.json in it replaces the models shipped",
     )
     registry_url: str = Field("https://raw.githubusercontent.com", description="where `models pull` downloads from")
+    media_roots: str | None = Field(
+        None,
+        description="what media must lie below, by commas: folders, s3://BUCKET/PREFIX/, https://HOST/; else anything",
+    )
     cache_dir: Path = Field(Path("~/.cache/fer-batch"), description="compiled networks; may be deleted")
+    metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves figures for Prometheus; 0: nowhere")
+    metrics_address: str = Field("127.0.0.1", description="the address of this machine at which it serves them")
+    flower_auth: SecretStr | None = Field(None, description="USER:PASSWORD, which Flower asks for")
 
 
 @cache
 def settings() -> Settings:
     """The settings of this process. Raises `pydantic.ValidationError`."""
     return Settings()
+
+
+def media_roots() -> tuple[str, ...]:
+    """What media must lie below (see `check_permitted`); nothing, where they may lie anywhere."""
+    return tuple(root.strip() for root in (settings().media_roots or "").split(",") if root.strip())
 
 
 def writable_cache() -> Path:

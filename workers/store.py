@@ -1,6 +1,6 @@
 """Where weights lie: files named by their sha256 in FER_MODELS_DIR, and the catalogue's rows made into `Models`."""
 
-import hashlib
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from fer_model.architectures import architecture_of, summary
+from fer_model.digests import digest
 from fer_model.manifest import SHIPPED, Models, WeightsFile, read_models
 from fer_model.networks import classifier_side
 from fer_model.preprocess import FACE_SIZE
@@ -33,14 +34,13 @@ def keep(weights: Path) -> str:
     """Copies a safetensors file into the store, atomically; gives its sha256. Raises `OSError`."""
     store = folder()
     store.mkdir(parents=True, exist_ok=True)
-    content = weights.read_bytes()
-    sha256 = hashlib.sha256(content).hexdigest()
+    sha256 = digest(weights, "sha256")
     target = stored(sha256)
     # One that was damaged on the disk is replaced.
-    if not target.exists() or target.read_bytes() != content:
+    if not target.exists() or digest(target, "sha256") != sha256:
         with tempfile.TemporaryDirectory(dir=store) as partial:
             whole = Path(partial) / target.name
-            whole.write_bytes(content)
+            shutil.copyfile(weights, whole)
             # Whoever runs workers is often not who trained.
             whole.chmod(0o644)
             whole.replace(target)
@@ -64,8 +64,10 @@ def register(session: Session, models: Models) -> Ensemble:
     return add_ensemble(session, shipped_name(models), models)
 
 
-def add_ensemble(session: Session, name: str, models: Models) -> Ensemble:
+def add_ensemble(session: Session, name: str, models: Models, fitted_on: str | None = None) -> Ensemble:
     """The ensemble of this name with these models, which are in the catalogue; made where it is not there yet.
+
+    `fitted_on` says what shares and temperature were fitted on.
 
     Raises:
         NameTakenError: there is one of this name with other models.
@@ -79,6 +81,7 @@ def add_ensemble(session: Session, name: str, models: Models) -> Ensemble:
             members=list(zip(members, models.shares, strict=True)),
             margin=models.margin,
             temperature=models.temperature,
+            fitted_on=fitted_on,
         )
     except NameTakenError:
         known = catalogue.find_ensemble(session, name)

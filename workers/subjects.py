@@ -118,9 +118,7 @@ def frame_of_ensemble(database: Engine, name: str | None, detector: str | None) 
         UnknownModelError: there is no such detector.
     """
     with reading(database) as session:
-        taken = {store.SHIPPED_NAME, *(each.name for each in catalogue.list_ensembles(session))}
-        if name in taken:
-            raise NameTakenError(f"There is an ensemble '{name}' already; choose another name.")
+        _must_be_free(session, name)
         _, models = store.in_use(session)
         return replace(models, detector=_known(session, detector, "detector")) if detector else models
 
@@ -136,22 +134,18 @@ def keep_ensemble(database: Engine, models: Models, name: str | None, fitted_on:
     """
     chosen = name or f"fitted-{models.key[:8]}"
     with writing(database) as session:
+        # Somebody may have taken it during the fit.
+        _must_be_free(session, name)
         store.register(session, store.shipped())
-        detector, *members = (_keep_file(session, file) for file in models.files)
-        try:
-            catalogue.add_ensemble(
-                session,
-                name=chosen,
-                detector=detector,
-                members=list(zip(members, models.shares, strict=True)),
-                margin=models.margin,
-                temperature=models.temperature,
-                fitted_on=fitted_on,
-            )
-        except NameTakenError:
-            if name:
-                raise
+        for file in models.files:
+            _keep_file(session, file)
+        store.add_ensemble(session, chosen, models, fitted_on)
     return chosen
+
+
+def _must_be_free(session: Session, name: str | None) -> None:
+    if name in {store.SHIPPED_NAME, *(each.name for each in catalogue.list_ensembles(session))}:
+        raise NameTakenError(f"There is an ensemble '{name}' already; choose another name.")
 
 
 def _subject(name: str, models: Models) -> Subject:
@@ -181,12 +175,12 @@ def _owner(session: Session, subject: Subject) -> Ensemble | Model | None:
     return session.get(Model, subject.members[0].sha256[: catalogue.ID_DIGITS])
 
 
-def _keep_file(session: Session, file: WeightsFile) -> str:
-    """The id of a file's row, which is made for a classifier that was given by its path."""
-    if (known := session.get(Model, file.sha256[: catalogue.ID_DIGITS])) is not None:
-        return known.id
+def _keep_file(session: Session, file: WeightsFile) -> None:
+    """Takes a classifier that was given by its path into the store and the catalogue."""
+    if session.get(Model, file.sha256[: catalogue.ID_DIGITS]) is not None:
+        return
     store.keep(file.path)
-    model = catalogue.add_model(
+    catalogue.add_model(
         session,
         name=file.name,
         kind="classifier",
@@ -194,4 +188,3 @@ def _keep_file(session: Session, file: WeightsFile) -> str:
         architecture=store.CLASSIFIER,
         source="given",
     )
-    return model.id

@@ -8,8 +8,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
+from fer_model.sources.files import masked
 from results.database import reading, writing
-from results.jobs import MediaPlan, add_plan, create_job, job_of_token, job_status
+from results.jobs import PRIORITY, MediaPlan, add_plan, create_job, job_of_token, job_status
 from results.shards import close_job
 from workers.app import app
 from workers.dispatching import advance
@@ -18,6 +19,9 @@ from workers.planning import BatchOptions, plan
 from workers.settings import mask, settings
 
 logger = logging.getLogger(__name__)
+
+PATIENCE_S = 2.0
+"""So long `submit` looks into videos itself: a small job is then planned at once, and a large one is no wait."""
 
 BROKER_ERRORS = (OSError, OperationalError, RedisError)
 
@@ -38,9 +42,13 @@ def submit(
     *,
     name: str | None = None,
     token: str | None = None,
+    priority: int = PRIORITY,
     on_medium: Callable[[MediaPlan], None] = lambda medium: None,
 ) -> Submitted:
-    """Plans a batch job, writes it in one transaction and queues its first shards.
+    """Lists what there is to do, writes the job in one transaction and queues its first shards.
+
+    The job is about the files that are there at this moment. Videos are looked into for `PATIENCE_S` seconds; those
+    that are left then are looked into by the workers, each by the one that claims it.
 
     Raises:
         NothingToDoError: no path leads to a picture or a video; no job is made.
@@ -53,7 +61,17 @@ def submit(
         # What an earlier request asked for counts, whatever has become of the files since.
         job_id = earlier.id if earlier else None
     if job_id is None:
-        job_id = _write(database, paths, options, name, token, on_medium)
+        media, shards = plan(paths, options, on_medium, PATIENCE_S)
+        asked = {"paths": [masked(path) for path in paths], **options.as_dict()}
+        with writing(database) as session:
+            queue = settings().queues.split(",")[0]
+            job, new = create_job(
+                session, kind="batch", name=name, options=asked, queue=queue, priority=priority, request_token=token
+            )
+            if new:
+                add_plan(session, job.id, media, shards)
+                close_job(session, job.id)
+            job_id = job.id
     try:
         advance(database, job_id)
     except BROKER_ERRORS as error:
@@ -62,25 +80,6 @@ def submit(
     with reading(database) as session:
         status = job_status(session, job_id)
     return Submitted(job_id, status.media, sum(status.shards.values()))
-
-
-def _write(
-    database: Engine,
-    paths: Sequence[str],
-    options: BatchOptions,
-    name: str | None,
-    token: str | None,
-    on_medium: Callable[[MediaPlan], None],
-) -> str:
-    media, shards = plan(paths, options, on_medium)
-    kept = {"paths": list(paths), **options.as_dict()}
-    queue = settings().queues.split(",")[0]
-    with writing(database) as session:
-        job, new = create_job(session, kind="batch", name=name, options=kept, queue=queue, request_token=token)
-        if new:
-            add_plan(session, job.id, media, shards)
-            close_job(session, job.id)
-        return job.id
 
 
 def check_broker() -> None:

@@ -2,24 +2,31 @@
 
 import logging
 import os
+import re
 import signal
 import threading
+import time
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from billiard import active_children, current_process
-from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.signals import task_failure, worker_process_init, worker_ready, worker_shutting_down
 from sqlalchemy import Engine as Database
 
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.manifest import Models
 from results.database import connect, reading
+from results.errors import ResultsError
 from results.jobs import job_of_shard
 from workers import dispatching, processing, training
 from workers.app import TRAINING_LIMIT_S, app
 from workers.finishing import finish
+from workers.outages import attempts
 from workers.settings import settings, writable_cache
+from workers.submitting import BROKER_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +36,20 @@ SWEEP_S = 10.0
 @app.task(name="process_shard")
 def process_shard(shard_id: int) -> None:
     """Works on one shard, then queues what comes next in its job."""
-    processing.process_shard(_database(), shard_id, training.worker_name(), _engine)
+    name = training.worker_name()
+    processing.process_shard(_database(), shard_id, name, _engine, on_change=_advance, stopping=_grace_is_over)
     with reading(_database()) as session:
         job_id = job_of_shard(session, shard_id)
     if job_id is not None:
+        _advance(job_id)
+
+
+def _advance(job_id: str) -> None:
+    try:
         dispatching.advance(_database(), job_id)
+    except BROKER_ERRORS as error:
+        # What is written is written; the sweep queues the rest when the broker is back.
+        logger.warning("job %s: nothing could be queued (%s)", job_id, error)
 
 
 @app.task(name="train", soft_time_limit=TRAINING_LIMIT_S, time_limit=TRAINING_LIMIT_S + 60)
@@ -55,8 +71,14 @@ def finish_job(job_id: str) -> None:
 
 @worker_process_init.connect
 def listen(**_: Any) -> None:
-    """A training in this process learns so that its worker is to stop; it would take hours to end by itself."""
-    signal.signal(signal.SIGUSR2, lambda *_: _stopping.set())
+    """The work in this process learns so that its worker is to stop: a training would take hours to end by itself."""
+
+    def stop(*_: Any) -> None:
+        global _grace_ends
+        _grace_ends = time.monotonic() + settings().grace_seconds
+        _stopping.set()
+
+    signal.signal(signal.SIGUSR2, stop)
 
 
 @worker_shutting_down.connect
@@ -78,12 +100,50 @@ def start_sweep(**_: Any) -> None:
             except Exception as error:
                 # The database or Redis may be away for a while; the next round tries again.
                 logger.warning("sweep failed: %s", error)
-            threading.Event().wait(SWEEP_S)
+            time.sleep(min(SWEEP_S, settings().lease_seconds / 4))
 
     threading.Thread(target=repeat, name="sweep", daemon=True).start()
 
 
+@task_failure.connect
+def take_back(sender: Any, args: tuple[Any, ...], exception: BaseException, **_: Any) -> None:
+    """The worker's main process, whose child died at a shard, gives the shard back at once."""
+    if isinstance(exception, (WorkerLostError, TimeLimitExceeded)) and sender.name in dispatching.TASKS.values():
+        # In a thread: the main process must go on answering.
+        threading.Thread(target=_take_back, args=(args[0], exception), name="take back", daemon=True).start()
+
+
+def _take_back(shard_id: int, exception: BaseException) -> None:
+    try:
+        for attempt in attempts():
+            with attempt:
+                job_id = processing.take_back(_database(), shard_id, _is_dead, _reason(exception))
+        if job_id is not None:
+            _advance(job_id)
+    except ResultsError as error:
+        # Its lease ends some time.
+        logger.warning("shard %s could not be given back: %s", shard_id, error)
+
+
+def _is_dead(worker: str) -> bool:
+    """Whether this worker was a process of this host that has ended."""
+    host, _, process = worker.rpartition(":")
+    return host == os.uname().nodename and not Path(f"/proc/{process}").exists()
+
+
+def _reason(exception: BaseException) -> str:
+    if isinstance(exception, TimeLimitExceeded):
+        return processing.TOO_LONG
+    killed = re.search(r"signal \d+ \(\w+\)|exitcode \d+", str(exception))
+    return f"the worker process died ({killed[0] if killed else exception}): a damaged file, or too little memory"
+
+
 _stopping = threading.Event()
+_grace_ends = 0.0
+
+
+def _grace_is_over() -> bool:
+    return _stopping.is_set() and time.monotonic() > _grace_ends
 
 
 @cache

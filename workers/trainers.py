@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine as Database
 
 from fer_model.errors import FerModelError
 from fer_model.manifest import given_file
-from fer_model.training.definitions import ClassifierRun, DetectorRun, Epoch
+from fer_model.training.definitions import CHECKPOINT, ClassifierRun, DetectorRun, Epoch
 from results.models import TrainingRun
 from workers import store
-from workers.checkpoints import CHECKPOINT
 from workers.settings import writable_cache
 from workers.subjects import find_classifier, find_classifiers, find_detector
 
@@ -97,6 +97,7 @@ def _start_of_classifier(database: Database, init: str) -> str | None:
 
 def _train_detector(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
     from fer_model.training.detector import train_detector
+    from fer_model.training.face_sets import arrange
     from fer_model.training.measuring import detector_precision
 
     chosen = _fields(DetectorRun, run.definition)
@@ -104,21 +105,23 @@ def _train_detector(database: Database, run: TrainingRun, folder: Path, device: 
     init, given = run.definition["init"], run.definition["validation"]
     start = store.shipped().detector if init == SHIPPED else find_detector(database, init)
     sources, held_out = [Path(each) for each in run.definition["data"]], Path(given) if given else None
-    weights = train_detector(
-        definition, start.path, sources, held_out, folder, watch.on_epoch, watch.before_batch, progress=False
-    )
-    chosen_by = (folder / "data" / "validation.txt").read_text().splitlines()
-    precision = detector_precision(weights, _photographs(chosen_by, watch))
+    # Unpacked photographs may be gigabytes: they go whatever ends the attempt, or, if its process is killed, with its
+    # folder. Whoever goes on unpacks them anew, maybe on another machine.
+    with TemporaryDirectory(prefix="data-", dir=folder, ignore_cleanup_errors=True) as data:
+        sets = arrange(sources, held_out, Path(data), watch.before_batch)
+        weights = train_detector(definition, start.path, sets, folder, watch.on_epoch, watch.before_batch)
+        # The epochs' figures are those of the network in training; these are of the weights that are kept.
+        precision = detector_precision(weights, _photographs(sets.validation, watch))
     return Trained(weights, {f"ap50_from_{height}_px": value for height, value in precision.items()})
 
 
-def _photographs(paths: Iterable[str], watch: Watch) -> "Iterator[LabelledPhotograph]":
+def _photographs(paths: Iterable[Path], watch: Watch) -> "Iterator[LabelledPhotograph]":
     from fer_model.training.faces import read_photograph
 
     for path in paths:
         watch.before_batch()
         try:
-            yield read_photograph(Path(path))
+            yield read_photograph(path)
         except FerModelError as error:
             # The trainer has passed over it too; a finished run must not fail for it.
             logger.warning("not measured: %s", error)

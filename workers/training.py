@@ -6,40 +6,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from fer_model.engines import actual_device
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.manifest import WeightsFile
 from fer_model.networks import read_metadata
-from fer_model.training.definitions import Epoch, trained_facts
+from fer_model.training.definitions import BEST, Epoch, trained_facts
 from results import catalogue, shards, training
 from results.database import reading, writing
 from results.errors import (
-    DatabaseBusyError,
-    DatabaseUnreachableError,
     JobCancelledError,
     ResultsError,
     ShardLostError,
     UnknownModelError,
 )
 from results.models import Job, Model, TrainingRun
-from workers import store
-from workers.checkpoints import BEST, forget, forget_attempt, run_folder, take_over
+from workers import metrics, store
+from workers.checkpoints import forget, forget_attempt, run_folder, take_over
 from workers.errors import WorkersError, WorkerStoppingError
 from workers.heartbeat import heartbeat
+from workers.outages import attempts
 from workers.processing import reason_of
+from workers.settings import settings
 from workers.subjects import evaluation_row
 from workers.trainers import Trained, Watch, run_trainer
 
 logger = logging.getLogger(__name__)
-
-OUTAGE_S, PAUSE_S = 20.0, 0.5
-"""How long, and how often, an epoch's row is tried again when the database is away: well within a lease."""
 
 OUR_WORDS = (WorkersError, UnknownModelError)
 LICENCE = "AGPL-3.0; whoever gave the training data may limit what the weights are used for"
@@ -58,7 +53,7 @@ def train(
         ResultsError: the database cannot be used; the run will be taken up again.
     """
     with writing(database) as session:
-        claim = shards.claim(session, shard_id, worker)
+        claim = shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
     if claim is None:
         return False
     with _while_ours(claim):
@@ -105,19 +100,13 @@ def _train(database: Database, claim: shards.Claim, device: str, stopping: Calla
                 raise WorkerStoppingError
 
         def on_epoch(epoch: Epoch) -> None:
-            for attempt in _attempts(check):
+            for attempt in attempts(check):
                 with attempt, writing(database) as session:
                     training.record_epoch(session, claim, asdict(epoch))
+            metrics.gpu_memory()
 
         chosen = actual_device(run.definition["device"] or device)
         return run_trainer(database, run, take_over(claim), chosen, Watch(on_epoch, before_batch))
-
-
-def _attempts(check: Callable[[], None]) -> Retrying:
-    """Tries to write again for a while: hours of work must not stop for a server that restarts."""
-    outage = retry_if_exception_type((DatabaseUnreachableError, DatabaseBusyError))
-    stop, wait = stop_after_delay(OUTAGE_S), wait_fixed(PAUSE_S)
-    return Retrying(retry=outage, stop=stop, wait=wait, before_sleep=lambda state: check(), reraise=True)
 
 
 def _keep(database: Database, claim: shards.Claim, trained: Trained) -> None:
@@ -138,7 +127,7 @@ def _keep(database: Database, claim: shards.Claim, trained: Trained) -> None:
 
 def _fail(database: Database, claim: shards.Claim, reason: str) -> None:
     run, best = _run_of(database, claim.job_id), run_folder(claim.job_id) / str(claim.epoch) / BEST
-    sha256, rescued = _rescue(run, best)
+    sha256, rescued = _rescue(best)
     with writing(database) as session:
         shards.fail(session, claim, reason + rescued)
         if sha256:
@@ -146,12 +135,12 @@ def _fail(database: Database, claim: shards.Claim, reason: str) -> None:
         shards.close_job(session, claim.job_id)
 
 
-def _rescue(run: TrainingRun, best: Path) -> tuple[str | None, str]:
+def _rescue(best: Path) -> tuple[str | None, str]:
     """The sha256 of the best weights so far, now in the store, and what to say about them."""
     if not best.exists():
         return None, ""
     try:
-        facts = _facts(run, best)
+        facts = trained_facts(read_metadata(best))
     except WeightsError:
         return None, ""
     said = f"; the best weights so far, of epoch {facts['best_epoch']}, are"
@@ -176,16 +165,11 @@ def _add_model(session: Session, run: TrainingRun, sha256: str, facts: dict[str,
         recipe=run.recipe,
         job_id=run.job_id,
         licence=LICENCE,
-        facts={"data": run.data, **_facts(run, store.stored(sha256)), **facts},
+        # As the weights say themselves, for the run's row may be of another epoch.
+        facts={"data": run.data, **trained_facts(read_metadata(store.stored(sha256))), **facts},
     )
     training.keep_model(session, run.job_id, model.id)
     return model
-
-
-def _facts(run: TrainingRun, weights: Path) -> dict[str, Any]:
-    """The epoch that made the weights and its figure: as they say themselves, for the row may be of another epoch."""
-    rows = {"best_epoch": run.best_epoch, "validation_accuracy": run.best_accuracy}
-    return rows | trained_facts(read_metadata(weights))
 
 
 def _run_of(database: Database, job_id: str) -> TrainingRun:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from fer_model.sources.files import to_path
 from fer_model.sources.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -21,29 +20,32 @@ def open_source(
     start_frame: int = 0,
     sampling: Sampling | None = None,
     threads: int = 0,
+    roots: Sequence[str] = (),
 ) -> Iterator[Frame]:
     """The frames of a photograph (one, index 0, time 0) or of a video or a piece of it (see `read_video`).
 
-    `uri` is a path or a `file://` URI. Close the iterator, or read it to its end, to close the file.
+    `uri` is a path, or a URI that begins with `file:`, `s3:`, `http:` or `https:`; with `roots` it has to lie below one
+    of them (see `check_permitted`). Close the iterator, or read it to its end, to close the file.
 
     Raises:
-        UnreadableMediaError: with the first frame, if the file cannot be read: one sentence that begins with its path.
-        ValueError: the URI names a file on another host.
+        UnreadableMediaError: if the file cannot or may not be read: one sentence that begins with its path.
+        TransientMediaError: the same, where a later attempt may succeed.
     """
     # NumPy and the decoders load slowly, and those who only look for files do not need them.
     if kind == "image":
         from fer_model.sources.pictures import read_picture
         from fer_model.types import Frame
 
-        yield Frame(0, 0, read_picture(to_path(uri)))
+        yield Frame(0, 0, read_picture(uri, roots))
         return
     from fer_model.sources.video import read_video
 
     yield from read_video(
-        to_path(uri),
+        uri,
         start_ms=start_ms,
         end_ms=end_ms,
         start_frame=start_frame,
         sampling=sampling,
         threads=threads,
+        roots=roots,
     )

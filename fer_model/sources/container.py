@@ -2,11 +2,11 @@
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BufferedReader
 from math import ceil
 from typing import Any, TypeVar
 
@@ -19,18 +19,22 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from fer_model.errors import UnreadableMediaError
-from fer_model.sources.files import read_head
+from fer_model.errors import TransientMediaError, UnreadableMediaError
+from fer_model.sources.boxes import BOXES, hollow
 
 HEAD = 64
 """Packets that surely hold the first presented picture: codecs reorder by at most 16."""
 
-# A playlist named .mp4 must not make us open other files or the network.
-_OPTIONS = {"format_whitelist": "mov,mp4,matroska,webm,avi,mpegts", "protocol_whitelist": "file"}
+# A playlist named .mp4 must not make us open other files or the network. FFmpeg gets its bytes from us and has to
+# open nothing by itself, so the one protocol that it may use is one that there is not.
+_OPTIONS = {"format_whitelist": "mov,mp4,matroska,webm,avi,mpegts", "protocol_whitelist": "none"}
 
 # FFmpeg's name for the container, where its seek and its keyframe marks can be relied on.
 _SEEKABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
 
+VP8 = ("vp8", "libvpx")
+
+Result = TypeVar("Result")
 Ticks = TypeVar("Ticks", int, NDArray[np.int64])
 
 
@@ -39,10 +43,12 @@ class Clock:
     """Turns timestamps into milliseconds since the first presented picture.
 
     Where the container's timestamps do not tell when a picture is shown, `counted` is true: pictures are
-    then numbered in decoding order and a timestamp is such a number.
+    then numbered in decoding order and a timestamp is such a number. `first_dts` is the timestamp to seek to for the
+    first packet.
     """
 
     origin: int
+    first_dts: int
     tick_ms: Fraction
     counted: bool
     seekable: bool
@@ -57,37 +63,92 @@ class Clock:
         return self.origin + ceil((time_ms + Fraction(1, 2)) / self.tick_ms) - 1
 
 
+class _Reader:
+    """A file as FFmpeg reads it.
+
+    FFmpeg takes an error in the middle for the end of the file, so the first one is kept for `opened` to raise.
+    """
+
+    def __init__(self, file: BufferedReader) -> None:
+        self.name, self.seek, self.tell = file.name, file.seek, file.tell
+        self._read = file.read
+        self.error: OSError | UnreadableMediaError | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return b"" if self.error else self._read(size)
+        except (OSError, UnreadableMediaError) as error:
+            self.error = error
+            return b""
+
+
 @contextmanager
-def opened(path: str, threads: int = 1) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its first video stream that is no cover picture; closed at the end.
+def opened(file: BufferedReader, threads: int = 1) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container in a file, read from its beginning, and its first video stream that is no cover picture.
 
     Raises:
         UnreadableMediaError: also in place of every error of FFmpeg's inside the `with`.
+        TransientMediaError: at the end at the latest, if the file could not be read to where it was read.
     """
-    head = read_head(path)
+    file.seek(0)
+    head = file.read(16)
+    file.seek(0)
+    reader = _Reader(file)
     try:
-        with av.open(f"file:{os.path.abspath(path)}", options=_OPTIONS, metadata_errors="ignore") as container:
-            stream = _video_stream(container, path)
+        with av.open(reader, "r", options=_OPTIONS, metadata_errors="ignore") as container:
+            stream = _video_stream(container, file.name)
             stream.thread_type = "AUTO"
             stream.thread_count = threads
             yield container, stream
-    except av.FFmpegError as error:
-        raise UnreadableMediaError(f"{path}: {_complaint(head, error)}") from error
+    except (av.FFmpegError, UnreadableMediaError) as error:
+        _check(reader)
+        if isinstance(error, UnreadableMediaError):
+            raise
+        raise UnreadableMediaError(f"{file.name}: {_complaint(head, error)}") from error
+    _check(reader)
 
 
-def _video_stream(container: InputContainer, path: str) -> VideoStream:
+def without_pictures(file: BufferedReader, look: Callable[[InputContainer, VideoStream], Result]) -> Result | None:
+    """What `look` sees in a remote mp4 whose pictures are not transferred (see `hollow`); None for other files.
+
+    Raises:
+        TransientMediaError: the server does not answer.
+    """
+    emptied = hollow(file)
+    if emptied is None:
+        return None
+    try:
+        with emptied, opened(emptied) as (container, stream):
+            # Of this codec's packets only their contents say whether they are shown.
+            return None if stream.codec_context.name in VP8 else look(container, stream)
+    except TransientMediaError:
+        raise
+    except UnreadableMediaError:
+        return None
+
+
+def _check(reader: _Reader) -> None:
+    if isinstance(reader.error, UnreadableMediaError):
+        raise reader.error
+    if reader.error is not None:
+        raise UnreadableMediaError(f"{reader.name}: cannot be read ({reader.error.strerror})") from reader.error
+
+
+def _video_stream(container: InputContainer, name: str) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
             if stream.codec_context is None:
-                raise UnreadableMediaError(f"{path}: its video codec is not known")
+                raise UnreadableMediaError(f"{name}: its video codec is not known")
             return stream
-    raise UnreadableMediaError(f"{path}: has no video stream")
+    raise UnreadableMediaError(f"{name}: has no video stream")
 
 
 def _complaint(head: bytes, error: av.FFmpegError) -> str:
+    if isinstance(error, av.error.ArgumentError):  # what FFmpeg says of a format that is not among ours
+        return "is of a format that is not read"
     if not isinstance(error, av.error.InvalidDataError):
         return f"cannot be read ({error.strerror})"
-    if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov"):
+    if head[4:8] in BOXES:
         return "is truncated: the index at its end (moov) is missing"
     if head.startswith(b"\x1aE\xdf\xa3") or (head.startswith(b"RIFF") and head[8:12] == b"AVI "):
         return "is truncated or damaged at its beginning"
@@ -108,7 +169,7 @@ def is_shown(packet: Packet[Any]) -> bool:
     if packet.is_discard or packet.is_corrupt:
         return False
     # VP8's alternate reference pictures are packets of their own; the fifth bit says 'show'.
-    return packet.stream.codec_context.name not in ("vp8", "libvpx") or bool(memoryview(packet)[0] & 0x10)
+    return packet.stream.codec_context.name not in VP8 or bool(memoryview(packet)[0] & 0x10)
 
 
 def clock_of(container: InputContainer, stream: VideoStream, head: Sequence[Packet[Any]]) -> Clock:
@@ -120,8 +181,9 @@ def clock_of(container: InputContainer, stream: VideoStream, head: Sequence[Pack
     reordered = name == "avi" and any(packet.pts != packet.dts for packet in shown)
     if reordered or len(stamps) < len(shown) or not stamps or stream.time_base is None:
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        return Clock(0, 1000 / rate, counted=True, seekable=False)
-    return Clock(min(stamps), 1000 * stream.time_base, counted=False, seekable=name in _SEEKABLE)
+        return Clock(0, 0, 1000 / rate, counted=True, seekable=False)
+    origin = min(stamps)
+    return Clock(origin, head[0].dts or origin, 1000 * stream.time_base, counted=False, seekable=name in _SEEKABLE)
 
 
 def decode(stream: VideoStream, packet: Packet[Any] | None) -> list[VideoFrame]:

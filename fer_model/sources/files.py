@@ -1,41 +1,71 @@
-"""Files as the sources see them: plain paths and `file://` URIs."""
+"""What media are called: plain paths, `file://` URIs, and URIs of what lies elsewhere."""
 
 import os
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+import re
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from fer_model.errors import UnreadableMediaError
+
+
+def is_remote(uri: str) -> bool:
+    """Whether this is a URI that does not begin with `file:`."""
+    return re.match(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]*://", uri) is not None
 
 
 def to_path(uri: str) -> str:
     """The absolute path that a path, a path with `~` or a `file://` URI stands for.
 
     Raises:
-        ValueError: the URI names a file on another host.
+        UnreadableMediaError: the URI names a file on another host.
     """
     if not uri.startswith("file:"):
         return os.path.abspath(os.path.expanduser(uri))
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost"):
-        raise ValueError(f"{uri}: a file on another host cannot be read")
+        raise UnreadableMediaError(f"{uri}: a file on another host cannot be read")
     return os.path.abspath(unquote(parts.path))
 
 
-def read_head(path: str) -> bytes:
-    """The first 16 bytes of a file, which is thereby known to exist, to be readable and not to be empty.
+def masked(uri: str) -> str:
+    """The URI as messages and logs may show it: without user and password, and without what its query says.
+
+    Every value of the query is hidden: a signature may go by any name.
+    """
+    if not is_remote(uri):
+        return uri
+    scheme, _, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    shown = f"{scheme}://{'***@' if '@' in host else ''}{host.rpartition('@')[2]}{slash}{path}"
+    address, mark, query = shown.partition("?")
+    if not mark or not scheme.lower().startswith("http"):  # an S3 key may have a question mark
+        return shown
+    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+    return f"{address}?{'&'.join(f'{name}=***' for name in names)}"
+
+
+def check_remote(uri: str) -> None:
+    """Refuses a URI that cannot be read, before anybody is asked.
 
     Raises:
-        UnreadableMediaError: it is missing, a folder, empty, or may not be read.
+        UnreadableMediaError: it has another scheme than s3, http and https, names no host, or holds a password.
     """
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError:
-        raise UnreadableMediaError(f"{path}: does not exist") from None
-    except IsADirectoryError:
-        raise UnreadableMediaError(f"{path}: is a folder") from None
-    except OSError as error:
-        raise UnreadableMediaError(f"{path}: cannot be opened ({error.strerror})") from error
-    if not head:
-        raise UnreadableMediaError(f"{path}: the file is empty")
-    return head
+    scheme, _, rest = uri.partition("://")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if scheme not in ("s3", "http", "https"):
+        raise UnreadableMediaError(f"{masked(uri)}: only s3://, http:// and https:// can be read from elsewhere")
+    if "@" in host:
+        places = (
+            "the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            if scheme == "s3"
+            else "a netrc file that the environment variable NETRC names"
+        )
+        raise UnreadableMediaError(f"{masked(uri)}: user and password do not belong here; put them into {places}")
+    # Parsers disagree about backslashes and blanks in a host, and what was permitted would not be what is asked.
+    if not host or re.search(r"[\\\s\x00-\x1f]", host):
+        raise UnreadableMediaError(f"{masked(uri)}: names no host that could be asked")
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """What to sort names by, so that `2.jpg` comes before `10.jpg`."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if n % 2 else part.casefold() for n, part in enumerate(parts)], name

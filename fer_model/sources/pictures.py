@@ -1,11 +1,14 @@
 """Photographs."""
 
+from collections.abc import Sequence
+from io import BufferedReader
+
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
 from fer_model.errors import UnreadableMediaError
-from fer_model.sources.files import read_head
+from fer_model.sources.opening import open_media
 from fer_model.types import Image
 
 MAX_PIXELS = 178_956_970
@@ -18,34 +21,39 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 Pillow.MAX_IMAGE_PIXELS = None
 
 
-def read_picture(path: str) -> Image:
+def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
     """The picture as RGB, turned as its EXIF orientation says.
 
     Transparent parts are laid on white. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB; of a file
     with several pictures the first is taken.
 
     Raises:
-        UnreadableMediaError: one sentence that begins with the path: missing, empty, not a picture, truncated,
-            damaged, or larger than `MAX_PIXELS`.
+        UnreadableMediaError: one sentence that begins with the path: outside `roots`, missing, empty, not a picture,
+            truncated, damaged, or larger than `MAX_PIXELS`.
+        TransientMediaError: a server does not answer.
     """
-    read_head(path)
+    with open_media(uri, roots) as file:
+        return _read(file)
+
+
+def _read(file: BufferedReader) -> Image:
     try:
-        with _open(path) as picture:
+        with _open(file) as picture:
             return np.array(_rgb(ImageOps.exif_transpose(picture)), dtype=np.uint8)
     except (UnreadableMediaError, MemoryError):
         raise
     except Exception as error:  # Pillow's parsers raise whatever they stumble over in a damaged file
-        raise UnreadableMediaError(f"{path}: {_complaint(error)}") from error
+        raise UnreadableMediaError(f"{file.name}: {_complaint(error)}") from error
 
 
-def _open(path: str) -> Pillow.Image:
+def _open(file: BufferedReader) -> Pillow.Image:
     """Reads the header only."""
-    picture = Pillow.open(path, formats=_FORMATS)
+    picture = Pillow.open(file, formats=_FORMATS)
     width, height = picture.size
     if width * height > MAX_PIXELS:
         picture.close()
         raise UnreadableMediaError(
-            f"{path}: has {width:,} x {height:,} pixels; more than {MAX_PIXELS:,} are not decoded"
+            f"{file.name}: has {width:,} x {height:,} pixels; more than {MAX_PIXELS:,} are not decoded"
         )
     return picture
 

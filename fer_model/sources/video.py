@@ -2,7 +2,8 @@
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from heapq import heappop, heappush
 from itertools import chain, dropwhile, islice, takewhile
 from typing import Any, NamedTuple, cast
@@ -16,7 +17,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
-from fer_model.sources.container import HEAD, Clock, clock_of, decode, is_shown, opened, packets_of
+from fer_model.sources.container import HEAD, Clock, clock_of, decode, is_shown, opened, packets_of, without_pictures
+from fer_model.sources.opening import open_media
 from fer_model.sources.sampling import Sampling, select
 from fer_model.types import Frame, Image
 
@@ -33,13 +35,14 @@ class Decoded(NamedTuple):
 
 
 def read_video(
-    path: str,
+    uri: str,
     *,
     start_ms: int = 0,
     end_ms: int | None = None,
     start_frame: int = 0,
     sampling: Sampling | None = None,
     threads: int = 0,
+    roots: Sequence[str] = (),
 ) -> Iterator[Frame]:
     """The sampled frames of a video whose time lies in [start_ms, end_ms), in the order in which they are shown.
 
@@ -49,13 +52,18 @@ def read_video(
     grow with the length.
 
     Raises:
-        UnreadableMediaError: the file is not a video that can be read, or no picture of the piece can be decoded.
+        UnreadableMediaError: the file lies outside `roots`, is not a video that can be read, or no picture of the
+            piece can be decoded.
+        TransientMediaError: a server does not answer; with the last frame, if that happens in the middle.
     """
-    with opened(path, threads) as (container, stream):
-        frames = frames_from(container, stream, start_ms)
+    with ExitStack() as stack:
+        file = stack.enter_context(open_media(uri, roots))
+        clock = without_pictures(file, _clock) if start_ms else None
+        container, stream = stack.enter_context(opened(file, threads))
+        frames = frames_from(container, stream, start_ms, clock)
         first = next(frames, None)
         if first is None:
-            raise UnreadableMediaError(f"{path}: no picture {_where(start_ms)} can be decoded")
+            raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
         piece = takewhile(lambda frame: end_ms is None or frame.time_ms < end_ms, chain([first], frames))
         numbered = (frame._replace(place=start_frame + frame.place) for frame in piece)
         for index, time_ms, picture in select(sampling or Sampling(), numbered):
@@ -66,17 +74,26 @@ def _where(start_ms: int) -> str:
     return f"after {start_ms / 1000:.1f} s" if start_ms else "in it"
 
 
-def frames_from(container: InputContainer, stream: VideoStream, start_ms: int = 0) -> Iterator[Decoded]:
-    """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it."""
+def _clock(container: InputContainer, stream: VideoStream) -> Clock:
+    return clock_of(container, stream, list(islice(packets_of(container, stream), HEAD)))
+
+
+def frames_from(
+    container: InputContainer, stream: VideoStream, start_ms: int = 0, clock: Clock | None = None
+) -> Iterator[Decoded]:
+    """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it.
+
+    A clock that is known spares reading the beginning of the file.
+    """
     packets = packets_of(container, stream)
-    head = list(islice(packets, HEAD))
-    clock = clock_of(container, stream, head)
+    head = list(islice(packets, HEAD)) if clock is None else []
+    clock = clock or clock_of(container, stream, head)
     run = None
     if start_ms and clock.seekable:
         seeks = (_run_from(container, stream, clock, start_ms, back_ms) for back_ms in _BACK_MS)
         run = next(filter(None, seeks), None)
         if run is None:
-            container.seek(head[0].dts or clock.origin, stream=stream)
+            container.seek(clock.first_dts, stream=stream)
             head, packets = [], packets_of(container, stream)
     return dropwhile(
         lambda frame: frame.time_ms < start_ms, run or _decoded(stream, chain(head, packets), clock, start_ms)

@@ -22,6 +22,7 @@ from fer_model.errors import TrainingError
 from fer_model.networks import SIDE_KEY, classifier_network, save_weights, start_classifier
 from fer_model.preprocess import normalise
 from fer_model.training.augment import augment
+from fer_model.training.definitions import BEST, CHECKPOINT
 from fer_model.training.definitions import ClassifierRun as ClassifierRun
 from fer_model.training.definitions import Epoch as Epoch
 from fer_model.training.depthwise import quicken
@@ -71,7 +72,7 @@ def train_classifier(
     """Trains, or goes on where `folder`'s checkpoint stands; gives the path of the best epoch's weights.
 
     "Best" is the epoch with the highest validation accuracy; training ends early after
-    `patience` epochs without a better one. Writes `checkpoint.pt` and `best.safetensors`.
+    `patience` epochs without a better one. Writes `CHECKPOINT` and `BEST`.
     `on_epoch` is called for every epoch once its checkpoint is safe, and again for the last one of
     a run that goes on: whoever died may not have told. `before_batch` is called before every
     batch, those of validation too. What either raises ends the run where it stands.
@@ -84,7 +85,7 @@ def train_classifier(
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(run, len(training.labels))
-    checkpoint, best = folder / "checkpoint.pt", folder / "best.safetensors"
+    checkpoint, best = folder / CHECKPOINT, folder / BEST
     if checkpoint.exists():
         _restore(run, state, checkpoint)
     if state.last:

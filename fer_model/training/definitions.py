@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+CHECKPOINT, BEST = "checkpoint.pt", "best.safetensors"
+"""The files in a run's folder: what it goes on from, and its best weights so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassifierRun:
@@ -47,7 +50,8 @@ class DetectorRun:
 class Epoch:
     """What one epoch gave: accuracies 0..1, wall time in seconds, `loading_seconds` of it spent on making batches.
 
-    A detector's validation accuracy is its AP50; it has no training accuracy, and loading is not measured.
+    A detector's validation accuracy is the AP50 of the averaged network in training, not of the weights that are
+    kept, which are a part of the way there; it has no training accuracy, and loading is not measured.
     """
 
     epoch: int
@@ -60,11 +64,11 @@ class Epoch:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the weights of this epoch say of it: a row may be missing or be another epoch's."""
+        """What a classifier's weights of this epoch say of it: a row may be missing or be another epoch's."""
         return {"best_epoch": str(self.epoch), "validation_accuracy": str(self.validation_accuracy)}
 
 
 def trained_facts(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What `Epoch.metadata` has said; empty for weights of another origin."""
+    """What the weights of an epoch say of themselves; empty for weights of another origin."""
     kinds = {"best_epoch": int, "validation_accuracy": float}
     return {name: kind(metadata[name]) for name, kind in kinds.items() if name in metadata}

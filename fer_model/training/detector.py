@@ -1,47 +1,43 @@
 """Fine-tunes the face detector with Ultralytics' trainer, on frames made to look like video."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from fer_model.errors import TrainingError
+from fer_model.training.definitions import BEST, Epoch
 from fer_model.training.definitions import DetectorRun as DetectorRun
-from fer_model.training.definitions import Epoch
-from fer_model.training.face_sets import arrange
+from fer_model.training.face_sets import FaceSets
 
 
 def train_detector(
     run: DetectorRun,
     init: Path,
-    sources: Sequence[Path],
-    validation: Path | None,
+    sets: FaceSets,
     folder: Path,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     before_batch: Callable[[], None] = lambda: None,
-    *,
-    progress: bool = True,
 ) -> Path:
     """Fine-tunes from `init`, or goes on where `folder`'s checkpoint stands; gives the path of the best weights.
 
-    "Best" is the epoch with the highest AP50 on the validation photographs (which are those is said in
-    `face_sets.arrange`). A run that goes on ends with the weights of an undisturbed one. `on_epoch` and
-    `before_batch` are as for `train_classifier`. `progress` has Ultralytics write to stdout.
+    "Best" is the epoch with the highest AP50 on the validation photographs, as the rows of the epochs have it: that of
+    the averaged network in training. The weights are `run.share` of the way from `init` to that network, and say
+    which epoch it was. A run that goes on ends with the weights of an undisturbed one, wherever its photographs lie
+    by then. `on_epoch` and `before_batch` are as for `train_classifier`.
 
     Raises:
-        TrainingDataError: a source is not in YOLO's layout.
-        TrainingError: as `train_classifier`.
+        TrainingError: as `train_classifier`; also if Ultralytics cannot read or write what it needs.
         WeightsError: the start does not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sets = arrange(sources, validation, folder / "data")
 
     # Ultralytics takes seconds to import, and what it does on import must be prevented first.
     from fer_model.privacy import silence_ultralytics
 
-    silence_ultralytics(progress=progress)
+    silence_ultralytics()
     from fer_model.training.face_trainer import train
 
-    train(run, init, sets.description, folder.resolve(), on_epoch, before_batch, progress)
-    best = folder / "best.safetensors"
+    train(run, init, sets.description, folder, on_epoch, before_batch)
+    best = folder / BEST
     if not best.exists():
         raise TrainingError(f"{folder}: training ended without weights")
     return best

@@ -1,6 +1,6 @@
 """Puts photographs with face boxes together for the detector's training, whatever they come in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,21 +24,23 @@ class FaceSets:
     validation: list[Path]
 
 
-def arrange(sources: Sequence[Path], validation: Path | None, folder: Path) -> FaceSets:
+def arrange(
+    sources: Sequence[Path], validation: Path | None, folder: Path, before_file: Callable[[], None] = lambda: None
+) -> FaceSets:
     """Folders or tar files in YOLO's layout (`images/SET/*.jpg`, `labels/SET/*.txt`) as one data set in `folder`.
 
     With `validation`, all of its photographs are for choosing the epoch and all sets of `sources` for
     training. Without, the sets named val, valid or validation choose and those named test are left
     out; where there is none of that name every tenth photograph is held out. Folders are linked and not
-    copied, and nothing is written into them.
+    copied, and nothing is written into them; tar files are unpacked. `before_file` is as for `unpack`.
 
     Raises:
         TrainingDataError: a source is not in this layout, or nothing is left to train on or to choose by.
     """
     folder = folder.resolve()
-    given = [each for number, source in enumerate(sources) for each in _sets(source, folder, str(number))]
+    given = [each for number, source in enumerate(sources) for each in _sets(source, folder, str(number), before_file)]
     if validation:
-        training, chosen = _photographs(given), _photographs(_sets(validation, folder, "validation"))
+        training, chosen = _photographs(given), _photographs(_sets(validation, folder, "validation", before_file))
         # The same photographs may have been given for both.
         training = [each for each in training if each.resolve() not in {path.resolve() for path in chosen}]
     else:
@@ -53,12 +55,12 @@ def arrange(sources: Sequence[Path], validation: Path | None, folder: Path) -> F
     return FaceSets(_describe(folder, training, chosen), chosen)
 
 
-def _sets(source: Path, folder: Path, mark: str) -> list[tuple[str, Path]]:
+def _sets(source: Path, folder: Path, mark: str, before_file: Callable[[], None]) -> list[tuple[str, Path]]:
     """Each set's name and its folder of photographs, linked into `folder`."""
     root = source.resolve()
     if not root.is_dir():
         root = folder / f"unpacked-{mark}"
-        unpack([source], root)
+        unpack([source], root, before_file)
     found = sorted(each for each in (root / "images").glob("*") if each.is_dir())
     if not found:
         raise TrainingDataError(f"{source}: holds no images/SET/ folder")

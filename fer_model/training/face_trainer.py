@@ -23,7 +23,7 @@ from ultralytics.utils.torch_utils import unset_deterministic, unwrap_model
 from fer_model.errors import TrainingError
 from fer_model.networks import load_detector, save_weights
 from fer_model.training.classifier import disk_error, load_checkpoint, save_checkpoint
-from fer_model.training.definitions import DetectorRun, Epoch
+from fer_model.training.definitions import BEST, CHECKPOINT, DetectorRun, Epoch
 from fer_model.training.degrade import degrade_randomly
 
 AP50 = "metrics/mAP50(B)"
@@ -44,18 +44,23 @@ def train(
     folder: Path,
     on_epoch: Callable[[Epoch], None],
     before_batch: Callable[[], None],
-    progress: bool,
 ) -> None:
-    """Trains until the run has ended, writing `checkpoint.pt` and `best.safetensors`; errors as of `train_detector`."""
-    saved = _earlier(run, folder / "checkpoint.pt")
+    """Trains until the run has ended, writing the two files of its folder; errors as of `train_detector`.
+
+    What Ultralytics writes besides goes beside the `description` of the photographs.
+    """
+    saved = _earlier(run, folder / CHECKPOINT)
     if saved:
         on_epoch(Epoch(**saved["last"]))
     if saved and saved["ended"]:
         return
-    trainer = FaceTrainer(run, init, description, folder, progress)
-    trainer.saved, trainer.on_epoch, trainer.before_batch = saved, on_epoch, before_batch
     try:
+        trainer = FaceTrainer(run, init, description, folder)
+        trainer.saved, trainer.on_epoch, trainer.before_batch = saved, on_epoch, before_batch
         trainer.train()  # type: ignore[no-untyped-call]
+    except OSError as error:
+        # Ultralytics has files of its own, and looks at some photographs late.
+        raise TrainingError(f"{description.parent}: the training cannot go on ({error})") from error
     finally:
         unset_deterministic()
 
@@ -87,14 +92,14 @@ class FaceTrainer(DetectionTrainer):
     on_epoch: Callable[[Epoch], None]
     before_batch: Callable[[], None]
 
-    def __init__(self, run: DetectorRun, init: Path, description: Path, folder: Path, progress: bool) -> None:
+    def __init__(self, run: DetectorRun, init: Path, description: Path, folder: Path) -> None:
         self.definition, self.init, self.folder = run, init, folder
         self.batches, self.began, self.improved = 0, 0.0, False
         self.finished: Epoch | None = None
-        places = {"data": str(description), "project": str(folder), "name": "run"}
+        places = {"data": str(description), "project": str(description.parent), "name": "run"}
         # A step's size is seen to below, so that its rest is not carried into the next epoch.
         chosen = {"epochs": run.epochs, "batch": run.batch, "nbs": run.batch, "lr0": run.learning_rate}
-        given = {"seed": run.seed, "device": run.device, "verbose": progress}
+        given = {"seed": run.seed, "device": run.device, "verbose": False}
         super().__init__(overrides={**SETTINGS, **places, **chosen, **given})
         for event, action in (
             ("on_train_epoch_start", FaceTrainer.begin_epoch),
@@ -128,10 +133,11 @@ class FaceTrainer(DetectionTrainer):
 
     def end_batch(self) -> None:
         """Ends a run that has nothing to learn from any more. Raises `TrainingError`."""
-        if not torch.isfinite(self.loss):
-            raise TrainingError(
-                f"the loss is no longer a number in epoch {self.epoch + 1}; lower the learning rate"
-            )  # fmt: skip
+        self._must_be_finite(self.loss)
+
+    def _must_be_finite(self, number: Any) -> None:
+        if not torch.isfinite(number):
+            raise TrainingError(f"the loss is no longer a number in epoch {self.epoch + 1}; lower the learning rate")
 
     def tell(self) -> None:
         """Tells of an epoch once its checkpoint is safe."""
@@ -139,8 +145,11 @@ class FaceTrainer(DetectionTrainer):
             self.on_epoch(self.finished)
 
     def optimizer_step(self) -> None:
-        """One step for every `STEP` pictures, and one for the rest of the epoch."""
+        """One step for every `STEP` pictures, and one for the rest of the epoch. Raises `TrainingError`."""
         if self.batches % max(STEP // self.definition.batch, 1) == 0 or self.batches == len(self.train_loader):
+            # Infinite gradients make weights that are no numbers, and after the last batch no loss would tell.
+            gradients = [each.grad for each in self.model.parameters() if each.grad is not None]
+            self._must_be_finite(torch.nn.utils.get_total_norm(gradients))
             super().optimizer_step()  # type: ignore[no-untyped-call]
 
     def validate(self) -> tuple[dict[str, Any], float]:
@@ -168,8 +177,9 @@ class FaceTrainer(DetectionTrainer):
             if self.improved:
                 trained = deepcopy(self.ema.ema).float()
                 mixed = between(load_detector(self.init), trained, self.definition.share)
-                save_weights(mixed, self.folder / "best.safetensors", self.finished.metadata)
-            save_checkpoint(self._state(self.finished), self.folder / "checkpoint.pt")
+                # Without the epoch's AP50, which is not theirs.
+                save_weights(mixed, self.folder / BEST, {"best_epoch": str(self.finished.epoch)})
+            save_checkpoint(self._state(self.finished), self.folder / CHECKPOINT)
         except OSError as error:
             raise disk_error(error, self.folder) from error
         return True
@@ -211,6 +221,9 @@ class FaceTrainer(DetectionTrainer):
             # Last but one: the last transform turns the picture into a tensor.
             dataset.transforms.transforms.insert(-1, Degrade(self.definition.degradation))
         return dataset
+
+    def save_metrics(self, metrics: dict[str, float]) -> None:
+        """Nothing: `tell` passes on what is to be known of an epoch."""
 
     def final_eval(self) -> None:
         """Nothing: the best weights were written when they were found."""

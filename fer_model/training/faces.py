@@ -3,7 +3,7 @@
 import lzma
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -23,13 +23,16 @@ class LabelledPhotograph:
     boxes: NDArray[np.float32]
 
 
-def unpack(archives: Sequence[Path], folder: Path) -> list[str]:
-    """Unpacks tar archives side by side; gives the names they hold under `images/`. Raises `TrainingDataError`."""
+def unpack(archives: Sequence[Path], folder: Path, before_file: Callable[[], None] = lambda: None) -> list[str]:
+    """Unpacks tar archives side by side; gives the names they hold under `images/`.
+
+    What `before_file` raises ends it: archives of gigabytes take minutes. Raises `TrainingDataError`.
+    """
     names = set()
     for archive in archives:
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
+                tar.extractall(folder, _asking(tar, before_file), filter="data")
                 paths = [PurePath(name).parts for name in tar.getnames()]
         except (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError) as error:
             raise TrainingDataError(f"{archive}: cannot be unpacked ({error})") from error
@@ -39,6 +42,12 @@ def unpack(archives: Sequence[Path], folder: Path) -> list[str]:
             raise TrainingDataError(f"{archive}: holds no images/NAME/ folder")
         names |= here
     return sorted(names)
+
+
+def _asking(tar: tarfile.TarFile, before_file: Callable[[], None]) -> Iterator[tarfile.TarInfo]:
+    for member in tar:
+        before_file()
+        yield member
 
 
 def read_photographs(folder: Path, name: str) -> list[LabelledPhotograph]:

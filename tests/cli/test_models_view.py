@@ -47,6 +47,13 @@ def test_80_columns_do_for_names_and_figures(monkeypatch: pytest.MonkeyPatch) ->
     assert lines[4].startswith("0123456789ab  emotion-b0-best-mixed  trained  best_mixed  66.1 % on")
 
 
+def test_a_detector_shows_what_the_kept_weights_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"ap50_from_10_px": 0.91142, "ap50_from_32_px": 0.98}
+    detector = MODEL | {"kind": "detector", "recipe": None, "accuracy": None, "facts": facts}
+    lines = shown({"ensembles": [ENSEMBLE], "models": [detector]}, monkeypatch, terminal=False)
+    assert lines[-1].endswith("AP50 91.1 % in training")
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_no_name_is_ever_cut(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     lines = shown({"ensembles": [ENSEMBLE], "models": [MODEL | {"name": LONG}]}, monkeypatch, terminal=terminal)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from rich.console import Console
 from sqlalchemy import create_engine
 
@@ -21,6 +22,7 @@ from cli.main import main
 from cli.training_view import curve, follow_training
 from results.training import TrainingStatus
 from tests.conftest import fer_batch, query, succeed
+from tests.fer_model.training_data import grey_picture, write_folders
 from tests.tiny import write_tiny_faces
 
 HIDE_CURSOR = b"\x1b[?25l"
@@ -109,8 +111,8 @@ def test_a_queued_run_is_shown_and_a_missing_worker_named(
 def test_status_of_another_job_says_so(surroundings: dict[str, str], samples: Path, broker: str) -> None:
     there = surroundings | {"FER_BROKER_URL": broker, "FER_QUEUES": "nobody"}
     job = succeed("submit", str(samples / "zidane.jpg"), **there).stdout.strip()
-    run = fer_batch("train", "status", job, **there)
-    assert run.returncode == 1 and f"{job} is no training run" in run.stderr
+    run = fer_batch("train", "status", job[-4:], **there)
+    assert run.returncode == 1 and f"{job} is no training run; `fer-batch status {job}` shows" in run.stderr
     assert "There is no training run yet" in fer_batch("train", "status", **there).stderr
 
 
@@ -123,6 +125,16 @@ def test_local_training_needs_no_broker_and_says_what_came_out(faces: Path, surr
     assert status["state"] == "done" and lines[-1].endswith(f"model {status['model']}")
     shown = succeed("train", "status", **surroundings).stdout.splitlines()
     assert len(shown) == 3 and shown[0] == lines[-1]
+
+
+def test_pictures_of_any_size_train_where_they_may_be_resized(tmp_path: Path, surroundings: dict[str, str]) -> None:
+    root = write_folders(tmp_path / "data", {"train/happy": 8, "train/sad": 8, "val/happy": 1})
+    Image.fromarray(grey_picture(9, 96)).save(root / "train" / "happy" / "large.png")
+    there = surroundings | {"FER_CACHE_DIR": str(tmp_path / "cache")}
+    refused = fer_batch(*words_for(root), "--local", **there)
+    assert refused.returncode == 1 and "--resize would make it fit" in refused.stderr
+    assert "; model " in succeed(*words_for(root), "--local", "--resize", **there).stderr
+    assert len(list(tmp_path.glob("cache/training-data/*"))) == 2, "decoded once for the next run"
 
 
 def test_on_a_terminal_there_is_a_curve(faces: Path, surroundings: dict[str, str]) -> None:

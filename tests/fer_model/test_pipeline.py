@@ -61,10 +61,11 @@ def decode_threads() -> list[threading.Thread]:
 @pytest.mark.parametrize("count", [0, 1, BATCH_FRAMES, BATCH_FRAMES + 1, 5 * BATCH_FRAMES - 1])
 def test_every_frame_comes_out_once_and_in_order(count: int) -> None:
     engine = BrightnessEngine()
-    found = list(analyse(frames(count), engine, MODELS, THRESHOLD))
+    told: list[int] = []
+    found = list(analyse(frames(count), engine, MODELS, THRESHOLD, on_batch=told.append))
     assert [frame.index for frame, _ in found] == list(range(count))
     assert all(len(faces) == 1 for _, faces in found)
-    assert sum(engine.batches) == count
+    assert told == engine.batches and sum(told) == count
     assert max(engine.batches, default=0) <= BATCH_FRAMES
     assert decode_threads() == []
 
@@ -90,6 +91,13 @@ def test_members_are_mixed_by_their_shares_and_sum_to_1() -> None:
     assert face.emotion == EMOTIONS[3]
     assert face.confidence == pytest.approx(0.75)
     assert 0 <= face.quality <= 1
+
+
+def test_what_each_member_said_is_there_only_if_it_was_asked_for() -> None:
+    ((_, (face,)),) = analyse(frames(1), BrightnessEngine(), MODELS, THRESHOLD)
+    assert face.members == ()
+    ((_, (face,)),) = analyse(frames(1), BrightnessEngine(), MODELS, THRESHOLD, keep_members=True)
+    assert face.members == ((1, 0, 0, 0, 0, 0, 0), (0, 0, 0, 1, 0, 0, 0))
 
 
 def test_the_threshold_decides_which_faces_count() -> None:

@@ -37,10 +37,26 @@ def test_what_is_no_video(tmp_path: Path) -> None:
     assert complaint(tmp_path / "folder.mp4") == "is a folder"
 
 
-def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
-    write_clip(tmp_path / "secret.mp4", PICTURES[:5])
-    (tmp_path / "a.mp4").write_text(f"#EXTM3U\n#EXTINF:10,\nfile://{tmp_path}/secret.mp4\n#EXT-X-ENDLIST\n")
-    assert complaint(tmp_path / "a.mp4") == "is not a video (unknown format)"
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{uri}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile {uri}\n",
+        "<?xml version='1.0'?><MPD type='static'><Period><AdaptationSet><Representation id='1' bandwidth='1'>"
+        "<BaseURL>{uri}</BaseURL></Representation></AdaptationSet></Period></MPD>",
+        "v=0\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "<asx version='3.0'><entry><ref href='{uri}'/></entry></asx>",
+    ],
+)
+def test_a_playlist_opens_nothing_else(tmp_path: Path, suffix: str, content: str) -> None:
+    secret = write_clip(tmp_path / "secret.mp4", PICTURES[:5])
+    for uri in (str(secret), "secret.mp4", f"file://{secret}"):
+        (tmp_path / f"a.{suffix}").write_text(content.format(uri=uri))
+        assert complaint(tmp_path / f"a.{suffix}") in (
+            "is not a video (unknown format)",
+            "is of a format that is not read",
+        )
 
 
 def test_mp4_without_its_index(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_infinite_gradients_in_the_last_batch_end_the_run(tmp_path: Path, monkey
     network = classifier_network()
     head = network.get_parameter("classifier.1.weight")
     head.register_hook(lambda gradient: gradient * float("inf"))
-    monkeypatch.setattr("fer_model.training.classifier.classifier_network", lambda: network)
+    monkeypatch.setattr("fer_model.training.classifier.classifier_network", lambda side: network)
     few = stripes(16, 0)
     with pytest.raises(FerModelError, match="the loss is no longer a number in epoch 1; lower the learning rate"):
         train_classifier(replace(RUN, recipe="baseline", epochs=1), few, VALIDATION, tmp_path)

@@ -4,11 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
 from fer_model.errors import TrainingDataError
-from fer_model.training.__main__ import main
 from fer_model.training.classifier import ClassifierRun, Epoch, train_classifier
 from fer_model.training.data import read_faces, training_and_validation
 from tests.fer_model.training_data import grey_picture, write_folders, write_table, write_votes
@@ -125,18 +123,6 @@ def test_a_network_trains_from_the_cache(tmp_path: Path, layout: str) -> None:
     train_classifier(ClassifierRun("best", epochs=1, batch=8), training, validation, tmp_path / "run", epochs.append)
     assert np.isfinite(epochs[0].loss)
     assert 0 < (epochs[0].loading_seconds or 0) < epochs[0].seconds
-
-
-def test_the_command_trains_from_a_folder_of_pictures_of_any_size(tmp_path: Path) -> None:
-    root = write_folders(tmp_path / "data", {"train/happy": 4, "train/sad": 4, "val/happy": 1})
-    Image.fromarray(grey_picture(9, 96)).save(root / "train" / "happy" / "large.png")
-    words = ["classifier", "--data", str(root), "--recipe", "baseline", "--epochs", "1", "-o", str(tmp_path / "run")]
-    refused = CliRunner().invoke(main, words)
-    assert isinstance(refused.exception, TrainingDataError)
-    assert "--resize would make it fit" in str(refused.exception)
-    done = CliRunner().invoke(main, [*words, "--resize", "--cache", str(tmp_path / "cache")], catch_exceptions=False)
-    assert Path(done.stdout.strip()) == tmp_path / "run" / "best.safetensors"
-    assert len(list(tmp_path.glob("cache/training-data/*"))) == 2
 
 
 def test_the_real_table_gives_votes_that_know_more_than_labels(

@@ -36,6 +36,20 @@ def test_archives_are_unpacked_side_by_side(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "labels" / "second" / "0.txt").exists()
 
 
+def test_unpacking_ends_where_somebody_says_so(tmp_path: Path) -> None:
+    asked = 0
+
+    def before_file() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            raise RuntimeError("cancelled")
+
+    with pytest.raises(RuntimeError, match="cancelled"):
+        unpack([archive(tmp_path, "set")], tmp_path / "out", before_file)
+    assert asked == 3 and not list((tmp_path / "out").rglob("*.txt"))
+
+
 def test_what_an_earlier_run_has_unpacked_does_not_count(tmp_path: Path) -> None:
     training, validation = archive(tmp_path, "training"), archive(tmp_path, "validation")
     for _ in range(2):

@@ -3,10 +3,11 @@
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 
 from results.database import reading, writing
 from results.errors import JobCancelledError, ShardLostError, UnknownJobError
@@ -14,6 +15,7 @@ from results.jobs import (
     MediaPlan,
     ShardPlan,
     add_plan,
+    adopt_jobs,
     cancel_job,
     create_job,
     delete_job,
@@ -75,6 +77,7 @@ def test_getting_a_job_by_a_part_of_its_id(engine: Engine) -> None:
         assert get_job(session, "20260102").id.endswith("bbbb")
         assert get_job(session, "aaaa").id.startswith("20260101")
         assert [job.id[-4:] for job in list_jobs(session)] == ["bbbb", "aaaa"]
+        assert len(list_jobs(session, kind="batch", limit=1)) == 1 and not list_jobs(session, kind="train")
         for unknown, said in (("2026", "Several"), ("cccc", "'cccc'"), ("", "no job"), ("%", "no job")):
             with pytest.raises(UnknownJobError, match=said):
                 get_job(session, unknown)
@@ -113,24 +116,47 @@ def test_retrying_after_cancelling(engine: Engine) -> None:
         assert job_status(session, job_id).shards == {"pending": 1, "running": 1, "done": 0, "failed": 0}
 
 
-def test_retrying_what_failed(engine: Engine) -> None:
+def test_retrying_what_failed_and_nothing_else(engine: Engine) -> None:
     unreadable = MediaPlan(uri="x.jpg", kind="image", state="failed", error="no picture")
     with writing(engine) as session:
         job_id = new_job(session, [*FOUR_PICTURES, unreadable], TWO_PICTURES_EACH)
-        complete(session, take(session, 1), [frame(1, 0, 0, 0)], [])
-        complete(session, take(session, 2), [], [], [{"id": 3, "state": "failed", "error": "torn"}])
+        complete(session, take(session, 1), [frame(1, 0, 0, 0), frame(2, 0, 0, 0)], [])
+        complete(session, take(session, 2), [frame(4, 0, 0, 0)], [], [{"id": 3, "state": "failed", "error": "torn"}])
         assert close_job(session, job_id)
         assert get_job(session, job_id).error == "2 of 5 files failed"
     with writing(engine) as session:
-        assert retry_job(session, job_id) == 1
-        again = take(session, 2)
-        assert [medium.id for medium in media_of(session, again)] == [3, 4]
-        complete(session, again, [frame(3, 0, 0, 0), frame(4, 0, 0, 0)], [])
+        assert retry_job(session, job_id) == 2
+        claims = [take(session, shard) for shard in (3, 4)]
+        assert [[medium.uri for medium in media_of(session, each)] for each in claims] == [["c.jpg"], ["x.jpg"]]
+        complete(session, claims[0], [frame(3, 0, 0, 0)], [])
+        complete(session, claims[1], [], [], [{"id": 5, "state": "failed", "error": "still no picture"}])
         assert close_job(session, job_id)
         status = job_status(session, job_id)
-        assert status.errors == [{"uri": "x.jpg", "error": "no picture"}]
-        assert (status.frames, status.error) == (3, "1 of 5 files failed")
-        assert retry_job(session, job_id) == 0
+        assert status.errors == [{"uri": "x.jpg", "error": "still no picture"}]
+        assert (status.frames, status.error) == (4, "1 of 5 files failed")
+        assert retry_job(session, job_id) == 1, "as often as one likes"
+
+
+def test_retrying_a_video_that_could_not_be_read_when_the_job_was_submitted(engine: Engine) -> None:
+    unreadable = MediaPlan(uri="film.mp4", kind="video", state="failed", error="no video")
+    with writing(engine) as session:
+        job_id = new_job(session, [*FOUR_PICTURES, unreadable], [])
+        session.execute(update(Media).where(Media.id < 5).values(state="done"))
+        assert retry_job(session, job_id) == 1
+        again = take(session, 1)
+        assert again.is_unplanned_video and again.media_id == 5
+        assert session.get_one(Media, 5).state == "pending" and session.get_one(Media, 5).error is None
+
+
+def test_jobs_of_a_run_that_died_find_another_queue(engine: Engine) -> None:
+    with writing(engine) as session:
+        dead, alive = (new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH) for _ in range(2))
+        session.execute(update(Job).values(queue="run-1234"))
+        take(session, 3)
+        assert list(adopt_jobs(session, "run-", "batch", silent_s=60)) == [], "one may just have been submitted"
+        session.execute(update(Job).values(created_at=datetime.now(UTC) - timedelta(hours=1)))
+        assert list(adopt_jobs(session, "run-", "batch", silent_s=60)) == [dead]
+        assert {get_job(session, each).queue for each in (dead, alive)} == {"batch", "run-1234"}
 
 
 def test_status(engine: Engine) -> None:

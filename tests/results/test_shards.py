@@ -12,6 +12,8 @@ from results.database import reading, writing
 from results.errors import ShardLostError
 from results.jobs import get_job, job_of_shard, job_status, start_job
 from results.models import Face, Frame, Job, Media, Shard, Track
+from results.plans import ShardPlan
+from results.queueing import LEAST_WAITING, forget_lost_messages, jobs_to_sweep, pending_to_queue
 from results.shards import (
     DIED,
     MAX_ATTEMPTS,
@@ -19,12 +21,14 @@ from results.shards import (
     close_job,
     complete,
     fail,
+    give_back,
     heartbeat,
-    jobs_to_sweep,
-    pending_to_queue,
+    held_by,
+    media_of,
     relabel_tracks,
     release,
     shards_left,
+    split,
 )
 from tests.results.rows import (
     FOUR_PICTURES,
@@ -143,18 +147,109 @@ def test_pictures_fail_alone(engine: Engine) -> None:
         ]
 
 
-def test_a_deadly_shard_fails_after_three_attempts(engine: Engine) -> None:
+def test_a_deadly_segment_fails_after_three_attempts(engine: Engine) -> None:
     with writing(engine) as session:
-        job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
         for attempt in range(MAX_ATTEMPTS):
             assert take(session, 1).attempts == attempt + 1
             silence(session, 1)
         assert claim(session, 1, "w") is None
         shard = session.get_one(Shard, 1)
-        assert (shard.state, shard.error, shard.attempts) == ("failed", DIED, MAX_ATTEMPTS)
-        assert shards_left(session, job_id) == 1
-        assert {e["error"] for e in job_status(session, job_id).errors} == {DIED}
+        reason = f"tried 3 times, without success: {DIED}"
+        assert (shard.state, shard.error, shard.attempts) == ("failed", reason, MAX_ATTEMPTS)
+        assert shards_left(session, job_id) == 2
+        assert [e["error"] for e in job_status(session, job_id).errors] == [f"0 s to 1 s: {reason}"]
         assert claim(session, 1, "w") is None
+
+
+def test_a_deadly_picture_fails_alone(engine: Engine) -> None:
+    """Twice it takes its neighbours with it; the third time each picture is tried by itself."""
+    with writing(engine) as session:
+        job_id = new_job(session, FOUR_PICTURES, [ShardPlan(0, 3, planned_frames=4)])
+        for _ in range(2):
+            take(session, 1)
+            silence(session, 1)
+        alone = take(session, 1)
+        assert [medium.uri for medium in media_of(session, alone)] == ["a.jpg"]
+        silence(session, 1)
+        assert claim(session, 1, "w") is None, "it was the third time"
+        for shard, name in ((2, "b.jpg"), (3, "c.jpg"), (4, "d.jpg")):
+            other = take(session, shard)
+            assert [medium.uri for medium in media_of(session, other)] == [name]
+            complete(session, other, [frame(shard, 0, 0, 0)], [])
+        assert close_job(session, job_id)
+        status = job_status(session, job_id)
+        assert [error["uri"] for error in status.errors] == ["a.jpg"]
+        assert (status.state, status.frames, status.planned_frames) == ("done", 3, 4)
+
+
+def test_what_may_be_bad_luck_is_tried_three_times(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        tried_again = [give_back(session, take(session, 1), f"no memory, {n}") for n in range(MAX_ATTEMPTS)]
+        assert tried_again == [True, True, False]
+        shard = session.get_one(Shard, 1)
+        assert (shard.state, shard.error) == ("failed", "tried 3 times, without success: no memory, 2")
+        assert len(job_status(session, job_id).errors) == 1
+
+
+def test_success_forgets_what_went_wrong_before(engine: Engine) -> None:
+    with writing(engine) as session:
+        new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        give_back(session, take(session, 1), "no memory")
+        complete(session, take(session, 1), [], [])
+        assert session.get_one(Shard, 1).error is None
+
+
+def test_only_who_holds_a_shard_is_found_as_its_holder(engine: Engine) -> None:
+    with writing(engine) as session:
+        new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        ours = take(session, 1, "host:1")
+        assert held_by(session, 1, "host:1") == ours
+        assert held_by(session, 1, "host:2") is None and held_by(session, 2, "host:1") is None
+        complete(session, ours, [], [])
+        assert held_by(session, 1, "host:1") is None
+
+
+WHOLE_VIDEO = [ShardPlan(0, 0, planned_frames=0, video=True)]
+
+
+def test_a_whole_video_is_cut_by_who_claims_it(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, ONE_VIDEO, WHOLE_VIDEO)
+        whole = take(session, 1)
+        assert whole.is_unplanned_video
+        first = split(session, whole, {"width": 640, "error": "truncated"}, THREE_SECONDS)
+        assert not first.is_unplanned_video
+        assert (first.id, first.epoch, first.start_ms, first.end_ms) == (1, whole.epoch, 0, 1000)
+        rows = session.execute(select(Shard.start_ms, Shard.end_ms, Shard.start_frame, Shard.state).order_by(Shard.id))
+        assert [tuple(row) for row in rows] == [
+            (0, 1000, 0, "running"),
+            (1000, 2000, 10, "pending"),
+            (2000, 3000, 20, "pending"),
+        ]
+        medium = session.get_one(Media, 1)
+        assert (medium.width, medium.height, medium.error) == (640, 48, "truncated")
+        assert job_status(session, job_id).planned_frames == 30
+
+
+def test_a_late_twin_cuts_nothing(engine: Engine) -> None:
+    with writing(engine) as session:
+        new_job(session, ONE_VIDEO, WHOLE_VIDEO)
+        late = take(session, 1)
+        silence(session, 1)
+        take(session, 1, "w2")
+        with pytest.raises(ShardLostError):
+            split(session, late, {"width": 640}, THREE_SECONDS)
+        assert session.scalars(select(func.count()).select_from(Shard)).one() == 1
+
+
+def test_a_video_that_cannot_be_cut_fails_with_the_reason_alone(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = new_job(session, ONE_VIDEO, WHOLE_VIDEO)
+        fail(session, take(session, 1), "film.mp4: is no video")
+        assert job_status(session, job_id).errors == [{"uri": "film.mp4", "error": "film.mp4: is no video"}]
+        assert session.get_one(Media, 1).state == "failed"
 
 
 def test_releasing_does_not_count_as_an_attempt(engine: Engine) -> None:
@@ -186,22 +281,51 @@ def test_a_video_is_done_with_its_last_shard(engine: Engine) -> None:
         assert shards_left(session, job_id) == 0
 
 
-def test_queueing_is_bounded_and_repeats_what_got_lost(engine: Engine) -> None:
-    plan = THREE_SECONDS * 3
+def test_as_many_shards_wait_as_are_worked_on(engine: Engine) -> None:
     with writing(engine) as session:
-        first, second = new_job(session, ONE_VIDEO, plan), new_job(session, ONE_VIDEO, plan[:2])
+        job = new_job(session, ONE_VIDEO, THREE_SECONDS * 4)
+        assert pending_to_queue(session, job) == [1, 2], "a large job does not fill the queue"
+        assert pending_to_queue(session, job) == []
+        take(session, 1)
+        assert pending_to_queue(session, job) == [3]
+        for shard in (2, 3):
+            take(session, shard)
+        assert pending_to_queue(session, job) == [4, 5, 6], "three are worked on, so three may wait"
+        assert LEAST_WAITING == 2
+
+
+def test_a_shard_whose_worker_fell_silent_is_queued_once_for_each_lease(engine: Engine) -> None:
+    with writing(engine) as session:
+        job = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        assert pending_to_queue(session, job) == [1, 2]
+        take(session, 1)
+        silence(session, 1)
+        long_ago = datetime.now(UTC) - timedelta(hours=1)
+        session.execute(update(Shard).where(Shard.id == 1).values(queued_at=long_ago))
+        assert pending_to_queue(session, job) == [1]
+        assert pending_to_queue(session, job) == []
+        session.execute(update(Shard).where(Shard.id == 1).values(queued_at=long_ago))
+        assert pending_to_queue(session, job) == [1], "that message got lost too"
+
+
+def test_a_message_that_is_not_in_the_queue_is_sent_again(engine: Engine) -> None:
+    with writing(engine) as session:
+        job = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        assert pending_to_queue(session, job) == [1, 2]
+        assert forget_lost_messages(session, [job], []) == 0, "they may be on their way"
+        assert forget_lost_messages(session, [job], [2], age_s=0) == 1
+        assert pending_to_queue(session, job) == [1]
+        take(session, 1)
+        assert forget_lost_messages(session, [job], [2], age_s=0) == 0, "who works needs no message"
+
+
+def test_only_unfinished_jobs_with_shards_are_swept(engine: Engine) -> None:
+    with writing(engine) as session:
+        first, second = new_job(session, ONE_VIDEO, THREE_SECONDS), new_job(session, ONE_VIDEO, THREE_SECONDS)
         assert list(jobs_to_sweep(session)) == sorted([first, second])
-        assert pending_to_queue(session, first, 4, 60) == [1, 2, 3, 4]
-        assert pending_to_queue(session, first, 4, 60) == []
-        complete(session, take(session, 1), [], [])
-        take(session, 2)
-        assert sorted(pending_to_queue(session, None, 4, 60)) == [5, 10, 11]
-        silence(session, 2)
-        assert pending_to_queue(session, first, 4, 60) == []
-        assert pending_to_queue(session, first, 4, 0) == [2, 3, 4, 5]
-        assert pending_to_queue(session, first, 99, 60) == [6, 7, 8, 9]
+        assert list(jobs_to_sweep(session, ["elsewhere"])) == []
         session.execute(update(Job).where(Job.id == first).values(kind="stream"))
-        assert jobs_to_sweep(session) == [second]
+        assert list(jobs_to_sweep(session)) == [second]
 
 
 def test_closing_fills_tracks_and_can_be_repeated(engine: Engine) -> None:

@@ -1,41 +1,78 @@
 """Tracks through the seams of a video."""
 
-from results.seams import Box, ShardTracks
+from collections.abc import Mapping
+
+from results.seams import Box, ShardTracks, Sighting
 from workers.finishing import join_tracks
 
 LEFT: Box = (0, 0, 10, 10)
-LEFT_MOVED: Box = (1, 1, 11, 11)
 RIGHT: Box = (50, 0, 60, 10)
-RIGHT_MOVED: Box = (52, 0, 62, 10)
+Boxes = Mapping[int, Mapping[int, Box]]
+"""Frame -> track -> box."""
 
 
-def test_a_face_in_both_frames_at_a_seam_keeps_its_number() -> None:
-    first = ShardTracks(1, 0, 1000, (0, 1), first={}, last={0: LEFT, 1: RIGHT})
-    second = ShardTracks(2, 1000, 2000, (0, 1), first={0: RIGHT_MOVED, 1: LEFT_MOVED}, last={0: RIGHT, 1: LEFT})
-    third = ShardTracks(3, 2000, 3000, (0,), first={0: RIGHT}, last={})
+def segment(number: int, tracks: int, seam: Boxes | None = None, seen: Boxes | None = None) -> ShardTracks:
+    """The `number`-th second of a video of 10 frames a second, with so many tracks."""
+    return ShardTracks(
+        shard_id=number,
+        start_ms=1000 * number,
+        end_ms=1000 * number + 1000,
+        tracks=range(tracks),
+        seam=[each for frame, boxes in (seam or {}).items() for each in sightings(frame, boxes)],
+        seen={frame: sightings(frame, boxes) for frame, boxes in (seen or {}).items()},
+    )
+
+
+def sightings(frame: int, boxes: Mapping[int, Box]) -> list[Sighting]:
+    return [Sighting(frame, track, box) for track, box in boxes.items()]
+
+
+def test_a_face_in_the_frame_at_a_seam_keeps_its_number() -> None:
+    first = segment(0, 2, seam={10: {0: LEFT, 1: RIGHT}})
+    second = segment(1, 2, seam={20: {0: RIGHT, 1: LEFT}}, seen={10: {0: RIGHT, 1: LEFT}})
+    third = segment(2, 1, seen={20: {0: RIGHT}})
     assert join_tracks([first, second, third]) == [{0: 0, 1: 1}, {0: 1, 1: 0}, {0: 1}]
 
 
 def test_a_face_that_was_not_there_gets_a_new_number() -> None:
-    first = ShardTracks(1, 0, 1000, (0, 1), first={}, last={1: LEFT})
-    second = ShardTracks(2, 1000, 2000, (0, 1), first={0: RIGHT}, last={})
+    first = segment(0, 2, seam={10: {1: LEFT}})
+    second = segment(1, 2, seen={10: {0: RIGHT}})
     assert join_tracks([first, second]) == [{0: 0, 1: 1}, {0: 2, 1: 3}]
 
 
+def test_a_face_that_is_hidden_at_a_seam_is_joined_where_it_comes_back() -> None:
+    first = segment(0, 2, seam={10: {0: LEFT}, 14: {1: RIGHT}})
+    second = segment(1, 2, seen={10: {0: LEFT}, 14: {0: LEFT, 1: RIGHT}})
+    assert join_tracks([first, second]) == [{0: 0, 1: 1}, {0: 0, 1: 1}]
+
+
+def test_a_face_that_is_hidden_through_a_whole_segment_is_joined_in_the_next() -> None:
+    first = segment(0, 2, seam={10: {0: LEFT}, 21: {1: RIGHT}})
+    second = segment(1, 1, seam={20: {0: LEFT}}, seen={10: {0: LEFT}})
+    third = segment(2, 2, seen={20: {0: LEFT}, 21: {0: LEFT, 1: RIGHT}})
+    assert join_tracks([first, second, third]) == [{0: 0, 1: 1}, {0: 0}, {0: 0, 1: 1}]
+
+
 def test_the_largest_overlap_is_the_same_face() -> None:
-    near: Box = (4, 0, 14, 10)
-    first = ShardTracks(1, 0, 1000, (0, 1), first={}, last={0: near, 1: LEFT})
-    second = ShardTracks(2, 1000, 2000, (0,), first={0: LEFT}, last={})
+    near: Box = (2, 0, 12, 10)
+    first = segment(0, 2, seam={10: {0: near, 1: LEFT}})
+    second = segment(1, 1, seen={10: {0: LEFT}})
     assert join_tracks([first, second])[1] == {0: 1}
 
 
-def test_joining_twice_changes_nothing() -> None:
-    first = ShardTracks(1, 0, 1000, (0, 1), first={}, last={0: LEFT, 1: RIGHT})
-    again = ShardTracks(2, 1000, 2000, (0, 1), first={0: LEFT, 1: RIGHT}, last={})
+def test_the_earlier_frame_decides_and_no_number_is_given_twice() -> None:
+    first = segment(0, 1, seam={10: {0: LEFT}})
+    second = segment(1, 2, seen={10: {0: LEFT, 1: LEFT}, 11: {1: LEFT}})
+    assert sorted(join_tracks([first, second])[1].values()) == [0, 1]
+
+
+def test_joining_what_was_joined_changes_nothing() -> None:
+    first = segment(0, 2, seam={10: {0: LEFT, 1: RIGHT}})
+    again = segment(1, 2, seen={10: {0: LEFT, 1: RIGHT}})
     assert join_tracks([first, again]) == [{0: 0, 1: 1}, {0: 0, 1: 1}]
 
 
 def test_across_a_segment_that_failed_nobody_is_the_same() -> None:
-    first = ShardTracks(1, 0, 1000, (0,), first={}, last={0: LEFT})
-    third = ShardTracks(3, 2000, None, (0,), first={0: LEFT}, last={})
-    assert join_tracks([first, third]) == [{0: 0}, {0: 1}]
+    first = segment(0, 2, seam={10: {0: LEFT}, 21: {1: RIGHT}})
+    third = segment(2, 2, seen={21: {0: LEFT, 1: RIGHT}})
+    assert join_tracks([first, third]) == [{0: 0, 1: 1}, {0: 2, 1: 3}]

@@ -9,6 +9,7 @@ from PIL import Image
 from tests.clips import noise_picture, panning_frames, write_clip
 from workers.errors import NothingToDoError
 from workers.planning import PICTURES_PER_SHARD, BatchOptions, plan
+from workers.settings import settings
 
 
 def test_a_folder_becomes_videos_in_segments_and_pictures_in_runs(tmp_path: Path) -> None:
@@ -55,3 +56,31 @@ def test_nothing_at_all_is_said_in_words(tmp_path: Path) -> None:
 def test_options_survive_the_database() -> None:
     options = BatchOptions(fps=2.5, shard_seconds=10, detection_threshold=0.3)
     assert BatchOptions(**options.as_dict()) == options  # type: ignore[arg-type]
+
+
+def test_only_so_much_time_is_spent_on_videos_and_none_on_pictures(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", panning_frames(noise_picture(), 100))
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    media, shards = plan([str(tmp_path)], BatchOptions(shard_seconds=1), patience_s=-1)
+    assert [(medium.kind, medium.state, medium.frame_count) for medium in media] == [
+        ("image", "pending", 1),
+        ("video", "pending", None),
+    ]
+    assert [(each.video, each.start_ms, each.first_position) for each in shards] == [(True, None, 1), (False, None, 0)]
+
+
+def test_what_lies_outside_the_roots_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "outside"
+    for folder in (inside, outside):
+        folder.mkdir()
+        write_clip(folder / "clip.mp4", panning_frames(noise_picture(), 5))
+    (inside / "link.mp4").symlink_to(outside / "clip.mp4")
+    monkeypatch.setenv("FER_MEDIA_ROOTS", str(inside))
+    settings.cache_clear()
+    media, shards = plan([str(inside), str(outside)], BatchOptions())
+    monkeypatch.undo()
+    settings.cache_clear()
+    refused = {Path(medium.uri).relative_to(tmp_path): medium.error for medium in media if medium.state == "failed"}
+    assert {str(name) for name in refused} == {"in/link.mp4", "outside"}
+    assert all(str(error).endswith("lies outside FER_MEDIA_ROOTS") for error in refused.values())
+    assert len(shards) == 1

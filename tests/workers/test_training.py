@@ -13,16 +13,21 @@ import torch
 from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
-from fer_model.training.definitions import ClassifierRun
+from fer_model.errors import TrainingError
+from fer_model.networks import load_detector, save_weights
+from fer_model.training.definitions import BEST, ClassifierRun, DetectorRun, Epoch
+from fer_model.training.face_sets import FaceSets
 from results.database import reading, writing
 from results.errors import DatabaseUnreachableError
 from results.jobs import cancel_job, job_status
 from results.models import Evaluation, Model, Shard, TrainingEpoch
 from results.shards import claim
 from results.training import TrainingPlan, TrainingStatus, add_training, record_epoch, shard_of, training_status
+from tests.fer_model.test_training_faces import archive
 from tests.tiny import write_tiny_faces
 from workers.checkpoints import forget_attempt, run_folder, take_over
 from workers.errors import WorkersError
+from workers.inventory import details
 from workers.ordering import settled
 from workers.settings import settings
 from workers.store import shipped
@@ -207,7 +212,7 @@ def test_a_database_that_stays_away_ends_the_attempt(
     engine: Database, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.training.PAUSE_S", 0.01)
-    monkeypatch.setattr("workers.training.OUTAGE_S", 0.1)
+    monkeypatch.setattr("workers.outages.OUTAGE_S", 0.1)
     monkeypatch.setattr("workers.training.training.record_epoch", Outage(1000))
     run, shard = queued(engine, plan_for(faces))
     with pytest.raises(DatabaseUnreachableError):
@@ -296,6 +301,84 @@ def test_too_high_a_learning_rate_fails_the_run_with_the_reason(engine: Database
     status = status_of(engine, run)
     assert (status.state, status.model) == ("failed", None)
     assert status.error == "the loss is no longer a number in epoch 1; lower the learning rate"
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tar file of one photograph to train the detector on, and one to validate on."""
+    return archive(tmp_path_factory.mktemp("photographs"), "train", "val")
+
+
+def detector_plan(photographs: Path) -> TrainingPlan:
+    known = {**asdict(DetectorRun()), "device": "cpu", "init": "shipped", "threads": 1, "validation": None}
+    definition = {name: value for name, value in known.items() if name != "epochs"} | {"data": [str(photographs)]}
+    return TrainingPlan("detector", str(photographs), 1, definition)
+
+
+class DetectorTrainer:
+    """Stands in for Ultralytics', which changes global state; ends as it is told to after an epoch's weights."""
+
+    def __init__(self, ending: Exception | None = None) -> None:
+        self.ending = ending
+        self.saw: list[Path] = []
+
+    def __call__(
+        self,
+        run: DetectorRun,
+        init: Path,
+        sets: FaceSets,
+        folder: Path,
+        on_epoch: Callable[[Epoch], None],
+        before_batch: Callable[[], None],
+    ) -> Path:
+        self.saw = [path.resolve() for path in sets.validation if path.is_file()]
+        save_weights(load_detector(init), folder / BEST, {"best_epoch": "1"})
+        on_epoch(Epoch(1, 1.5, None, 0.987, 1e-4, 1.0, None))
+        if self.ending:
+            raise self.ending
+        return folder / BEST
+
+
+def test_a_detectors_facts_are_those_of_the_weights_that_were_kept(
+    engine: Database, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_model.training.detector.train_detector", trainer := DetectorTrainer())
+    run, shard = queued(engine, detector_plan(photographs))
+    assert train(engine, shard, "w", "cpu")
+    status = status_of(engine, run)
+    assert (status.state, status.error, status.best_accuracy) == ("done", None, 0.987)
+    found = details(engine, str(status.model))
+    heights = {f"ap50_from_{height}_px" for height in (10, 16, 32)}
+    assert found["facts"].keys() == {"data", "best_epoch"} | heights
+    assert all(0 <= found["facts"][name] <= 1 for name in heights)
+    assert 0.987 not in found["facts"].values() and found["best_in_training"] is None
+    assert trainer.saw and not run_folder(run).exists()
+
+
+def test_a_detector_that_fails_keeps_its_best_weights_and_no_photographs(
+    engine: Database, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = DetectorTrainer(TrainingError("the disk is full"))
+    monkeypatch.setattr("fer_model.training.detector.train_detector", trainer)
+    run, shard = queued(engine, detector_plan(photographs))
+    train(engine, shard, "w", "cpu")
+    status = status_of(engine, run)
+    kept = f"the disk is full; the best weights so far, of epoch 1, are kept as model {status.model}"
+    assert (status.state, status.error) == ("failed", kept)
+    facts = details(engine, str(status.model))["facts"]
+    assert facts == {"data": str(photographs), "best_epoch": 1, "incomplete": "the disk is full"}
+    assert trainer.saw and not any(path.exists() for path in trainer.saw)
+    assert [path.name for path in run_folder(run).rglob("*") if path.is_file()] == [BEST]
+
+
+def test_unpacking_stops_when_the_worker_is_to_stop(
+    engine: Database, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_model.training.detector.train_detector", trainer := DetectorTrainer())
+    run, shard = queued(engine, detector_plan(photographs))
+    train(engine, shard, "w", "cpu", After(2, lambda: True))
+    assert status_of(engine, run).state == "running" and not trainer.saw
+    assert not [path for path in run_folder(run).rglob("*") if path.is_file()]
 
 
 @pytest.fixture

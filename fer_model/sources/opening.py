@@ -1,0 +1,60 @@
+"""One way to the bytes of a medium, wherever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+from fer_model.errors import UnreadableMediaError
+from fer_model.sources.files import check_remote, is_remote, to_path
+from fer_model.sources.roots import check_permitted
+
+
+@contextmanager
+def open_media(uri: str, roots: Sequence[str] = ()) -> Iterator[BufferedReader]:
+    """The file behind a path or a URI, seekable, at its beginning, and not empty; closed at the end.
+
+    Its `name` is what messages about it begin with; its `raw` is a `RemoteFile` if it lies elsewhere.
+
+    Raises:
+        UnreadableMediaError: it lies outside `roots` (see `check_permitted`), is missing, a folder or empty,
+            or may not be read.
+        TransientMediaError: a server does not answer.
+    """
+    check_permitted(uri, roots)
+    with _remote(uri, roots) if is_remote(uri) else _local(to_path(uri)) as file:
+        try:
+            empty = not file.read(1)
+        except OSError as error:
+            raise UnreadableMediaError(f"{file.name}: cannot be read ({error.strerror})") from error
+        if empty:
+            raise UnreadableMediaError(f"{file.name}: the file is empty")
+        file.seek(0)
+        yield file
+
+
+def _local(path: str) -> BufferedReader:
+    try:
+        return Path(path).open("rb")
+    except FileNotFoundError:
+        raise UnreadableMediaError(f"{path}: does not exist") from None
+    except IsADirectoryError:
+        raise UnreadableMediaError(f"{path}: is a folder") from None
+    except OSError as error:
+        raise UnreadableMediaError(f"{path}: cannot be opened ({error.strerror})") from error
+    except ValueError:  # a NUL in the name
+        raise UnreadableMediaError(f"{path!r}: is no file's name") from None
+
+
+def _remote(uri: str, roots: Sequence[str]) -> BufferedReader:
+    check_remote(uri)
+    # Who reads local files needs none of the libraries.
+    if uri.startswith("s3:"):
+        from fer_model.sources.s3 import open_s3
+
+        return BufferedReader(open_s3(uri))
+    from fer_model.sources.http import open_http
+
+    return BufferedReader(open_http(uri, roots))

@@ -1,0 +1,122 @@
+"""A file on another machine, read in blocks."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from fer_model.errors import TransientMediaError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+BLOCK = 2**18
+"""Bytes asked for at once, at first."""
+
+AHEAD = 8
+"""Blocks asked for at once, at most, when one after the other is read: an hour of video takes few requests then."""
+
+BLOCKS = 64
+"""Blocks kept: sound and pictures may lie far apart in a file."""
+
+ATTEMPTS = 4
+WAIT_S = 0.5
+"""Before the second attempt; it doubles with each."""
+
+TIMEOUT_S = (10, 60)
+"""To connect, and for the server to say something."""
+
+Result = TypeVar("Result")
+
+
+class AgainError(Exception):
+    """The server may do better next time."""
+
+
+def retried(name: str, call: Callable[[], Result]) -> Result:
+    """What `call` gives, after at most `ATTEMPTS`.
+
+    Raises:
+        TransientMediaError: every attempt ended with an `AgainError`; begins with `name`.
+    """
+    attempts = Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(multiplier=WAIT_S),
+        retry=retry_if_exception_type(AgainError),
+        reraise=True,
+    )
+    try:
+        return attempts(call)
+    except AgainError as error:
+        # Its cause may quote the whole URI, and logs are no place for signatures.
+        raise TransientMediaError(f"{name}: {error}") from None
+
+
+class RemoteFile(io.RawIOBase):
+    """A seekable file whose bytes come from `fetch(start, end)`, a block at a time.
+
+    `name` is its URI, masked. `parts` is false where the whole file had to be fetched to have any of it. `release` is
+    called when it is closed. Reading raises `UnreadableMediaError`, or `TransientMediaError` after several attempts.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        fetch: Callable[[int, int], bytes],
+        *,
+        parts: bool = True,
+        release: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.name, self.size, self.parts = name, size, parts
+        self._fetch, self._release = fetch, release
+        self._position = 0
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._ahead, self._next = 1, 0
+
+    def _block(self, number: int) -> bytes:
+        if number not in self._blocks:
+            # Who goes on where the last request ended will go on further.
+            self._ahead = min(2 * self._ahead, AHEAD) if number and number == self._next else 1
+            self._next = number + self._ahead
+            start, end = number * BLOCK, min(self._next * BLOCK, self.size)
+            data = retried(self.name, lambda: self._fetch(start, end))
+            for offset in range(0, len(data), BLOCK):
+                self._blocks[(start + offset) // BLOCK] = data[offset : offset + BLOCK]
+        self._blocks.move_to_end(number)
+        while len(self._blocks) > BLOCKS:
+            self._blocks.popitem(last=False)
+        return self._blocks[number]
+
+    def readinto(self, buffer: Buffer) -> int:
+        if self._position >= self.size:
+            return 0
+        view = memoryview(buffer)
+        number, offset = divmod(self._position, BLOCK)
+        piece = self._block(number)[offset : offset + len(view)]
+        view[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence])
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.closed:
+            self._blocks.clear()
+            self._release()
+        super().close()

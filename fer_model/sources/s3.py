@@ -1,0 +1,159 @@
+"""Objects in S3 and in stores that speak its language."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import re
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fer_model.errors import UnreadableMediaError
+from fer_model.sources.files import natural
+from fer_model.sources.remote import TIMEOUT_S, AgainError, RemoteFile, retried
+
+if TYPE_CHECKING:
+    from s3fs import S3FileSystem
+
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_ELSEWHERE = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+"""Variables that say where credentials are."""
+
+_BUSY = {errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT}
+
+Result = TypeVar("Result")
+
+
+def open_s3(uri: str) -> RemoteFile:
+    """The object at `s3://bucket/key`.
+
+    Raises:
+        UnreadableMediaError: there is no such object or bucket, or the server refuses it.
+        TransientMediaError: the server cannot be reached, or breaks off.
+    """
+    size = size_of(uri)
+    if size is None:
+        raise UnreadableMediaError(f"{uri}: is a folder")
+    path = uri.removeprefix("s3://")
+
+    def fetch(start: int, end: int) -> bytes:
+        data: bytes = _once(uri, partial(_files().cat_file, path, start=start, end=end))
+        if len(data) != end - start:
+            raise AgainError("the server sent another number of bytes than it promised")
+        return data
+
+    return RemoteFile(uri, size, fetch)
+
+
+def size_of(uri: str) -> int | None:
+    """The size of an object in bytes; None for a folder.
+
+    Raises:
+        UnreadableMediaError: as `open_s3`.
+    """
+    info: dict[str, Any] = _asked(uri, partial(_files().info, uri.removeprefix("s3://")))
+    return None if info["type"] == "directory" else info["size"]
+
+
+def objects_in(uri: str) -> Iterator[tuple[str, int]]:
+    """URI and size in bytes of every object below a folder, or that a pattern matches, in natural order.
+
+    `*`, `?`, `[...]` and `**` match as they do for files; a folder that is matched stands for everything in it. Hidden
+    names are passed over.
+
+    Raises:
+        UnreadableMediaError: as `open_s3`.
+    """
+    # Only what begins like the part before the first wildcard can match.
+    base = re.split(r"[*?[]", uri, maxsplit=1)[0].rpartition("/")[0] if glob.has_magic(uri) else uri.rstrip("/")
+    base += "/"
+    bucket, _, prefix = base.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise UnreadableMediaError(f"{uri}: names no bucket")
+    pattern = uri[len(base) :].rstrip("/")
+    found = []
+    for key, size in _listed(uri, bucket, prefix):
+        names = key.removeprefix(prefix).split("/")
+        if names[-1] and _fits(names, pattern.split("/") if pattern else []):
+            found.append(([natural(name) for name in names], f"s3://{bucket}/{key}", size))
+    for _, each, size in sorted(found):
+        yield each, size
+
+
+def _fits(names: list[str], parts: list[str]) -> bool:
+    if not parts or not names:
+        return not any(name.startswith(".") for name in names) and all(part == "**" for part in parts)
+    hidden = names[0].startswith(".")
+    if parts[0] == "**":
+        return _fits(names, parts[1:]) or (not hidden and _fits(names[1:], parts))
+    if hidden and not parts[0].startswith("."):
+        return False
+    return (names[0] == parts[0] or fnmatchcase(names[0], parts[0])) and _fits(names[1:], parts[1:])
+
+
+def _listed(uri: str, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+    more: dict[str, str] = {}
+    while True:
+        page = _asked(uri, partial(_files().call_s3, "list_objects_v2", Bucket=bucket, Prefix=prefix, **more))
+        yield from ((entry["Key"], entry["Size"]) for entry in page.get("Contents", ()))
+        if not page.get("IsTruncated"):
+            return
+        more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _files() -> S3FileSystem:
+    """With the environment's credentials, or with none: some buckets are public. The same ones give the same object."""
+    from s3fs import S3FileSystem
+
+    key, secret, token = (os.environ.get(name) or None for name in KEYS)
+    connect_s, read_s = TIMEOUT_S
+    files = S3FileSystem(
+        anon=not key and not any(os.environ.get(name) for name in _ELSEWHERE),
+        key=key,
+        secret=secret,
+        token=token,
+        endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None,
+        # We try again ourselves; and what was listed before may have changed.
+        config_kwargs={
+            "retries": {"total_max_attempts": 1},
+            "connect_timeout": connect_s,
+            "read_timeout": read_s,
+        },
+        use_listings_cache=False,
+    )
+    files.retries = 1
+    return files
+
+
+def _asked(uri: str, call: Callable[[], Result]) -> Result:
+    return retried(uri, lambda: _once(uri, call))
+
+
+def _once(uri: str, call: Callable[[], Result]) -> Result:
+    """What `call` gives; errors of the libraries in our words."""
+    from aiohttp import ClientError
+    from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError, ParamValidationError
+
+    try:
+        return call()
+    except FileNotFoundError as error:
+        bucket = "bucket" in str(error).lower()
+        raise UnreadableMediaError(f"{uri}: {'there is no such bucket' if bucket else 'does not exist'}") from None
+    except PermissionError as error:
+        missing = "" if os.environ.get(KEYS[0]) else f"; {KEYS[0]} and {KEYS[1]} are not set"
+        raise UnreadableMediaError(f"{uri}: the server refused ({error or 'Forbidden'}{missing})") from None
+    except (ConnectionError, HTTPClientError, ClientError):
+        raise AgainError("the server cannot be reached, or the connection broke") from None
+    except TimeoutError:
+        raise AgainError("the server did not answer in time") from None
+    except OSError as error:
+        if error.errno in _BUSY:
+            raise AgainError(f"the server cannot answer now ({error.strerror})") from None
+        raise UnreadableMediaError(f"{uri}: cannot be read ({error.strerror or error})") from None
+    except ParamValidationError:
+        raise UnreadableMediaError(f"{uri}: is no name that an object can have") from None
+    except (BotoCoreError, ValueError) as error:
+        raise UnreadableMediaError(f"{uri}: cannot be asked for ({error})") from None

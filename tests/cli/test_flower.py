@@ -1,0 +1,150 @@
+"""Flower behind its password, with names instead of numbers: the real one, with a real Redis server and worker."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlencode
+
+import pytest
+
+from cli import flower
+from tests.conftest import ROOT, Stack, fer_batch, query, succeed
+from tests.watching import fetch, free_port, until
+from workers.checks import settings_table
+from workers.settings import settings
+
+PAGES = ("", "workers", "tasks", "broker", "api/tasks", "api/workers", "api/queues/length", "task/1", "worker/1")
+TABLE = "tasks/datatable?" + urlencode(
+    {"draw": 1, "start": 0, "length": 50, "order[0][column]": 0, "columns[0][data]": "name", "order[0][dir]": "asc"}
+)
+
+
+@dataclass(frozen=True)
+class Garden:
+    """A Flower that runs, and what it said on stderr."""
+
+    stack: Stack
+    port: int
+    said: str
+    login: str
+
+    def page(self, path: str, login: str | None = None) -> tuple[int, str]:
+        """Status and text of a page."""
+        return fetch(f"http://127.0.0.1:{self.port}/{path}", login)
+
+    def tasks(self) -> dict[str, list[tuple[str, str]]]:
+        """Name and state of what Flower has seen of each task, as its table shows them: by task."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for row in json.loads(self.page(TABLE, self.login)[1])["data"]:
+            rows.setdefault(row["name"], []).append((row["args"], row["state"]))
+        return rows
+
+
+@pytest.fixture(scope="module")
+def garden(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Garden]:
+    """Flower beside the stack, without a password of ours."""
+    port, log = free_port(), tmp_path_factory.mktemp("flower") / "flower.log"
+    words = [sys.executable, "-P", "-m", "cli", "flower", "--port", str(port)]
+    connection = ["--db", stack.database_url, "--broker", stack.broker_url]
+    with log.open("wb") as output:
+        process = subprocess.Popen([*words, *connection], cwd=ROOT, stdout=output, stderr=output)
+    try:
+        until(lambda: fetch(f"http://127.0.0.1:{port}/healthcheck")[0] == 200)
+        said = log.read_text()
+        (password,) = re.findall(r"user fer, password (\S+) ", said)
+        found = Garden(stack, port, said, f"fer:{password}")
+        # It has heard of the worker, so it hears of tasks too.
+        until(lambda: json.loads(found.page("api/workers?status=1", found.login)[1]))
+        yield found
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_nothing_is_shown_without_the_password(garden: Garden) -> None:
+    assert f"Flower: http://127.0.0.1:{garden.port}, user fer, password " in garden.said
+    for page in (*PAGES, TABLE):
+        for login in (None, "fer:wrong", "fer:", ":", garden.login + "x"):
+            assert garden.page(page, login)[0] == 401, page
+        assert garden.page(page, garden.login)[0] in (200, 404), page
+
+
+def test_it_listens_on_this_machine_alone(garden: Garden) -> None:
+    listening = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    addresses = re.findall(rf"^\s*\d+: (\w+):{garden.port:04X} \w+:0000 0A", listening, flags=re.MULTILINE)
+    assert addresses == ["0100007F"]
+
+
+def test_tasks_are_shown_in_words(garden: Garden, samples: Path) -> None:
+    words = ("submit", str(samples), "--name", "interviews <b>", "--every", "10", "--shard-seconds", "4", "--wait")
+    job_id = succeed(*words, **garden.stack.environment).stdout.strip()
+    until(lambda: ("interviews <b>", "SUCCESS") in garden.tasks().get("finish_job", []))
+    ((segments,),) = query(
+        garden.stack.database_url, "SELECT count(*) FROM shards WHERE job_id = :id AND media_id IS NOT NULL", id=job_id
+    )
+    shown = [said for said, state in garden.tasks()["process_shard"] if said.startswith("interviews <b> · ")]
+    assert "interviews <b> · clip.mp4 · 0:00 to 0:04" in shown
+    assert "interviews <b> · bus.jpg to zidane.jpg" in shown
+    assert segments > 1 and len(shown) == segments + 1
+    rows = json.loads(garden.page(TABLE, garden.login)[1])["data"]
+    task = next(row["uuid"] for row in rows if row["args"] == "interviews <b> · bus.jpg to zidane.jpg")
+    assert "interviews &lt;b&gt; · bus.jpg to zidane.jpg" in garden.page(f"task/{task}", garden.login)[1]
+
+
+def test_the_password_can_be_chosen(broker: str, tmp_path: Path) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "cli", "flower", "--port", str(port), "--broker", broker],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever sets Flower's own variable does not get in by it.
+        env={**os.environ, "FER_FLOWER_AUTH": "anna:let=me:in", "FLOWER_BASIC_AUTH": "eve:x"},
+    )
+    try:
+        until(lambda: fetch(f"http://127.0.0.1:{port}/healthcheck")[0] == 200)
+        url = f"http://127.0.0.1:{port}/tasks"
+        assert [fetch(url, login)[0] for login in (None, "eve:x", "anna:let=me:in")] == [401, 401, 200]
+        assert "let=me" not in Path(f"/proc/{process.pid}/cmdline").read_text()
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+    assert "user anna, password as in FER_FLOWER_AUTH" in said and "let=me" not in said
+
+
+@pytest.mark.parametrize("auth", ["anna", "anna:", ":secret", "anna:x,y"])
+def test_a_login_that_is_none_is_refused(auth: str) -> None:
+    run = fer_batch("flower", FER_FLOWER_AUTH=auth)
+    assert run.returncode == 1 and run.stderr.startswith("Error: FER_FLOWER_AUTH must be USER:PASSWORD")
+
+
+def test_doctor_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_FLOWER_AUTH", "anna:secret")
+    settings.cache_clear()
+    table = settings_table()
+    settings.cache_clear()
+    assert table["FER_FLOWER_AUTH"][1] == "environment" and "secret" not in str(table)
+
+
+def test_without_redis_it_says_so() -> None:
+    run = fer_batch("flower", "--broker", "redis://127.0.0.1:1/0")
+    assert run.returncode == 1 and "cannot be reached" in run.stderr
+
+
+def test_where_the_database_is_away_the_number_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_DATABASE_URL", "postgresql://fer@127.0.0.1:1/fer")
+    settings.cache_clear()
+    for forget in (flower._database, flower._name):
+        forget.cache_clear()
+    given = ("(12,)", "('20261124T034320917-fe51',)", "(12, 13)", None, "('x', ...)")
+    for name in (*flower.NAMED, "another"):
+        for said in given:
+            assert flower.in_words(SimpleNamespace(name=name, args=said)).args == said
+    settings.cache_clear()
+    flower._database.cache_clear()

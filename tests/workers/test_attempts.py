@@ -1,0 +1,145 @@
+"""Shards that go wrong: what is tried again, what is not, and who is asked to stop."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
+
+from fer_model.engines import Engine
+from fer_model.manifest import Models
+from results.database import reading, writing
+from results.jobs import add_plan, create_job, job_status
+from results.models import Frame, Media, Shard
+from results.shards import claim
+from workers.finishing import finish
+from workers.planning import BatchOptions, plan
+from workers.processing import process_shard, take_back
+from workers.settings import settings
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def planned(database: Database, paths: list[Path], patience_s: float = 60) -> str:
+    """A job's id."""
+    options = BatchOptions(every=10, shard_seconds=2)
+    media, shards = plan([str(path) for path in paths], options, patience_s=patience_s)
+    with writing(database) as session:
+        job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
+        add_plan(session, job.id, media, shards)
+    return job.id
+
+
+def shards_of(database: Database, job_id: str) -> list[Shard]:
+    with reading(database) as session:
+        return list(session.scalars(select(Shard).where(Shard.job_id == job_id).order_by(Shard.start_ms, Shard.id)))
+
+
+@pytest.fixture
+def roots(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Call it to let workers read below a folder alone."""
+
+    def set_roots(folder: Path) -> None:
+        monkeypatch.setenv("FER_MEDIA_ROOTS", str(folder))
+        settings.cache_clear()
+
+    yield set_roots
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def test_a_video_is_cut_by_the_worker_just_as_by_submit(engine: Database, networks: Engine, samples: Path) -> None:
+    found = []
+    for patience_s in (60, -1):
+        job_id = planned(engine, [samples / "clip.mp4"], patience_s)
+        told: list[str] = []
+        while waiting := [shard for shard in shards_of(engine, job_id) if shard.state == "pending"]:
+            process_shard(engine, waiting[0].id, "w", lambda _: networks, on_change=told.append)
+        finish(engine, job_id)
+        with reading(engine) as session:
+            (medium,) = session.scalars(select(Media).where(Media.job_id == job_id))
+            frames = session.execute(
+                select(Frame.frame_index, Frame.time_ms, Frame.faces)
+                .where(Frame.media_id == medium.id)
+                .order_by(Frame.frame_index)
+            ).all()
+            status = job_status(session, job_id)
+        pieces = [(s.start_ms, s.end_ms, s.start_frame, s.planned_frames, s.frames) for s in shards_of(engine, job_id)]
+        assert (status.state, status.planned_frames) == ("done", 20)
+        found.append((frames, pieces, medium.width, medium.fps, medium.duration_ms, medium.frame_count))
+        assert told.count(job_id) == len(pieces) + (patience_s < 0), "what can be queued is told"
+    assert found[0] == found[1]
+
+
+def test_a_file_that_is_no_video_fails_at_once_when_a_worker_looks_into_it(
+    engine: Database, networks: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"not a video at all" * 50)
+    job_id = planned(engine, [tmp_path / "broken.mp4"], patience_s=-1)
+    (shard,) = shards_of(engine, job_id)
+    process_shard(engine, shard.id, "w", lambda _: networks)
+    finish(engine, job_id)
+    with reading(engine) as session:
+        status = job_status(session, job_id)
+    assert status.state == "failed" and status.errors[0]["error"].startswith(str(tmp_path / "broken.mp4"))
+
+
+def test_an_unforeseen_error_is_tried_three_times(engine: Database, samples: Path) -> None:
+    def broken(models: Models) -> Engine:
+        raise OSError("the file system went away")
+
+    job_id = planned(engine, [samples / "clip.mp4"])
+    shard, *_ = shards_of(engine, job_id)
+    for attempts in (1, 2, 3):
+        process_shard(engine, shard.id, "w", broken)
+        shard, *_ = shards_of(engine, job_id)
+        assert (shard.attempts, shard.state) == (attempts, "pending" if attempts < 3 else "failed")
+    assert shard.error == "tried 3 times, without success: OSError: the file system went away"
+
+
+def test_a_worker_that_is_asked_to_stop_gives_its_shard_back_untried(
+    engine: Database, networks: Engine, samples: Path
+) -> None:
+    job_id = planned(engine, [samples / "clip.mp4"])
+    shard, *_ = shards_of(engine, job_id)
+    process_shard(engine, shard.id, "w", lambda _: networks, stopping=lambda: True)
+    shard, *_ = shards_of(engine, job_id)
+    assert (shard.state, shard.attempts, shard.queued_at, shard.frames) == ("pending", 0, None, 0)
+
+
+def test_the_shard_of_a_dead_process_is_given_back_and_nobody_elses(engine: Database, samples: Path) -> None:
+    job_id = planned(engine, [samples / "clip.mp4"])
+    first, second, *_ = shards_of(engine, job_id)
+    with writing(engine) as session:
+        claim(session, first.id, "host:1")
+    assert take_back(engine, first.id, lambda worker: worker == "host:1", "killed") == job_id
+    first, *_ = shards_of(engine, job_id)
+    assert (first.state, first.attempts, first.error) == ("pending", 1, "killed")
+    assert take_back(engine, second.id, lambda worker: True, "killed") is None, "nobody is at it"
+    assert take_back(engine, 10**6, lambda worker: True, "killed") is None
+
+
+def test_a_picture_outside_the_roots_is_refused_although_its_row_names_it(
+    engine: Database, networks: Engine, samples: Path, tmp_path: Path, roots: Callable[[Path], None]
+) -> None:
+    job_id = planned(engine, [samples / "zidane.jpg"])
+    roots(tmp_path)
+    (shard,) = shards_of(engine, job_id)
+    process_shard(engine, shard.id, "w", lambda _: networks)
+    finish(engine, job_id)
+    with reading(engine) as session:
+        (error,) = job_status(session, job_id).errors
+    assert error["error"] == f"{samples / 'zidane.jpg'}: lies outside FER_MEDIA_ROOTS"
+
+
+def test_a_video_outside_the_roots_is_refused_although_its_row_names_it(
+    engine: Database, networks: Engine, samples: Path, tmp_path: Path, roots: Callable[[Path], None]
+) -> None:
+    job_id = planned(engine, [samples / "clip.mp4"])
+    roots(tmp_path)
+    shard, *_ = shards_of(engine, job_id)
+    process_shard(engine, shard.id, "w", lambda _: networks)
+    shard, *_ = shards_of(engine, job_id)
+    assert (shard.state, shard.attempts) == ("failed", 1)
+    assert shard.error == f"{samples / 'clip.mp4'}: lies outside FER_MEDIA_ROOTS"
