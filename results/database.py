@@ -27,6 +27,12 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 # Any constant does, so long as no other program on the same server uses it.
 MIGRATION_LOCK = 0x0FE2_BA7C
 BUSY_TIMEOUT_S = 30.0
+SILENCE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+"""A server that is cut off says nothing. After 20 s without a sign of it a connection is given up, whether it waits for
+an answer (`keepalives`) or for something sent to arrive (`tcp_user_timeout`); the system would wait for a quarter of an
+hour, or two hours. On a socket of this machine libpq ignores all four."""
+LOCKS_S = 60
+"""Who is cut off, or stopped, in the middle of a transaction holds its locks for so long, and then loses them."""
 
 
 def connect(url: str) -> Engine:
@@ -131,7 +137,8 @@ def check_revision(engine: Engine) -> None:
 
 
 def _postgresql_args(url: URL) -> dict[str, Any]:
-    defaults = {"connect_timeout": 10, "application_name": "fer-batch"}
+    options = f"-c idle_in_transaction_session_timeout={LOCKS_S}s"
+    defaults = {"connect_timeout": 10, "application_name": "fer-batch", "options": options, **SILENCE}
     return {name: value for name, value in defaults.items() if name not in url.query}
 
 

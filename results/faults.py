@@ -17,8 +17,9 @@ from results.errors import (
 )
 from results.urls import describe, parse_url
 
-# PostgreSQL's classes of errors: no connection, bad login, no such database, server going down.
-UNREACHABLE = ("08", "28", "3D", "57P")
+# PostgreSQL's classes of errors: no connection, bad login, no such database, server going down; and that it ended our
+# session, because nothing was heard of us in the middle of a transaction (`LOCKS_S`).
+UNREACHABLE = ("08", "28", "3D", "57P", "25P03")
 LOCK_NOT_AVAILABLE, DEADLOCK, READ_ONLY, NO_TABLE, NO_COLUMN = "55P03", "40P01", "25006", "42P01", "42703"
 
 

@@ -17,6 +17,10 @@ PRIORITIES = 10
 
 assert SOFT_LIMIT_S < HARD_LIMIT_S < VISIBILITY_TIMEOUT_S
 
+# A Redis server that is cut off says nothing, and without these a worker would wait for it for ever. `socket_timeout`
+# is for what waits for an answer. Waiting for messages does not: Kombu asks for them with a time limit of a second,
+# reads when there is something to read, and reconnects when the answer is overdue by `health_check_interval`.
+_SILENCE = {"socket_timeout": 20, "health_check_interval": 10, "socket_keepalive": True}
 _VISIBILITY = {"visibility_timeout": VISIBILITY_TIMEOUT_S}
 
 app = Celery("fer-batch", broker=settings().broker_url, include=["workers.tasks"])
@@ -42,6 +46,7 @@ app.conf.update(
     broker_transport_options={
         **_VISIBILITY,
         "socket_connect_timeout": 5,
+        **_SILENCE,
         "priority_steps": list(range(PRIORITIES)),
     },
     result_backend_transport_options=_VISIBILITY,

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from results.database import reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job
-from results.queueing import forget_lost_messages, jobs_to_sweep, pending_to_queue
+from results.queueing import SENT_S, forget_lost_messages, jobs_to_sweep, pending_to_queue
 from results.shards import shards_left
 from workers.app import PRIORITIES, app
 from workers.settings import settings
@@ -41,14 +41,15 @@ def advance(database: Engine, job_id: str) -> int:
     with reading(database) as session:
         finished = not shards_left(session, job_id)
     if finished:
-        app.send_task("finish_job", (job_id,), queue=job.queue, priority=priority)
+        # Before all shards: it is short, and somebody waits for it.
+        app.send_task("finish_job", (job_id,), queue=job.queue, priority=0)
     return int(finished)
 
 
-def sweep(database: Engine, queues: list[str]) -> dict[str, int]:
+def sweep(database: Engine, queues: list[str], age_s: float = SENT_S) -> dict[str, int]:
     """Does for every unfinished job of these queues what a lost message or a dead worker left undone.
 
-    Gives the number of messages for each job that needed some.
+    Gives the number of messages for each job that needed some. What was sent less than `age_s` ago may be on its way.
     """
     with reading(database) as session:
         unfinished = jobs_to_sweep(session, queues)
@@ -56,7 +57,7 @@ def sweep(database: Engine, queues: list[str]) -> dict[str, int]:
         return {}
     sent = _sent(queues)
     with writing(database) as session:
-        forget_lost_messages(session, unfinished, sent)
+        forget_lost_messages(session, unfinished, sent, age_s)
     counts = {job_id: advance(database, job_id) for job_id in unfinished}
     return {job_id: count for job_id, count in counts.items() if count}
 
@@ -71,7 +72,8 @@ def resume(database: Engine) -> dict[str, int]:
     with reading(database) as session:
         jobs = jobs_to_sweep(session)
         queues = {get_job(session, job).queue for job in jobs}
-    return sweep(database, sorted(queues))
+    # Whoever calls this knows that something was lost; a message too many does no harm.
+    return sweep(database, sorted(queues), age_s=0)
 
 
 def _sent(queues: list[str]) -> set[int]:

@@ -13,7 +13,7 @@ from results.errors import JobCancelledError, ResultsError, ShardLostError
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_S = 0.5
+HEARTBEAT_S = 0.25
 """How often a worker reports, and how soon it learns that its job was cancelled."""
 
 

@@ -6,12 +6,14 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from results.errors import DatabaseBusyError, DatabaseUnreachableError
 
+OUTAGES = (DatabaseUnreachableError, DatabaseBusyError)
+
 OUTAGE_S, PAUSE_S = 20.0, 0.5
 """How long, and how often, writing is tried again: well within a lease."""
 
 
 def attempts(check: Callable[[], None] = lambda: None) -> Retrying:
     """Tries again while the database is away; what `check`, called before each, raises ends it."""
-    outage = retry_if_exception_type((DatabaseUnreachableError, DatabaseBusyError))
+    outage = retry_if_exception_type(OUTAGES)
     stop, wait = stop_after_delay(OUTAGE_S), wait_fixed(PAUSE_S)
     return Retrying(retry=outage, stop=stop, wait=wait, before_sleep=lambda state: check(), reraise=True)

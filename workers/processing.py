@@ -26,7 +26,7 @@ from results.models import Media, Shard
 from workers import metrics, store
 from workers.errors import WorkerStoppingError
 from workers.heartbeat import heartbeat
-from workers.outages import attempts
+from workers.outages import OUTAGES, attempts
 from workers.planning import BatchOptions, look_into
 from workers.seams import Seam, after, through
 from workers.settings import media_roots, settings
@@ -93,16 +93,14 @@ def process_shard(
     written down as failed, with the reason; what may have been bad luck is given back, to be tried again. `load`
     gives the networks of the ensemble that is in use when the shard is claimed; it is called after that, so that
     whoever waits sees that somebody is at work. `on_change` is told the job's id when more of it may be queued.
-    Where `stopping` says so the shard is given back untried.
+    Where `stopping` says so, or the database was away for a while, the shard is given back untried.
 
     Raises:
         ResultsError: the database cannot be used; the shard will be tried again.
     """
-    with writing(database) as session:
-        claim = shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
+    claim = attempts()(_claim, database, shard_id, worker)
     if claim is None:
         return
-    on_change(claim.job_id)
     harvest = _Harvest(claim)
     began = time.monotonic()
     # Unless it turns out otherwise: another worker has it, or the database is away.
@@ -115,6 +113,8 @@ def process_shard(
                 if stopping():
                     raise WorkerStoppingError
 
+            # A Redis server that does not answer may take longer than a lease.
+            on_change(claim.job_id)
             _work(database, harvest, load, check, on_change)
             for attempt in attempts(still_ours):
                 with attempt, writing(database) as session:
@@ -124,11 +124,11 @@ def process_shard(
         logger.info("shard %s given up: %s", shard_id, error)
         if isinstance(error, JobCancelledError):
             outcome = "cancelled"
-    except ResultsError:
-        raise
     except Exception as error:
-        with suppress(JobCancelledError, ShardLostError), writing(database) as session:
-            outcome = _give_up(session, harvest.claim, error)
+        if isinstance(error, ResultsError) and not isinstance(error, OUTAGES):
+            raise
+        with suppress(JobCancelledError, ShardLostError):
+            outcome = attempts()(_give_up, database, harvest.claim, error)
     finally:
         metrics.shard_ended(outcome, time.monotonic() - began)
 
@@ -155,25 +155,32 @@ def take_back(database: Database, shard_id: int, is_dead: Callable[[str], bool],
     return shard.job_id
 
 
+def _claim(database: Database, shard_id: int, worker: str) -> shards.Claim | None:
+    with writing(database) as session:
+        return shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
+
+
 def _write(session: Session, harvest: _Harvest) -> None:
     found = (harvest.frames, harvest.faces, harvest.media)
     made_by, seam = harvest.ensemble_id, harvest.seam
     shards.complete(session, harvest.claim, *found, scores=harvest.scores, ensemble_id=made_by, seam=seam)
 
 
-def _give_up(session: Session, claim: shards.Claim, error: Exception) -> metrics.Outcome:
+def _give_up(database: Database, claim: shards.Claim, error: Exception) -> metrics.Outcome:
     """Only what would be the same the next time fails at once: a file that is no video stays none."""
-    if isinstance(error, WorkerStoppingError):
-        logger.info("shard %s goes back", claim.id)
-        shards.release(session, claim)
-        return "given_back"
-    if isinstance(error, FerModelError) and not isinstance(error, TransientMediaError):
-        logger.info("shard %s failed: %s", claim.id, error)
-        shards.fail(session, claim, str(error))
-        return "failed"
-    # Where it is our own mistake the log has the traceback.
-    logger.warning("shard %s failed in attempt %s", claim.id, claim.attempts, exc_info=error)
-    return "given_back" if shards.give_back(session, claim, reason_of(error)) else "failed"
+    with writing(database) as session:
+        if isinstance(error, (WorkerStoppingError, *OUTAGES)):
+            # Untried: three restarts of the database must not make a shard fail.
+            logger.info("shard %s goes back: %s", claim.id, error)
+            shards.release(session, claim)
+            return "given_back"
+        if isinstance(error, FerModelError) and not isinstance(error, TransientMediaError):
+            logger.info("shard %s failed: %s", claim.id, error)
+            shards.fail(session, claim, str(error))
+            return "failed"
+        # Where it is our own mistake the log has the traceback.
+        logger.warning("shard %s failed in attempt %s", claim.id, claim.attempts, exc_info=error)
+        return "given_back" if shards.give_back(session, claim, reason_of(error)) else "failed"
 
 
 def reason_of(error: Exception) -> str:

@@ -47,8 +47,8 @@ def process_shard(shard_id: int) -> None:
 def _advance(job_id: str) -> None:
     try:
         dispatching.advance(_database(), job_id)
-    except BROKER_ERRORS as error:
-        # What is written is written; the sweep queues the rest when the broker is back.
+    except (*BROKER_ERRORS, ResultsError) as error:
+        # What is written is written; the sweep queues the rest when the broker, or the database, is back.
         logger.warning("job %s: nothing could be queued (%s)", job_id, error)
 
 

@@ -12,7 +12,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, inspect, select, text, update
 
 from results import database
 from results.database import (
@@ -184,6 +184,26 @@ def test_postgresql_read_only(database_url: str) -> None:
     with pytest.raises(DatabaseReadOnlyError), writing(engine) as session:
         create_job(session, kind="batch", name=None, options={})
     engine.dispose()
+
+
+@pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
+def test_who_says_nothing_in_the_middle_of_a_transaction_loses_its_locks(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker does that is stopped or cut off: another one must get at its shard."""
+    monkeypatch.setattr(database, "LOCKS_S", 1)
+    silent, other = connect(migrated_url), connect(migrated_url)
+    with writing(silent) as session:
+        create_job(session, kind="batch", name="before", options={})
+    with pytest.raises(DatabaseUnreachableError, match="idle"), writing(silent) as session:
+        session.execute(update(Job).values(name="silent"))
+        with writing(other) as theirs:
+            # Waits for the other's lock.
+            theirs.execute(update(Job).values(name="other"))
+    with reading(other) as session:
+        assert session.scalars(select(Job.name)).one() == "other"
+    silent.dispose()
+    other.dispose()
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine as Database
@@ -9,10 +11,13 @@ from sqlalchemy import select
 
 from fer_model.engines import Engine
 from fer_model.manifest import Models
+from results import shards
 from results.database import reading, writing
+from results.errors import DatabaseUnreachableError
 from results.jobs import add_plan, create_job, job_status
 from results.models import Frame, Media, Shard
 from results.shards import claim
+from workers import store
 from workers.finishing import finish
 from workers.planning import BatchOptions, plan
 from workers.processing import process_shard, take_back
@@ -106,6 +111,41 @@ def test_a_worker_that_is_asked_to_stop_gives_its_shard_back_untried(
     process_shard(engine, shard.id, "w", lambda _: networks, stopping=lambda: True)
     shard, *_ = shards_of(engine, job_id)
     assert (shard.state, shard.attempts, shard.queued_at, shard.frames) == ("pending", 0, None, 0)
+
+
+def away_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, but the first time the database is away."""
+    outage = [DatabaseUnreachableError()]
+
+    def call(*given: Any, **named: Any) -> Any:
+        if outage:
+            raise outage.pop()
+        return function(*given, **named)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "found"),
+    [(shards, "claim", ("done", 1)), (store, "current", ("pending", 0)), (shards, "complete", ("done", 1))],
+)
+def test_a_database_that_is_away_for_a_while_uses_up_no_attempt(
+    engine: Database,
+    networks: Engine,
+    samples: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    name: str,
+    found: tuple[str, int],
+) -> None:
+    monkeypatch.setattr(module, name, away_once(getattr(module, name)))
+    job_id = planned(engine, [samples / "clip.mp4"])
+    shard, *_ = shards_of(engine, job_id)
+    process_shard(engine, shard.id, "w", lambda _: networks)
+    shard, *_ = shards_of(engine, job_id)
+    assert (shard.state, shard.attempts) == found
+    if shard.state == "pending":
+        assert shard.queued_at is None, "it is queued again at once"
 
 
 def test_the_shard_of_a_dead_process_is_given_back_and_nobody_elses(engine: Database, samples: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from kombu.transport.redis import Transport
 
 from workers.app import HARD_LIMIT_S, SOFT_LIMIT_S, VISIBILITY_TIMEOUT_S, app
 from workers.errors import LocalStackError
@@ -73,6 +74,13 @@ def test_celery_speaks_json_spawns_and_keeps_its_limits_in_order() -> None:
     places = (app.conf.broker_transport_options, app.conf.result_backend_transport_options)
     assert all(place["visibility_timeout"] == VISIBILITY_TIMEOUT_S for place in places)
     assert app.conf.visibility_timeout == VISIBILITY_TIMEOUT_S
+
+
+def test_a_redis_server_that_is_cut_off_is_given_up() -> None:
+    options = app.conf.broker_transport_options
+    # Waiting for a message must not take as long as an answer may.
+    assert Transport.brpop_timeout < options["health_check_interval"] < options["socket_timeout"] <= 20
+    assert options["socket_keepalive"]
 
 
 def test_submitting_needs_no_network_library() -> None:

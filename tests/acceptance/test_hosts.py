@@ -1,0 +1,193 @@
+"""Three hosts, as network namespaces: one with Redis and PostgreSQL, and a worker on each of the others."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, select
+
+from benchmarks.chaos import OPTIONS, differences, ended, epoch_of, miscounted, rows_of, write_media
+from benchmarks.cluster import (
+    WORKER,
+    end,
+    held,
+    local_url,
+    make_postgresql,
+    pg_ctl,
+    start,
+    start_redis,
+    submit,
+    wait_for,
+)
+from results.database import connect, reading, upgrade
+from results.models import Shard
+
+SERVER, SECRET = "10.77.0.1", "secret"
+HOSTS = {"a": "10.77.0.2", "b": "10.77.0.3"}
+
+
+def ip(*words: str) -> None:
+    """Runs `ip`. Raises `OSError` with what it said if that fails."""
+    run = subprocess.run(["ip", *words], capture_output=True, text=True)
+    if run.returncode:
+        raise OSError(f"ip {' '.join(words)}: {run.stderr.strip()}")
+
+
+@dataclass
+class Network:
+    """Namespaces `{name}s`, `{name}a` and `{name}b`; a bridge in the first is the cable."""
+
+    name: str
+
+    def within(self, host: str) -> list[str]:
+        """What to put before a command that is to run on a host."""
+        return ["ip", "netns", "exec", self.name + host]
+
+    def cut(self, host: str) -> None:
+        """Pulls the plug: nobody is told that the connections are gone."""
+        ip("-n", f"{self.name}s", "link", "set", "dev", host, "down")
+
+    def mend(self, host: str) -> None:
+        """Puts it back."""
+        ip("-n", f"{self.name}s", "link", "set", "dev", host, "up")
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """Skips the test where namespaces cannot be made."""
+    if shutil.which("ip") is None or shutil.which("setpriv") is None or os.geteuid() != 0:
+        pytest.skip("making hosts takes root, `ip` (iproute2) and `setpriv` (util-linux)")
+    made = Network(f"fer{os.getpid()}")
+    with ExitStack() as stack:
+        for host in ("s", *HOSTS):
+            space = made.name + host
+            try:
+                ip("netns", "add", space)
+            except OSError as error:
+                pytest.skip(f"this machine makes no hosts ({error})")
+            stack.callback(subprocess.run, ["ip", "netns", "delete", space], check=True)
+            ip("-n", space, "link", "set", "lo", "up")
+        ip("-n", f"{made.name}s", "link", "add", "bridge", "type", "bridge")
+        ip("-n", f"{made.name}s", "address", "add", f"{SERVER}/24", "dev", "bridge")
+        ip("-n", f"{made.name}s", "link", "set", "bridge", "up")
+        for host, address in HOSTS.items():
+            space = made.name + host
+            ip("-n", space, "link", "add", "eth0", "type", "veth", "peer", "name", host, "netns", f"{made.name}s")
+            ip("-n", space, "address", "add", f"{address}/24", "dev", "eth0")
+            ip("-n", space, "link", "set", "eth0", "up")
+            ip("-n", f"{made.name}s", "link", "set", "dev", host, "master", "bridge", "up")
+        yield made
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One that the user who runs PostgreSQL can enter, with a path short enough for sockets."""
+    path = Path(tempfile.mkdtemp(prefix="fer-hosts-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def environment(network: Network, folder: Path) -> Iterator[dict[str, str]]:
+    """Redis and PostgreSQL run on the first host; gives what the others must know."""
+    redis = start_redis(folder, network.within("s"), port="6379", bind=SERVER, requirepass=SECRET)
+    server = make_postgresql(folder / "data")
+    with (server.pgdata / "pg_hba.conf").open("a") as rules:
+        rules.write(f"host all all {SERVER}/24 scram-sha-256\n")
+    user = pwd.getpwnam(server.system_user)
+    person = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    listen = f"-h {SERVER} -k {server.pgdata}"
+    command = [str(server.bin_path / "pg_ctl"), "-w", "-D", str(server.pgdata), "-o", listen]
+    started = [*network.within("s"), *person, *command, "-l", str(server.pgdata / "log"), "start"]
+    # No pipe, which the server would keep open for ever.
+    subprocess.run(started, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    with psycopg.connect(local_url(server), autocommit=True) as admin:
+        admin.execute(f"ALTER USER postgres PASSWORD '{SECRET}'".encode())
+    upgrade(local_url(server))
+    yield {
+        "FER_BROKER_URL": f"redis://:{SECRET}@{SERVER}:6379/0",
+        "FER_DATABASE_URL": f"postgresql://postgres:{SECRET}@{SERVER}/postgres",
+        "FER_LEASE_SECONDS": "5",
+        "FER_DEVICE": "cpu",
+    }
+    pg_ctl(server, "stop", "-m", "immediate")
+    end(redis)
+
+
+@pytest.fixture
+def database(environment: dict[str, str], folder: Path) -> Iterator[Engine]:
+    """The same database, seen through its socket, which no cut cable concerns."""
+    engine = connect(f"postgresql://postgres@/postgres?host={folder / 'data'}")
+    yield engine
+    engine.dispose()
+
+
+Workers = dict[str, "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def workers(network: Network, environment: dict[str, str], folder: Path) -> Iterator[Workers]:
+    """A worker on each of the other hosts."""
+    started = {
+        host: start([*network.within(host), *WORKER, host], folder / f"{host}.log", environment) for host in HOSTS
+    }
+    yield started
+    for host, process in started.items():
+        end(process)
+        print(f"--- what the worker on {host} said ---\n{(folder / f'{host}.log').read_text()}")
+
+
+@pytest.mark.timeout(900)
+def test_a_host_is_cut_off_and_comes_back(
+    cache: Path,
+    network: Network,
+    environment: dict[str, str],
+    folder: Path,
+    database: Engine,
+    workers: Workers,
+    tmp_path: Path,
+) -> None:
+    """Its shard is done by the other, what it still wants to write is refused, and it works on when it is back."""
+    media = write_media(tmp_path / "media", seconds=8, pictures=20)
+    calm = submit(media, OPTIONS, environment, network.within("a"))
+    wait_for(lambda: ended(database, calm), "the quiet job", 300)
+
+    job = submit(media, OPTIONS, environment, network.within("a"))
+    shard_id, epoch = wait_for(lambda: held(database, workers["b"]), "b is at work", 60)
+    network.cut("b")
+    wait_for(lambda: epoch_of(database, shard_id) != epoch, "another has its shard", 120)
+    wait_for(lambda: state_of(database, shard_id) == "done", "and does it", 120)
+    network.mend("b")
+    wait_for(lambda: ended(database, job), "the job", 300)
+
+    # While it waits for work it learns so too, although nobody tells it: the system alone would let it wait for hours.
+    network.cut("b")
+    wait_for(lambda: "sweep failed" in (folder / "b.log").read_text(), "b notices", 120)
+    network.mend("b")
+    # With nobody else there, only the one that was cut off can do this.
+    end(workers["a"])
+    last = submit(media, ("--every", "50"), environment, network.within("a"))
+    wait_for(lambda: ended(database, last), "b is back", 300)
+
+    for table, found in differences(rows_of(database, calm), rows_of(database, job)).items():
+        assert (found.lost, found.added, found.different) == (0, 0, 0), table
+        assert found.rows, "there was something to lose"
+    assert miscounted(database, job) == 0
+    assert epoch_of(database, shard_id) == epoch + 1, "done once more, by one worker"
+    for each in (job, last):
+        with reading(database) as session:
+            assert set(session.scalars(select(Shard.state).where(Shard.job_id == each))) == {"done"}
+
+
+def state_of(database: Engine, shard_id: int) -> str | None:
+    with reading(database) as session:
+        return session.scalar(select(Shard.state).where(Shard.id == shard_id))
