@@ -15,6 +15,8 @@ import cv2
 import pytest
 import redis
 
+from fer_model.engines import load_engine
+from fer_model.manifest import read_models
 from tests.clips import noise_picture
 from tests.conftest import fer_batch, query, succeed
 from tests.watching import until
@@ -65,8 +67,14 @@ class Place:
         until(lambda: self.ask(working) and self.ask(done), WAIT_S)
 
 
+@pytest.fixture(scope="module")
+def prepared(cache: Path) -> None:
+    """The networks are compiled: doing it takes as long as a small job, and longer than a short time limit."""
+    load_engine(read_models(), "cpu", cache)
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path, prepared: None) -> Iterator[Place]:
     with stack_folder() as folder, local_redis(folder) as broker, ExitStack() as workers:
         environment = {
             "FER_DATABASE_URL": f"sqlite:///{tmp_path / 'results.db'}",
