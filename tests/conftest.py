@@ -32,6 +32,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def settings_of_its_own() -> Iterator[None]:
+    """What a test makes this process read as its settings ends with the test, however that ends."""
+    yield
+    settings.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with zidane.jpg (two faces), bus.jpg (several) and clip.mp4 (both, panned over)."""
