@@ -77,9 +77,10 @@ def _accuracy(row: Row) -> str:
     if row["accuracy"] is not None:
         split, _, data = row["accuracy_on"].partition(" of ")
         return f"{row['accuracy']:.1f} % on {split} of {Path(data).name}"
-    if (best := row.get("best_in_training")) is not None:
+    facts = row.get("facts", {})
+    if (best := row.get("best_in_training") or facts.get("validation_accuracy")) is not None:
         return f"{best:.1%} in training".replace("%", " %")
-    if (ap50 := row.get("facts", {}).get("ap50_from_10_px")) is not None:
+    if (ap50 := facts.get("ap50_from_10_px")) is not None:
         return f"AP50 {100 * ap50:.1f} % in training"
     return ""
 

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from fer_model.digests import digest
 from fer_model.errors import WeightsError
@@ -15,11 +17,16 @@ SHIPPED = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A safetensors file and the sha256 it must have."""
+    """A safetensors file and the sha256 it must have.
+
+    `facts` is what its maker measured, by name: `validation_accuracy` of a classifier, `ap50_from_10_px` ... of a
+    detector, 0..1.
+    """
 
     name: str
     path: Path
     sha256: str
+    facts: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def verify(self) -> None:
         """Raises `WeightsError` unless the file is there and is the one that was promised."""
@@ -79,8 +86,7 @@ class Models:
         """What `as_json` wrote."""
         values = json.loads(text)
         detector, *members = (
-            WeightsFile(file["name"], Path(file["path"]), file["sha256"])
-            for file in (values["detector"], *values["members"])
+            WeightsFile(**file | {"path": Path(file["path"])}) for file in (values["detector"], *values["members"])
         )
         return cls(**values | {"detector": detector, "members": tuple(members), "shares": tuple(values["shares"])})
 
@@ -102,7 +108,7 @@ def read_models(folder: Path = SHIPPED) -> Models:
         )
     except OSError as error:
         raise WeightsError(f"{path}: the manifest of the models cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: is not a manifest of models ({error})") from error
 
 
@@ -112,5 +118,6 @@ def _temperature(value: float) -> float:
     return temperature
 
 
-def _file(folder: Path, entry: dict[str, str]) -> WeightsFile:
-    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"])
+def _file(folder: Path, entry: dict[str, Any]) -> WeightsFile:
+    facts = {name: float(value) for name, value in entry.get("facts", {}).items()}
+    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"], facts)

@@ -192,7 +192,7 @@ def architecture(file: WeightsFile, kind: str) -> str:
 
 def shipped_rows() -> list[Model]:
     """The shipped models as rows that are in no database, for where there is none. Raises `WeightsError`."""
-    return [Model(id=row["sha256"][: catalogue.ID_DIGITS], facts={}, **row) for row in _shipped_values(shipped())]
+    return [Model(id=row["sha256"][: catalogue.ID_DIGITS], **row) for row in _shipped_values(shipped())]
 
 
 def _shipped_values(models: Models) -> list[dict[str, Any]]:
@@ -205,6 +205,7 @@ def _shipped_values(models: Models) -> list[dict[str, Any]]:
             "architecture": build,
             "source": _origin(file),
             "licence": SHIPPED_LICENCE if _origin(file) == "shipped" else None,
+            "facts": dict(file.facts),
         }
         for file, (kind, build) in zip(models.files, kinds, strict=True)
     ]

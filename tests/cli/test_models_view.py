@@ -54,6 +54,12 @@ def test_a_detector_shows_what_the_kept_weights_reached(monkeypatch: pytest.Monk
     assert lines[-1].endswith("AP50 91.1 % in training")
 
 
+def test_a_shipped_classifier_shows_what_its_maker_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = MODEL | {"accuracy": None, "best_in_training": None, "facts": {"validation_accuracy": 0.6789}}
+    lines = shown({"ensembles": [ENSEMBLE], "models": [shipped]}, monkeypatch, terminal=False)
+    assert lines[-1].endswith("67.9 % in training")
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_no_name_is_ever_cut(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     lines = shown({"ensembles": [ENSEMBLE], "models": [MODEL | {"name": LONG}]}, monkeypatch, terminal=terminal)
