@@ -4,6 +4,7 @@
 
 Two workers do the same job twice, with a real Redis and a real PostgreSQL: undisturbed, and then with faults at
 random moments. What died is started again a second later, as an init system would. The rows of both are compared.
+Where the job ends before everything has happened to it, it is done again, and the rest happens then.
 """
 
 import os
@@ -12,6 +13,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -26,11 +28,13 @@ from sqlalchemy import Engine, func, select, text
 
 from benchmarks.cluster import (
     BACK_S,
+    START_S,
     WORKERS,
     Cluster,
     children,
     cluster,
     end,
+    freeze_at_work,
     held,
     pg_ctl,
     revive,
@@ -70,9 +74,13 @@ COLUMNS: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
 OPTIONS = ("--shard-seconds", "1", "--every", "5")
 
 
+class JobEndedError(Exception):
+    """The job ended before the fault could happen to it."""
+
+
 def kill_worker(running: Cluster, rng: Random) -> None:
     """A machine that fails: the worker and its child at once."""
-    name = rng.choice(WORKERS)
+    name = victim(running, rng)
     end(running.workers[name])
     time.sleep(BACK_S)
     start_worker(running, name)
@@ -80,7 +88,7 @@ def kill_worker(running: Cluster, rng: Random) -> None:
 
 def kill_parent(running: Cluster, rng: Random) -> None:
     """The worker without its child, which may be at work."""
-    name = rng.choice(WORKERS)
+    name = victim(running, rng)
     process = running.workers[name]
     process.kill()
     process.wait()
@@ -93,21 +101,44 @@ def kill_parent(running: Cluster, rng: Random) -> None:
 
 def kill_child(running: Cluster, rng: Random) -> None:
     """What a damaged file or a lack of memory does."""
-    name = rng.choice(WORKERS)
-    os.kill(wait_for(lambda: children(running.workers[name]), "a child")[0], signal.SIGKILL)
+    name = victim(running, rng)
+    _wait(running, lambda: _kill(children(running.workers[name])), START_S)
+
+
+def _kill(pids: list[int]) -> bool:
+    # One that has just ended by itself has another in its place soon.
+    with suppress(ProcessLookupError):
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            return True
+    return False
 
 
 def freeze_worker(running: Cluster, rng: Random) -> None:
     """A worker that hangs or is cut off until another has its shard, and then goes on: the late twin."""
-    name = rng.choice(WORKERS)
-    shard_id, epoch = wait_for(lambda: held(running.database, running.workers[name]), "a worker at work")
-    group = running.workers[name].pid
-    os.killpg(group, signal.SIGSTOP)
+    while not _lost_its_shard(running, victim(running, rng)):
+        pass
+
+
+def _lost_its_shard(running: Cluster, name: str) -> bool:
+    """Whether another took the shard at which a worker was frozen, and not the worker had sent its rows already."""
+    found: list[tuple[int, int]] = []
+
+    def frozen() -> bool:
+        if at_work := freeze_at_work(running.database, running.workers[name]):
+            found.append(at_work)
+        return bool(found) or not unfinished(running.database)
+
+    _wait(running, frozen, START_S)
+    if not found:
+        raise JobEndedError
+    shard_id, epoch = found[0]
     try:
         time.sleep(running.lease_s)
-        wait_for(lambda: epoch_of(running.database, shard_id) != epoch, "another worker takes the shard")
+        _wait(running, lambda: shard_of(running.database, shard_id) != (epoch, "running"), START_S)
     finally:
-        os.killpg(group, signal.SIGCONT)
+        os.killpg(running.workers[name].pid, signal.SIGCONT)
+    return shard_of(running.database, shard_id)[0] != epoch
 
 
 def kill_redis(running: Cluster, rng: Random) -> None:
@@ -136,6 +167,21 @@ def crash_postgresql(running: Cluster, rng: Random) -> None:
     pg_ctl(running.server, "restart", "-m", "immediate")
 
 
+def victim(running: Cluster, rng: Random) -> str:
+    """One of the workers, when it is not at a shard that something has happened to before.
+
+    A shard that kills its process three times fails, as it should, and three faults could hit one by chance.
+    """
+    name = rng.choice(WORKERS)
+
+    def spared() -> bool:
+        at_work = held(running.database, running.workers[name])
+        return at_work is None or at_work[1] == 1
+
+    _wait(running, spared, START_S)
+    return name
+
+
 Fault = Callable[[Cluster, Random], None]
 FAULTS: tuple[Fault, ...] = (
     kill_worker,
@@ -161,7 +207,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a disturbed job. `revived` counts the workers that ended without being killed."""
+    """What became of a disturbed job. `revived` counts the workers that ended without being killed, since the start."""
 
     state: str
     faults: Counter[str]
@@ -175,12 +221,28 @@ class Outcome:
     seconds: float
 
 
-def compare(running: Cluster, media: Path, faults: int, seed: int, limit_s: float) -> Outcome:
-    """Does a job undisturbed and disturbed. Raises `TimeoutError` if one does not end."""
+def compare(running: Cluster, media: Path, faults: int, seed: int, limit_s: float) -> list[Outcome]:
+    """Does a job undisturbed, and disturbed as often as it takes until so many faults have happened.
+
+    Raises `TimeoutError` if one does not end.
+    """
     # The first use of the networks on a machine prepares them, which takes longer than many a shard.
-    run_job(running, media / "0000.jpg", [], seed, limit_s)
-    calm, calm_s, _ = run_job(running, media, [], seed, limit_s)
-    job, seconds, injected = run_job(running, media, chosen(faults, seed), seed, limit_s)
+    run_job(running, media / "0000.jpg", [], Random(seed), limit_s)
+    calm, calm_s, _ = run_job(running, media, [], Random(seed), limit_s)
+    expected = rows_of(running.database, calm)
+    left, rng, outcomes = chosen(faults, seed), Random(seed), list[Outcome]()
+    while left:
+        job, seconds, injected = run_job(running, media, left, rng, limit_s)
+        if not injected:
+            raise TimeoutError("the job was over before anything could happen to it: it takes more --seconds")
+        left = left[injected.total() :]
+        outcomes.append(_outcome(running, job, injected, expected, calm_s, seconds))
+    return outcomes
+
+
+def _outcome(
+    running: Cluster, job: str, injected: Counter[str], expected: Results, calm_s: float, seconds: float
+) -> Outcome:
     with reading(running.database) as session:
         shards = session.scalars(select(Shard).where(Shard.job_id == job)).all()
         state = job_status(session, job).state
@@ -191,7 +253,7 @@ def compare(running: Cluster, media: Path, faults: int, seed: int, limit_s: floa
         failed=sum(shard.state != "done" for shard in shards),
         extra_attempts=sum(shard.attempts - 1 for shard in shards),
         revived=running.revived,
-        tables=differences(rows_of(running.database, calm), rows_of(running.database, job)),
+        tables=differences(expected, rows_of(running.database, job)),
         miscounted=miscounted(running.database, job),
         calm_s=calm_s,
         seconds=seconds,
@@ -205,24 +267,29 @@ def chosen(faults: int, seed: int) -> list[Fault]:
 
 
 def run_job(
-    running: Cluster, media: Path, faults: list[Fault], seed: int, limit_s: float
+    running: Cluster, media: Path, faults: list[Fault], rng: Random, limit_s: float
 ) -> tuple[str, float, Counter[str]]:
-    """Has a job done while faults happen; gives its id, its seconds, and how many of each kind there were."""
-    rng, injected, began = Random(seed), Counter[str](), time.monotonic()
+    """Has a job done while faults happen; gives its id, its seconds, and how many of each kind there were.
+
+    On a quick machine it may end before all of them have.
+    """
+    injected, began = Counter[str](), time.monotonic()
     job = submit(media, OPTIONS, running.environment)
     for fault in faults:
-        # A shard that kills its process three times fails, as it should. So that none is hit three times by chance,
-        # some must get done between two faults.
+        # Some shards get done between two faults.
         enough = done(running.database, job) + rng.randint(1, 3)
         _wait(running, partial(_has, running.database, job, enough), limit_s)
+        time.sleep(rng.random())
         if ended(running.database, job):
             break
-        time.sleep(rng.random())
         print(
             f"{time.monotonic() - began:6.1f} s, {done(running.database, job)} shards done: {fault.__name__}",
             flush=True,
         )
-        fault(running, rng)
+        try:
+            fault(running, rng)
+        except JobEndedError:
+            break
         injected[fault.__name__] += 1
     _wait(running, lambda: ended(running.database, job), limit_s)
     return job, time.monotonic() - began, injected
@@ -252,10 +319,17 @@ def ended(database: Engine, job: str) -> bool:
         return session.scalar(select(Job.state).where(Job.id == job)) not in UNFINISHED
 
 
-def epoch_of(database: Engine, shard_id: int) -> int | None:
-    """How often a shard was claimed."""
+def unfinished(database: Engine) -> bool:
+    """Whether there is a job of which something is left to be done."""
     with reading(database) as session:
-        return session.scalar(select(Shard.epoch).where(Shard.id == shard_id))
+        return session.scalar(select(Job.id).where(Job.state.in_(UNFINISHED)).limit(1)) is not None
+
+
+def shard_of(database: Engine, shard_id: int) -> tuple[int, str]:
+    """How often a shard was claimed, and its state."""
+    with reading(database) as session:
+        epoch, state = session.execute(select(Shard.epoch, Shard.state).where(Shard.id == shard_id)).one()
+    return epoch, state
 
 
 def rows_of(database: Engine, job: str) -> Results:
@@ -337,11 +411,12 @@ def main(faults: int, seconds: float, pictures: int, lease: float, seed: int, ke
     """Prints what a job went through, and what it cost."""
     with TemporaryDirectory(prefix="fer-chaos-media-") as folder, cluster(lease) as running:
         try:
-            outcome = compare(running, write_media(Path(folder), seconds, pictures), faults, seed, 3600)
+            outcomes = compare(running, write_media(Path(folder), seconds, pictures), faults, seed, 3600)
         finally:
             if keep_logs:
                 shutil.copytree(running.folder, keep_logs, ignore=shutil.ignore_patterns("data", "*.sock"))
-    _print(outcome)
+    for outcome in outcomes:
+        _print(outcome)
 
 
 def _print(outcome: Outcome) -> None:

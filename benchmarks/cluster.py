@@ -165,6 +165,18 @@ def held(database: Engine, worker: "subprocess.Popen[bytes]") -> tuple[int, int]
     return None if row is None else (row.id, row.epoch)
 
 
+def freeze_at_work(database: Engine, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
+    """Stops a worker and its children if it is at a shard, and gives the shard and its epoch; else leaves it alone.
+
+    It is stopped before anybody looks: of a quick one that is looked at first nobody knows where it is when it stops.
+    """
+    os.killpg(worker.pid, signal.SIGSTOP)
+    if found := held(database, worker):
+        return found
+    os.killpg(worker.pid, signal.SIGCONT)
+    return None
+
+
 def submit(media: Path, options: Sequence[str], environment: Mapping[str, str], within: Sequence[str] = ()) -> str:
     """Queues a folder of media; gives the job's id."""
     command = [*within, sys.executable, "-P", "-m", "cli", "submit", str(media), "--json", *options]

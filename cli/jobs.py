@@ -126,18 +126,16 @@ def cancel(job: str) -> None:
 def retry(job: str) -> None:
     """Queue again what of a job failed or was cancelled, and nothing else."""
     from cli.database import current_database
-    from results.database import writing
-    from results.jobs import get_job, retry_job
-    from workers.dispatching import advance
+    from results.database import reading
+    from results.jobs import get_job
+    from workers.dispatching import retry as retry_job
     from workers.submitting import check_broker
 
     check_broker()
     database = current_database()
-    with writing(database) as session:
+    with reading(database) as session:
         found = get_job(session, job)
-        count = retry_job(session, found.id)
-    if count:
-        advance(database, found.id)
+    count = retry_job(database, found.id)
     click.echo(f"{found.id}: {f'{count:,} shards are queued again' if count else 'nothing of it has failed'}")
 
 

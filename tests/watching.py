@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import TypeVar
+
+from benchmarks.cluster import children, freeze_at_work
+from results.database import connect
 
 T = TypeVar("T")
 
@@ -53,6 +57,17 @@ def until(look: Callable[[], T], seconds: float = 60) -> T:
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.1)
     return seen
+
+
+def kill_at_work(database_url: str, worker: "subprocess.Popen[bytes]", seconds: float = 120) -> int:
+    """Kills the process in which a worker works in the middle of a shard, however quick it is; gives its number."""
+    database = connect(database_url)
+    until(lambda: freeze_at_work(database, worker), seconds)
+    (process,) = children(worker)
+    os.kill(process, signal.SIGKILL)
+    os.killpg(worker.pid, signal.SIGCONT)
+    database.dispose()
+    return process
 
 
 def said_by(program: str, **environment: str) -> str:

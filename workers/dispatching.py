@@ -5,7 +5,7 @@ import json
 from sqlalchemy import Engine
 
 from results.database import reading, writing
-from results.jobs import UNFINISHED, adopt_jobs, get_job
+from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
 from results.queueing import SENT_S, forget_lost_messages, jobs_to_sweep, pending_to_queue
 from results.shards import shards_left
 from workers.app import PRIORITIES, app
@@ -16,6 +16,9 @@ TASKS = {"batch": "process_shard", "train": "train"}
 
 RUN_QUEUE = "run-"
 """How the queue of a `fer-batch run` begins, which only its own worker serves."""
+
+LOCAL_QUEUE = "local"
+"""The queue of runs that no worker serves: they belong to whoever called `train --local`."""
 
 SHARD = "shard"
 """The header that says which shard a message is for, so that the sweep can tell which are in the queue."""
@@ -65,15 +68,32 @@ def sweep(database: Engine, queues: list[str], age_s: float = SENT_S) -> dict[st
 def resume(database: Engine) -> dict[str, int]:
     """As `sweep`, for all queues, and for jobs of a `fer-batch run` that was killed.
 
-    Raises what Celery raises if the broker is away.
+    What a `run` that lives, or whoever called `train --local`, is still at is left to them: nobody would read its
+    messages here. Raises what Celery raises if the broker is away.
     """
     with writing(database) as session:
         adopt_jobs(session, RUN_QUEUE, settings().queues.split(",")[0], settings().lease_seconds)
     with reading(database) as session:
-        jobs = jobs_to_sweep(session)
-        queues = {get_job(session, job).queue for job in jobs}
+        queues = {get_job(session, job).queue for job in jobs_to_sweep(session)}
+    served = sorted(queue for queue in queues if queue != LOCAL_QUEUE and not queue.startswith(RUN_QUEUE))
     # Whoever calls this knows that something was lost; a message too many does no harm.
-    return sweep(database, sorted(queues), age_s=0)
+    return sweep(database, served, age_s=0)
+
+
+def retry(database: Engine, job_id: str) -> int:
+    """Queues again what of a job failed or was cancelled; gives the number of its shards.
+
+    Raises what Celery raises if the broker is away; what was not sent is found by the sweep.
+    """
+    with writing(database) as session:
+        job = get_job(session, job_id)
+        if job.state not in UNFINISHED and job.queue.startswith(RUN_QUEUE):
+            # Its `run` is over, and nobody else serves its queue.
+            job.queue = settings().queues.split(",")[0]
+        count = retry_job(session, job_id)
+    if count:
+        advance(database, job_id)
+    return count
 
 
 def _sent(queues: list[str]) -> set[int]:

@@ -10,16 +10,13 @@ from sqlalchemy import Engine
 from results.database import writing
 from results.training import QUEUE, TrainingPlan, add_training, shard_of, unfinished_run
 from workers.app import app
-from workers.dispatching import advance
+from workers.dispatching import LOCAL_QUEUE, advance
 from workers.errors import WorkersError
 from workers.subjects import MARK, find_classifier, find_detector
 from workers.submitting import BROKER_ERRORS, check_broker
 from workers.trainers import IMAGENET, SCRATCH, SHIPPED
 
 logger = logging.getLogger(__name__)
-
-LOCAL_QUEUE = "local"
-"""The queue of runs that no worker serves: they belong to whoever called `train --local`."""
 
 INSPECTION_S = 1.0
 

@@ -219,7 +219,7 @@ def _work(
     if claim.media_id is None:
         frames, follow = _pictures(media, origins, harvest.media), None
     else:
-        frames, follow = _segment(claim, media[0], options), _follower(media[0], options)
+        frames, follow = _segment(claim, media[0], options, check), _follower(media[0], options)
     seam = Seam(claim.end_ms)
     given = (engine, models, options.detection_threshold, follow)
     read = _checked(frames, check)
@@ -230,7 +230,7 @@ def _work(
             metrics.frame_done(len(faces))
     if seam.shared and (until := seam.waits_until()):
         beyond = replace(claim, start_ms=seam.shared.time_ms, end_ms=until + 1, start_frame=seam.shared.index)
-        rest = after(_video(beyond, beyond.end_ms, media[0], options), seam.shared.index)
+        rest = after(_video(beyond, beyond.end_ms, media[0], options, check), seam.shared.index)
         with closing(analyse(_checked(rest, check), *given)) as seen:
             seam.wait(seen)
     harvest.seam = None if claim.end_ms is None else seam.rows
@@ -266,12 +266,14 @@ def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> It
         yield frame
 
 
-def _segment(claim: shards.Claim, medium: Media, options: BatchOptions) -> Iterator[Frame]:
+def _segment(claim: shards.Claim, medium: Media, options: BatchOptions, check: Callable[[], None]) -> Iterator[Frame]:
     """The segment's frames and the one at the seam."""
-    return through(_video(claim, None, medium, options), claim.end_ms)
+    return through(_video(claim, None, medium, options, check), claim.end_ms)
 
 
-def _video(claim: shards.Claim, end_ms: int | None, medium: Media, options: BatchOptions) -> Iterator[Frame]:
+def _video(
+    claim: shards.Claim, end_ms: int | None, medium: Media, options: BatchOptions, check: Callable[[], None]
+) -> Iterator[Frame]:
     return open_source(
         medium.uri,
         kind="video",
@@ -280,6 +282,8 @@ def _video(claim: shards.Claim, end_ms: int | None, medium: Media, options: Batc
         start_frame=claim.start_frame,
         sampling=options.sampling,
         roots=media_roots(),
+        # Many may lie between two frames that are looked at.
+        watch=check,
     )
 
 

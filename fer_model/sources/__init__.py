@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from fer_model.sources.sampling import Sampling
@@ -21,11 +21,13 @@ def open_source(
     sampling: Sampling | None = None,
     threads: int = 0,
     roots: Sequence[str] = (),
+    watch: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
     """The frames of a photograph (one, index 0, time 0) or of a video or a piece of it (see `read_video`).
 
     `uri` is a path, or a URI that begins with `file:`, `s3:`, `http:` or `https:`; with `roots` it has to lie below one
-    of them (see `check_permitted`). Close the iterator, or read it to its end, to close the file.
+    of them (see `check_permitted`). Close the iterator, or read it to its end, to close the file. `watch` is called
+    before each packet of a video, also of those whose pictures nobody wants; what it raises ends the reading.
 
     Raises:
         UnreadableMediaError: if the file cannot or may not be read: one sentence that begins with its path.
@@ -48,4 +50,5 @@ def open_source(
         sampling=sampling,
         threads=threads,
         roots=roots,
+        watch=watch,
     )

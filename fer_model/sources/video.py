@@ -2,7 +2,7 @@
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from heapq import heappop, heappush
 from itertools import chain, dropwhile, islice, takewhile
@@ -43,13 +43,14 @@ def read_video(
     sampling: Sampling | None = None,
     threads: int = 0,
     roots: Sequence[str] = (),
+    watch: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
     """The sampled frames of a video whose time lies in [start_ms, end_ms), in the order in which they are shown.
 
     `start_frame` is the index, in the whole video, of the first frame at or after `start_ms`; times count from
     the video's first frame and agree with `index_video`. Packets that cannot be decoded are passed over; the
     frames after them keep their index. `threads` decode (0: as many as FFmpeg thinks good). Memory does not
-    grow with the length.
+    grow with the length. `watch` is called before each packet; what it raises ends the reading.
 
     Raises:
         UnreadableMediaError: the file lies outside `roots`, is not a video that can be read, or no picture of the
@@ -60,7 +61,7 @@ def read_video(
         file = stack.enter_context(open_media(uri, roots))
         clock = without_pictures(file, _clock) if start_ms else None
         container, stream = stack.enter_context(opened(file, threads))
-        frames = frames_from(container, stream, start_ms, clock)
+        frames = frames_from(container, stream, start_ms, clock, watch)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
@@ -79,36 +80,51 @@ def _clock(container: InputContainer, stream: VideoStream) -> Clock:
 
 
 def frames_from(
-    container: InputContainer, stream: VideoStream, start_ms: int = 0, clock: Clock | None = None
+    container: InputContainer,
+    stream: VideoStream,
+    start_ms: int = 0,
+    clock: Clock | None = None,
+    watch: Callable[[], None] = lambda: None,
 ) -> Iterator[Decoded]:
     """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it.
 
-    A clock that is known spares reading the beginning of the file.
+    A clock that is known spares reading the beginning of the file. `watch` is as in `read_video`.
     """
-    packets = packets_of(container, stream)
+    packets = _watched(container, stream, watch)
     head = list(islice(packets, HEAD)) if clock is None else []
     clock = clock or clock_of(container, stream, head)
     run = None
     if start_ms and clock.seekable:
-        seeks = (_run_from(container, stream, clock, start_ms, back_ms) for back_ms in _BACK_MS)
+        seeks = (_run_from(container, stream, clock, start_ms, back_ms, watch) for back_ms in _BACK_MS)
         run = next(filter(None, seeks), None)
         if run is None:
             container.seek(clock.first_dts, stream=stream)
-            head, packets = [], packets_of(container, stream)
+            head, packets = [], _watched(container, stream, watch)
     return dropwhile(
         lambda frame: frame.time_ms < start_ms, run or _decoded(stream, chain(head, packets), clock, start_ms)
     )
 
 
+def _watched(container: InputContainer, stream: VideoStream, watch: Callable[[], None]) -> Iterator[Packet[Any]]:
+    for packet in packets_of(container, stream):
+        watch()
+        yield packet
+
+
 def _run_from(
-    container: InputContainer, stream: VideoStream, clock: Clock, start_ms: int, back_ms: int
+    container: InputContainer,
+    stream: VideoStream,
+    clock: Clock,
+    start_ms: int,
+    back_ms: int,
+    watch: Callable[[], None],
 ) -> Iterator[Decoded] | None:
     """Pictures from the keyframe at or before `start_ms - back_ms`; None if they begin after `start_ms`."""
     try:
         container.seek(clock.last_stamp(start_ms - back_ms), stream=stream)
     except av.FFmpegError:
         return None
-    packets = packets_of(container, stream)
+    packets = _watched(container, stream, watch)
     key = next(packets, None)
     # Pictures shown before their keyframe but stored after it need what lies before the keyframe.
     if key is None or key.pts is None or clock.ms(key.pts) > start_ms:

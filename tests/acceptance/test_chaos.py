@@ -1,5 +1,6 @@
 """Every kind of fault once, at random moments: the job ends by itself, and its rows are those of a quiet run."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,16 @@ from benchmarks.cluster import cluster
 
 @pytest.mark.timeout(900)
 def test_no_row_is_lost_and_none_counted_twice(cache: Path, tmp_path: Path) -> None:
-    media = write_media(tmp_path / "media", seconds=20, pictures=60)
+    media = write_media(tmp_path / "media", seconds=24, pictures=60)
     with cluster(lease_s=5) as running:
-        outcome = compare(running, media, len(FAULTS), seed=4, limit_s=300)
-    assert outcome.state == "done" and outcome.failed == 0
-    assert outcome.shards >= 40
-    assert sorted(outcome.faults) == sorted(fault.__name__ for fault in FAULTS), "each kind happened"
-    for table, found in outcome.tables.items():
-        assert (found.lost, found.added, found.different) == (0, 0, 0), table
-        assert found.rows, "there was something to lose"
-    assert outcome.miscounted == 0
+        # On a quick machine the job ends before all has happened to it; then it is done again, and all of it counts.
+        outcomes = compare(running, media, len(FAULTS), seed=4, limit_s=300)
+    happened = sum((outcome.faults for outcome in outcomes), Counter[str]())
+    assert happened == Counter(fault.__name__ for fault in FAULTS), "each kind happened, once"
+    for outcome in outcomes:
+        assert outcome.state == "done" and outcome.failed == 0
+        assert outcome.shards >= 40
+        for table, found in outcome.tables.items():
+            assert (found.lost, found.added, found.different) == (0, 0, 0), table
+            assert found.rows, "there was something to lose"
+        assert outcome.miscounted == 0

@@ -104,6 +104,57 @@ def test_pieces_of_any_length(clip: Path, shard_ms: int, every: int) -> None:
     assert_pieces_equal_whole(clip, Sampling(every=every), shard_ms)
 
 
+def altered(path: Path, old: bytes, new: bytes) -> Path:
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+CUES, KEY, NO_KEY = b"\x1c\x53\xbb\x6b", b"00dc\x10\0\0\0", b"00dc\0\0\0\0"
+CLIPS: dict[str, Callable[[Path], Path]] = {
+    "H.264 in one group": lambda at: write_clip(at / "a.mp4", PICTURES, bframes=3, gop=250),
+    "HEVC": lambda at: write_clip(at / "a.mp4", PICTURES, codec="libx265", bframes=3, gop=20),
+    "VP9": lambda at: write_clip(at / "a.webm", PICTURES, codec="libvpx-vp9", gop=20),
+    "MPEG-4": lambda at: write_clip(at / "a.avi", PICTURES, codec="mpeg4", gop=12),
+    "variable rate": lambda at: write_clip(at / "a.mkv", PICTURES, pts=[n * n for n in range(60)], bframes=2),
+    "begins late": lambda at: write_clip(at / "a.mov", PICTURES, start=5000, bframes=2, gop=20),
+    "edit list": lambda at: write_clip(at / "a.mp4", PICTURES, start=-200, bframes=2),
+    "no index (mkv)": lambda at: write_clip(at / "a.mkv", PICTURES, gop=20, container_options={"live": "1"}),
+    "lost index (mkv)": lambda at: altered(write_clip(at / "a.mkv", PICTURES, gop=20), CUES, CUES[:3] + b"\x6a"),
+    "lost index (avi)": lambda at: altered(write_clip(at / "a.avi", PICTURES, codec="mpeg4", gop=12), b"idx1", b"JUNK"),
+    "index that calls every frame a keyframe (avi)": lambda at: altered(
+        write_clip(at / "a.avi", PICTURES, codec="mpeg4", gop=12), NO_KEY, KEY
+    ),
+    "index that calls every frame a keyframe (mp4)": lambda at: altered(
+        write_clip(at / "a.mp4", PICTURES, gop=20), b"stss", b"free"
+    ),
+}
+"""One of each kind that is hard to cut."""
+
+
+@pytest.fixture(scope="module", params=CLIPS)
+def hard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(CLIPS[request.param](tmp_path_factory.mktemp("hard")))
+
+
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_any_way_of_cutting_gives_the_same_frames(hard: str, data: st.DataObject) -> None:
+    times = index_video(hard).times_ms.tolist()
+    # No cut between frames of the same millisecond.
+    possible = [n for n in range(1, len(times)) if times[n] != times[n - 1]]
+    cuts = [0, *sorted(data.draw(st.sets(st.sampled_from(possible), max_size=6)))]
+    ends = [*(times[n] for n in cuts[1:]), None]
+    pieces = [
+        place(frame)
+        for first, end_ms in zip(cuts, ends, strict=True)
+        for frame in read_video(hard, start_ms=times[first], end_ms=end_ms, start_frame=first, threads=1)
+    ]
+    assert pieces == [place(frame) for frame in read_video(hard, threads=1)]
+    assert len(pieces) == len(times)
+
+
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
 def test_avi_with_reordered_frames_is_read_from_the_beginning_for_each_piece(tmp_path: Path, codec: str) -> None:
     path = write_clip(tmp_path / "a.avi", PICTURES, codec=codec, bframes=2)
@@ -195,6 +246,22 @@ def test_several_threads_decode_the_same(clip: Path) -> None:
 def test_start_frame_and_end_are_half_open(clip: Path) -> None:
     frames = list(read_video(str(clip), start_ms=400, end_ms=480, start_frame=10))
     assert [(frame.index, frame.time_ms) for frame in frames] == [(10, 400), (11, 440)]
+
+
+def test_whoever_watches_can_end_a_long_search_for_a_frame(tmp_path: Path) -> None:
+    """All of the file lies between its only keyframe and the frame that is wanted."""
+    path = write_clip(tmp_path / "a.mp4", PICTURES, gop=250)
+    seen: list[int] = []
+
+    def watch() -> None:
+        seen.append(len(seen))
+        if len(seen) == 20:
+            raise InterruptedError("enough")
+
+    with pytest.raises(InterruptedError, match="enough"):
+        next(open_source(str(path), kind="video", start_ms=2000, start_frame=50, threads=1, watch=watch))
+    assert len(seen) == 20
+    assert [each.index for each in read_video(str(path), start_ms=2300, start_frame=58, watch=seen.clear)] == [58, 59]
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 
+from benchmarks.cluster import children
 from fer_model.engines import Engine
 from fer_model.manifest import Models
 from results.database import upgrade, writing
 from results.jobs import MediaPlan, ShardPlan, add_plan, cancel_job, create_job
 from results.models import Shard
 from tests.conftest import Stack, fer_batch, query, succeed
-from tests.watching import free_port, said_by, scrape, until
+from tests.watching import free_port, kill_at_work, said_by, scrape, until
 from workers import metrics
 from workers.processing import process_shard
 from workers.stack import local_redis, local_worker, stack_folder
@@ -47,12 +48,9 @@ class Watched:
         ((state,),) = query(self.stack.database_url, "SELECT state FROM jobs WHERE id = :id", id=job_id)
         return str(state)
 
-    def processes(self) -> list[int]:
-        """The processes of the pool, which do the work."""
-        listed = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.worker.pid)], capture_output=True, text=True
-        )
-        return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
+    def kill_at_work(self) -> int:
+        """Kills the process that does the work in the middle of a shard; gives its number."""
+        return kill_at_work(self.stack.database_url, self.worker)
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +99,9 @@ def test_figures_are_those_of_the_job(watched: Watched, samples: Path) -> None:
 
 def test_totals_outlive_the_process_that_counted(watched: Watched, samples: Path) -> None:
     before = scrape(watched.port)
-    job_id = watched.submit(str(samples / "clip.mp4"), "--shard-seconds", "2")
+    job_id = watched.submit(str(samples / "clip.mp4"), "--shard-seconds", "1")
     until(lambda: scrape(watched.port)["fer_frames_total"] > before["fer_frames_total"], 120)
-    (process,) = watched.processes()
-    os.kill(process, signal.SIGKILL)
+    process = watched.kill_at_work()
     died = 'fer_shards_total{outcome="died"}'
     until(lambda: scrape(watched.port)[died] == before[died] + 1, 30)
     assert scrape(watched.port)["fer_frames_total"] > before["fer_frames_total"]
@@ -116,7 +113,7 @@ def test_totals_outlive_the_process_that_counted(watched: Watched, samples: Path
     done = 'fer_shards_total{outcome="done"}'
     assert after[done] == before[done] + shards
     assert after["fer_frames_total"] >= before["fer_frames_total"] + frames
-    assert watched.processes() != [process]
+    assert children(watched.worker) != [process]
 
 
 def test_a_redis_that_hangs_costs_its_own_figures_alone(watched: Watched) -> None:

@@ -1,0 +1,114 @@
+"""What it takes to submit a folder of many pictures, and how long a small job behind it takes.
+
+    python -m benchmarks.planning --pictures 100000
+
+With a real Redis, on SQLite and on PostgreSQL. Seconds and memory are those of the whole command `fer-batch submit`,
+from its start to its end. Then 20 pictures are submitted behind the large job, while a worker is at it.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from benchmarks.chaos import done, ended
+from benchmarks.cluster import local_url, make_postgresql, pg_ctl, submit, wait_for
+from results.database import connect, upgrade
+from workers.stack import local_redis, local_worker, stack_folder
+
+SMALL = 20
+EACH = 10_000
+"""So many names are given to one file, in a folder of their own: that listing is measured, and not reading."""
+
+
+def write_pictures(folder: Path, count: int) -> Path:
+    """A folder with so many pictures, of 64x48 pixels."""
+    rng = np.random.default_rng(0)
+    for first in range(0, count, EACH):
+        below = folder / f"{first:08}"
+        below.mkdir(parents=True)
+        picture = below / f"{first:08}.jpg"
+        cv2.imwrite(str(picture), rng.integers(0, 256, (48, 64, 3), np.uint8))
+        for number in range(first + 1, min(first + EACH, count)):
+            os.link(picture, below / f"{number:08}.jpg")
+    return folder
+
+
+def measured(media: Path, environment: dict[str, str]) -> tuple[str, float, float]:
+    """Submits a folder; gives the job's id, seconds, and the most memory that was taken, in MB."""
+    began = time.monotonic()
+    command = [sys.executable, "-P", "-m", "cli", "submit", str(media)]
+    with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        job = process.stdout.read().strip()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return job, time.monotonic() - began, usage.ru_maxrss / 1000
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server with its usual care for its files."""
+    # It runs as another user when we are root, and sockets need short paths.
+    with tempfile.TemporaryDirectory(prefix="fer-planning-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        server = make_postgresql(Path(folder) / "data")
+        pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
+        try:
+            yield local_url(server)
+        finally:
+            pg_ctl(server, "stop", "-m", "immediate")
+
+
+@contextmanager
+def sqlite() -> Iterator[str]:
+    """The URL of a new file."""
+    with tempfile.TemporaryDirectory(prefix="fer-planning-") as folder:
+        yield f"sqlite:///{folder}/results.db"
+
+
+def measure(name: str, url: str, large: Path, small: Path) -> None:
+    """Prints the figures of one database."""
+    upgrade(url)
+    database = connect(url)
+    with stack_folder() as folder, local_redis(folder) as broker:
+        environment = {"FER_DATABASE_URL": url, "FER_BROKER_URL": broker, "FER_DEVICE": "cpu"}
+        with local_worker(environment, folder / "worker.log"):
+            # The first use of the networks on a machine prepares them.
+            warm = submit(small, (), environment)
+            wait_for(lambda: ended(database, warm), "the first job", 600)
+            job, seconds, megabytes = measured(large, environment)
+            print(f"{name:10}  submitted in {seconds:5.1f} s, {megabytes:4.0f} MB at most", end="", flush=True)
+            wait_for(lambda: done(database, job) >= 2, "the large job", 120)
+            began, before = time.monotonic(), done(database, job)
+            behind = submit(small, (), environment)
+            wait_for(lambda: ended(database, behind), "the small job", 600)
+            took, meanwhile = time.monotonic() - began, done(database, job) - before
+            print(f"; {SMALL} pictures behind it: {took:.1f} s, in which {meanwhile} of its shards were done")
+    database.dispose()
+
+
+@click.command()
+@click.option("--pictures", default=100_000, show_default=True)
+def main(pictures: int) -> None:
+    """Prints seconds and memory of `submit`, and how long a small job behind it takes."""
+    with tempfile.TemporaryDirectory(prefix="fer-planning-media-") as folder:
+        large = write_pictures(Path(folder) / "large", pictures)
+        small = write_pictures(Path(folder) / "small", SMALL)
+        with sqlite() as url:
+            measure("SQLite", url, large, small)
+        with postgresql() as url:
+            measure("PostgreSQL", url, large, small)
+
+
+if __name__ == "__main__":
+    main()
