@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
@@ -131,8 +131,10 @@ def _run_from(
         return None
     run = _decoded(stream, chain([key], packets), clock, start_ms)
     first = next(run, None)
-    # After a keyframe that is not a true one the decoder is silent until the next.
-    return None if first is None or first.time_ms > start_ms else chain([first], run)
+    # After a keyframe that is not a true one some decoders are silent until the next, and others give false pictures.
+    if first is None or first.time_ms > start_ms or first.picture.pict_type != PictureType.I:
+        return None
+    return chain([first], run)
 
 
 def _decoded(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int) -> Iterator[Decoded]:

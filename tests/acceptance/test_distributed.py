@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import cv2
 import pytest
 import redis
 
+from benchmarks.cluster import children
 from fer_model.engines import load_engine
 from fer_model.manifest import read_models
 from tests.clips import noise_picture
@@ -58,21 +59,26 @@ class Place:
         return str(state[0][0])
 
     @contextmanager
-    def frozen(self, worker: "subprocess.Popen[bytes]") -> Iterator[None]:
-        """Inside, the worker stands still; it is not stopped while it holds the lock of the database."""
-        until(lambda: self._freeze(worker), WAIT_S)
+    def frozen(self, worker: "subprocess.Popen[bytes]", at_work: bool = False) -> Iterator[None]:
+        """Inside, the worker stands still, but not with the lock of the database; with `at_work` it is at a shard."""
+        until(lambda: self._freeze(worker, at_work), WAIT_S)
         yield
-        os.killpg(worker.pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGCONT)
 
-    def _freeze(self, worker: "subprocess.Popen[bytes]") -> bool:
+    def _freeze(self, worker: "subprocess.Popen[bytes]", at_work: bool) -> bool:
         os.killpg(worker.pid, signal.SIGSTOP)
-        with closing(sqlite3.connect(self.folder / "results.db", timeout=0.1)) as database:
-            try:
-                database.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                os.killpg(worker.pid, signal.SIGCONT)
-                return False
-        return True
+        try:
+            with closing(sqlite3.connect(self.folder / "results.db", timeout=0.1)) as lock:
+                lock.execute("BEGIN IMMEDIATE")
+            names = [f"%:{child}" for child in children(worker)]
+            working = "SELECT 1 FROM shards WHERE state = 'running' AND worker LIKE :name"
+            if not at_work or any(self.ask(working, name=name) for name in names):
+                return True
+        except sqlite3.OperationalError:
+            pass
+        os.killpg(worker.pid, signal.SIGCONT)
+        return False
 
     def until_working(self) -> None:
         """Returns when a shard is being worked on."""
@@ -216,6 +222,23 @@ def test_a_worker_that_is_asked_to_stop_gives_its_work_to_another(place: Place, 
     place.worker()
     assert place.ended(job) == "done"
     assert place.ask("SELECT max(attempts) FROM shards") == [(1,)]
+    assert place.ask("SELECT count(*) FROM frames") == [(202,)]
+
+
+def test_all_workers_are_restarted_in_the_middle_of_their_shards_and_none_is_begun_again(
+    place: Place, samples: Path
+) -> None:
+    """A rolling restart: each finishes what it is at, and what is queued meanwhile is done by the other."""
+    job = place.submit(str(samples), "--shard-seconds", "1")
+    first, second = (place.worker(FER_GRACE_SECONDS="300") for _ in range(2))
+    with place.frozen(first, at_work=True), place.frozen(second, at_work=True):
+        for worker in (first, second):
+            worker.terminate()
+            os.killpg(worker.pid, signal.SIGCONT)
+            assert worker.wait(WAIT_S) == 0
+            place.worker()
+    assert place.ended(job) == "done"
+    assert place.ask("SELECT min(attempts), max(attempts), max(epoch) FROM shards") == [(1, 1, 1)]
     assert place.ask("SELECT count(*) FROM frames") == [(202,)]
 
 

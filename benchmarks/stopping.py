@@ -1,0 +1,103 @@
+"""How soon a cancelled job stops, and what it costs to restart all workers one after the other.
+
+    python -m benchmarks.stopping --seconds 60 --cancels 20
+
+Two workers, a real Redis and a real PostgreSQL. The lease is a minute, so that waiting for one would show.
+"""
+
+import signal
+import statistics
+import time
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import click
+from sqlalchemy import func, select
+
+from benchmarks.chaos import OPTIONS, done, ended, run_job, write_media
+from benchmarks.cluster import WORKERS, Cluster, cluster, end, held, start_worker, submit, wait_for
+from results.database import reading, writing
+from results.jobs import cancel_job
+from results.models import Shard
+
+LEASE_S = 60.0
+
+
+def cancelled(running: Cluster, media: Path, rng: Random) -> float:
+    """Cancels a job while a worker is at one of its shards; gives the seconds until that worker has given it up."""
+    job = submit(media, OPTIONS, running.environment)
+    name = rng.choice(WORKERS)
+    wait_for(lambda: done(running.database, job) >= 1, "the job goes on")
+    time.sleep(rng.random())
+    shard_id, _ = wait_for(lambda: held(running.database, running.workers[name]), "a worker at work")
+    log, said = running.folder / f"{name}.log", f"shard {shard_id} given up"
+    before = log.read_text().count(said)
+    with writing(running.database) as session:
+        cancel_job(session, job)
+    began = time.monotonic()
+    while log.read_text().count(said) == before:
+        if time.monotonic() - began > LEASE_S or not held_or_cancelled(running, shard_id):
+            return float("nan")
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def held_or_cancelled(running: Cluster, shard_id: int) -> bool:
+    """False for a shard that was finished just before its job was cancelled: nobody had to stop."""
+    with reading(running.database) as session:
+        return session.scalar(select(Shard.state).where(Shard.id == shard_id)) == "cancelled"
+
+
+def rolled(running: Cluster, media: Path) -> tuple[float, list[float], int]:
+    """Restarts every worker once during a job; gives the job's seconds, those that each worker was away, and how many
+    shards were begun more than once."""
+    began = time.monotonic()
+    job = submit(media, OPTIONS, running.environment)
+    away = []
+    for name in WORKERS:
+        enough = done(running.database, job) + 3
+        wait_for(lambda enough=enough: done(running.database, job) >= enough, "the job goes on")  # type: ignore[misc]
+        away.append(restarted(running, name))
+    wait_for(lambda: ended(running.database, job), "the end of the job", 600)
+    seconds = time.monotonic() - began
+    with reading(running.database) as session:
+        again = session.scalar(select(func.count()).where(Shard.job_id == job, Shard.epoch > 1))
+    return seconds, away, again or 0
+
+
+def restarted(running: Cluster, name: str) -> float:
+    """Asks a worker to stop and starts it again; gives the seconds from its end to its first shard."""
+    process = running.workers[name]
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    stopped = time.monotonic()
+    end(process)
+    start_worker(running, name)
+    wait_for(lambda: held(running.database, running.workers[name]), "the worker is back at work")
+    return time.monotonic() - stopped
+
+
+@click.command()
+@click.option("--seconds", default=60.0, show_default=True, help="Length of each of the two clips.")
+@click.option("--cancels", default=20, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def main(seconds: float, cancels: int, seed: int) -> None:
+    """Prints how long workers went on after `cancel`, and a job's seconds with and without a rolling restart."""
+    rng = Random(seed)
+    with TemporaryDirectory(prefix="fer-stopping-media-") as folder, cluster(LEASE_S) as running:
+        media = write_media(Path(folder), seconds, 20)
+        # The first use of the networks on a machine prepares them; and both workers are to have loaded them.
+        run_job(running, media / "0000.jpg", [], rng, 600)
+        _, calm_s, _ = run_job(running, media, [], rng, 600)
+        _, calm_s, _ = run_job(running, media, [], rng, 600)
+        print(f"undisturbed           {calm_s:.1f} s", flush=True)
+        rolled_s, away, again = rolled(running, media)
+        gone = " and ".join(f"{each:.1f}" for each in away)
+        print(f"both workers restarted {rolled_s:.1f} s; away for {gone} s; shards begun again: {again}", flush=True)
+        took = sorted(each for each in (cancelled(running, media, rng) for _ in range(cancels)) if each == each)
+        print(f"cancelled {len(took)} times: {statistics.median(took):.2f} s (median), {took[-1]:.2f} s (longest)")
+
+
+if __name__ == "__main__":
+    main()
