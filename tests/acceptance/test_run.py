@@ -178,7 +178,7 @@ def test_what_a_killed_run_started_ends_too(samples: Path, tmp_path: Path) -> No
 
 
 def test_a_killed_worker_process_loses_no_row_and_writes_none_twice(samples: Path, tmp_path: Path) -> None:
-    """The shard is taken up again when its lease of a minute is over."""
+    """Its shard is given back at once, and done from its beginning."""
     database = tmp_path / "results.db"
     process = start_run(str(tmp_path), database, samples)
     wait_until_working(database, process)

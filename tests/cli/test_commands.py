@@ -42,6 +42,21 @@ def test_a_token_counts_even_when_its_files_are_gone(stack: Stack, samples: Path
     assert succeed(*words, **stack.environment).stdout == first
 
 
+def test_what_is_added_to_a_folder_later_belongs_to_the_next_job(stack: Stack, samples: Path, tmp_path: Path) -> None:
+    def submitted() -> dict[str, int]:
+        return dict(json.loads(succeed("submit", str(tmp_path), "--json", **stack.environment).stdout))
+
+    (tmp_path / "1.jpg").write_bytes((samples / "zidane.jpg").read_bytes())
+    first = submitted()
+    (tmp_path / "2.jpg").write_bytes((samples / "zidane.jpg").read_bytes())
+    second = submitted()
+    assert (first["media"], second["media"]) == (1, 2)
+    names = "SELECT uri FROM media WHERE job_id = :job ORDER BY position"
+    assert query(stack.database_url, names, job=first["job"]) == [(str(tmp_path / "1.jpg"),)]
+    for job in (first, second):
+        succeed("cancel", str(job["job"]), **stack.environment)
+
+
 def test_a_worker_leaves_the_jobs_of_other_queues_alone(stack: Stack, samples: Path) -> None:
     other = succeed("submit", str(samples / "zidane.jpg"), **stack.environment, FER_QUEUES="elsewhere").stdout.strip()
     succeed("submit", str(samples / "zidane.jpg"), "--wait", **stack.environment)
