@@ -1,8 +1,8 @@
-"""The frame pipeline: pictures in, faces with emotions out, decoding one step ahead of inference."""
+"""The frame pipeline: pictures in, faces with emotions out; of three batches at a time each is in another stage."""
 
-import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
@@ -41,9 +41,8 @@ def analyse(
     An exception in `frames` comes out here, after the frames before it. At the end, and when this
     is closed earlier, `frames` is closed if it is a generator.
     """
-    with closing(_ahead(_batches(frames))) as batches:
-        for batch in batches:
-            found = _detect(batch, engine, threshold)
+    with closing(_detected(_batches(frames), engine, threshold)) as batches:
+        for batch, found in batches:
             on_batch(len(batch))
             crops = [
                 crop_face(frame.image, box, models.margin)
@@ -59,6 +58,41 @@ def analyse(
                 members = outputs[:, start:end] if keep_members else None
                 yield frame, _observations(boxes, crops[start:end], probabilities[start:end], members, tracks)
                 start = end
+
+
+def _detected(
+    batches: Generator[list[Frame]], engine: Engine, threshold: float
+) -> Generator[tuple[list[Frame], list[Detections]]]:
+    """Each batch with its faces. While the caller works on one, the next is detected and the one after it read.
+
+    Reading and detecting have a thread each, and release the interpreter for most of their time.
+    """
+    reader, detector = _thread("decode"), _thread("detect")
+
+    def read() -> Future[list[Frame] | None]:
+        return reader.submit(next, batches, None)
+
+    def detect(reading: Future[list[Frame] | None]) -> tuple[list[Frame], list[Detections]] | None:
+        # An error of the source comes out in the place of the batch that it ended.
+        batch = reading.result()
+        return None if batch is None else (batch, _detect(batch, engine, threshold))
+
+    try:
+        reading = read()
+        detecting = detector.submit(detect, reading)
+        reading = read()
+        while (done := detecting.result()) is not None:
+            detecting = detector.submit(detect, reading)
+            reading = read()
+            yield done
+    finally:
+        for thread in (reader, detector):
+            thread.shutdown(cancel_futures=True)
+        batches.close()
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, initializer=lambda: setattr(threading.current_thread(), "name", name))
 
 
 def _detect(batch: list[Frame], engine: Engine, threshold: float) -> list[Detections]:
@@ -116,39 +150,3 @@ def _batches(frames: Iterable[Frame]) -> Generator[list[Frame]]:
             frames.close()
     if batch:
         yield batch
-
-
-def _ahead(batches: Generator[list[Frame]]) -> Generator[list[Frame]]:
-    """The same batches, made by a thread that stays one ahead: decoding releases the interpreter."""
-    ready: queue.Queue[list[Frame] | BaseException | None] = queue.Queue(maxsize=1)
-    stopped = threading.Event()
-
-    def put(item: list[Frame] | BaseException | None) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def read() -> None:
-        try:
-            with closing(batches):
-                for batch in batches:
-                    if not put(batch):
-                        return
-            put(None)
-        except BaseException as error:
-            put(error)
-
-    reader = threading.Thread(target=read, name="decode", daemon=True)
-    reader.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        reader.join()
