@@ -216,12 +216,13 @@ def _work(
         claim = harvest.claim = _cut(database, claim, media[0], options)
         on_change(claim.job_id)
     engine = load(models)
+    follow, keys = None, None
     if claim.media_id is None:
-        frames, follow = _pictures(media, origins, harvest.media), None
+        frames = _pictures(media, origins, harvest.media)
     else:
-        frames, follow = _segment(claim, media[0], options), _follower(media[0], options)
+        frames, follow, keys = _segment(claim, media[0], options), _follower(media[0], options), options.detected
     seam = Seam(claim.end_ms)
-    given = (engine, models, options.detection_threshold, follow)
+    given = (engine, models, options.detection_threshold, follow, keys)
     read = _checked(frames, check)
     for frame, faces in analyse(read, *given, keep_members=options.keep_member_scores, on_batch=metrics.batch_done):
         check()
