@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from fer_model.digests import digest
 from fer_model.errors import WeightsError
@@ -15,11 +16,15 @@ SHIPPED = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A safetensors file and the sha256 it must have."""
+    """A safetensors file and the sha256 it must have.
+
+    `quantised` is the same network in eight bits, for processors: an OpenVINO graph, see `engines.quantised`.
+    """
 
     name: str
     path: Path
     sha256: str
+    quantised: "WeightsFile | None" = None
 
     def verify(self) -> None:
         """Raises `WeightsError` unless the file is there and is the one that was promised."""
@@ -78,10 +83,7 @@ class Models:
     def from_json(cls, text: str) -> "Models":
         """What `as_json` wrote."""
         values = json.loads(text)
-        detector, *members = (
-            WeightsFile(file["name"], Path(file["path"]), file["sha256"])
-            for file in (values["detector"], *values["members"])
-        )
+        detector, *members = (_weights(file) for file in (values["detector"], *values["members"]))
         return cls(**values | {"detector": detector, "members": tuple(members), "shares": tuple(values["shares"])})
 
 
@@ -112,5 +114,12 @@ def _temperature(value: float) -> float:
     return temperature
 
 
-def _file(folder: Path, entry: dict[str, str]) -> WeightsFile:
-    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"])
+def _weights(values: dict[str, Any]) -> WeightsFile:
+    """What `asdict` made of one."""
+    quantised = values["quantised"] and _weights(values["quantised"])
+    return WeightsFile(values["name"], Path(values["path"]), values["sha256"], quantised)
+
+
+def _file(folder: Path, entry: dict[str, Any]) -> WeightsFile:
+    quantised = _file(folder, entry["quantised"]) if "quantised" in entry else None
+    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"], quantised)

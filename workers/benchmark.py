@@ -157,9 +157,7 @@ def _first(clip: Path) -> list[Frame]:
 
 
 def _detect(engine: Engine, pictures: list[Image]) -> int:
-    for _ in range(ROUNDS):
-        engine.detect(pictures)
-    return ROUNDS * len(pictures)
+    return sum(1 for _ in engine.detect(pictures * ROUNDS))
 
 
 def _middle(image: Image) -> Any:
