@@ -56,7 +56,7 @@ def analyse(
                 end = start + len(boxes)
                 tracks = follow(boxes) if follow else None
                 members = outputs[:, start:end] if keep_members else None
-                yield frame, _observations(boxes, crops[start:end], probabilities[start:end], members, tracks)
+                yield frame, _observations(frame, boxes, crops[start:end], probabilities[start:end], members, tracks)
                 start = end
 
 
@@ -67,15 +67,19 @@ def _classify(crops: list[NDArray[np.uint8]], engine: Engine, models: Models) ->
 
 
 def _observations(
+    frame: Frame,
     boxes: Detections,
     crops: list[NDArray[np.uint8]],
     probabilities: NDArray[np.float64],
     members: NDArray[np.float32] | None,
     tracks: NDArray[np.int64] | None,
 ) -> list[FaceObservation]:
+    width, height = frame.size
+    across, down = width / frame.image.shape[1], height / frame.image.shape[0]
+    original = boxes[:, :4].astype(np.float64) * (across, down, across, down)
     return [
         FaceObservation(
-            box=tuple(box[:4].tolist()),
+            box=tuple(original[i].tolist()),
             detection_score=float(box[4]),
             probabilities=tuple(probabilities[i].tolist()),
             quality=face_quality(crops[i], box, float(box[4])),

@@ -27,6 +27,7 @@ from workers import metrics, store
 from workers.errors import WorkerStoppingError
 from workers.heartbeat import heartbeat
 from workers.outages import OUTAGES, attempts
+from workers.pictures import read_ahead
 from workers.planning import BatchOptions, look_into
 from workers.seams import Seam, after, through
 from workers.settings import media_roots, settings
@@ -255,13 +256,13 @@ def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Fra
 
 def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:
     """The pictures that can be read; for the others a row that says why not."""
-    for medium in media:
+    for medium, read in read_ahead(media):
         try:
-            frame = next(open_source(medium.uri, kind="image", roots=media_roots()))
+            frame = read()
         except (UnreadableMediaError, MemoryError) as error:
             updates.append({"id": medium.id, "state": "failed", "error": reason_of(error)})
             continue
-        height, width = frame.image.shape[:2]
+        width, height = frame.size
         updates.append({"id": medium.id, "state": "done", "width": width, "height": height})
         origins.append(medium.id)
         yield frame

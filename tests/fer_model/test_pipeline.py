@@ -238,3 +238,9 @@ def test_faces_between_keys_are_judged_in_their_own_frame() -> None:
     engine.classify = lambda faces: (seen.extend(faces[:, 0, 0].tolist()), judge(faces))[1]  # type: ignore[method-assign]
     list(analyse(source, engine, MODELS, THRESHOLD, keys=Sampling(every=3)))
     assert seen == [50, 51, 52, 53]
+
+
+def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_original() -> None:
+    reduced = Frame(0, 0, np.full((320, 320, 3), 50, np.uint8), original=(1280, 639))
+    ((_, (face,)),) = analyse([reduced], BrightnessEngine(), MODELS, THRESHOLD)
+    assert face.box == pytest.approx((4 * 30, 0, 4 * 54, 14 * 639 / 320), abs=0.05)
