@@ -21,6 +21,7 @@ COMMANDS = {
     "ensemble": "cli.ensemble",
     "worker": "cli.operations",
     "flower": "cli.flower",
+    "bench": "cli.bench",
     "doctor": "cli.operations",
     "db": "cli.operations",
 }

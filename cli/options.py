@@ -53,6 +53,12 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--fps", type=Number(0, 1000, min_open=True), help="Look at so many frames a second."),
             click.option("--every", type=click.IntRange(min=1), help="Look at every N-th frame.  [default: 1]"),
             click.option(
+                "--detect-every",
+                type=click.IntRange(1, 10),
+                default=1,
+                help="In videos, look for faces in every N-th of these frames and follow them in between.",
+            ),
+            click.option(
                 "--shard-seconds",
                 type=Number(1, 300),
                 default=30.0,
@@ -76,6 +82,7 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def batch_options_from(
     fps: float | None,
     every: int | None,
+    detect_every: int,
     shard_seconds: float,
     detection_threshold: float | None,
     keep_member_scores: bool,
@@ -87,7 +94,7 @@ def batch_options_from(
     if fps and every:
         raise click.UsageError("--fps and --every exclude each other.")
     threshold = detection_threshold or settings().detection_threshold
-    return BatchOptions(every or 1, fps, shard_seconds, threshold, keep_member_scores)
+    return BatchOptions(every or 1, fps, shard_seconds, threshold, keep_member_scores, detect_every)
 
 
 def data_options(*, split: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -20,13 +20,15 @@ class WeightsFile:
     """A safetensors file and the sha256 it must have.
 
     `facts` is what its maker measured, by name: `validation_accuracy` of a classifier, `ap50_from_10_px` ... of a
-    detector, 0..1.
+    detector, 0..1. `quantised` is the same network in eight bits, for processors: an OpenVINO graph, see
+    `engines.quantised`.
     """
 
     name: str
     path: Path
     sha256: str
     facts: Mapping[str, float] = field(default_factory=dict, compare=False)
+    quantised: "WeightsFile | None" = None
 
     def verify(self) -> None:
         """Raises `WeightsError` unless the file is there and is the one that was promised."""
@@ -85,9 +87,7 @@ class Models:
     def from_json(cls, text: str) -> "Models":
         """What `as_json` wrote."""
         values = json.loads(text)
-        detector, *members = (
-            WeightsFile(**file | {"path": Path(file["path"])}) for file in (values["detector"], *values["members"])
-        )
+        detector, *members = (_weights(file) for file in (values["detector"], *values["members"]))
         return cls(**values | {"detector": detector, "members": tuple(members), "shares": tuple(values["shares"])})
 
 
@@ -118,6 +118,13 @@ def _temperature(value: float) -> float:
     return temperature
 
 
+def _weights(values: dict[str, Any]) -> WeightsFile:
+    """What `asdict` made of one."""
+    quantised = values["quantised"] and _weights(values["quantised"])
+    return WeightsFile(**values | {"path": Path(values["path"]), "quantised": quantised})
+
+
 def _file(folder: Path, entry: dict[str, Any]) -> WeightsFile:
+    quantised = _file(folder, entry["quantised"]) if "quantised" in entry else None
     facts = {name: float(value) for name, value in entry.get("facts", {}).items()}
-    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"], facts)
+    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"], facts, quantised)

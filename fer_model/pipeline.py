@@ -1,24 +1,22 @@
-"""The frame pipeline: pictures in, faces with emotions out, decoding one step ahead of inference."""
+"""The frame pipeline: pictures in, faces with emotions out; of three batches at a time each is in another stage."""
 
-import queue
-import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_model.detection import Detections, decode_boxes, letterbox, to_picture
+from fer_model.detection import Detections
 from fer_model.engines import Engine
 from fer_model.ensemble import combine
 from fer_model.manifest import Models
 from fer_model.preprocess import crop_face
 from fer_model.quality import face_quality
+from fer_model.sources.sampling import Sampling
+from fer_model.stages import BATCH_BYTES as BATCH_BYTES
+from fer_model.stages import BATCH_FRAMES as BATCH_FRAMES
+from fer_model.stages import batched, detected
 from fer_model.types import EMOTIONS, FaceObservation, Frame
-
-BATCH_FRAMES = 16
-BATCH_BYTES = 96 * 2**20
-"""A batch ends at whichever comes first, so that large photographs do not fill the memory."""
 
 Follow = Callable[[Detections], NDArray[np.int64]]
 
@@ -29,6 +27,7 @@ def analyse(
     models: Models,
     threshold: float,
     follow: Follow | None = None,
+    keys: Sampling | None = None,
     *,
     keep_members: bool = False,
     on_batch: Callable[[int], None] = lambda frames: None,
@@ -36,15 +35,15 @@ def analyse(
     """The faces of each frame, in the order of the frames.
 
     `threshold` is the lowest detection score that counts, 0..1; `follow` gives track ids
-    (`face_tracker`), without it faces have none; `keep_members` fills `FaceObservation.members`;
-    `on_batch` is told how many frames each batch had. At most three batches are held in memory.
-    An exception in `frames` comes out here, after the frames before it. At the end, and when this
-    is closed earlier, `frames` is closed if it is a generator.
+    (`face_tracker`), without it faces have none. With `keys`, faces are looked for in the frames that it keeps, the
+    first and the last; those of the others are taken from the two around them that were looked at (`between`).
+    `keep_members` fills `FaceObservation.members`; `on_batch` is told how many frames the detector got at once.
+    At most three batches are held in memory. An exception in `frames` comes out here, after the frames before it.
+    At the end, and when this is closed earlier, `frames` is closed if it is a generator.
     """
-    with closing(_ahead(_batches(frames))) as batches:
-        for batch in batches:
-            found = _detect(batch, engine, threshold)
-            on_batch(len(batch))
+    with closing(detected(batched(frames, keys or Sampling()), engine, threshold)) as batches:
+        for batch, found, looked_at in batches:
+            on_batch(looked_at)
             crops = [
                 crop_face(frame.image, box, models.margin)
                 for frame, boxes in zip(batch, found, strict=True)
@@ -57,17 +56,8 @@ def analyse(
                 end = start + len(boxes)
                 tracks = follow(boxes) if follow else None
                 members = outputs[:, start:end] if keep_members else None
-                yield frame, _observations(boxes, crops[start:end], probabilities[start:end], members, tracks)
+                yield frame, _observations(frame, boxes, crops[start:end], probabilities[start:end], members, tracks)
                 start = end
-
-
-def _detect(batch: list[Frame], engine: Engine, threshold: float) -> list[Detections]:
-    boxed = [letterbox(frame.image) for frame in batch]
-    found = []
-    for frame, (picture, scale), raw in zip(batch, boxed, engine.detect([p for p, _ in boxed]), strict=True):
-        boxes = decode_boxes(*raw, picture.shape[:2], threshold)
-        found.append(to_picture(boxes, scale, frame.image.shape[1], frame.image.shape[0]))
-    return found
 
 
 def _classify(crops: list[NDArray[np.uint8]], engine: Engine, models: Models) -> NDArray[np.float32]:
@@ -77,15 +67,19 @@ def _classify(crops: list[NDArray[np.uint8]], engine: Engine, models: Models) ->
 
 
 def _observations(
+    frame: Frame,
     boxes: Detections,
     crops: list[NDArray[np.uint8]],
     probabilities: NDArray[np.float64],
     members: NDArray[np.float32] | None,
     tracks: NDArray[np.int64] | None,
 ) -> list[FaceObservation]:
+    width, height = frame.size
+    across, down = width / frame.image.shape[1], height / frame.image.shape[0]
+    original = boxes[:, :4].astype(np.float64) * (across, down, across, down)
     return [
         FaceObservation(
-            box=tuple(box[:4].tolist()),
+            box=tuple(original[i].tolist()),
             detection_score=float(box[4]),
             probabilities=tuple(probabilities[i].tolist()),
             quality=face_quality(crops[i], box, float(box[4])),
@@ -94,61 +88,3 @@ def _observations(
         )
         for i, box in enumerate(boxes)
     ]
-
-
-def _batches(frames: Iterable[Frame]) -> Generator[list[Frame]]:
-    batch: list[Frame] = []
-    size = 0
-    try:
-        for frame in frames:
-            batch.append(frame)
-            size += frame.image.nbytes
-            if len(batch) >= BATCH_FRAMES or size >= BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-    except Exception:
-        # What was read before the failure is not lost: it is worked on first.
-        if batch:
-            yield batch
-        raise
-    finally:
-        if isinstance(frames, Generator):
-            frames.close()
-    if batch:
-        yield batch
-
-
-def _ahead(batches: Generator[list[Frame]]) -> Generator[list[Frame]]:
-    """The same batches, made by a thread that stays one ahead: decoding releases the interpreter."""
-    ready: queue.Queue[list[Frame] | BaseException | None] = queue.Queue(maxsize=1)
-    stopped = threading.Event()
-
-    def put(item: list[Frame] | BaseException | None) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def read() -> None:
-        try:
-            with closing(batches):
-                for batch in batches:
-                    if not put(batch):
-                        return
-            put(None)
-        except BaseException as error:
-            put(error)
-
-    reader = threading.Thread(target=read, name="decode", daemon=True)
-    reader.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        reader.join()

@@ -17,12 +17,19 @@ class Frame:
     """One picture of a source.
 
     `index` is its place in the whole medium in presentation order, from 0, sampled or not;
-    `time_ms` its time in milliseconds from the medium's first picture (0 for a photograph).
+    `time_ms` its time in milliseconds from the medium's first picture (0 for a photograph). `original` is
+    (width, height) of the picture that `image` is a smaller version of; None if it is the picture itself.
     """
 
     index: int
     time_ms: int
     image: Image
+    original: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the original picture."""
+        return self.original or (self.image.shape[1], self.image.shape[0])
 
 
 @dataclass(frozen=True, slots=True)

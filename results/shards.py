@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from results.bulk import insert_rows
 from results.closing import close_job as close_job
 from results.closing import ready_to_close as ready_to_close
 from results.closing import relabel_tracks as relabel_tracks
@@ -120,11 +121,9 @@ def complete(
     update_own(session, claim, values | {"seam": seam, "heartbeat_at": utc_now(session)})
     for table, rows in ((Frame, frames), (Face, faces)):
         changed(session, delete(table).where(table.shard_id == claim.id))
-        if rows:
-            session.execute(insert(table), [{**row, "shard_id": claim.id} for row in rows])
-    if scores:
-        # Those of an earlier attempt went with its faces.
-        session.execute(insert(FaceScore), [dict(row) for row in scores])
+        insert_rows(session, table, rows, shard_id=claim.id)
+    # Those of an earlier attempt went with its faces.
+    insert_rows(session, FaceScore, scores)
     if claim.media_id is not None:
         _settle_video(session, claim.media_id)
     else:

@@ -25,7 +25,8 @@ class BatchOptions:
 
     `every` and `fps` sample videos (see `Sampling`), `shard_seconds` is the length of a segment
     of video, `detection_threshold` the lowest score that counts as a face, 0..1. With
-    `keep_member_scores` each classifier's own probabilities are kept too.
+    `keep_member_scores` each classifier's own probabilities are kept too. Of videos, faces are looked for in
+    every `detect_every`-th sampled frame, and followed in between.
     """
 
     every: int = 1
@@ -33,11 +34,17 @@ class BatchOptions:
     shard_seconds: float = 30.0
     detection_threshold: float = 0.4
     keep_member_scores: bool = False
+    detect_every: int = 1
 
     @property
     def sampling(self) -> Sampling:
         """Which frames are looked at. Raises `ValueError` if the options contradict each other."""
         return Sampling(self.every, self.fps)
+
+    @property
+    def detected(self) -> Sampling:
+        """In which frames of a video faces are looked for; its segments begin there."""
+        return self.sampling.coarser(self.detect_every)
 
     def as_dict(self) -> dict[str, object]:
         """For the database; `BatchOptions(**it)` is the same again."""
@@ -91,7 +98,8 @@ def look_into(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[ShardPla
         frame_count=len(index.times_ms),
         error=index.warning,
     )
-    return medium, [_shard(each) for each in cut(index, options.sampling, round(options.shard_seconds * 1000))]
+    segments = cut(index, options.sampling, round(options.shard_seconds * 1000), options.detected)
+    return medium, [_shard(each) for each in segments]
 
 
 def _media(paths: Sequence[str], options: BatchOptions, until: float) -> Iterator[tuple[MediaPlan, list[ShardPlan]]]:

@@ -27,6 +27,7 @@ from workers import metrics, store
 from workers.errors import WorkerStoppingError
 from workers.heartbeat import heartbeat
 from workers.outages import OUTAGES, attempts
+from workers.pictures import read_ahead
 from workers.planning import BatchOptions, look_into
 from workers.seams import Seam, after, through
 from workers.settings import media_roots, settings
@@ -216,12 +217,14 @@ def _work(
         claim = harvest.claim = _cut(database, claim, media[0], options)
         on_change(claim.job_id)
     engine = load(models)
+    follow, keys = None, None
     if claim.media_id is None:
-        frames, follow = _pictures(media, origins, harvest.media), None
+        frames = _pictures(media, origins, harvest.media)
     else:
         frames, follow = _segment(claim, media[0], options, check), _follower(media[0], options)
+        keys = options.detected
     seam = Seam(claim.end_ms)
-    given = (engine, models, options.detection_threshold, follow)
+    given = (engine, models, options.detection_threshold, follow, keys)
     read = _checked(frames, check)
     for frame, faces in analyse(read, *given, keep_members=options.keep_member_scores, on_batch=metrics.batch_done):
         check()
@@ -254,13 +257,13 @@ def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Fra
 
 def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:
     """The pictures that can be read; for the others a row that says why not."""
-    for medium in media:
+    for medium, read in read_ahead(media):
         try:
-            frame = next(open_source(medium.uri, kind="image", roots=media_roots()))
+            frame = read()
         except (UnreadableMediaError, MemoryError) as error:
             updates.append({"id": medium.id, "state": "failed", "error": reason_of(error)})
             continue
-        height, width = frame.image.shape[:2]
+        width, height = frame.size
         updates.append({"id": medium.id, "state": "done", "width": width, "height": height})
         origins.append(medium.id)
         yield frame

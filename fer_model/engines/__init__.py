@@ -2,7 +2,7 @@
 
 import ctypes
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,8 +23,8 @@ class Engine(Protocol):
 
     description: str
 
-    def detect(self, pictures: Sequence[Image]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """For each letterboxed RGB picture (H, W, 3) the head's (64, A) distances and (A,) scores 0..1."""
+    def detect(self, pictures: Sequence[Image]) -> Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """For each letterboxed RGB picture (H, W, 3) the head's (64, A) distances and (A,) scores 0..1, in order."""
         ...
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -46,6 +46,8 @@ def load_engine(models: Models, device: str, cache: Path) -> Engine:
         file.verify()
     device = actual_device(device)
     if device == "cpu":
+        if models.detector.quantised:
+            models.detector.quantised.verify()
         from fer_model.engines.openvino import OpenVinoEngine
 
         return OpenVinoEngine(models, cache)

@@ -11,6 +11,7 @@ import openvino
 import torch
 from torch import Tensor, nn
 
+from fer_model.engines.quantised import unpack
 from fer_model.manifest import Models
 from fer_model.networks import load_classifier, load_detector, raw_detector
 from fer_model.preprocess import normalise
@@ -38,12 +39,19 @@ class _Ensemble(nn.Module):
 
 def convert(models: Models, output: Path) -> None:
     """Writes detector.xml and ensemble.xml (with .bin) into a folder. Raises `WeightsError`."""
-    detector = load_detector(models.detector.path)
     members = [load_classifier(member.path) for member in models.members]
-    pictures = torch.zeros(1, 384, 640, 3, dtype=torch.uint8)
     faces = torch.zeros(2, 48, 48, dtype=torch.uint8)
-    _save(_ByteDetector(raw_detector(detector)).eval(), pictures, [-1, -1, -1, 3], output / "detector.xml")
+    if models.detector.quantised:
+        unpack(models.detector.quantised, output / "detector.xml")
+    else:
+        convert_detector(models.detector.path, output / "detector.xml")
     _save(_Ensemble(members).eval(), faces, [-1, 48, 48], output / "ensemble.xml")
+
+
+def convert_detector(weights: Path, path: Path) -> None:
+    """Writes a detector as a graph (.xml, with .bin beside it). Raises `WeightsError`."""
+    pictures = torch.zeros(1, 384, 640, 3, dtype=torch.uint8)
+    _save(_ByteDetector(raw_detector(load_detector(weights))).eval(), pictures, [-1, -1, -1, 3], path)
 
 
 def _save(network: nn.Module, example: Tensor, shape: list[int], path: Path) -> None:

@@ -5,14 +5,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
-from openvino import AsyncInferQueue, CompiledModel, Core
+from openvino import AsyncInferQueue, CompiledModel, Core, InferRequest
 from openvino import properties as ov
 
 from fer_model.errors import FerModelError
@@ -34,11 +35,12 @@ class OpenVinoEngine:
         self._core = Core()
         self._core.set_property({ov.cache_dir(): str(cache / "compiled")})
         self._detector = self._core.read_model(graphs / "detector.xml")
-        self._detectors: dict[tuple[int, ...], AsyncInferQueue] = {}
+        self._detectors: dict[tuple[int, ...], deque[InferRequest]] = {}
         ensemble = self._core.read_model(graphs / "ensemble.xml")
-        self._classifiers = {n: self._compile(ensemble, [n, 48, 48]) for n in CLASSIFIER_BATCHES}
+        self._classifiers = {n: AsyncInferQueue(self._compile(ensemble, [n, 48, 48])) for n in CLASSIFIER_BATCHES}
         self._members = len(models.members)
-        self.description = f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, single precision"
+        precision = "8-bit detector, classifiers in" if models.detector.quantised else "in"
+        self.description = f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {precision} single precision"
 
     def _compile(self, model: Any, shape: list[int]) -> CompiledModel:
         model = model.clone()
@@ -51,35 +53,64 @@ class OpenVinoEngine:
         }
         return self._core.compile_model(model, "CPU", hints)
 
-    def detect(self, pictures: Sequence[Image]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        results: list[Any] = [None] * len(pictures)
+    def detect(self, pictures: Sequence[Image]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        # One after the other: a whole batch's heads would be 20 MB of new memory, which costs more than copying.
+        working: deque[InferRequest] = deque()
+        shapes: deque[tuple[int, ...]] = deque()
+        try:
+            for picture in pictures:
+                free = self._requests(picture.shape)
+                while not free:
+                    yield self._oldest(working)
+                    self._detectors[shapes.popleft()].append(working.popleft())
+                request = free.popleft()
+                request.set_input_tensor(openvino.Tensor(picture[None], shared_memory=True))
+                request.start_async()
+                working.append(request)
+                shapes.append(picture.shape)
+            while working:
+                yield self._oldest(working)
+                self._detectors[shapes.popleft()].append(working.popleft())
+        finally:
+            for request, shape in zip(working, shapes, strict=True):
+                request.wait()
+                self._detectors[shape].append(request)
 
-        def keep(request: Any, row: int) -> None:
-            # The request's memory is used again for the next picture.
-            results[row] = tuple(request.get_output_tensor(output).data[0].copy() for output in (0, 1))
+    def _oldest(self, working: "deque[InferRequest]") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        working[0].wait()
+        # The request's memory is used again for another picture.
+        distances, scores = (working[0].get_output_tensor(output).data[0].copy() for output in (0, 1))
+        return distances, scores
 
-        queues = {self._queue(picture.shape) for picture in pictures}
-        for queue in queues:
-            queue.set_callback(keep)
-        for row, picture in enumerate(pictures):
-            self._queue(picture.shape).start_async({0: picture[None]}, row)
-        for queue in queues:
-            queue.wait_all()
-        return results
-
-    def _queue(self, shape: tuple[int, ...]) -> AsyncInferQueue:
+    def _requests(self, shape: tuple[int, ...]) -> "deque[InferRequest]":
+        """The requests for pictures of a shape that are not at work."""
         if shape not in self._detectors:
-            self._detectors[shape] = AsyncInferQueue(self._compile(self._detector, [1, *shape]))
+            network = self._compile(self._detector, [1, *shape])
+            # One more than are worked on at once: the next lies ready when one ends.
+            count = network.get_property(ov.optimal_number_of_infer_requests()) + 1
+            self._detectors[shape] = deque(network.create_infer_request() for _ in range(count))
         return self._detectors[shape]
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [np.zeros((self._members, 0, len(EMOTIONS)), np.float32)]
-        while len(faces):
-            size = CLASSIFIER_BATCHES[0] if len(faces) <= 2 else CLASSIFIER_BATCHES[-1]
-            part, faces = faces[:size], faces[size:]
-            padded = np.concatenate((part, np.zeros((size - len(part), 48, 48), np.uint8)))
-            parts.append(self._classifiers[size](padded)[0][:, : len(part)].copy())
-        return np.concatenate(parts, axis=1)
+        answers = np.empty((self._members, len(faces), len(EMOTIONS)), np.float32)
+
+        def keep(request: InferRequest, place: slice) -> None:
+            answers[:, place] = request.get_output_tensor(0).data[:, : place.stop - place.start]
+
+        for queue in self._classifiers.values():
+            queue.set_callback(keep)
+        start = 0
+        while start < len(faces):
+            left = len(faces) - start
+            size = next((size for size in CLASSIFIER_BATCHES if left <= 2 * size), CLASSIFIER_BATCHES[-1])
+            place = slice(start, min(start + size, len(faces)))
+            part = np.zeros((size, *faces.shape[1:]), np.uint8)
+            part[: place.stop - start] = faces[place]
+            self._classifiers[size].start_async({0: part}, place)
+            start = place.stop
+        for queue in self._classifiers.values():
+            queue.wait_all()
+        return answers
 
 
 def converted(models: Models, cache: Path) -> Path:
@@ -91,7 +122,8 @@ def converted(models: Models, cache: Path) -> Path:
         FerModelError: the conversion failed; holds its last line of output.
     """
     version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
-    key = f"{models.detector.sha256[:16]}-{models.ensemble_key[:16]}-{version}"
+    detector = models.detector.quantised or models.detector
+    key = f"{detector.sha256[:16]}-{models.ensemble_key[:16]}-{version}"
     folder = cache / key
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ def open_source(
 ) -> Iterator[Frame]:
     """The frames of a photograph (one, index 0, time 0) or of a video or a piece of it (see `read_video`).
 
+    Large JPEGs are read at a part of their size (see `read_reduced`).
     `uri` is a path, or a URI that begins with `file:`, `s3:`, `http:` or `https:`; with `roots` it has to lie below one
     of them (see `check_permitted`). Close the iterator, or read it to its end, to close the file. `watch` is called
     before each packet of a video, also of those whose pictures nobody wants; what it raises ends the reading.
@@ -35,10 +36,11 @@ def open_source(
     """
     # NumPy and the decoders load slowly, and those who only look for files do not need them.
     if kind == "image":
-        from fer_model.sources.pictures import read_picture
+        from fer_model.sources.pictures import read_reduced
         from fer_model.types import Frame
 
-        yield Frame(0, 0, read_picture(uri, roots))
+        image, size = read_reduced(uri, roots)
+        yield Frame(0, 0, image, None if size == (image.shape[1], image.shape[0]) else size)
         return
     from fer_model.sources.video import read_video
 

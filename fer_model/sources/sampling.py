@@ -1,7 +1,7 @@
 """Which frames of a video are looked at."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -27,6 +27,10 @@ class Sampling:
         if self.fps is not None and self.every != 1:
             raise ValueError("every and fps exclude each other: give one of them")
 
+    def coarser(self, step: int) -> "Sampling":
+        """One that keeps about every `step`-th frame of those that this one keeps, and no others."""
+        return Sampling(self.every * step) if self.fps is None else Sampling(fps=self.fps / step)
+
 
 def select(sampling: Sampling, frames: Iterable[Placed]) -> Iterator[Placed]:
     """Those of `frames` that are looked at; each is a tuple that begins with (index, time in ms).
@@ -34,15 +38,21 @@ def select(sampling: Sampling, frames: Iterable[Placed]) -> Iterator[Placed]:
     `every` keeps the multiples of n. `fps` keeps the first frame of each period of 1/fps seconds,
     so that a selection begun afresh at a selected frame goes on exactly like the first one.
     """
+    keeps = chooser(sampling)
+    return (frame for frame in frames if keeps(frame[0], frame[1]))
+
+
+def chooser(sampling: Sampling) -> Callable[[int, int], bool]:
+    """A function that is told the index and the time in ms of each frame, in order, and says whether it is kept."""
     last: int | None = None
-    for frame in frames:
-        index, time_ms = frame[0], frame[1]
+
+    def keeps(index: int, time_ms: int) -> bool:
+        nonlocal last
         if sampling.fps is None:
-            if index % sampling.every == 0:
-                yield frame
-            continue
+            return index % sampling.every == 0
         # Times are rounded to whole ms; without the half, frame 1 of 30/s (33 ms) would fall into period 0.
         period = math.floor((time_ms + 0.5) * sampling.fps / 1000)
-        if period != last:
-            yield frame
-        last = period
+        first, last = period != last, period
+        return first
+
+    return keeps

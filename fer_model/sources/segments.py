@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fer_model.sources.index import VideoIndex
-from fer_model.sources.sampling import Sampling, select
+from fer_model.sources.sampling import Sampling, chooser, select
 
 UNSEEKABLE = 4
 
@@ -21,8 +21,10 @@ class Segment:
     frames: int
 
 
-def cut(index: VideoIndex, sampling: Sampling, shard_ms: int) -> list[Segment]:
+def cut(index: VideoIndex, sampling: Sampling, shard_ms: int, begins: Sampling | None = None) -> list[Segment]:
     """Cut a video into pieces of about `shard_ms` milliseconds, each beginning at a sampled frame.
+
+    With `begins`, a coarser sampling, each begins at a frame that this one keeps.
 
     A last piece shorter than half of `shard_ms` joins the one before it. Each piece of a video that is not
     segmentable is decoded from the beginning, so its pieces are `UNSEEKABLE` times as long.
@@ -35,11 +37,12 @@ def cut(index: VideoIndex, sampling: Sampling, shard_ms: int) -> list[Segment]:
     shard_ms *= 1 if index.segmentable else UNSEEKABLE
     times: list[int] = index.times_ms.tolist()
     starts: list[tuple[int, int]] = []  # (frame index, sampled frames before it)
-    sampled = 0
+    sampled, may_begin = 0, chooser(begins or sampling)
     for frame, time_ms in select(sampling, enumerate(times)):
         # Two frames within one rounded millisecond cannot be parted by a time.
         apart = frame == 0 or time_ms > times[frame - 1]
-        if not starts or (apart and time_ms - times[starts[-1][0]] >= shard_ms):
+        here = may_begin(frame, time_ms) and apart
+        if not starts or (here and time_ms - times[starts[-1][0]] >= shard_ms):
             starts.append((frame, sampled))
         sampled += 1
     if len(starts) > 1 and index.duration_ms - times[starts[-1][0]] < shard_ms / 2:

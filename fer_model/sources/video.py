@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from heapq import heappop, heappush
@@ -14,6 +15,7 @@ import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
@@ -49,8 +51,9 @@ def read_video(
 
     `start_frame` is the index, in the whole video, of the first frame at or after `start_ms`; times count from
     the video's first frame and agree with `index_video`. Packets that cannot be decoded are passed over; the
-    frames after them keep their index. `threads` decode (0: as many as FFmpeg thinks good). Memory does not
-    grow with the length. `watch` is called before each packet; what it raises ends the reading.
+    frames after them keep their index. `threads` decode (0: half as many as there are processors, since others
+    wait for the rest). Memory does not grow with the length. `watch` is called before each packet; what it raises
+    ends the reading.
 
     Raises:
         UnreadableMediaError: the file lies outside `roots`, is not a video that can be read, or no picture of the
@@ -60,15 +63,20 @@ def read_video(
     with ExitStack() as stack:
         file = stack.enter_context(open_media(uri, roots))
         clock = without_pictures(file, _clock) if start_ms else None
-        container, stream = stack.enter_context(opened(file, threads))
+        container, stream = stack.enter_context(opened(file, threads or _threads()))
         frames = frames_from(container, stream, start_ms, clock, watch)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
         piece = takewhile(lambda frame: end_ms is None or frame.time_ms < end_ms, chain([first], frames))
         numbered = (frame._replace(place=start_frame + frame.place) for frame in piece)
+        reformatter = VideoReformatter()
         for index, time_ms, picture in select(sampling or Sampling(), numbered):
-            yield Frame(index, time_ms, upright(picture))
+            yield Frame(index, time_ms, upright(picture, reformatter))
+
+
+def _threads() -> int:
+    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def _where(start_ms: int) -> str:
@@ -170,9 +178,16 @@ def _pass(waiting: list[int], stamp: int) -> int:
     return before - len(waiting)
 
 
-def upright(frame: VideoFrame) -> Image:
-    """The picture as RGB, turned and mirrored as its display matrix says."""
-    image = cast(Image, frame.to_ndarray(format="rgb24"))
+def upright(frame: VideoFrame, reformatter: VideoReformatter | None = None) -> Image:
+    """The picture as RGB, turned and mirrored as its display matrix says.
+
+    A `reformatter` that is kept for all frames of a stream spares preparing the conversion anew for each.
+    """
+    converted = (reformatter or VideoReformatter()).reformat(frame, format="rgb24")
+    (plane,) = converted.planes
+    # The converted picture's own memory, which lives as long as the array. Its lines may be longer than the picture.
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
+    image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is not None:
         a, b, _, c, d = np.frombuffer(cast(bytes, side_data), np.int32)[:5].tolist()

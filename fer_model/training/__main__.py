@@ -17,17 +17,23 @@ def main() -> None:
 @click.argument("weights", type=FILE)
 @click.option("--data", type=FILE, required=True, help="Photographs with YOLO labels (tar).")
 @click.option("--degraded", is_flag=True, help="Blur, dim, compress ... each photograph first (fixed seed).")
-def precision(weights: Path, data: Path, degraded: bool) -> None:
+@click.option("--quantised", is_flag=True, help="WEIGHTS are the shipped detector in eight bits.")
+def precision(weights: Path, data: Path, degraded: bool, quantised: bool) -> None:
     """Measure a face detector: AP50 by the least height of a face that counts."""
     from fer_model.training.faces import read_photographs, unpack
-    from fer_model.training.measuring import degrade_photographs, detector_precision
+    from fer_model.training.measuring import degrade_photographs, detector_precision, quantised_precision
 
     with tempfile.TemporaryDirectory() as folder:
         names = unpack([data], Path(folder))
         photographs = [photograph for name in names for photograph in read_photographs(Path(folder), name)]
         if degraded:
             photographs = degrade_photographs(photographs)
-        for height, value in detector_precision(weights, photographs).items():
+        figures = (
+            quantised_precision(weights, photographs, Path(folder))
+            if quantised
+            else detector_precision(weights, photographs)
+        )
+        for height, value in figures.items():
             click.echo(f"AP50 of faces at least {height} px high: {value:.4f}")
 
 

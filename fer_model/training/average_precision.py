@@ -5,17 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_model.between import overlaps as overlaps
+
 Boxes = NDArray[np.float32]
-
-
-def overlaps(first: Boxes, second: Boxes) -> NDArray[np.float32]:
-    """Intersection over union of boxes (N, 4) and (M, 4), x1, y1, x2, y2: (N, M), 0..1."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:4], second[None, :, 2:4])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.asarray(shared / np.maximum(union, 1e-9), np.float32)
 
 
 def average_precision(

@@ -11,6 +11,7 @@ from fer_model.engines import Engine
 from fer_model.manifest import Models, WeightsFile
 from fer_model.pipeline import BATCH_BYTES, BATCH_FRAMES, analyse
 from fer_model.sources import open_source
+from fer_model.sources.sampling import Sampling
 from fer_model.tracking import face_tracker
 from fer_model.types import EMOTIONS, Frame
 
@@ -211,3 +212,35 @@ def test_a_video_without_faces_has_none(models: Models, openvino_engine: Engine,
     source = open_source(str(shared_data / "media" / "no_face.mp4"), kind="video", threads=1)
     found = [faces for frame, faces in analyse(source, openvino_engine, models, THRESHOLD) if frame.index % 10 == 0]
     assert found == [[]] * 10
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 3 * BATCH_FRAMES + 2, 10 * BATCH_FRAMES])
+def test_with_keys_the_detector_gets_those_frames_and_all_have_faces(count: int) -> None:
+    engine = BrightnessEngine()
+    found = list(analyse(frames(count), engine, MODELS, THRESHOLD, keys=Sampling(every=3)))
+    assert [frame.index for frame, _ in found] == list(range(count))
+    assert all(len(faces) == 1 for _, faces in found)
+    keys = {*range(0, count, 3), count - 1}
+    assert sum(engine.batches) == len(keys) and max(engine.batches) <= BATCH_FRAMES + 1
+
+
+def test_a_face_that_comes_or_goes_between_two_keys_is_missing_there() -> None:
+    source = [Frame(n, n * 40, next(frames(1, faces)).image) for n, faces in enumerate((1, 1, 1, 0, 1, 1, 1, 1, 0, 1))]
+    found = [len(faces) for _, faces in analyse(source, BrightnessEngine(), MODELS, THRESHOLD, keys=Sampling(every=3))]
+    assert found == [1, 0, 0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_faces_between_keys_are_judged_in_their_own_frame() -> None:
+    source = [Frame(n, n * 40, np.full((64, 64, 3), 50 + n, np.uint8)) for n in range(4)]
+    engine = BrightnessEngine()
+    seen: list[int] = []
+    judge = engine.classify
+    engine.classify = lambda faces: (seen.extend(faces[:, 0, 0].tolist()), judge(faces))[1]  # type: ignore[method-assign]
+    list(analyse(source, engine, MODELS, THRESHOLD, keys=Sampling(every=3)))
+    assert seen == [50, 51, 52, 53]
+
+
+def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_original() -> None:
+    reduced = Frame(0, 0, np.full((320, 320, 3), 50, np.uint8), original=(1280, 639))
+    ((_, (face,)),) = analyse([reduced], BrightnessEngine(), MODELS, THRESHOLD)
+    assert face.box == pytest.approx((4 * 30, 0, 4 * 54, 14 * 639 / 320), abs=0.05)

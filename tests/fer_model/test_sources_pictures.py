@@ -4,6 +4,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -145,3 +146,31 @@ def test_open_source_gives_one_frame(tmp_path: Path) -> None:
     (frame,) = open_source(f"file://{save(tmp_path / 'a.png')}", kind="image")
     assert (frame.index, frame.time_ms) == (0, 0)
     assert error_of(frame.image) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "orientation", "shape"),
+    [
+        ((1920, 1200), "JPEG", 1, (1200, 1920)),
+        ((3839, 100), "JPEG", 1, (100, 3839)),
+        ((4033, 3023), "JPEG", 1, (1512, 2017)),
+        ((4032, 3024), "JPEG", 6, (2016, 1512)),
+        ((9000, 600), "JPEG", 1, (150, 2250)),
+        ((4032, 3024), "PNG", 1, (3024, 4032)),
+    ],
+)
+def test_large_jpegs_are_read_at_a_part_of_their_size(
+    tmp_path: Path, size: tuple[int, int], kind: str, orientation: int, shape: tuple[int, int]
+) -> None:
+    path = tmp_path / "a.jpg"
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    Pillow.linear_gradient("L").resize(size).convert("RGB").save(path, kind, exif=exif)
+    (frame,) = open_source(str(path), kind="image")
+    turned = orientation >= 5
+    assert frame.image.shape[:2] == shape
+    assert frame.size == (size[::-1] if turned else size)
+    whole = read_picture(str(path))
+    assert whole.shape[:2] == frame.size[::-1], "who asks for the picture itself gets all of it"
+    expected = cv2.resize(whole, frame.image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(expected.astype(int) - frame.image).max() <= 4

@@ -102,3 +102,23 @@ def test_pieces_select_what_the_whole_selects(gaps: list[int], sampling: Samplin
     assert all(b.start_ms == a.end_ms for a, b in pairwise(segments))
     if len(segments) > 1:
         assert times[-1] + 40 - segments[-1].start_ms >= shard_ms / 2
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=60), st.integers(1, 4), st.integers(1, 6), st.booleans())
+def test_a_coarser_sampling_goes_on_from_each_piece_as_from_the_whole(
+    gaps: list[int], step: int, length: int, by_rate: bool
+) -> None:
+    times = list(np.cumsum([0, *gaps]).tolist())
+    sampling = Sampling(fps=7.0) if by_rate else Sampling(every=2)
+    coarse = sampling.coarser(step)
+    sampled = list(select(sampling, enumerate(times)))
+    whole = list(select(coarse, iter(sampled)))
+    assert set(whole) <= set(sampled)
+    pieces = cut(index_of(times), sampling, length * 100, coarse)
+    assert sum(piece.frames for piece in pieces) == len(sampled)
+    parts = [
+        list(select(coarse, [(index, ms) for index, ms in sampled if start.start_frame <= index < end]))
+        for start, end in zip(pieces, [*(piece.start_frame for piece in pieces[1:]), len(times)], strict=True)
+    ]
+    assert [frame for part in parts for frame in part] == whole
+    assert all(part[0][0] == piece.start_frame for part, piece in zip(parts, pieces, strict=True) if part)

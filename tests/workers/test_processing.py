@@ -73,12 +73,13 @@ def test_pictures_become_rows(
         assert 0 <= face.x1 < face.x2 <= 1280 and 0 <= face.y1 < face.y2 <= 720
 
 
+@pytest.mark.parametrize("detect_every", [1, 3])
 def test_a_clip_gives_the_same_rows_however_it_is_cut(
-    engine: Database, networks: Engine, models: Models, samples: Path
+    engine: Database, networks: Engine, models: Models, samples: Path, detect_every: int
 ) -> None:
     results = []
     for seconds in (60.0, 3.0):
-        options = BatchOptions(every=3, shard_seconds=seconds)
+        options = BatchOptions(every=3, shard_seconds=seconds, detect_every=detect_every)
         job_id = worked(engine, networks, models, [samples / "clip.mp4"], options)
         with reading(engine) as session:
             media_id = session.scalars(select(Media.id).where(Media.job_id == job_id)).one()

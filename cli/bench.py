@@ -1,0 +1,74 @@
+"""The command `bench`: how fast this machine is, and how much of that the pipeline uses."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import device_option, json_option
+
+if TYPE_CHECKING:
+    from workers.benchmark import Figures
+
+ROWS = (
+    ("decode_fps", "decoding alone", "frames/s"),
+    ("detector_fps", "detector alone, fed from memory", "frames/s"),
+    ("classifier_faces_per_s", "classifiers alone", "faces/s"),
+    ("write_rows_per_s", "writing rows", "rows/s"),
+    ("pipeline_fps", "everything, file to committed rows", "frames/s"),
+    ("naive_fps", "the loop people write", "frames/s"),
+    ("speedup", "times as fast as that loop", ""),
+    ("efficiency", "part of the slower of decoder and detector", ""),
+    ("peak_rss_mb", "peak memory of the pipeline", "MB"),
+)
+
+
+@click.command()
+@click.argument("path", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@device_option
+@json_option
+def bench(path: Path | None, as_json: bool) -> None:
+    """Measure each stage, the whole pipeline, and the loop people write, on one video.
+
+    PATH is a video; without it one is made from two photographs that come along. Needs no broker and no database.
+    """
+    from rich.console import Console
+
+    from workers.benchmark import measure
+
+    with _clip(path) as clip, Console(stderr=True).status("") as status:
+        figures = measure(clip, lambda name: status.update(f"measuring: {name}"))
+    if as_json:
+        click.echo(json.dumps(figures.as_dict()))
+    else:
+        _print(figures)
+
+
+@contextmanager
+def _clip(path: Path | None) -> Iterator[Path]:
+    if path is not None:
+        yield path
+        return
+    from fer_model.samples import write_samples
+
+    with tempfile.TemporaryDirectory(prefix="fer-batch-bench-") as folder:
+        write_samples(Path(folder))
+        yield Path(folder) / "clip.mp4"
+
+
+def _print(figures: "Figures") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    values = figures.as_dict()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, text, unit in ROWS:
+        number = values[name]
+        table.add_row(text, f"{number:,.0f}" if number >= 100 else f"{number:.2f}", unit)
+    console = Console(highlight=False)
+    console.print(f"[bold]{figures.device}[/bold], {figures.precision}")
+    console.print(table)

@@ -1,0 +1,55 @@
+"""The shipped detector in eight bits, for processors: `fer_model/weights/NAME-int8.safetensors`.
+
+    python -m tools.quantise_detector wider_train.tar human_faces.tar
+
+Needs NNCF (`pip install nncf`) beside this project; whoever uses the file needs neither NNCF nor this.
+Ranges are taken from 300 of the photographs that the detector was trained on. Afterwards the file's sha256 belongs
+into `manifest.json`, and its figures (`python -m fer_model.training precision --quantised`) into the card.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from fer_model.detection import letterbox
+from fer_model.digests import digest
+from fer_model.engines.convert import convert_detector
+from fer_model.engines.quantised import pack
+from fer_model.manifest import read_models
+from fer_model.sources.pictures import read_picture
+from fer_model.training.faces import unpack
+
+PICTURES = 300
+SEED = 1
+
+
+def main(archives: list[Path]) -> None:
+    import nncf
+    import openvino
+
+    detector = read_models().detector
+    with tempfile.TemporaryDirectory() as folder:
+        names = unpack(archives, Path(folder))
+        paths = sorted(path for name in names for path in (Path(folder) / "images" / name).iterdir())
+        chosen = np.random.default_rng(SEED).choice(len(paths), min(PICTURES, len(paths)), replace=False)
+        pictures = [letterbox(read_picture(str(paths[number])))[0][None] for number in chosen]
+        graph = Path(folder) / "detector.xml"
+        convert_detector(detector.path, graph)
+        quantised = nncf.quantize(
+            openvino.Core().read_model(graph),
+            nncf.Dataset(pictures),
+            # Activations with a zero point: SiLU's values are nearly all positive.
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(pictures),
+        )
+        small = Path(folder) / "quantised.xml"
+        openvino.save_model(quantised, small)
+        output = detector.path.with_name(f"{detector.name}-int8.safetensors")
+        pack(small, output, detector.sha256)
+    print(output, f"{output.stat().st_size / 1e6:.1f} MB", digest(output, "sha256"))
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]])
