@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, select
 
-from benchmarks.chaos import OPTIONS, differences, ended, miscounted, rows_of, shard_of, write_media
+from benchmarks.chaos import OPTIONS, differences, ended, miscounted, rows_of, write_media
 from benchmarks.cluster import (
     WORKER,
     end,
@@ -30,6 +30,7 @@ from benchmarks.cluster import (
     submit,
     wait_for,
 )
+from benchmarks.faults import shard_of
 from results.database import connect, reading, upgrade
 from results.models import Shard
 
