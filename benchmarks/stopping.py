@@ -58,7 +58,7 @@ def rolled(running: Cluster, media: Path) -> tuple[float, list[float], int]:
     for name in WORKERS:
         enough = done(running.database, job) + 3
         wait_for(lambda enough=enough: done(running.database, job) >= enough, "the job goes on")  # type: ignore[misc]
-        away.append(restarted(running, name))
+        away.append(restarted(running, name, job))
     wait_for(lambda: ended(running.database, job), "the end of the job", 600)
     seconds = time.monotonic() - began
     with reading(running.database) as session:
@@ -66,15 +66,21 @@ def rolled(running: Cluster, media: Path) -> tuple[float, list[float], int]:
     return seconds, away, again or 0
 
 
-def restarted(running: Cluster, name: str) -> float:
-    """Asks a worker to stop and starts it again; gives the seconds from its end to its first shard."""
+def restarted(running: Cluster, name: str, job: str) -> float:
+    """Asks a worker to stop and starts it again; gives the seconds from its end to its first shard.
+
+    Raises `TimeoutError` if the other worker has ended the job before.
+    """
     process = running.workers[name]
     process.send_signal(signal.SIGTERM)
     process.wait()
     stopped = time.monotonic()
     end(process)
     start_worker(running, name)
-    wait_for(lambda: held(running.database, running.workers[name]), "the worker is back at work")
+    database = running.database
+    at_work = wait_for(lambda: held(database, running.workers[name]) or ended(database, job), "back at work")
+    if at_work is True:
+        raise TimeoutError("the job was over before the worker was back: it takes more --seconds")
     return time.monotonic() - stopped
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos import FAULTS, compare, write_media
+from benchmarks.chaos import compare, write_media
 from benchmarks.cluster import cluster
+from benchmarks.faults import FAULTS
 
 
 @pytest.mark.timeout(900)

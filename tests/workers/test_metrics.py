@@ -103,7 +103,7 @@ def test_totals_outlive_the_process_that_counted(watched: Watched, samples: Path
     until(lambda: scrape(watched.port)["fer_frames_total"] > before["fer_frames_total"], 120)
     process = watched.kill_at_work()
     died = 'fer_shards_total{outcome="died"}'
-    until(lambda: scrape(watched.port)[died] == before[died] + 1, 30)
+    until(lambda: scrape(watched.port)[died] == before[died] + 1, 120)
     assert scrape(watched.port)["fer_frames_total"] > before["fer_frames_total"]
     until(lambda: watched.state(job_id) == "done", 240)
     ((frames, shards),) = query(

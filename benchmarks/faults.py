@@ -1,0 +1,174 @@
+"""What may happen to a cluster while it works: each fault is one function, which returns when all runs again."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+
+from sqlalchemy import Engine, select
+
+from benchmarks.cluster import (
+    BACK_S,
+    START_S,
+    WORKERS,
+    Cluster,
+    children,
+    end,
+    freeze_at_work,
+    held,
+    pg_ctl,
+    revive,
+    start_redis,
+    start_worker,
+    wait_for,
+)
+from results.database import reading
+from results.jobs import UNFINISHED
+from results.models import Job, Shard
+
+
+class JobEndedError(Exception):
+    """The job ended before the fault could happen to it."""
+
+
+def kill_worker(running: Cluster, rng: Random) -> None:
+    """A machine that fails: the worker and its child at once."""
+    name = victim(running, rng)
+    end(running.workers[name])
+    time.sleep(BACK_S)
+    start_worker(running, name)
+
+
+def kill_parent(running: Cluster, rng: Random) -> None:
+    """The worker without its child, which may be at work."""
+    name = victim(running, rng)
+    process = running.workers[name]
+    process.kill()
+    process.wait()
+    time.sleep(BACK_S)
+    start_worker(running, name)
+    # Whatever a child does that outlives its worker, it does a while beside the new one.
+    time.sleep(BACK_S)
+    end(process)
+
+
+def kill_child(running: Cluster, rng: Random) -> None:
+    """What a damaged file or a lack of memory does."""
+    name = victim(running, rng)
+    revived_until(running, lambda: _kill(children(running.workers[name])), START_S)
+
+
+def _kill(pids: list[int]) -> bool:
+    # One that has just ended by itself has another in its place soon.
+    with suppress(ProcessLookupError):
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            return True
+    return False
+
+
+def freeze_worker(running: Cluster, rng: Random) -> None:
+    """A worker that hangs or is cut off until another has its shard, and then goes on: the late twin."""
+    while not _lost_its_shard(running, victim(running, rng)):
+        pass
+
+
+def _lost_its_shard(running: Cluster, name: str) -> bool:
+    """Whether another took the shard at which a worker was frozen, and not the worker had sent its rows already."""
+    found: list[tuple[int, int]] = []
+
+    def frozen() -> bool:
+        if at_work := freeze_at_work(running.database, running.workers[name]):
+            found.append(at_work)
+        return bool(found) or not unfinished(running.database)
+
+    revived_until(running, frozen, START_S)
+    if not found:
+        raise JobEndedError
+    shard_id, epoch = found[0]
+    try:
+        time.sleep(running.lease_s)
+        revived_until(running, lambda: shard_of(running.database, shard_id) != (epoch, "running"), START_S)
+    finally:
+        os.killpg(running.workers[name].pid, signal.SIGCONT)
+    return shard_of(running.database, shard_id)[0] != epoch
+
+
+def kill_redis(running: Cluster, rng: Random) -> None:
+    """Comes back with what its log holds: at most a second is missing."""
+    end(running.redis)
+    time.sleep(BACK_S)
+    running.redis = start_redis(running.folder)
+
+
+def wipe_redis(running: Cluster, rng: Random) -> None:
+    """Comes back with nothing."""
+    end(running.redis)
+    for path in running.folder.glob("appendonly*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    time.sleep(BACK_S)
+    running.redis = start_redis(running.folder)
+
+
+def restart_postgresql(running: Cluster, rng: Random) -> None:
+    """As an update does: sessions are ended."""
+    pg_ctl(running.server, "restart", "-m", "fast")
+
+
+def crash_postgresql(running: Cluster, rng: Random) -> None:
+    """As a failure of power does: it recovers from its log."""
+    pg_ctl(running.server, "restart", "-m", "immediate")
+
+
+def victim(running: Cluster, rng: Random) -> str:
+    """One of the workers, when it is not at a shard that something has happened to before.
+
+    A shard that kills its process three times fails, as it should, and three faults could hit one by chance.
+    """
+    name = rng.choice(WORKERS)
+
+    def spared() -> bool:
+        at_work = held(running.database, running.workers[name])
+        return at_work is None or at_work[1] == 1
+
+    revived_until(running, spared, START_S)
+    return name
+
+
+Fault = Callable[[Cluster, Random], None]
+FAULTS: tuple[Fault, ...] = (
+    kill_worker,
+    kill_child,
+    kill_parent,
+    freeze_worker,
+    kill_redis,
+    wipe_redis,
+    restart_postgresql,
+    crash_postgresql,
+)
+
+
+def revived_until(running: Cluster, look: Callable[[], bool], limit_s: float) -> None:
+    """Returns when `look` gives true; what has ended by itself meanwhile is started again."""
+
+    def revived() -> bool:
+        revive(running)
+        return look()
+
+    wait_for(revived, "the job goes on", limit_s)
+
+
+def unfinished(database: Engine) -> bool:
+    """Whether there is a job of which something is left to be done."""
+    with reading(database) as session:
+        return session.scalar(select(Job.id).where(Job.state.in_(UNFINISHED)).limit(1)) is not None
+
+
+def shard_of(database: Engine, shard_id: int) -> tuple[int, str]:
+    """How often a shard was claimed, and its state."""
+    with reading(database) as session:
+        epoch, state = session.execute(select(Shard.epoch, Shard.state).where(Shard.id == shard_id)).one()
+    return epoch, state
