@@ -39,7 +39,7 @@ from benchmarks.cluster import (
     submit,
     wait_for,
 )
-from examples.sample_media import write_clip
+from fer_model.samples import write_clip
 from fer_model.types import EMOTIONS
 from results.database import reading
 from results.jobs import UNFINISHED, job_status
