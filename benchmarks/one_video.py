@@ -9,9 +9,9 @@ from pathlib import Path
 
 from benchmarks.idle import IdleEngine
 from results.database import connect, upgrade
-from workers.benchmark import peak_rss_mb, pipeline
+from workers.benchmark import peak_rss_mb, work_through
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         upgrade(url := f"sqlite:///{folder}/results.db")
-        print(pipeline(connect(url), Path(sys.argv[1]), IdleEngine()), peak_rss_mb())
+        print(work_through(connect(url), Path(sys.argv[1]), IdleEngine()), peak_rss_mb())

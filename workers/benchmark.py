@@ -88,7 +88,7 @@ def measure(clip: Path, on_stage: Callable[[str], None] = lambda name: None) -> 
     with _database() as database:
         # First, before anything else has grown this process.
         on_stage("the whole pipeline")
-        pipeline = _rate(lambda: pipeline(database, clip, engine))
+        pipeline = _rate(lambda: work_through(database, clip, engine))
         peak = peak_rss_mb()
         on_stage("writing rows")
         write = _rate(lambda: synthetic.write(database, WRITTEN))
@@ -130,7 +130,7 @@ def _database() -> Iterator[Database]:
             database.dispose()
 
 
-def pipeline(database: Database, clip: Path, engine: Engine) -> int:
+def work_through(database: Database, clip: Path, engine: Engine) -> int:
     """A job of its own, from the claim of its first shard to the commit of its last."""
     options = BatchOptions(detection_threshold=settings().detection_threshold)
     medium, segments = look_into(str(clip), options)
