@@ -1,5 +1,6 @@
 """The networks on OpenVINO, several requests at a time."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from openvino import properties as ov
 from fer_model.errors import FerModelError
 from fer_model.manifest import Models
 from fer_model.types import EMOTIONS, Image
+
+logger = logging.getLogger(__name__)
 
 GRAPH_VERSION = 1
 """To be raised when `convert` makes other graphs of the same weights; old caches are then left alone."""
@@ -148,6 +151,7 @@ def converted(models: Models, cache: Path) -> Path:
     key = f"{detector.sha256[:16]}-{models.ensemble_key[:16]}-{version}"
     folder = cache / key
     if not folder.exists():
+        logger.info("preparing the networks for this processor, once; they are kept in %s", cache)
         cache.mkdir(parents=True, exist_ok=True)
         partial = tempfile.mkdtemp(dir=cache)
         # Workers of several users may share a cache.
