@@ -42,8 +42,9 @@ def crop_face(image: Image, box: NDArray[np.float32], margin: float) -> NDArray[
     height, width = image.shape[:2]
     x1, y1 = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
     x2, y2 = max(min(left + side, width), x1 + 1), max(min(top + side, height), y1 + 1)
-    grey = cv2.cvtColor(np.ascontiguousarray(image[y1:y2, x1:x2]), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(image[y1:y2, x1:x2], cv2.COLOR_RGB2GRAY)
     above, below, before, after = (max(0, pad) for pad in (y1 - top, top + side - y2, x1 - left, left + side - x2))
-    grey = cv2.copyMakeBorder(grey, above, below, before, after, cv2.BORDER_REPLICATE)
+    if above or below or before or after:
+        grey = cv2.copyMakeBorder(grey, above, below, before, after, cv2.BORDER_REPLICATE)
     shrink = cv2.INTER_AREA if side > FACE_SIZE else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(grey, (FACE_SIZE, FACE_SIZE), interpolation=shrink), np.uint8)

@@ -88,8 +88,8 @@ def measure(clip: Path, on_stage: Callable[[str], None] = lambda name: None) -> 
     with _database() as database:
         # First, before anything else has grown this process.
         on_stage("the whole pipeline")
-        pipeline = _rate(lambda: _pipeline(database, clip, engine))
-        peak = _peak_rss_mb()
+        pipeline = _rate(lambda: work_through(database, clip, engine))
+        peak = peak_rss_mb()
         on_stage("writing rows")
         write = _rate(lambda: synthetic.write(database, WRITTEN))
     on_stage("decoding")
@@ -130,7 +130,7 @@ def _database() -> Iterator[Database]:
             database.dispose()
 
 
-def _pipeline(database: Database, clip: Path, engine: Engine) -> int:
+def work_through(database: Database, clip: Path, engine: Engine) -> int:
     """A job of its own, from the claim of its first shard to the commit of its last."""
     options = BatchOptions(detection_threshold=settings().detection_threshold)
     medium, segments = look_into(str(clip), options)
@@ -167,7 +167,7 @@ def _middle(image: Image) -> Any:
     return crop_face(image, box, 0.0)
 
 
-def _peak_rss_mb() -> float:
+def peak_rss_mb() -> float:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     # Not `ru_maxrss`, which begins with what the parent had at the fork.
     return int(status["VmHWM"].split()[0]) / 1024

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def models() -> Models:
 @pytest.fixture(scope="session")
 def openvino_engine(models: Models, cache: Path) -> Engine:
     return load_engine(models, "cpu", cache)
+
+
+@pytest.fixture(scope="session")
+def float_engine(models: Models, cache: Path) -> Engine:
+    """OpenVINO with the detector in floats, as it runs one that has no quantised form."""
+    return load_engine(replace(models, detector=replace(models.detector, quantised=None)), "cpu", cache)
 
 
 @pytest.fixture(scope="session")

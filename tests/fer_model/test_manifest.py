@@ -33,6 +33,15 @@ def test_a_manifest_becomes_models(tmp_path: Path) -> None:
     assert (models.shares, models.margin) == ((0.25, 0.75), 0.1)
 
 
+def test_a_quantised_form_goes_along_with_its_file(tmp_path: Path) -> None:
+    small = {"name": "d8", "file": "d8.safetensors", "sha256": "33"}
+    models = read_models(write(tmp_path, MANIFEST | {"detector": {**MANIFEST["detector"], "quantised": small}}))
+    assert models.detector.quantised is not None and models.detector.quantised.path == tmp_path / "d8.safetensors"
+    assert Models.from_json(models.as_json()) == models
+    assert [file.name for file in models.files] == ["d", "a", "b"], "what identifies an ensemble are its weights"
+    assert models.key == read_models(write(tmp_path, MANIFEST)).key
+
+
 def test_the_temperature_is_1_unless_it_is_given(tmp_path: Path) -> None:
     assert read_models(write(tmp_path, MANIFEST)).temperature == 1
     assert read_models(write(tmp_path, with_temperature(1.7))).temperature == 1.7

@@ -231,12 +231,14 @@ def test_a_face_that_comes_or_goes_between_two_keys_is_missing_there() -> None:
 
 
 def test_faces_between_keys_are_judged_in_their_own_frame() -> None:
+    class Watching(BrightnessEngine):
+        def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+            seen.extend(faces[:, 0, 0].tolist())
+            return super().classify(faces)
+
     source = [Frame(n, n * 40, np.full((64, 64, 3), 50 + n, np.uint8)) for n in range(4)]
-    engine = BrightnessEngine()
     seen: list[int] = []
-    judge = engine.classify
-    engine.classify = lambda faces: (seen.extend(faces[:, 0, 0].tolist()), judge(faces))[1]  # type: ignore[method-assign]
-    list(analyse(source, engine, MODELS, THRESHOLD, keys=Sampling(every=3)))
+    list(analyse(source, Watching(), MODELS, THRESHOLD, keys=Sampling(every=3)))
     assert seen == [50, 51, 52, 53]
 
 

@@ -1,0 +1,71 @@
+"""What `--detect-every N` keeps and what it gains: `python -m benchmarks.detect_every CLIP...`.
+
+For each clip and N, against N = 1: the share of faces that are still there (the same frame, IoU at least 0.5), the
+share of its own that are nowhere in N = 1, how often the same face has the same emotion, and frames per second.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from fer_model.between import overlaps
+from fer_model.engines import Engine, load_engine
+from fer_model.manifest import Models, read_models
+from fer_model.pipeline import analyse
+from fer_model.sources import open_source
+from fer_model.sources.sampling import Sampling
+from fer_model.tracking import face_tracker
+from fer_model.types import FaceObservation
+from workers.settings import settings, writable_cache
+
+STEPS = (1, 2, 3, 5)
+LEAST_OVERLAP = 0.5
+THRESHOLD = 0.4
+
+Faces = list[list[FaceObservation]]
+
+
+def main(clips: list[Path]) -> None:
+    models = read_models()
+    engine = load_engine(models, settings().device, writable_cache())
+    print(engine.description)
+    found(clips[0], 1, engine, models)
+    for clip in clips:
+        truth, _ = found(clip, 1, engine, models)
+        for step in STEPS:
+            faces, rate = found(clip, step, engine, models)
+            kept, invented, same = compare(truth, faces)
+            print(
+                f"{clip.name}, every {step}: {kept:.2%} of {sum(map(len, truth))} faces kept, {invented:.2%} invented, "
+                f"{same:.2%} the same emotion, {rate:.1f} frames a second",
+                flush=True,
+            )
+
+
+def found(clip: Path, step: int, engine: Engine, models: Models) -> tuple[Faces, float]:
+    """The faces of each frame, and frames per second."""
+    began = time.perf_counter()
+    frames = open_source(str(clip), kind="video")
+    follow = face_tracker(25, THRESHOLD)
+    faces = [seen for _, seen in analyse(frames, engine, models, THRESHOLD, follow, Sampling(every=step))]
+    return faces, len(faces) / (time.perf_counter() - began)
+
+
+def compare(truth: Faces, faces: Faces) -> tuple[float, float, float]:
+    """Shares 0..1: of the true faces that were found, of the found that are none, of the pairs with one emotion."""
+    hits = agreed = 0
+    for expected, seen in zip(truth, faces, strict=True):
+        if expected and seen:
+            shared = overlaps(*(np.array([face.box for face in each], np.float32) for each in (expected, seen)))
+            pairs = [(row, int(shared[row].argmax())) for row in range(len(expected))]
+            pairs = [pair for pair in pairs if shared[pair] >= LEAST_OVERLAP]
+            hits += len(pairs)
+            agreed += sum(expected[row].emotion == seen[column].emotion for row, column in pairs)
+    count, own = sum(map(len, truth)), sum(map(len, faces))
+    return hits / max(1, count), 1 - hits / max(1, own), agreed / max(1, hits)
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]])

@@ -1,0 +1,42 @@
+"""A worker whose networks do nothing: `python -m benchmarks.idle` is `fer-batch worker` without inference.
+
+One process with Celery's solo pool, so that what is measured is the queue and the database.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_model.types import EMOTIONS, Image
+
+
+class IdleEngine:
+    """Sees no face in anything."""
+
+    description = "nothing on cpu, no precision"
+
+    def __init__(self, members: int = 2) -> None:
+        self.members = members
+
+    def detect(self, pictures: Sequence[Image]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        for picture in pictures:
+            anchors = picture.shape[0] * picture.shape[1] * 21 // 1024
+            yield np.zeros((64, anchors), np.float32), np.zeros(anchors, np.float32)
+
+    def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.full((self.members, len(faces), len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
+
+
+def main() -> None:
+    from workers import tasks
+    from workers.app import app
+    from workers.settings import settings
+
+    tasks._engine = lambda models: IdleEngine(len(models.members))
+    words = ["--pool=solo", f"--queues={settings().queues}", "--without-gossip", "--without-mingle"]
+    app.worker_main(["worker", "--loglevel=WARNING", *words])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""`python -m benchmarks.one_video CLIP`: a job of one video in this process, without inference.
+
+Prints its frames and the most memory that was held, in MB.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.idle import IdleEngine
+from results.database import connect, upgrade
+from workers.benchmark import peak_rss_mb, work_through
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        upgrade(url := f"sqlite:///{folder}/results.db")
+        print(work_through(connect(url), Path(sys.argv[1]), IdleEngine()), peak_rss_mb())

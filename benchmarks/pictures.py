@@ -1,0 +1,75 @@
+"""Photographs of mixed sizes: `python -m benchmarks.pictures FOLDER [COUNT]`.
+
+Makes COUNT JPEGs (2000) of the photographs in a folder, enlarged or not to four sizes from 640 to 4032 pixels, and
+measures photographs per second from files to committed rows against the detector alone.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+from sqlalchemy import select
+
+from fer_model.detection import letterbox
+from fer_model.engines import Engine, load_engine
+from fer_model.sources import open_source
+from results.database import connect, upgrade, writing
+from results.jobs import add_plan, create_job
+from results.models import Shard
+from workers import store
+from workers.planning import BatchOptions, plan
+from workers.processing import process_shard
+from workers.settings import settings, writable_cache
+
+SIDES = (640, 1024, 1920, 4032)
+"""Long sides in turn: a thumbnail, an old camera's picture, a screen's, a telephone's of 12 megapixels."""
+
+
+def main(folder: Path, count: int = 2000) -> None:
+    originals = sorted(folder.iterdir())
+    engine = load_engine(store.shipped(), settings().device, writable_cache())
+    print(engine.description)
+    with tempfile.TemporaryDirectory() as place:
+        paths = [_photograph(originals[n % len(originals)], Path(place), n) for n in range(count)]
+        sample = [next(open_source(str(path), kind="image")).image for path in paths[:64]]
+        pictures = [letterbox(image)[0] for image in sample]
+        for _ in engine.detect(pictures):
+            pass
+        began = time.perf_counter()
+        looked_at = sum(1 for _ in engine.detect(pictures * 3))
+        alone = looked_at / (time.perf_counter() - began)
+        rate = _work_through(engine, paths, Path(place))
+    print(f"{count} photographs: {rate:.1f} a second; the detector alone {alone:.1f}; share {rate / alone:.2f}")
+
+
+def _photograph(original: Path, place: Path, number: int) -> Path:
+    with Image.open(original) as picture:
+        side = SIDES[number % len(SIDES)]
+        scale = side / max(picture.size)
+        size = (round(picture.width * scale), round(picture.height * scale))
+        path = place / f"{number:05d}.jpg"
+        picture.convert("RGB").resize(size).save(path, quality=90)
+    return path
+
+
+def _work_through(engine: Engine, paths: list[Path], place: Path) -> float:
+    upgrade(url := f"sqlite:///{place / 'results.db'}")
+    database = connect(url)
+    media, shards = plan([str(path) for path in paths], BatchOptions())
+    with writing(database) as session:
+        job, _ = create_job(session, kind="batch", name=None, options=BatchOptions().as_dict())
+        add_plan(session, job.id, media, shards)
+        ids = session.scalars(select(Shard.id).order_by(Shard.id)).all()
+    process_shard(database, ids[0], "warm up", lambda _: engine)
+    began = time.perf_counter()
+    for shard_id in ids[1:]:
+        process_shard(database, shard_id, "bench", lambda _: engine)
+    rate = (len(paths) - shards[0].planned_frames) / (time.perf_counter() - began)
+    database.dispose()
+    return rate
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *(int(word) for word in sys.argv[2:3]))

@@ -1,0 +1,198 @@
+"""What workers, the queue and the database add, and whether memory grows with a video's length.
+
+    python -m benchmarks.scale [workers] [overhead] [rows] [memory]
+
+Without words, all of them. Everything runs on this machine; workers of one thread are bound to one processor each.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from sqlalchemy import select
+
+from benchmarks.cluster import end, local_url, make_postgresql, pg_ctl, start
+from results.database import connect, reading, upgrade
+from results.jobs import job_status
+from results.models import Shard
+from workers import synthetic
+from workers.stack import local_redis, stack_folder
+
+PYTHON = (sys.executable, "-P", "-m")
+COPIES = 6
+"""So many copies of the clip make the job of the workers' benchmark."""
+
+PICTURES = 300
+ROWS = 50_000
+LIMIT_S = 280.0
+
+
+def workers(folder: Path) -> None:
+    """One job, done by one worker on one processor and by two on two."""
+    from fer_model.samples import write_samples
+
+    write_samples(folder / "media")
+    clip = folder / "media" / "clip.mp4"
+    copies = [clip.with_name(f"clip{n}.mp4") for n in range(COPIES)]
+    for copy in copies:
+        os.link(clip, copy)
+    rates = []
+    for count in (1, 2):
+        with _stack(folder / f"workers{count}") as environment:
+            commands = [("taskset", "-c", str(n), *PYTHON, "cli", "worker") for n in range(count)]
+            with _running(commands, folder, environment):
+                # Their networks are loaded and compiled before the clock runs.
+                _job(environment, [clip], name="warm up")
+                _job(environment, [clip, *copies[:1]], name="warm up")
+                rates.append(_job(environment, copies))
+        print(f"{count} workers of one thread: {rates[-1]:.1f} frames a second", flush=True)
+    print(f"two do {rates[1] / rates[0]:.2f} times as much as one")
+
+
+def overhead(folder: Path) -> None:
+    """The time from the end of one shard to the end of the next: claim, one tiny picture, rows, commit, messages."""
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for number in range(PICTURES):
+        cv2.imwrite(str(pictures / f"{number:04d}.png"), np.full((32, 32, 3), number % 256, np.uint8))
+    for name, database in (("SQLite", _sqlite), ("PostgreSQL", _postgresql)):
+        place = folder / name
+        place.mkdir()
+        worker = [(*PYTHON, "benchmarks.idle")]
+        with database(place) as url, _stack(place, url) as environment, _running(worker, folder, environment):
+            _submit_one_by_one(environment, pictures)
+            engine = connect(url)
+            with reading(engine) as session:
+                ends = sorted(end for end in session.scalars(select(Shard.heartbeat_at)) if end)
+            engine.dispose()
+        gaps = [1000 * (after - before).total_seconds() for before, after in pairwise(ends)]
+        p50, p95 = statistics.median(gaps), statistics.quantiles(gaps, n=20)[-1]
+        print(f"{name}: {len(ends)} shards of one picture, p50 {p50:.1f} ms, p95 {p95:.1f} ms each", flush=True)
+
+
+def rows(folder: Path) -> None:
+    """Rows of frames and faces, from the claim of a shard to its commit."""
+    for name, database in (("SQLite", _sqlite), ("PostgreSQL", _postgresql)):
+        place = folder / f"rows-{name}"
+        place.mkdir()
+        with database(place) as url:
+            engine = connect(url)
+            synthetic.write(engine, 1000)
+            rates = []
+            for _ in range(3):
+                began = time.perf_counter()
+                rates.append(synthetic.write(engine, ROWS // 2) / (time.perf_counter() - began))
+            engine.dispose()
+        print(f"{name}: {statistics.median(rates):,.0f} rows a second, {ROWS:,} in one shard", flush=True)
+
+
+def memory(folder: Path) -> None:
+    """The most memory of a process that works through a video of 1 minute, and of one that does so with 60."""
+    peaks = []
+    for minutes in (1, 60):
+        clip = folder / f"{minutes}.mp4"
+        _encode(clip, minutes)
+        run = subprocess.run(
+            [*PYTHON, "benchmarks.one_video", str(clip)], capture_output=True, text=True, check=True, cwd=Path.cwd()
+        )
+        frames, peak = run.stdout.split()
+        peaks.append(float(peak))
+        print(f"{minutes} min, {int(frames):,} frames: {peaks[-1]:.0f} MB at most", flush=True)
+    print(f"difference {peaks[1] - peaks[0]:.0f} MB")
+
+
+def _encode(path: Path, minutes: int) -> None:
+    import av
+
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 255, (96, 160, 3), dtype=np.uint8) for _ in range(5)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "35"})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for number in range(25 * 60 * minutes):
+            frame = av.VideoFrame.from_ndarray(pictures[number // 50 % 5], format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def _submit_one_by_one(environment: dict[str, str], pictures: Path) -> None:
+    """In a process of its own, which makes each picture a shard."""
+    code = (
+        "from workers import planning; planning.PICTURES_PER_SHARD = 1\n"
+        f"from cli.main import main; main(['submit', {str(pictures)!r}, '--wait'])"
+    )
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, timeout=LIMIT_S)
+
+
+def _job(environment: dict[str, str], paths: list[Path], name: str = "measured") -> float:
+    """Has a job done; gives frames per second from its first claim to its end."""
+    command = [*PYTHON, "cli", "submit", *map(str, paths), "--name", name, "--wait", "--json"]
+    run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=LIMIT_S)
+    engine = connect(environment["FER_DATABASE_URL"])
+    with reading(engine) as session:
+        status = job_status(session, json.loads(run.stdout.splitlines()[0])["job"])
+    engine.dispose()
+    assert status.state == "done", status
+    return status.fps or 0.0
+
+
+@contextmanager
+def _stack(place: Path, url: str | None = None) -> Iterator[dict[str, str]]:
+    """Redis, and a new SQLite database if none is given; gives the environment of who uses them."""
+    place.mkdir(exist_ok=True)
+    url = url or f"sqlite:///{place / 'results.db'}"
+    upgrade(url)
+    with stack_folder() as sockets, local_redis(sockets) as broker:
+        yield {**os.environ, "FER_DATABASE_URL": url, "FER_BROKER_URL": broker, "FER_DEVICE": "cpu"}
+
+
+@contextmanager
+def _running(commands: Sequence[Sequence[str]], folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    processes = [start(command, folder / f"worker{n}.log", environment) for n, command in enumerate(commands)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            end(process)
+
+
+@contextmanager
+def _sqlite(place: Path) -> Iterator[str]:
+    url = f"sqlite:///{place / 'results.db'}"
+    upgrade(url)
+    yield url
+
+
+@contextmanager
+def _postgresql(place: Path) -> Iterator[str]:
+    """A server with its usual care for its files."""
+    # It runs as another user when we are root.
+    data = Path(tempfile.mkdtemp(prefix="fer-scale-", dir="/tmp"))
+    data.chmod(0o755)
+    server = make_postgresql(data / "data")
+    pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
+    try:
+        upgrade(local_url(server))
+        yield local_url(server)
+    finally:
+        pg_ctl(server, "stop", "-m", "immediate")
+        subprocess.run(["rm", "-r", str(data)], check=False)
+
+
+PARTS: dict[str, Callable[[Path], None]] = {part.__name__: part for part in (workers, overhead, rows, memory)}
+
+if __name__ == "__main__":
+    for word in sys.argv[1:] or PARTS:
+        with tempfile.TemporaryDirectory() as here:
+            print(f"--- {word}", flush=True)
+            PARTS[word](Path(here))
