@@ -105,7 +105,7 @@ def test_totals_outlive_the_process_that_counted(watched: Watched, samples: Path
     died = 'fer_shards_total{outcome="died"}'
     until(lambda: scrape(watched.port)[died] == before[died] + 1, 120)
     assert scrape(watched.port)["fer_frames_total"] > before["fer_frames_total"]
-    until(lambda: watched.state(job_id) == "done", 240)
+    until(lambda: watched.state(job_id) == "done", 400)
     ((frames, shards),) = query(
         watched.stack.database_url, "SELECT sum(frames), count(*) FROM shards WHERE job_id = :id", id=job_id
     )
