@@ -201,7 +201,7 @@ class Outage:
 def test_a_database_that_is_away_for_a_moment_ends_nothing(
     engine: Database, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.training.PAUSE_S", 0.01)
+    monkeypatch.setattr("workers.outages.PAUSE_S", 0.01)
     monkeypatch.setattr("workers.training.training.record_epoch", Outage(3))
     run, shard = queued(engine, plan_for(faces))
     assert train(engine, shard, "w", "cpu")
@@ -211,7 +211,7 @@ def test_a_database_that_is_away_for_a_moment_ends_nothing(
 def test_a_database_that_stays_away_ends_the_attempt(
     engine: Database, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.training.PAUSE_S", 0.01)
+    monkeypatch.setattr("workers.outages.PAUSE_S", 0.01)
     monkeypatch.setattr("workers.outages.OUTAGE_S", 0.1)
     monkeypatch.setattr("workers.training.training.record_epoch", Outage(1000))
     run, shard = queued(engine, plan_for(faces))
