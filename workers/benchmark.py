@@ -83,6 +83,7 @@ def measure(clip: Path, on_stage: Callable[[str], None] = lambda name: None) -> 
         FerModelError: the device or the models cannot be used, or the naive loop failed.
     """
     models, device = store.shipped(), actual_device(settings().device)
+    look_into(str(clip), BatchOptions())  # before anybody waits for the networks
     on_stage("preparing the networks")
     engine = load_engine(models, device, writable_cache())
     with _database() as database:

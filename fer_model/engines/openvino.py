@@ -31,7 +31,7 @@ CLASSIFIER_BATCHES = (16, 4, 1)
 
 
 class OpenVinoEngine:
-    """See `Engine`. The detector is compiled once for every input shape that comes."""
+    """See `Engine`. Networks are compiled for every shape of input that comes, when it comes."""
 
     def __init__(self, models: Models, cache: Path) -> None:
         graphs = converted(models, cache)
@@ -39,8 +39,8 @@ class OpenVinoEngine:
         self._core.set_property({ov.cache_dir(): str(cache / "compiled")})
         self._detector = self._core.read_model(graphs / "detector.xml")
         self._detectors: dict[tuple[int, ...], deque[_Request]] = {}
-        ensemble = self._core.read_model(graphs / "ensemble.xml")
-        self._classifiers = {n: AsyncInferQueue(self._compile(ensemble, [n, 48, 48])) for n in CLASSIFIER_BATCHES}
+        self._ensemble = self._core.read_model(graphs / "ensemble.xml")
+        self._classifiers: dict[int, AsyncInferQueue] = {}
         self._members = len(models.members)
         precision = "8-bit detector, classifiers in" if models.detector.quantised else "in"
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {precision} single precision"
@@ -96,8 +96,7 @@ class OpenVinoEngine:
         def keep(request: InferRequest, place: slice) -> None:
             answers[:, place] = request.get_output_tensor(0).data[:, : place.stop - place.start]
 
-        for queue in self._classifiers.values():
-            queue.set_callback(keep)
+        busy = set()
         start = 0
         while start < len(faces):
             left = len(faces) - start
@@ -106,11 +105,20 @@ class OpenVinoEngine:
             place = slice(start, min(start + size, len(faces)))
             part = np.zeros((size, *faces.shape[1:]), np.uint8)
             part[: place.stop - start] = faces[place]
-            self._classifiers[size].start_async({0: part}, place)
+            if size not in busy:
+                busy.add(size)
+                self._classifier(size).set_callback(keep)
+            self._classifier(size).start_async({0: part}, place)
             start = place.stop
-        for queue in self._classifiers.values():
-            queue.wait_all()
+        for size in busy:
+            self._classifier(size).wait_all()
         return answers
+
+    def _classifier(self, size: int) -> AsyncInferQueue:
+        """For so many faces at once; compiled when they come, since each takes memory."""
+        if size not in self._classifiers:
+            self._classifiers[size] = AsyncInferQueue(self._compile(self._ensemble, [size, 48, 48]))
+        return self._classifiers[size]
 
 
 class _Request:

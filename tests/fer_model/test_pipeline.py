@@ -197,9 +197,14 @@ def test_closing_early_stops_the_reader_and_closes_the_source() -> None:
     assert next(given, None) is None
 
 
-def test_a_photograph_from_file_to_observations(models: Models, openvino_engine: Engine, photographs: Path) -> None:
+@pytest.mark.parametrize("name", ["openvino_engine", "reference"])
+def test_a_photograph_from_file_to_observations(
+    models: Models, name: str, photographs: Path, request: pytest.FixtureRequest
+) -> None:
+    """`reference` is what works on a GPU, here on the processor."""
+    engine: Engine = request.getfixturevalue(name)
     source = open_source(str(photographs / "zidane.jpg"), kind="image")
-    ((frame, faces),) = analyse(source, openvino_engine, models, THRESHOLD, face_tracker(25, THRESHOLD))
+    ((frame, faces),) = analyse(source, engine, models, THRESHOLD, face_tracker(25, THRESHOLD))
     assert frame.image.shape == (720, 1280, 3)
     assert sorted(face.track_id or 0 for face in faces) == [0, 1]
     for face in faces:
