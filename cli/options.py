@@ -107,6 +107,33 @@ def data_options(*, split: str | None) -> Callable[[Callable[..., Any]], Callabl
     return add
 
 
+def choice_options(*, smooth: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--smooth`, `--min-confidence` and `--min-quality`; the command gets them as one `Choice`.
+
+    `smooth` is what the help says of the filter's default.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def choosing(*arguments: Any, smooth: float | None, min_confidence: float, min_quality: float, **rest: Any) -> Any:
+            from results.selecting import Choice
+
+            choice = Choice(min_confidence, min_quality, smooth or 0.0)
+            return command(*arguments, choice=choice, **rest)
+
+        for option in reversed(
+            (
+                click.option("--smooth", type=Number(0, 60), metavar="SECONDS", help=f"{SMOOTH}  [default: {smooth}]"),
+                click.option("--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces that are less sure."),
+                click.option("--min-quality", type=Number(0, 1), default=0.0, help="Leave out faces of lower quality."),
+            )
+        ):
+            choosing = option(choosing)
+        return choosing
+
+    return add
+
+
 def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--device`, put into the environment, where settings are read."""
     text = "auto, cpu or cuda:0.  [env: FER_DEVICE; default: auto]"
