@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cli.options import connection_options
+from cli.options import choice_from, choice_options, connection_options
 
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 TERMINAL_ROWS = 40
@@ -45,18 +45,22 @@ class Duration(click.ParamType[int]):
 @click.argument("job", required=False)
 @click.option("--bucket", type=Duration(), default="1s", help="Length of one row: 500ms, 1s, 2m.")
 @click.option("--by", type=click.Choice(["media", "track", "job"]), default="media", help="One series for each.")
+@choice_options
 @click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", help="Form of output.")
 @connection_options(broker=False)
-def timeline(job: str | None, bucket: int, by: str, style: str) -> None:
+def timeline(job: str | None, bucket: int, by: str, style: str, **options: Any) -> None:
     """What the faces of a job showed, over time; the newest job, if none is named."""
     from cli.database import current_database, job_or_newest
+    from cli.notes import note_what_is_missing
     from results.database import reading
     from results.timelines import timeline as rows_of
 
+    choice = choice_from(**options)
     database = current_database()
     with reading(database) as session:
         job_id = job_or_newest(session, job).id
-        rows = rows_of(session, job_id, bucket_ms=bucket, by=by)  # type: ignore[arg-type]
+        note_what_is_missing(session, job_id)
+        rows = rows_of(session, job_id, bucket_ms=bucket, by=by, choice=choice)  # type: ignore[arg-type]
         if style == "table":
             _print_table(rows, limit=None)
         elif style == "csv":

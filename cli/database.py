@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from results.database import check_revision, connect, existing, upgrade
 from results.errors import DatabaseUnreachableError, ResultsError, UnknownJobError
-from results.jobs import get_job, list_jobs
+from results.jobs import get_job, newest_job
 from results.models import Job
 from workers.settings import settings
 
@@ -50,9 +50,7 @@ def job_or_newest(session: Session, reference: str | None, *, training: bool = F
         if training and job.kind != "train":
             raise UnknownJobError(f"{job.id} is no training run; `fer-batch status {job.id}` shows what it is.")
         return job
-    newest = list_jobs(session, kind="train" if training else None, limit=1)
-    if not newest:
-        raise UnknownJobError(f"There is no {'training run' if training else 'job'} yet.")
+    newest = newest_job(session, kind="train" if training else None)
     if sys.stderr.isatty():
-        print(f"Job {newest[0].id}", file=sys.stderr)
-    return newest[0]
+        print(f"Job {newest.id}", file=sys.stderr)
+    return newest

@@ -15,6 +15,7 @@ COMMANDS = {
     "resume": "cli.jobs",
     "delete": "cli.jobs",
     "timeline": "cli.answers",
+    "export": "cli.exporting",
     "models": "cli.models",
     "train": "cli.training",
     "evaluate": "cli.evaluate",

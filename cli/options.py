@@ -107,31 +107,29 @@ def data_options(*, split: str | None) -> Callable[[Callable[..., Any]], Callabl
     return add
 
 
-def choice_options(*, smooth: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--smooth`, `--min-confidence` and `--min-quality`; the command gets them as one `Choice`.
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which faces count, and how they are smoothed; `choice_from` turns the values into a `Choice`."""
+    for option in reversed(
+        (
+            click.option(
+                "--smooth",
+                type=Number(0, 60),
+                metavar="SECONDS",
+                help="Give each face the mean of its track over so many seconds around it.",
+            ),
+            click.option("--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces less sure than this."),
+            click.option("--min-quality", type=Number(0, 1), default=0.0, help="Leave out faces of lower quality."),
+        )
+    ):
+        command = option(command)
+    return command
 
-    `smooth` is what the help says of the filter's default.
-    """
 
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(command)
-        def choosing(*arguments: Any, smooth: float | None, min_confidence: float, min_quality: float, **rest: Any) -> Any:
-            from results.selecting import Choice
+def choice_from(smooth: float | None, min_confidence: float, min_quality: float, *, default: float = 0.0) -> Any:
+    """The chosen `Choice`; smoothed over `default` seconds where nothing is said."""
+    from results.selecting import Choice
 
-            choice = Choice(min_confidence, min_quality, smooth or 0.0)
-            return command(*arguments, choice=choice, **rest)
-
-        for option in reversed(
-            (
-                click.option("--smooth", type=Number(0, 60), metavar="SECONDS", help=f"{SMOOTH}  [default: {smooth}]"),
-                click.option("--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces that are less sure."),
-                click.option("--min-quality", type=Number(0, 1), default=0.0, help="Leave out faces of lower quality."),
-            )
-        ):
-            choosing = option(choosing)
-        return choosing
-
-    return add
+    return Choice(min_confidence, min_quality, default if smooth is None else smooth)
 
 
 def device_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -48,10 +48,11 @@ def media_of(job_id: str) -> Select[int]:
     return select(Media.id).where(Media.job_id == job_id)
 
 
-def chosen_faces(job_id: str, choice: Choice) -> Subquery:
-    """The faces of a job that count, with the columns of `faces`; smoothed where that is asked for."""
+def chosen_faces(job_id: str, choice: Choice, media_id: int | None = None) -> Subquery:
+    """The faces of a job, or of one of its media, that count, with the columns of `faces`; smoothed if asked for."""
     columns = Face.__table__.c
-    chosen = select(*columns).where(Face.media_id.in_(media_of(job_id)))
+    wanted = Face.media_id.in_(media_of(job_id)) if media_id is None else Face.media_id == media_id
+    chosen = select(*columns).where(wanted)
     if choice.min_confidence > 0:
         chosen = chosen.where(Face.confidence >= choice.min_confidence)
     if choice.min_quality > 0:
