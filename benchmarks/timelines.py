@@ -1,8 +1,8 @@
 """Timelines over ten million faces on PostgreSQL: `python -m benchmarks.timelines [--faces N]`.
 
-Makes a PostgreSQL server of its own with its default settings, a job of 100 videos with generated faces (25 frames a second, two people
-in each, a new track every minute), and times each question from the statement to the last row. The server goes away at the end.
-Ten million faces take about 4 GB on the disk while it runs.
+Makes a PostgreSQL server of its own with its default settings and a job of 100 videos with generated faces (25 frames a
+second, two people in each, new tracks every minute), and times each question from the statement to the last row. The
+server goes away at the end; ten million faces take about 4 GB of the disk while it runs.
 """
 
 import argparse
@@ -16,9 +16,8 @@ from sqlalchemy import Engine, text
 from benchmarks.cluster import local_url, make_postgresql, pg_ctl
 from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
-from results.jobs import MediaPlan, ShardPlan
+from results.jobs import MediaPlan, ShardPlan, create_job
 from results.plans import add_plan
-from results.jobs import create_job
 from results.selecting import Choice
 from results.timelines import By, timeline
 
@@ -32,18 +31,20 @@ FROM media JOIN shards ON shards.media_id = media.id CROSS JOIN generate_series(
 WHERE media.job_id = :job ORDER BY 1, 2
 """
 
+DRIFTING = ", ".join(
+    f"1.1 + sin(frame_index / 500.0 + {n} * (who + 1)) + random() AS {name}" for n, name in enumerate(EMOTIONS)
+)
+SHARES = [f"{name} / total" for name in EMOTIONS]
+
 # Each person's probabilities drift slowly and shake from frame to frame; they sum to 1.
 FACES = f"""
 INSERT INTO faces (media_id, frame_index, face_index, shard_id, time_ms, track_id, x1, y1, x2, y2, detection_score,
                    emotion, confidence, {", ".join(EMOTIONS)}, quality)
 SELECT media_id, frame_index, who, shard_id, time_ms, time_ms / 60000 * :people + who, 10, 10, 90, 90, 0.9,
-       'happy', GREATEST({", ".join(f"{name} / total" for name in EMOTIONS)}),
-       {", ".join(f"{name} / total" for name in EMOTIONS)}, random()
+       'happy', GREATEST({", ".join(SHARES)}), {", ".join(SHARES)}, random()
 FROM (
     SELECT *, {" + ".join(EMOTIONS)} AS total FROM (
-        SELECT frames.*, who, {", ".join(
-            f"1.1 + sin(frame_index / 500.0 + {n} * (who + 1)) + random() AS {name}" for n, name in enumerate(EMOTIONS)
-        )}
+        SELECT frames.*, who, {DRIFTING}
         FROM frames CROSS JOIN generate_series(0, :people - 1) AS who
     ) AS drawn ORDER BY media_id, frame_index, who
 ) AS weighed

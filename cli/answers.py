@@ -50,16 +50,11 @@ class Duration(click.ParamType[int]):
 @connection_options(broker=False)
 def timeline(job: str | None, bucket: int, by: str, style: str, **options: Any) -> None:
     """What the faces of a job showed, over time; the newest job, if none is named."""
-    from cli.database import current_database, job_or_newest
-    from cli.notes import note_what_is_missing
-    from results.database import reading
+    from cli.database import asked_about
     from results.timelines import timeline as rows_of
 
     choice = choice_from(**options)
-    database = current_database()
-    with reading(database) as session:
-        job_id = job_or_newest(session, job).id
-        note_what_is_missing(session, job_id)
+    with asked_about(job) as (session, job_id):
         rows = rows_of(session, job_id, bucket_ms=bucket, by=by, choice=choice)  # type: ignore[arg-type]
         if style == "table":
             _print_table(rows, limit=None)

@@ -1,11 +1,14 @@
 """How commands reach the database."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from results.database import check_revision, connect, existing, upgrade
+from cli.notes import note_what_is_missing
+from results.database import check_revision, connect, existing, reading, upgrade
 from results.errors import DatabaseUnreachableError, ResultsError, UnknownJobError
 from results.jobs import get_job, newest_job
 from results.models import Job
@@ -23,6 +26,22 @@ def current_database() -> Engine:
     engine = existing(settings().database_url)
     check_revision(engine)
     return engine
+
+
+@contextmanager
+def asked_about(reference: str | None) -> Iterator[tuple[Session, str]]:
+    """A session that reads, and the id of the job that was named, or else of the newest; says what of it is missing.
+
+    Raises `ResultsError`.
+    """
+    database = current_database()
+    try:
+        with reading(database) as session:
+            job_id = job_or_newest(session, reference).id
+            note_what_is_missing(session, job_id)
+            yield session, job_id
+    finally:
+        database.dispose()
 
 
 def database_if_any() -> Engine | None:

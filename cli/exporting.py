@@ -36,17 +36,13 @@ def export(job: str | None, style: str, output: Path | None, each: bool, **optio
 
     Subtitles are smoothed over a second unless --smooth says otherwise.
     """
-    from cli.database import current_database, job_or_newest
-    from cli.notes import note_what_is_missing
-    from results.database import reading
+    from cli.database import asked_about
     from results.subtitles import SMOOTH_S
 
     if output is None and (each or style not in STREAMS):
         raise click.UsageError(f"{'--each' if each else style} needs -o.")
     choice = choice_from(**options, default=SMOOTH_S if style in SUBTITLES else 0.0)
-    with reading(current_database()) as session:
-        job_id = job_or_newest(session, job).id
-        note_what_is_missing(session, job_id)
+    with asked_about(job) as (session, job_id):
         if each:
             assert output is not None
             _write_each(session, job_id, style, output, choice)

@@ -23,8 +23,8 @@ def notes(status: "JobStatus") -> Iterator[str]:
     if status.state in ("queued", "running"):
         done, planned = status.shards["done"], sum(status.shards.values())
         yield (
-            f"job {status.job} is still {status.state}, {done:,} of {planned:,} pieces are done. This is what is there so "
-            "far; the tracks of a video's pieces are joined at the end."
+            f"job {status.job} is still {status.state}, {done:,} of {planned:,} pieces are done. This is what is there "
+            "so far; the tracks of a video's pieces are joined at the end."
         )
     if status.state == "cancelled":
         yield f"job {status.job} was cancelled: this is what was there by then."

@@ -117,7 +117,9 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="SECONDS",
                 help="Give each face the mean of its track over so many seconds around it.",
             ),
-            click.option("--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces less sure than this."),
+            click.option(
+                "--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces less sure than this."
+            ),
             click.option("--min-quality", type=Number(0, 1), default=0.0, help="Leave out faces of lower quality."),
         )
     ):

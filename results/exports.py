@@ -113,14 +113,12 @@ def _write_excel(found: Iterator["polars.DataFrame"], target: Target) -> None:
     # What looks like a formula or a link in a file's name stays text.
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(target, options) as book:
-        sheet, line = None, EXCEL_ROWS
+        sheet, line = _new_sheet(book), 0
         for row in (row for batch in found for row in batch.iter_rows()):
             if line == EXCEL_ROWS:
                 sheet, line = _new_sheet(book), 0
             line += 1
             sheet.write_row(line, 0, row)
-        if sheet is None:
-            _new_sheet(book)
 
 
 def _new_sheet(book: Any) -> Any:

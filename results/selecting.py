@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import Select, Subquery, case, func, select
+from sqlalchemy import ColumnElement, Select, Subquery, case, func, select
 
 from results.emotions import EMOTIONS, dominant, strongest
 from results.errors import TimelineError
@@ -64,7 +64,7 @@ def chosen_faces(job_id: str, choice: Choice, media_id: int | None = None) -> Su
 def _smoothed(faces: Subquery, half_ms: int) -> Subquery:
     means = select(*(_mean(faces, column.name, half_ms) for column in faces.c)).subquery("means")
     values = [means.c[name] for name in EMOTIONS]
-    said = {"emotion": dominant(values), "confidence": strongest(values)}
+    said: dict[str, ColumnElement[Any]] = {"emotion": dominant(values), "confidence": strongest(values)}
     return select(*(said.get(column.name, column).label(column.name) for column in means.c)).subquery("smoothed")
 
 

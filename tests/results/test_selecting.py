@@ -49,7 +49,7 @@ def changes(emotions: Sequence[str]) -> list[int]:
 def test_the_filter_is_a_centred_mean_of_the_track(engine: Engine) -> None:
     rng = np.random.default_rng(1)
     first, second = rng.random(40), rng.random(40)
-    found = smoothed(engine, film(engine, first, second), 0.4)
+    found = smoothed(engine, film(engine, first.tolist(), second.tolist()), 0.4)
     expected = [float(first[max(0, n - 5) : n + 6].mean()) for n in range(40)]
     assert [happy for happy, _, _ in found] == pytest.approx(expected)
     assert [said for _, said, _ in found] == ["happy" if happy >= 0.5 else "sad" for happy in expected]
