@@ -1,15 +1,13 @@
 """The command `export`: what was found, as files for other programs."""
 
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 import click
 
+from cli.files import written
 from cli.options import choice_from, choice_options, connection_options
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ def export(job: str | None, style: str, output: Path | None, each: bool, **optio
             assert output is not None
             _write_each(session, job_id, style, output, choice)
         elif style in SUBTITLES:
-            with _target(output) as target:
+            with written(output) as target:
                 _write_subtitles(session, _only_video(session, job_id), style, target, choice)
         else:
             _write_table(session, job_id, style, output, choice)
@@ -58,7 +56,7 @@ def _write_table(session: "Session", job_id: str, style: str, output: Path | Non
     from results.exports import count_faces, export_faces
 
     faces = count_faces(session, job_id, choice)
-    with _target(output) as target, progress("faces", faces) as on_rows:
+    with written(output) as target, progress("faces", faces) as on_rows:
         export_faces(session, job_id, style, target, choice=choice, on_rows=on_rows)
     if output is not None:
         click.echo(f"{output}: {faces:,} faces", err=True)
@@ -72,7 +70,7 @@ def _write_each(session: "Session", job_id: str, style: str, folder: Path, choic
     folder.mkdir(parents=True, exist_ok=True)
     with progress("files", len(media)) as on_file:
         for medium in media:
-            with _target(folder / f"{medium.position:05d}-{stem(medium.uri)}.{style}") as target:
+            with written(folder / f"{medium.position:05d}-{stem(medium.uri)}.{style}") as target:
                 if style in TABLES:
                     export_faces(session, job_id, style, target, choice=choice, media_id=medium.id)
                 else:
@@ -113,20 +111,3 @@ def stem(uri: str) -> str:
     """The name of a medium's file without its ending, fit for a name of a file anywhere."""
     name = urlsplit(uri).path if "://" in uri else uri
     return re.sub(r"[^\w.-]+", "_", PurePosixPath(name).stem)[:80] or "medium"
-
-
-@contextmanager
-def _target(output: Path | None) -> Iterator[BinaryIO]:
-    """Where to write: stdout, or a file that is there whole at the end or not at all."""
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    partial = output.with_name(output.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(output)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

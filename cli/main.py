@@ -16,6 +16,7 @@ COMMANDS = {
     "delete": "cli.jobs",
     "timeline": "cli.answers",
     "export": "cli.exporting",
+    "report": "cli.reporting",
     "models": "cli.models",
     "train": "cli.training",
     "evaluate": "cli.evaluate",

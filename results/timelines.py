@@ -34,9 +34,17 @@ EVERYTHING = Choice()
 
 
 def timeline(
-    session: Session, job_id: str, *, bucket_ms: int = 1000, by: By = "media", choice: Choice = EVERYTHING
+    session: Session,
+    job_id: str,
+    *,
+    bucket_ms: int = 1000,
+    by: By = "media",
+    choice: Choice = EVERYTHING,
+    media_id: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """One row per bucket of `bucket_ms` milliseconds, and per medium, per track, or for the job as a whole.
+
+    With `media_id` only of that medium.
 
     `choice` says which faces count and how they are smoothed; those that do not count are as if not found.
 
@@ -52,13 +60,14 @@ def timeline(
         raise TimelineError(f"A bucket lasts between 1 ms and 7 days, not {bucket_ms} ms.")
     if by not in get_args(By):
         raise TimelineError(f"A timeline is by media, track or job, not by '{by}'.")
-    statement = _statement(job_id, bucket_ms, by, choice)
+    statement = _statement(job_id, bucket_ms, by, choice, media_id)
     rows = session.execute(statement, execution_options={"yield_per": 1000})
     return (dict(row) for row in rows.mappings())
 
 
-def _statement(job_id: str, bucket_ms: int, by: By, choice: Choice) -> Select[Any]:
-    looked, felt = _looked(job_id, bucket_ms, by), _felt(job_id, bucket_ms, by, choice)
+def _statement(job_id: str, bucket_ms: int, by: By, choice: Choice, media_id: int | None) -> Select[Any]:
+    looked = _looked(job_id, bucket_ms, by, media_id)
+    felt = _felt(chosen_faces(job_id, choice, media_id), bucket_ms, by, choice.leaves_out)
     same = [felt.c[key] == looked.c[key] for key in ("media_id", "start_ms") if key in looked.c]
     # A track has no row where it was not seen; a medium has one wherever it was looked at.
     source = looked.join(felt, and_(*same), isouter=by != "track")
@@ -87,21 +96,22 @@ def _columns(looked: Subquery, felt: Subquery, by: By) -> list[ColumnElement[Any
     ]
 
 
-def _looked(job_id: str, bucket_ms: int, by: By) -> Subquery:
+def _looked(job_id: str, bucket_ms: int, by: By, media_id: int | None) -> Subquery:
     keys = [_start(Frame.time_ms, bucket_ms)] + ([] if by == "job" else [Frame.media_id.label("media_id")])
     face_share = cast(func.avg(case((Frame.faces > 0, 1), else_=0)), Double)
     columns = [*keys, func.count().label("frames"), face_share.label("face_share")]
-    return select(*columns).where(Frame.media_id.in_(media_of(job_id))).group_by(*keys).subquery("looked")
+    wanted = Frame.media_id.in_(media_of(job_id)) if media_id is None else Frame.media_id == media_id
+    return select(*columns).where(wanted).group_by(*keys).subquery("looked")
 
 
-def _felt(job_id: str, bucket_ms: int, by: By, choice: Choice) -> Subquery:
-    faces = chosen_faces(job_id, choice).c
+def _felt(chosen: Subquery, bucket_ms: int, by: By, some_left_out: bool) -> Subquery:
+    faces = chosen.c
     keys = [_start(faces.time_ms, bucket_ms)] + ([] if by == "job" else [faces.media_id])
     keys += [faces.track_id] if by == "track" else []
     # Two media may have frames of the same index.
     frame = cast(faces.media_id, BigInteger) * 2**32 + faces.frame_index if by == "job" else faces.frame_index
     frames = func.count(distinct(frame)).label("frames")
-    counted = [func.count().label("faces")] + ([frames] if by == "track" or choice.leaves_out else [])
+    counted = [func.count().label("faces")] + ([frames] if by == "track" or some_left_out else [])
     statement = select(*keys, *counted, *means(faces))
     if by == "track":
         statement = statement.where(faces.track_id.is_not(None))
