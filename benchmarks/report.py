@@ -37,7 +37,7 @@ MEASURE = """<script>addEventListener("load", () => requestAnimationFrame(() => 
 
 def fill(database: Engine, videos: int) -> str:
     """A finished job of so many videos; its id."""
-    failed = {"state": "failed", "error": "is truncated: the index at its end (moov) is missing"}
+    failed: dict[str, Any] = {"state": "failed", "error": "is truncated: the index at its end (moov) is missing"}
     media = [
         MediaPlan(f"/srv/{n:03d}.mp4", "video", duration_ms=SECONDS * 1000, **(failed if n % 50 == 7 else {}))
         for n in range(videos)

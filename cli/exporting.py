@@ -1,13 +1,12 @@
 """The command `export`: what was found, as files for other programs."""
 
-import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import urlsplit
 
 import click
 
 from cli.files import written
+from cli.naming import file_name
 from cli.options import choice_from, choice_options, connection_options
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def _write_each(session: "Session", job_id: str, style: str, folder: Path, choic
     folder.mkdir(parents=True, exist_ok=True)
     with progress("files", len(media)) as on_file:
         for medium in media:
-            with written(folder / f"{medium.position:05d}-{stem(medium.uri)}.{style}") as target:
+            with written(folder / f"{file_name(medium)}.{style}") as target:
                 if style in TABLES:
                     export_faces(session, job_id, style, target, choice=choice, media_id=medium.id)
                 else:
@@ -105,9 +104,3 @@ def _only_video(session: "Session", job_id: str) -> "Media":
             else "The job has no video, and only videos have subtitles."
         )
     return videos[0]
-
-
-def stem(uri: str) -> str:
-    """The name of a medium's file without its ending, fit for a name of a file anywhere."""
-    name = urlsplit(uri).path if "://" in uri else uri
-    return re.sub(r"[^\w.-]+", "_", PurePosixPath(name).stem)[:80] or "medium"

@@ -17,6 +17,7 @@ COMMANDS = {
     "timeline": "cli.answers",
     "export": "cli.exporting",
     "report": "cli.reporting",
+    "annotate": "cli.annotating",
     "models": "cli.models",
     "train": "cli.training",
     "evaluate": "cli.evaluate",

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from results.models import Frame
 from results.selecting import Choice, chosen_faces
+from results.sightings import step_ms
 
 GAP_MS = 1000
 """So long a track may be out of sight and its line stays."""
@@ -45,7 +45,7 @@ def subtitles(session: Session, job_id: str, media_id: int, style: str, choice: 
 
 def spans(session: Session, job_id: str, media_id: int, choice: Choice) -> list[Span]:
     """When each track of a video shows which emotion, in the order of time; memory grows with the changes only."""
-    step = _step_ms(session, media_id)
+    step = step_ms(session, media_id, GAP_MS)
     faces = chosen_faces(job_id, choice, media_id).c
     followed = (
         select(faces.track_id, faces.time_ms, faces.emotion)
@@ -90,13 +90,6 @@ def _joined(rows: Iterable[tuple[int, int, str]], step_ms: int) -> Iterator[Span
         open_spans[track] = (span or Span(time_ms, time_ms, track, emotion), time_ms)
     for span, last_ms in open_spans.values():
         yield span._replace(end_ms=last_ms + step_ms)
-
-
-def _step_ms(session: Session, media_id: int) -> int:
-    """How far apart the frames of a video are that were looked at, on average."""
-    columns = (func.count(), func.min(Frame.time_ms), func.max(Frame.time_ms))
-    count, first, last = session.execute(select(*columns).where(Frame.media_id == media_id)).one()
-    return max(1, round((last - first) / (count - 1))) if count > 1 else GAP_MS
 
 
 def _time(ms: int, point: str) -> str:
