@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, case, func, select
+from sqlalchemy import ColumnElement, Double, Integer, Select, Subquery, case, cast, func, select
 
 from results.emotions import EMOTIONS, dominant, strongest
 from results.errors import TimelineError
 from results.models import Face, Media
 
 MAX_SMOOTH_S = 60.0
+UNITS = 100_000_000
+"""Smoothed probabilities are exact to so many parts of 1; a single one still fits into an integer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +74,8 @@ def _mean(faces: Subquery, name: str, half_ms: int) -> Any:
     if name not in EMOTIONS:
         return faces.c[name]
     track = (faces.c.media_id, faces.c.track_id)
-    around = func.avg(faces.c[name]).over(partition_by=track, order_by=faces.c.time_ms, range_=(-half_ms, half_ms))
-    return case((faces.c.track_id.is_(None), faces.c[name]), else_=around).label(name)
+    around: dict[str, Any] = {"partition_by": track, "order_by": faces.c.time_ms, "range_": (-half_ms, half_ms)}
+    # PostgreSQL takes what leaves the window out of a sum of whole numbers, and of others adds up each window anew.
+    total = func.sum(cast(func.round(faces.c[name] * UNITS), Integer)).over(**around)
+    mean = cast(total, Double) / UNITS / func.count().over(**around)
+    return case((faces.c.track_id.is_(None), faces.c[name]), else_=mean).label(name)
