@@ -13,7 +13,7 @@ How = Literal["blur", "pixelate"]
 MARGIN = 0.3
 """So much of a box's longer side is hidden beyond it on each side: hair, ears and chin tell who somebody is too."""
 
-CELLS = {"blur": 3, "pixelate": 5}
+CELLS = {"blur": 3, "pixelate": 4}
 """So many values a side are left of what is hidden; the rest cannot be computed back."""
 
 

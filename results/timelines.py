@@ -108,10 +108,11 @@ def _felt(chosen: Subquery, bucket_ms: int, by: By, some_left_out: bool) -> Subq
     faces = chosen.c
     keys = [_start(faces.time_ms, bucket_ms)] + ([] if by == "job" else [faces.media_id])
     keys += [faces.track_id] if by == "track" else []
-    # Two media may have frames of the same index.
+    # A track is in a frame once at most; and two media may have frames of the same index.
     frame = cast(faces.media_id, BigInteger) * 2**32 + faces.frame_index if by == "job" else faces.frame_index
-    frames = func.count(distinct(frame)).label("frames")
-    counted = [func.count().label("faces")] + ([frames] if by == "track" or some_left_out else [])
+    frames = func.count() if by == "track" else func.count(distinct(frame))
+    counted = [func.count().label("faces")]
+    counted += [frames.label("frames")] if by == "track" or some_left_out else []
     statement = select(*keys, *counted, *means(faces))
     if by == "track":
         statement = statement.where(faces.track_id.is_not(None))

@@ -1,4 +1,4 @@
-"""A view that says of each medium how far its series can be trusted."""
+"""What answers need: how far each medium's series can be trusted, and tracks in the order of time."""
 
 from alembic import op
 
@@ -34,7 +34,12 @@ ON seen.job_id = looked.job_id AND seen.media_id = looked.media_id
 
 def upgrade() -> None:
     op.execute(MEDIA_QUALITY)
+    # Without its time a track's faces would have to be sorted to be smoothed.
+    op.create_index(op.f("ix_faces_media_id_track_id_time_ms"), "faces", ["media_id", "track_id", "time_ms"])
+    op.drop_index(op.f("ix_faces_media_id_track_id"), "faces")
 
 
 def downgrade() -> None:
+    op.create_index(op.f("ix_faces_media_id_track_id"), "faces", ["media_id", "track_id"])
+    op.drop_index(op.f("ix_faces_media_id_track_id_time_ms"), "faces")
     op.execute("DROP VIEW media_quality")
