@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 
 import click
 
-from cli.options import choice_from, choice_options, connection_options
+from cli.options import Duration, choice_from, choice_options, connection_options
 
-UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 TERMINAL_ROWS = 40
 BAR_WIDTH = 10
 COLOURS = {
@@ -25,20 +23,6 @@ COLOURS = {
     "neutral": "white",
 }
 """Names of the terminal's own palette, which its owner has made readable."""
-
-
-class Duration(click.ParamType[int]):
-    """`500ms`, `1s`, `2m`: as milliseconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value)
-        if not match or (duration := round(float(match[1]) * UNITS_MS[match[2]])) < 1:
-            self.fail(f"{value!r} is not a duration; write 500ms, 1s or 2m.", parameter, context)
-        return duration
 
 
 @click.command()

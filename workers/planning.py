@@ -25,7 +25,8 @@ class BatchOptions:
 
     `every` and `fps` sample videos (see `Sampling`), `shard_seconds` is the length of a segment
     of video, `detection_threshold` the lowest score that counts as a face, 0..1. With
-    `keep_member_scores` each classifier's own probabilities are kept too.
+    `keep_member_scores` each classifier's own probabilities are kept too, and pictures of the faces in a folder of the
+    job below `keep_crops`.
     """
 
     every: int = 1
@@ -33,6 +34,7 @@ class BatchOptions:
     shard_seconds: float = 30.0
     detection_threshold: float = 0.4
     keep_member_scores: bool = False
+    keep_crops: str | None = None
 
     @property
     def sampling(self) -> Sampling:
