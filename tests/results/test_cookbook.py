@@ -1,4 +1,4 @@
-"""Every query of docs/sql-cookbook.md, as it stands there, against a small job whose answers were worked out by hand."""
+"""Every query of docs/sql-cookbook.md, as it stands there, against a job whose answers were worked out by hand."""
 
 import re
 from pathlib import Path
