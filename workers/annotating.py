@@ -53,7 +53,7 @@ def annotate_job(
     """
     wanted = select(Media).where(Media.job_id == job_id, Media.state != "failed").order_by(Media.position)
     for medium in session.scalars(wanted).all():
-        drawn = _draw(session, medium, choice, anonymise)
+        drawn = drawing(session, medium, choice, anonymise)
         stem = folder / name(medium)
         try:
             if medium.kind == "image":
@@ -67,7 +67,7 @@ def annotate_job(
             yield Annotated(medium.uri, path)
 
 
-def _draw(
+def drawing(
     session: Session, medium: Media, choice: Choice, anonymise: How | None
 ) -> Callable[[int, Callable[[], Image]], Image | None]:
     """What is done to each picture of a medium, by its time."""

@@ -29,7 +29,8 @@ def test_everything_stands_in_it(engine: Engine) -> None:
     page = page_of(engine, add_job(engine), notes=["one thing to know"], limits={"our-model": "sees no beards"})
     for said in (
         "interview one.mp4", "face.jpg", "second.mp4", "81</b> faces", "is not a video (unknown format)",
-        "one thing to know", "our-model", "sees no beards", "AI Act", "#0", "#1", "frames with a face", "expression, not a feeling",
+        "one thing to know", "our-model", "sees no beards", "AI Act", "#0", "#1",
+        "frames with a face", "expression, not a feeling",
     ):  # fmt: skip
         assert said in page, said
     assert page.count('<article class="medium"') == 2, "one for each video"
