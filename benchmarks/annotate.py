@@ -66,9 +66,8 @@ def main() -> None:
             target = Path(folder) / "out"
             frames = medium.frame_count or 0
             rate = frames / best(lambda: plain(medium.uri, target.with_suffix(".mp4")))  # noqa: B023
-            print(
-                f"{Path(medium.uri).name} ({medium.width}x{medium.height}, {frames} pictures): plain {rate:.0f} a second"
-            )
+            size = f"{medium.width}x{medium.height}, {frames} pictures"
+            print(f"{Path(medium.uri).name} ({size}): plain {rate:.0f} a second")
             for name, how in (("annotated", None), ("pixelated", "pixelate")):
                 draw = drawing(session, medium, Choice(smooth_s=1.0), how)  # type: ignore[arg-type]
                 own = frames / best(lambda: rewrite_video(medium.uri, target, draw))  # noqa: B023
