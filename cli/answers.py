@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 
 import click
 
-from cli.options import connection_options
+from cli.options import Duration, choice_from, choice_options, connection_options
 
-UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 TERMINAL_ROWS = 40
 BAR_WIDTH = 10
 COLOURS = {
@@ -27,36 +25,21 @@ COLOURS = {
 """Names of the terminal's own palette, which its owner has made readable."""
 
 
-class Duration(click.ParamType[int]):
-    """`500ms`, `1s`, `2m`: as milliseconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value)
-        if not match or (duration := round(float(match[1]) * UNITS_MS[match[2]])) < 1:
-            self.fail(f"{value!r} is not a duration; write 500ms, 1s or 2m.", parameter, context)
-        return duration
-
-
 @click.command()
 @click.argument("job", required=False)
 @click.option("--bucket", type=Duration(), default="1s", help="Length of one row: 500ms, 1s, 2m.")
 @click.option("--by", type=click.Choice(["media", "track", "job"]), default="media", help="One series for each.")
+@choice_options
 @click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", help="Form of output.")
 @connection_options(broker=False)
-def timeline(job: str | None, bucket: int, by: str, style: str) -> None:
+def timeline(job: str | None, bucket: int, by: str, style: str, **options: Any) -> None:
     """What the faces of a job showed, over time; the newest job, if none is named."""
-    from cli.database import current_database, job_or_newest
-    from results.database import reading
+    from cli.database import asked_about
     from results.timelines import timeline as rows_of
 
-    database = current_database()
-    with reading(database) as session:
-        job_id = job_or_newest(session, job).id
-        rows = rows_of(session, job_id, bucket_ms=bucket, by=by)  # type: ignore[arg-type]
+    choice = choice_from(**options)
+    with asked_about(job) as (session, job_id):
+        rows = rows_of(session, job_id, bucket_ms=bucket, by=by, choice=choice)  # type: ignore[arg-type]
         if style == "table":
             _print_table(rows, limit=None)
         elif style == "csv":

@@ -1,13 +1,16 @@
 """How commands reach the database."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from results.database import check_revision, connect, existing, upgrade
+from cli.notes import note_what_is_missing
+from results.database import check_revision, connect, existing, reading, upgrade
 from results.errors import DatabaseUnreachableError, ResultsError, UnknownJobError
-from results.jobs import get_job, list_jobs
+from results.jobs import get_job, newest_job
 from results.models import Job
 from workers.settings import settings
 
@@ -23,6 +26,22 @@ def current_database() -> Engine:
     engine = existing(settings().database_url)
     check_revision(engine)
     return engine
+
+
+@contextmanager
+def asked_about(reference: str | None) -> Iterator[tuple[Session, str]]:
+    """A session that reads, and the id of the job that was named, or else of the newest; says what of it is missing.
+
+    Raises `ResultsError`.
+    """
+    database = current_database()
+    try:
+        with reading(database) as session:
+            job_id = job_or_newest(session, reference).id
+            note_what_is_missing(session, job_id)
+            yield session, job_id
+    finally:
+        database.dispose()
 
 
 def database_if_any() -> Engine | None:
@@ -50,9 +69,7 @@ def job_or_newest(session: Session, reference: str | None, *, training: bool = F
         if training and job.kind != "train":
             raise UnknownJobError(f"{job.id} is no training run; `fer-batch status {job.id}` shows what it is.")
         return job
-    newest = list_jobs(session, kind="train" if training else None, limit=1)
-    if not newest:
-        raise UnknownJobError(f"There is no {'training run' if training else 'job'} yet.")
+    newest = newest_job(session, kind="train" if training else None)
     if sys.stderr.isatty():
-        print(f"Job {newest[0].id}", file=sys.stderr)
-    return newest[0]
+        print(f"Job {newest.id}", file=sys.stderr)
+    return newest

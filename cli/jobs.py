@@ -165,17 +165,22 @@ def resume() -> None:
 def delete(job: str, yes: bool) -> None:
     """Delete a job with everything it found. Your files stay, and so do models that it trained."""
     from cli.database import current_database
-    from results.database import reading, writing
-    from results.jobs import delete_job, get_job, job_status
+    from cli.purging import say_removed
+    from results.database import reading
+    from results.jobs import get_job, job_status
+    from results.retention import compact
     from workers.checkpoints import forget
+    from workers.retention import remove
 
     database = current_database()
     with reading(database) as session:
         status = job_status(session, get_job(session, job).id)
     if not yes and sys.stdin.isatty():
         click.confirm(f"Delete {status.job} with {status.frames:,} frames and {status.faces:,} faces?", abort=True)
-    with writing(database) as session:
-        delete_job(session, status.job)
+    removed = remove(database, status.job)
+    compacted = compact(database)
+    database.dispose()
     if status.kind == "train":
         forget(status.job)
+    say_removed([removed], compacted)
     click.echo(f"{status.job}: deleted")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import connection_options, json_option
+from cli.options import Duration, connection_options, json_option
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -121,6 +121,17 @@ def upgrade() -> None:
 
     upgrade_database(settings().database_url)
     click.echo(f"{describe(settings().database_url)} is at revision {head_revision()}.")
+
+
+@db.command()
+@click.option("--older-than", type=Duration(), required=True, help="Jobs that ended so long ago: 30d, 12h.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@connection_options(broker=False)
+def purge(older_than: int, dry_run: bool) -> None:
+    """Delete old jobs with their rows and pictures of faces. Trainings, and jobs that have not ended, stay."""
+    from cli.purging import purge as purge_jobs
+
+    purge_jobs(older_than, dry_run)
 
 
 @db.command()

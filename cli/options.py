@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,22 @@ import click
 
 DATA = "fer2013.csv (also .gz, .bz2, .xz, .zip), or a folder with a folder of pictures for each emotion."
 SPLIT = "Training, PublicTest or PrivateTest; of a folder, a sub-folder."
+
+UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class Duration(click.ParamType[int]):
+    """`500ms`, `1s`, `2m`, `30d`: as milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value)
+        if not match or (duration := round(float(match[1]) * UNITS_MS[match[2]])) < 1:
+            self.fail(f"{value!r} is not a duration; write 500ms, 1s, 2m or 30d.", parameter, context)
+        return duration
 
 
 class Number(click.FloatRange):
@@ -72,6 +89,12 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--keep-member-scores", is_flag=True, help="Keep what each classifier said, in the table face_scores."
             ),
+            click.option(
+                "--keep-crops",
+                metavar="DIR",
+                type=click.Path(file_okay=False, resolve_path=True),
+                help="Keep a picture of each face below this folder; none is kept otherwise.",
+            ),
             click.option("--name", help="A name for the job."),
         )
     ):
@@ -86,6 +109,7 @@ def batch_options_from(
     shard_seconds: float,
     detection_threshold: float | None,
     keep_member_scores: bool,
+    keep_crops: str | None,
 ) -> Any:
     """The chosen `BatchOptions`. Raises `click.UsageError` if options exclude each other."""
     from workers.planning import BatchOptions
@@ -94,7 +118,9 @@ def batch_options_from(
     if fps and every:
         raise click.UsageError("--fps and --every exclude each other.")
     threshold = detection_threshold or settings().detection_threshold
-    return BatchOptions(every or 1, fps, shard_seconds, threshold, keep_member_scores, detect_every)
+    return BatchOptions(
+        every or 1, fps, shard_seconds, threshold, keep_member_scores, detect_every=detect_every, keep_crops=keep_crops
+    )
 
 
 def data_options(*, split: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -112,6 +138,33 @@ def data_options(*, split: str | None) -> Callable[[Callable[..., Any]], Callabl
         return command
 
     return add
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which faces count, and how they are smoothed; `choice_from` turns the values into a `Choice`."""
+    for option in reversed(
+        (
+            click.option(
+                "--smooth",
+                type=Number(0, 60),
+                metavar="SECONDS",
+                help="Give each face the mean of its track over so many seconds around it.",
+            ),
+            click.option(
+                "--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces less sure than this."
+            ),
+            click.option("--min-quality", type=Number(0, 1), default=0.0, help="Leave out faces of lower quality."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def choice_from(smooth: float | None, min_confidence: float, min_quality: float, *, default: float = 0.0) -> Any:
+    """The chosen `Choice`; smoothed over `default` seconds where nothing is said."""
+    from results.selecting import Choice
+
+    return Choice(min_confidence, min_quality, default if smooth is None else smooth)
 
 
 def device_option(command: Callable[..., Any]) -> Callable[..., Any]:

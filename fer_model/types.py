@@ -11,6 +11,9 @@ EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 Image = NDArray[np.uint8]
 """A picture: (height, width, 3), RGB, 0..255, turned the way a viewer would show it."""
 
+Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels of the original picture."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -42,7 +45,7 @@ class FaceObservation:
     probabilities that each classifier gave, in the order of `Models.members`; empty unless asked for.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     detection_score: float
     probabilities: tuple[float, ...]
     quality: float

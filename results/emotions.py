@@ -18,9 +18,18 @@ def dominant(values: Sequence[ColumnElement[float]]) -> ColumnElement[str | None
 
     Of equal values the first wins.
     """
-    # Each value need only beat the later ones: if it came this far, the earlier ones were beaten already.
-    # This avoids GREATEST, which SQLite spells differently.
-    branches = [
-        (and_(*(value >= later for later in values[i + 1 :])), EMOTIONS[i]) for i, value in enumerate(values[:-1])
-    ]
-    return case((values[0].is_(None), None), *branches, else_=EMOTIONS[-1])
+    return case((values[0].is_(None), None), *zip(_wins(values), EMOTIONS, strict=False), else_=EMOTIONS[-1])
+
+
+def strongest(values: Sequence[ColumnElement[float]]) -> ColumnElement[float]:
+    """The largest of the seven `values`."""
+    return case(*zip(_wins(values), values, strict=False), else_=values[-1])
+
+
+def _wins(values: Sequence[ColumnElement[float]]) -> list[ColumnElement[bool]]:
+    """For each but the last, whether it is the largest, if none before it was.
+
+    It need only beat the later ones: if it came this far, the earlier ones were beaten already. This avoids GREATEST,
+    which SQLite spells differently.
+    """
+    return [and_(*(value >= later for later in values[i + 1 :])) for i, value in enumerate(values[:-1])]

@@ -143,6 +143,14 @@ def list_jobs(session: Session, *, kind: str | None = None, limit: int | None = 
     return session.scalars(statement.where(Job.kind == kind) if kind else statement).all()
 
 
+def newest_job(session: Session, *, kind: str | None = None) -> Job:
+    """The newest job, or with `kind` the newest of that kind. Raises `UnknownJobError` if there is none."""
+    found = list_jobs(session, kind=kind, limit=1)
+    if not found:
+        raise UnknownJobError(f"There is no {'training run' if kind == 'train' else 'job'} yet.")
+    return found[0]
+
+
 def adopt_jobs(session: Session, prefix: str, queue: str, silent_s: float) -> Sequence[str]:
     """Moves unfinished jobs of queues whose name begins with `prefix` to another queue; gives their ids.
 

@@ -206,8 +206,8 @@ class Face(Emotions, Base):
     """One face in one frame; the box is in pixels of the original picture."""
 
     __tablename__ = "faces"
-    # Timelines read whole media, which the primary key serves.
-    __table_args__ = (Index(None, "media_id", "track_id"),)
+    # Timelines read whole media, which the primary key serves; smoothing reads tracks in the order of time.
+    __table_args__ = (Index(None, "media_id", "track_id", "time_ms"),)
 
     media_id: Mapped[MediaKey] = mapped_column(primary_key=True)
     frame_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -18,21 +18,35 @@ from sqlalchemy import (
     null,
     select,
 )
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, dominant, means
 from results.errors import TimelineError
-from results.models import Face, Frame, Media
+from results.models import Frame, Media
+from results.selecting import Choice, chosen_faces, media_of
 
 By = Literal["media", "track", "job"]
 COLUMNS = ("start_ms", "media_id", "uri", "track_id", "frames", "faces", *EMOTIONS, "emotion", "face_share")
 """The keys of a row, in order."""
 
 MAX_BUCKET_MS = 7 * 24 * 3600 * 1000
+EVERYTHING = Choice()
 
 
-def timeline(session: Session, job_id: str, *, bucket_ms: int = 1000, by: By = "media") -> Iterator[dict[str, Any]]:
+def timeline(
+    session: Session,
+    job_id: str,
+    *,
+    bucket_ms: int = 1000,
+    by: By = "media",
+    choice: Choice = EVERYTHING,
+    media_id: int | None = None,
+) -> Iterator[dict[str, Any]]:
     """One row per bucket of `bucket_ms` milliseconds, and per medium, per track, or for the job as a whole.
+
+    With `media_id` only of that medium.
+
+    `choice` says which faces count and how they are smoothed; those that do not count are as if not found.
 
     Keys: `start_ms`, `media_id`, `uri`, `track_id`, `frames` (processed), `faces`, the mean of each
     probability by name, `emotion` (the dominant one) and `face_share` (frames with a face, or with this
@@ -46,13 +60,14 @@ def timeline(session: Session, job_id: str, *, bucket_ms: int = 1000, by: By = "
         raise TimelineError(f"A bucket lasts between 1 ms and 7 days, not {bucket_ms} ms.")
     if by not in get_args(By):
         raise TimelineError(f"A timeline is by media, track or job, not by '{by}'.")
-    statement = _statement(job_id, bucket_ms, by)
+    statement = _statement(job_id, bucket_ms, by, choice, media_id)
     rows = session.execute(statement, execution_options={"yield_per": 1000})
     return (dict(row) for row in rows.mappings())
 
 
-def _statement(job_id: str, bucket_ms: int, by: By) -> Select[Any]:
-    looked, felt = _looked(job_id, bucket_ms, by), _felt(job_id, bucket_ms, by)
+def _statement(job_id: str, bucket_ms: int, by: By, choice: Choice, media_id: int | None) -> Select[Any]:
+    looked = _looked(job_id, bucket_ms, by, media_id)
+    felt = _felt(chosen_faces(job_id, choice, media_id), bucket_ms, by, choice.leaves_out)
     same = [felt.c[key] == looked.c[key] for key in ("media_id", "start_ms") if key in looked.c]
     # A track has no row where it was not seen; a medium has one wherever it was looked at.
     source = looked.join(felt, and_(*same), isouter=by != "track")
@@ -65,7 +80,9 @@ def _statement(job_id: str, bucket_ms: int, by: By) -> Select[Any]:
 
 def _columns(looked: Subquery, felt: Subquery, by: By) -> list[ColumnElement[Any]]:
     shown = [felt.c[name] for name in EMOTIONS]
-    in_frames = cast(felt.c.frames, Double) / looked.c.frames if by == "track" else looked.c.face_share
+    # The table `frames` knows how many faces each has; where some do not count, those that do are counted.
+    counted = "frames" in felt.c
+    in_frames = cast(func.coalesce(felt.c.frames, 0), Double) / looked.c.frames if counted else looked.c.face_share
     return [
         looked.c.start_ms,
         (null() if by == "job" else looked.c.media_id).label("media_id"),
@@ -79,30 +96,31 @@ def _columns(looked: Subquery, felt: Subquery, by: By) -> list[ColumnElement[Any
     ]
 
 
-def _looked(job_id: str, bucket_ms: int, by: By) -> Subquery:
+def _looked(job_id: str, bucket_ms: int, by: By, media_id: int | None) -> Subquery:
     keys = [_start(Frame.time_ms, bucket_ms)] + ([] if by == "job" else [Frame.media_id.label("media_id")])
     face_share = cast(func.avg(case((Frame.faces > 0, 1), else_=0)), Double)
     columns = [*keys, func.count().label("frames"), face_share.label("face_share")]
-    return select(*columns).where(Frame.media_id.in_(_media(job_id))).group_by(*keys).subquery("looked")
+    wanted = Frame.media_id.in_(media_of(job_id)) if media_id is None else Frame.media_id == media_id
+    return select(*columns).where(wanted).group_by(*keys).subquery("looked")
 
 
-def _felt(job_id: str, bucket_ms: int, by: By) -> Subquery:
-    keys = [_start(Face.time_ms, bucket_ms)] + ([] if by == "job" else [Face.media_id.label("media_id")])
-    keys += [Face.track_id.label("track_id")] if by == "track" else []
-    frames = func.count(distinct(Face.frame_index)).label("frames")
-    counted = [func.count().label("faces")] + ([frames] if by == "track" else [])
-    statement = select(*keys, *counted, *means(Face.__table__.c)).where(Face.media_id.in_(_media(job_id)))
+def _felt(chosen: Subquery, bucket_ms: int, by: By, some_left_out: bool) -> Subquery:
+    faces = chosen.c
+    keys = [_start(faces.time_ms, bucket_ms)] + ([] if by == "job" else [faces.media_id])
+    keys += [faces.track_id] if by == "track" else []
+    # A track is in a frame once at most; and two media may have frames of the same index.
+    frame = cast(faces.media_id, BigInteger) * 2**32 + faces.frame_index if by == "job" else faces.frame_index
+    frames = func.count() if by == "track" else func.count(distinct(frame))
+    counted = [func.count().label("faces")]
+    counted += [frames.label("frames")] if by == "track" or some_left_out else []
+    statement = select(*keys, *counted, *means(faces))
     if by == "track":
-        statement = statement.where(Face.track_id.is_not(None))
+        statement = statement.where(faces.track_id.is_not(None))
     return statement.group_by(*keys).subquery("felt")
 
 
-def _start(time_ms: InstrumentedAttribute[int], bucket_ms: int) -> Any:
+def _start(time_ms: Any, bucket_ms: int) -> Any:
     # Written out: PostgreSQL takes two parameters for two different things, and then cannot group by them.
     # Without its type `//` would not be known for a division of whole numbers, and give fractions there.
     bucket: ColumnElement[int] = literal_column(str(int(bucket_ms)), BigInteger)
     return (time_ms // bucket * bucket).label("start_ms")
-
-
-def _media(job_id: str) -> Select[int]:
-    return select(Media.id).where(Media.job_id == job_id)

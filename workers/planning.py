@@ -26,7 +26,8 @@ class BatchOptions:
     `every` and `fps` sample videos (see `Sampling`), `shard_seconds` is the length of a segment
     of video, `detection_threshold` the lowest score that counts as a face, 0..1. With
     `keep_member_scores` each classifier's own probabilities are kept too. Of videos, faces are looked for in
-    every `detect_every`-th sampled frame, and followed in between.
+    every `detect_every`-th sampled frame, and followed in between. Pictures of the faces are kept in a folder
+    of the job below `keep_crops`.
     """
 
     every: int = 1
@@ -35,6 +36,7 @@ class BatchOptions:
     detection_threshold: float = 0.4
     keep_member_scores: bool = False
     detect_every: int = 1
+    keep_crops: str | None = None
 
     @property
     def sampling(self) -> Sampling:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine as Database
@@ -22,8 +23,8 @@ from results.catalogue import ID_DIGITS
 from results.database import reading, writing
 from results.errors import JobCancelledError, ResultsError, ShardLostError
 from results.jobs import get_job
-from results.models import Media, Shard
-from workers import metrics, store
+from results.models import Job, Media, Shard
+from workers import crops, metrics, store
 from workers.errors import WorkerStoppingError
 from workers.heartbeat import heartbeat
 from workers.outages import OUTAGES, attempts
@@ -51,7 +52,7 @@ class _Harvest:
     """The rows of one shard, as they grow, and the ensemble that makes them.
 
     The limits of `claim` change where the shard was a whole video. `members` are the ids of the classifiers whose
-    own answers are kept; none, unless they were asked for.
+    own answers are kept; none, unless they were asked for. `crops` is where the faces' pictures go, if they are kept.
     """
 
     claim: shards.Claim
@@ -61,6 +62,7 @@ class _Harvest:
     scores: list[Row] = field(default_factory=list)
     seam: list[list[float]] | None = None
     ensemble_id: int | None = None
+    crops: Path | None = None
     members: tuple[str, ...] = ()
 
     def counts(self) -> tuple[int, int]:
@@ -125,6 +127,7 @@ def process_shard(
         logger.info("shard %s given up: %s", shard_id, error)
         if isinstance(error, JobCancelledError):
             outcome = "cancelled"
+        _forget_crops_of_deleted(database, harvest)
     except Exception as error:
         if isinstance(error, ResultsError) and not isinstance(error, OUTAGES):
             raise
@@ -132,6 +135,15 @@ def process_shard(
             outcome = attempts()(_give_up, database, harvest.claim, error)
     finally:
         metrics.shard_ended(outcome, time.monotonic() - began)
+
+
+def _forget_crops_of_deleted(database: Database, harvest: _Harvest) -> None:
+    """Removes what was written after the job was deleted: nobody would know of it any more."""
+    if harvest.crops is None:
+        return
+    with reading(database) as session:
+        if session.get(Job, harvest.claim.job_id) is None:
+            crops.forget(harvest.crops)
 
 
 def take_back(database: Database, shard_id: int, is_dead: Callable[[str], bool], reason: str) -> str | None:
@@ -224,12 +236,16 @@ def _work(
         frames, follow = _segment(claim, media[0], options, check), _follower(media[0], options)
         keys = options.detected
     seam = Seam(claim.end_ms)
+    harvest.crops = crops.folder_of(stored, claim.job_id)
     given = (engine, models, options.detection_threshold, follow, keys)
     read = _checked(frames, check)
     for frame, faces in analyse(read, *given, keep_members=options.keep_member_scores, on_batch=metrics.batch_done):
         check()
         if not seam.note(frame, faces):
-            harvest.add(claim.media_id or origins.popleft(), frame, faces)
+            medium_id = claim.media_id or origins.popleft()
+            harvest.add(medium_id, frame, faces)
+            if harvest.crops:
+                crops.keep(harvest.crops, medium_id, frame, faces)
             metrics.frame_done(len(faces))
     if seam.shared and (until := seam.waits_until()):
         beyond = replace(claim, start_ms=seam.shared.time_ms, end_ms=until + 1, start_frame=seam.shared.index)

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         None,
         description="what media must lie below, by commas: folders, s3://BUCKET/PREFIX/, https://HOST/; else anything",
     )
+    retention_days: float | None = Field(
+        None, ge=0, description="jobs that ended so many days ago are deleted by the workers; not set: never"
+    )
     cache_dir: Path = Field(Path("~/.cache/fer-batch"), description="compiled networks; may be deleted")
     metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves figures for Prometheus; 0: nowhere")
     metrics_address: str = Field("127.0.0.1", description="the address of this machine at which it serves them")

@@ -21,7 +21,7 @@ from fer_model.manifest import Models
 from results.database import connect, reading
 from results.errors import ResultsError
 from results.jobs import job_of_shard
-from workers import dispatching, processing, training
+from workers import dispatching, processing, retention, training
 from workers.app import TRAINING_LIMIT_S, app
 from workers.finishing import finish
 from workers.outages import attempts
@@ -97,6 +97,7 @@ def start_sweep(**_: Any) -> None:
         while True:
             try:
                 dispatching.sweep(_database(), settings().queues.split(","))
+                retention.enforce(_database())
             except Exception as error:
                 # The database or Redis may be away for a while; the next round tries again.
                 logger.warning("sweep failed: %s", error)

@@ -1,0 +1,78 @@
+"""Annotating against a plain transcode: `python -m benchmarks.annotate --db URL [--job JOB]`.
+
+Each video of a job once through the loop that PyAV's documentation shows (decode, encode with the same settings, copy
+the sound), once annotated, once annotated with its faces pixelated. Pictures a second, the best of three.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import av.video.stream
+from sqlalchemy import select
+
+from fer_model.rewrite import ENCODER, rewrite_video
+from results.database import existing, reading
+from results.jobs import get_job, newest_job
+from results.models import Media
+from results.selecting import Choice
+from workers.annotating import drawing
+
+RUNS = 3
+
+
+def plain(source: str, target: Path) -> None:
+    """Decodes and encodes every picture, and copies the sound."""
+    with av.open(source) as read, av.open(str(target), "w") as written:
+        video = read.streams.video[0]
+        video.thread_type = "AUTO"
+        encoded = written.add_stream("libx264", rate=video.average_rate, options=ENCODER)
+        assert isinstance(encoded, av.video.stream.VideoStream)
+        encoded.width, encoded.height, encoded.pix_fmt = video.width, video.height, "yuv420p"
+        copies = {stream.index: written.add_stream_from_template(stream) for stream in read.streams.audio}
+        for packet in read.demux(video, *read.streams.audio):
+            if packet.stream.index in copies:
+                if packet.dts is not None:
+                    packet.stream = copies[packet.stream.index]
+                    written.mux(packet)
+                continue
+            for frame in video.decode(packet):
+                written.mux(encoded.encode(frame))
+        written.mux(encoded.encode())
+
+
+def best(work: Callable[[], object]) -> float:
+    """The seconds of the quickest of some runs."""
+    seconds = []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--db", required=True)
+    parser.add_argument("--job")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, reading(existing(arguments.db)) as session:
+        job = get_job(session, arguments.job) if arguments.job else newest_job(session)
+        videos = select(Media).where(Media.job_id == job.id, Media.kind == "video", Media.state != "failed")
+        for medium in session.scalars(videos.order_by(Media.position)).all():
+            target = Path(folder) / "out"
+            frames = medium.frame_count or 0
+            rate = frames / best(lambda: plain(medium.uri, target.with_suffix(".mp4")))  # noqa: B023
+            size = f"{medium.width}x{medium.height}, {frames} pictures"
+            print(f"{Path(medium.uri).name} ({size}): plain {rate:.0f} a second")
+            for name, how in (("annotated", None), ("pixelated", "pixelate")):
+                draw = drawing(session, medium, Choice(smooth_s=1.0), how)  # type: ignore[arg-type]
+                own = frames / best(lambda: rewrite_video(medium.uri, target, draw))  # noqa: B023
+                print(f"  {name} {own:.0f} a second, {own / rate:.2f} of it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Timelines over ten million faces on PostgreSQL: `python -m benchmarks.timelines [--faces N]`.
+
+Makes a PostgreSQL server of its own with its default settings and a job of 100 videos with generated faces (25 frames a
+second, two people in each, new tracks every minute), and times each question from the statement to the last row. The
+server goes away at the end; ten million faces take about 4 GB of the disk while it runs.
+"""
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from benchmarks.cluster import local_url, make_postgresql, pg_ctl
+from results.database import connect, reading, upgrade, writing
+from results.emotions import EMOTIONS
+from results.jobs import MediaPlan, ShardPlan, create_job
+from results.plans import add_plan
+from results.selecting import Choice
+from results.timelines import By, timeline
+
+VIDEOS, PEOPLE, FPS = 100, 2, 25
+RUNS = 3
+
+FRAMES = """
+INSERT INTO frames (media_id, frame_index, shard_id, time_ms, faces)
+SELECT media.id, n, shards.id, n * 40, :people
+FROM media JOIN shards ON shards.media_id = media.id CROSS JOIN generate_series(0, :frames - 1) AS n
+WHERE media.job_id = :job ORDER BY 1, 2
+"""
+
+DRIFTING = ", ".join(
+    f"1.1 + sin(frame_index / 500.0 + {n} * (who + 1)) + random() AS {name}" for n, name in enumerate(EMOTIONS)
+)
+SHARES = [f"{name} / total" for name in EMOTIONS]
+
+# Each person's probabilities drift slowly and shake from frame to frame; they sum to 1.
+FACES = f"""
+INSERT INTO faces (media_id, frame_index, face_index, shard_id, time_ms, track_id, x1, y1, x2, y2, detection_score,
+                   emotion, confidence, {", ".join(EMOTIONS)}, quality)
+SELECT media_id, frame_index, who, shard_id, time_ms, time_ms / 60000 * :people + who, 10, 10, 90, 90, 0.9,
+       'happy', GREATEST({", ".join(SHARES)}), {", ".join(SHARES)}, random()
+FROM (
+    SELECT *, {" + ".join(EMOTIONS)} AS total FROM (
+        SELECT frames.*, who, {DRIFTING}
+        FROM frames CROSS JOIN generate_series(0, :people - 1) AS who
+    ) AS drawn ORDER BY media_id, frame_index, who
+) AS weighed
+"""
+
+
+def fill(database: Engine, faces: int) -> str:
+    """A job with so many faces; its id."""
+    frames = faces // VIDEOS // PEOPLE
+    media = [MediaPlan(f"/srv/{n:03d}.mp4", "video", fps=FPS, duration_ms=frames * 40) for n in range(VIDEOS)]
+    shards = [ShardPlan(n, n, frames, video=True, start_ms=0) for n in range(VIDEOS)]
+    with writing(database) as session:
+        job, _ = create_job(session, kind="batch", name="generated", options={})
+        add_plan(session, job.id, media, shards)
+        for statement in (FRAMES, FACES):
+            session.execute(text(statement), {"job": job.id, "people": PEOPLE, "frames": frames})
+    with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE faces"))
+        connection.execute(text("VACUUM ANALYZE frames"))
+    return job.id
+
+
+def measure(
+    database: Engine, job_id: str, bucket_ms: int, by: By, choice: Choice, media_id: int | None
+) -> tuple[int, list[float]]:
+    """How many rows there are, and the seconds of each run."""
+    seconds = []
+    rows = 0
+    for _ in range(RUNS):
+        with reading(database) as session:
+            began = time.perf_counter()
+            asked = timeline(session, job_id, bucket_ms=bucket_ms, by=by, choice=choice, media_id=media_id)
+            rows = sum(1 for _ in asked)
+            seconds.append(time.perf_counter() - began)
+    return rows, seconds
+
+
+QUESTIONS: tuple[tuple[int, By, Choice, int | None], ...] = (
+    (60_000, "media", Choice(), None),
+    (1_000, "media", Choice(), None),
+    (60_000, "track", Choice(), None),
+    (60_000, "job", Choice(), None),
+    (60_000, "media", Choice(min_quality=0.5), None),
+    (60_000, "track", Choice(smooth_s=1.0), None),
+    (1_000, "media", Choice(), VIDEOS // 2),
+    (1_000, "track", Choice(smooth_s=1.0), VIDEOS // 2),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=int, default=10_000_000)
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="fer-timelines-"))
+    folder.chmod(0o755)
+    server = make_postgresql(folder / "data")
+    pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
+    try:
+        upgrade(local_url(server))
+        database = connect(local_url(server))
+        began = time.perf_counter()
+        job_id = fill(database, arguments.faces)
+        print(f"{arguments.faces:,} faces generated in {time.perf_counter() - began:.0f} s")
+        for bucket_ms, by, choice, media_id in QUESTIONS:
+            rows, seconds = measure(database, job_id, bucket_ms, by, choice, media_id)
+            timings = "  ".join(f"{each:6.2f}" for each in seconds)
+            which = f"by {by}, " + ("all videos" if media_id is None else "one video")
+            print(f"{bucket_ms // 1000:>3} s {which:<22} {choice}: {rows:>7,} rows  {timings} s", flush=True)
+        database.dispose()
+    finally:
+        pg_ctl(server, "stop", "-m", "immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Files that are there whole at the end of a command, or not at all."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def written(output: Path | None) -> Iterator[BinaryIO]:
+    """A file to write to, which replaces `output` when it is complete; stdout, if there is none. Raises `OSError`."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    partial = output.with_name(output.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(output)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

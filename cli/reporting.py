@@ -1,0 +1,47 @@
+"""The command `report`: a job as one HTML page."""
+
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.files import written
+from cli.options import connection_options
+
+if TYPE_CHECKING:
+    from results.jobs import JobStatus
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page, such as report.html.")
+@connection_options(broker=False)
+def report(job: str | None, output: Path) -> None:
+    """Write a report: one HTML page that needs nothing beside it. Of the newest job, if none is named."""
+    from cli.database import asked_about
+    from cli.notes import notes
+    from results.jobs import job_status
+    from results.report import write_report
+
+    with asked_about(job) as (session, job_id), written(output) as file:
+        status = job_status(session, job_id)
+        page = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
+        write_report(session, job_id, page, notes=list(notes(status)), limits=limits_of(status))
+        page.detach()
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)
+
+
+def limits_of(status: "JobStatus") -> dict[str, str]:
+    """What the cards of the models that came with the program say about their limits, by the model's name."""
+    from fer_model.manifest import SHIPPED
+
+    found = {}
+    for model in status.models:
+        card = SHIPPED / f"{model['model']}.md"
+        # A model of somebody else's may have the same name.
+        text = card.read_text() if card.exists() else ""
+        if model["sha256"] in text and (limits := re.search(r"\*\*Limits\.\*\* (.+?)(?:\n\n|\Z)", text, re.DOTALL)):
+            found[model["model"]] = limits[1].replace("\n", " ").replace("`", "")
+    return found

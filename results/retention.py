@@ -1,0 +1,47 @@
+"""Deleting what is old, and giving back the room it took."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import timedelta
+
+from sqlalchemy import Engine, exists, select, text
+from sqlalchemy.orm import Session
+
+from results.database import reading, translate_errors
+from results.jobs import UNFINISHED, utc_now
+from results.models import Job
+
+PURGED = ("batch", "stream")
+"""Kinds of jobs that hold faces; a training holds none, and its model may be in use."""
+
+TABLES = "jobs, media, shards, frames, faces, face_scores, tracks"
+
+
+def old_jobs(session: Session, age: timedelta) -> Sequence[Job]:
+    """The jobs with faces that ended at least so long ago, the oldest first. What has not ended is never old."""
+    ended = Job.finished_at <= utc_now(session) - age
+    wanted = select(Job).where(Job.kind.in_(PURGED), Job.state.not_in(UNFINISHED), ended)
+    return session.scalars(wanted.order_by(Job.id)).all()
+
+
+def compact(engine: Engine) -> bool:
+    """Gives back the room of what was deleted; False, and nothing done, if that would hold up a running job.
+
+    SQLite's file shrinks, and nothing of what was deleted is left in it; as nobody can write meanwhile, it waits until
+    no job is unfinished. PostgreSQL keeps its files and fills them again, which holds up nobody.
+
+    Raises:
+        DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError.
+    """
+    with translate_errors(engine.url):
+        if engine.dialect.name == "postgresql":
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text(f"VACUUM (ANALYZE) {TABLES}"))
+            return True
+        with reading(engine) as session:
+            if session.scalar(select(exists().where(Job.state.in_(UNFINISHED)))):
+                return False
+        with closing(engine.raw_connection()) as plain:
+            plain.cursor().execute("VACUUM")
+            plain.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return True

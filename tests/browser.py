@@ -1,0 +1,42 @@
+"""A real browser for the tests of pages."""
+
+import html
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+OPTIONS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--virtual-time-budget=20000",
+)  # fmt: skip
+
+
+def browser() -> str:
+    """The path of Chromium; the test is skipped where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("there is no chromium on the PATH")
+    return found
+
+
+def seen_in_browser(page: Path, folder: Path, script: str, width: int) -> tuple[str, str]:
+    """What a script says of a page that is `width` pixels wide, and what the browser complained of.
+
+    `script` is an expression of JavaScript. The page is opened from its file, in a frame: Chromium's own windows are
+    never as narrow as a phone.
+    """
+    told = f"<script>addEventListener('load', () => parent.postMessage(String({script}), '*'));</script>"
+    (folder / "told.html").write_text(page.read_text().replace("</body>", f"{told}</body>"))
+    (folder / "frame.html").write_text(
+        "<script>addEventListener('message', (event) => { document.title = 'told ' + event.data; });</script>"
+        f"<iframe src='told.html' style='border:0;width:{width}px;height:900px'></iframe>"
+    )
+    command = [browser(), *OPTIONS, f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--v=0"]
+    frame = (folder / "frame.html").as_uri()
+    run = subprocess.run([*command, "--dump-dom", frame], capture_output=True, text=True, timeout=120)
+    title = run.stdout.partition("<title>")[2].partition("</title>")[0]
+    assert title.startswith("told "), run.stderr
+    complaints = [line for line in run.stderr.splitlines() if "CONSOLE" in line]
+    return html.unescape(title.removeprefix("told ")), "\n".join(complaints)

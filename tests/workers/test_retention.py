@@ -1,0 +1,128 @@
+"""What is old goes, with its crops, and the room it took comes back; on both databases."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import text, update
+
+from results.database import reading, writing
+from results.jobs import create_job, list_jobs, utc_now
+from results.models import Job
+from results.retention import compact, old_jobs
+from results.shards import complete
+from tests.results.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, take
+from workers import retention
+from workers.settings import settings
+
+
+def job(database: Database, *, days: float | None, crops: Path | None = None) -> str:
+    """A job with a face that ended so many days ago; that runs, if `days` is None."""
+    with writing(database) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS[:1])
+        shard = session.execute(text("SELECT max(id) FROM shards")).scalar_one()
+        medium = session.execute(text("SELECT max(id) FROM media")).scalar_one()
+        complete(session, take(session, shard), [frame(medium, 0, 0, 1)], [face(medium, 0, 0, happy=1.0)])
+        values: dict[str, Any] = {"options": {"keep_crops": str(crops)} if crops else {}}
+        if days is not None:
+            values |= {"state": "done", "finished_at": utc_now(session) - timedelta(days=days)}
+        session.execute(update(Job).where(Job.id == job_id).values(values))
+    if crops:
+        (crops / job_id / "1").mkdir(parents=True)
+        (crops / job_id / "1" / "00000000-000.jpg").write_bytes(b"a face")
+    return job_id
+
+
+def left(database: Database) -> set[str]:
+    with reading(database) as session:
+        return {each.id for each in list_jobs(session)}
+
+
+def test_only_what_ended_long_ago_and_holds_faces_is_old(engine: Database) -> None:
+    old, _, _ = job(engine, days=31), job(engine, days=29), job(engine, days=None)
+    with writing(engine) as session:
+        training, _ = create_job(session, kind="train", name=None, options={})
+        long_ago = utc_now(session) - timedelta(days=90)
+        session.execute(update(Job).where(Job.id == training.id).values(state="done", finished_at=long_ago))
+    with reading(engine) as session:
+        assert [each.id for each in old_jobs(session, timedelta(days=30))] == [old]
+
+
+def test_rows_and_crops_of_old_jobs_go_and_others_stay(engine: Database, tmp_path: Path) -> None:
+    crops = tmp_path / "crops"
+    old, new = job(engine, days=31, crops=crops), job(engine, days=1, crops=crops)
+    assert retention.purge(engine, timedelta(days=30)) == [retention.Removed(old, None)]
+    assert left(engine) == {new} and [path.name for path in crops.iterdir()] == [new]
+    with reading(engine) as session:
+        assert session.execute(text("SELECT count(*) FROM faces")).scalar() == 1
+
+
+def test_crops_that_are_elsewhere_are_said_to_be(engine: Database, tmp_path: Path) -> None:
+    crops = tmp_path / "crops"
+    job_id = job(engine, days=31, crops=crops)
+    crops.rename(tmp_path / "unmounted")
+    assert retention.remove(engine, job_id) == retention.Removed(job_id, crops / job_id)
+
+
+def test_a_database_is_compact_again(engine: Database) -> None:
+    small = job(engine, days=0)
+    rows = "INSERT INTO frames SELECT :medium, n, :shard, n, 0 FROM counted"
+    counted = "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 100000) "
+    statement = counted + rows if engine.dialect.name == "sqlite" else rows.replace(
+        "counted", "generate_series(1, 100000) AS counted(n)"
+    )  # fmt: skip
+    before = size(engine)
+    big = job(engine, days=31)
+    with writing(engine) as session:
+        names = "(media_id, frame_index, shard_id, time_ms, faces)"
+        session.execute(text(statement.replace("INTO frames", f"INTO frames {names}")), {"medium": 2, "shard": 2})
+    full = size(engine)
+    assert full > before + 2_000_000
+    retention.purge(engine, timedelta(days=30))
+    assert left(engine) == {small} and big not in left(engine)
+    assert size(engine) < before + (full - before) / 4
+
+
+def size(engine: Database) -> int:
+    """Bytes on the disk; of PostgreSQL's the table alone, whose indexes keep their pages for what comes."""
+    if engine.dialect.name == "postgresql":
+        with reading(engine) as session:
+            return int(session.execute(text("SELECT pg_relation_size('frames')")).scalar_one())
+    path = Path(str(engine.url.database))
+    return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
+
+
+def test_nothing_of_what_was_deleted_is_left_in_the_file(engine: Database) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL's files are its own")
+    job_id = job(engine, days=31)
+    with writing(engine) as session:
+        session.execute(text("UPDATE media SET uri = '/secret/person.mp4'"))
+    retention.purge(engine, timedelta(days=30))
+    path = Path(str(engine.url.database))
+    content = b"".join(each.read_bytes() for each in path.parent.glob(f"{path.name}*"))
+    assert b"person" not in content and job_id.encode() not in content
+
+
+def test_a_running_job_is_not_held_up(engine: Database) -> None:
+    job(engine, days=None)
+    assert compact(engine) == (engine.dialect.name == "postgresql")
+
+
+def test_workers_keep_to_the_setting(engine: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = job(engine, days=8), job(engine, days=6)
+    monkeypatch.setattr(retention, "_next", 0.0)
+    settings.cache_clear()
+    retention.enforce(engine)
+    assert left(engine) == {old, new}, "not set: never"
+    monkeypatch.setenv("FER_RETENTION_DAYS", "7")
+    settings.cache_clear()
+    retention.enforce(engine)
+    assert left(engine) == {new}
+    late = job(engine, days=8)
+    retention.enforce(engine)
+    assert left(engine) == {new, late}, "an hour has not passed"
+    monkeypatch.undo()
+    settings.cache_clear()

@@ -1,0 +1,70 @@
+"""Removing jobs with all that was kept of them: rows, and pictures of faces."""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from results.database import reading, writing
+from results.jobs import delete_job, get_job
+from results.retention import compact, old_jobs
+from workers import crops
+from workers.settings import settings
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 3600.0
+"""How often a worker looks for jobs that are too old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A job that was deleted; `crops_left` is where its pictures of faces should be and are not to be found here."""
+
+    job: str
+    crops_left: Path | None
+
+
+def remove(database: Engine, job_id: str) -> Removed:
+    """Deletes a job with everything it found, and its crops.
+
+    The rows go first: a worker that is still at it then stops, and removes what it wrote after that. Raises
+    `ResultsError`, or `OSError` where crops cannot be deleted.
+    """
+    with writing(database) as session:
+        folder = crops.folder_of(get_job(session, job_id).options, job_id)
+        delete_job(session, job_id)
+    if folder is None:
+        return Removed(job_id, None)
+    missing = not folder.parent.is_dir()
+    crops.forget(folder)
+    return Removed(job_id, folder if missing else None)
+
+
+def purge(database: Engine, age: timedelta) -> list[Removed]:
+    """Removes the jobs that ended at least so long ago, one transaction each, and compacts the database."""
+    with reading(database) as session:
+        old = [job.id for job in old_jobs(session, age)]
+    removed = [remove(database, job_id) for job_id in old]
+    if removed:
+        compact(database)
+    return removed
+
+
+_next = 0.0
+
+
+def enforce(database: Engine) -> None:
+    """Purges what is older than `FER_RETENTION_DAYS`, where that is set; at most once an hour in a process."""
+    global _next
+    days = settings().retention_days
+    if days is None or time.monotonic() < _next:
+        return
+    _next = time.monotonic() + EVERY_S
+    for each in purge(database, timedelta(days=days)):
+        logger.info("job %s is older than FER_RETENTION_DAYS and was deleted", each.job)
+        if each.crops_left:
+            logger.warning("its pictures of faces are not on this machine: %s", each.crops_left)
