@@ -21,11 +21,13 @@ PACKAGES = ("tensorflow-cpu", "opencv-contrib-python-headless", "moviepy<2", "pa
 MORE = ("ffmpeg-python", "Pillow", "matplotlib", "setuptools<81")
 FER = "fer==25.10.3"
 LOOP = """
-import importlib.metadata, json, sys, time
+import json, sys, time
+from importlib.resources import files
 import cv2
 from fer.fer import FER
 
-detector = FER(mtcnn=False)
+# OpenCV 5 does not carry this file any more; the package does.
+detector = FER(cascade_file=str(files("fer") / "data" / "haarcascade_frontalface_default.xml"), mtcnn=False)
 for repetition in range(int(sys.argv[2]) + 1):
     video = cv2.VideoCapture(sys.argv[1])
     frames = found = 0

@@ -29,6 +29,9 @@ from workers import synthetic
 from workers.stack import local_redis, stack_folder
 
 PYTHON = (sys.executable, "-P", "-m")
+HERE = (sys.executable, "-m")
+"""For modules of this folder, which are not installed."""
+
 COPIES = 6
 """So many copies of the clip make the job of the workers' benchmark."""
 
@@ -68,7 +71,7 @@ def overhead(folder: Path) -> None:
     for name, database in (("SQLite", _sqlite), ("PostgreSQL", _postgresql)):
         place = folder / name
         place.mkdir()
-        worker = [(*PYTHON, "benchmarks.idle")]
+        worker = [(*HERE, "benchmarks.idle")]
         with database(place) as url, _stack(place, url) as environment, _running(worker, folder, environment):
             _submit_one_by_one(environment, pictures)
             engine = connect(url)
@@ -102,9 +105,7 @@ def memory(folder: Path) -> None:
     for minutes in (1, 60):
         clip = folder / f"{minutes}.mp4"
         _encode(clip, minutes)
-        run = subprocess.run(
-            [*PYTHON, "benchmarks.one_video", str(clip)], capture_output=True, text=True, check=True, cwd=Path.cwd()
-        )
+        run = subprocess.run([*HERE, "benchmarks.one_video", str(clip)], capture_output=True, text=True, check=True)
         frames, peak = run.stdout.split()
         peaks.append(float(peak))
         print(f"{minutes} min, {int(frames):,} frames: {peaks[-1]:.0f} MB at most", flush=True)
