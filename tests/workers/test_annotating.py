@@ -13,13 +13,16 @@ from examples.sample_media import write_clip
 from fer_model.annotate import COLOURS
 from fer_model.anonymise import How
 from fer_model.engines import Engine
+from fer_model.manifest import Models
 from fer_model.sources import open_source
+from fer_model.sources.pictures import read_picture
 from fer_model.types import Image
 from results.database import reading
 from results.models import Face, Media
 from results.selecting import Choice
 from tests.fer_model.test_anonymise import detected
 from tests.workers.test_processing import planned
+from workers import retention
 from workers.annotating import Annotated, annotate_job
 from workers.finishing import finish
 from workers.planning import BatchOptions
@@ -114,4 +117,19 @@ def test_crops_are_kept_only_where_that_is_asked_for(
         rows = session.execute(select(*keys).join(Media, Media.id == Face.media_id).where(Media.job_id == job_id)).all()
     names = {f"{medium}/{index:08d}-{face:03d}.jpg" for medium, index, face in rows}
     found = {str(path.relative_to(crops / job_id)) for path in (crops / job_id).rglob("*.jpg")}
-    assert found == names and len(found) > 4
+    assert found == names and len(found) == 4
+    assert all(min(read_picture(str(path)).shape[:2]) > 40 for path in (crops / job_id).rglob("*.jpg"))
+
+
+def test_a_job_that_is_deleted_while_it_is_worked_on_leaves_no_crops(
+    engine: Database, networks: Engine, media: list[Path], tmp_path: Path
+) -> None:
+    crops = tmp_path / "crops"
+    job_id, (shard_id,) = planned(engine, media[1:2], BatchOptions(keep_crops=str(crops)))
+
+    def deleted_meanwhile(_: Models) -> Engine:
+        retention.remove(engine, job_id)
+        return networks
+
+    process_shard(engine, shard_id, "test", deleted_meanwhile)
+    assert not (crops / job_id).exists()
