@@ -28,9 +28,14 @@ def report(job: str | None, output: Path) -> None:
     with asked_about(job) as (session, job_id), written(output) as file:
         status = job_status(session, job_id)
         page = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
-        write_report(session, job_id, page, notes=list(notes(status)), limits=limits_of(status))
+        write_report(session, job_id, page, notes=[sentence(note) for note in notes(status)], limits=limits_of(status))
         page.detach()
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)
+
+
+def sentence(note: str) -> str:
+    """A note of the command line as a sentence on a page."""
+    return note[:1].upper() + note[1:].replace("`", "")
 
 
 def limits_of(status: "JobStatus") -> dict[str, str]:

@@ -69,7 +69,7 @@ def test_report_writes_one_file(engine: Engine, tmp_path: Path) -> None:
     told = answered(engine, "report", "-o", str(tmp_path / "report.html"))
     assert told.exit_code == 0 and "MB" in told.stderr
     page = (tmp_path / "report.html").read_text()
-    assert page.startswith("<!doctype html>") and "a file is missing or incomplete" in page
+    assert page.startswith("<!doctype html>") and "A file is missing or incomplete" in page
     assert answered(engine, "report").exit_code == 2
 
 

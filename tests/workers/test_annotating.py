@@ -13,6 +13,7 @@ from sqlalchemy import select
 from fer_model.annotate import COLOURS
 from fer_model.anonymise import How
 from fer_model.engines import Engine
+from fer_model.manifest import Models
 from fer_model.preprocess import face_square
 from fer_model.samples import write_clip
 from fer_model.sources import open_source
@@ -23,6 +24,7 @@ from results.models import Face, Media
 from results.selecting import Choice
 from tests.fer_model.test_anonymise import detected
 from tests.workers.test_processing import planned
+from workers import retention
 from workers.annotating import Annotated, annotate_job
 from workers.crops import MARGIN
 from workers.finishing import finish
@@ -119,6 +121,7 @@ def test_crops_are_kept_only_where_that_is_asked_for(
     names = {f"{medium}/{index:08d}-{face:03d}.jpg" for medium, index, face in rows}
     found = {str(path.relative_to(crops / job_id)) for path in (crops / job_id).rglob("*.jpg")}
     assert found == names and len(found) > 4
+    assert all(min(read_picture(str(path)).shape[:2]) > 40 for path in (crops / job_id).rglob("*.jpg"))
 
 
 def test_crops_of_a_large_photograph_show_its_faces(
@@ -136,3 +139,17 @@ def test_crops_of_a_large_photograph_show_its_faces(
         shown = large[max(top, 0) : top + side, max(left, 0) : left + side]
         assert crop.shape[0] < shown.shape[0], "it was read at a part of its size"
         assert np.abs(cv2.resize(shown, crop.shape[1::-1]).astype(int) - crop).mean() < 8
+
+
+def test_a_job_that_is_deleted_while_it_is_worked_on_leaves_no_crops(
+    engine: Database, networks: Engine, media: list[Path], tmp_path: Path
+) -> None:
+    crops = tmp_path / "crops"
+    job_id, (shard_id,) = planned(engine, media[1:2], BatchOptions(keep_crops=str(crops)))
+
+    def deleted_meanwhile(_: Models) -> Engine:
+        retention.remove(engine, job_id)
+        return networks
+
+    process_shard(engine, shard_id, "test", deleted_meanwhile)
+    assert not (crops / job_id).exists()

@@ -1,5 +1,6 @@
 """What is old goes, with its crops, and the room it took comes back; on both databases."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from results.shards import complete
 from tests.results.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, take
 from workers import retention
 from workers.settings import settings
+from workers.stack import local_worker
 
 
 def job(database: Database, *, days: float | None, crops: Path | None = None) -> str:
@@ -126,3 +128,19 @@ def test_workers_keep_to_the_setting(engine: Database, monkeypatch: pytest.Monke
     assert left(engine) == {new, late}, "an hour has not passed"
     monkeypatch.undo()
     settings.cache_clear()
+
+
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+def test_a_worker_does_it_by_itself(engine: Database, broker: str, tmp_path: Path) -> None:
+    old, new = job(engine, days=8), job(engine, days=6)
+    environment = {
+        "FER_DATABASE_URL": engine.url.render_as_string(hide_password=False),
+        "FER_BROKER_URL": broker,
+        "FER_QUEUES": "retention",
+        "FER_RETENTION_DAYS": "7",
+    }
+    until = time.monotonic() + 100
+    with local_worker(environment, tmp_path / "worker.log"):
+        while old in left(engine) and time.monotonic() < until:
+            time.sleep(0.2)
+    assert left(engine) == {new}, (tmp_path / "worker.log").read_text()
