@@ -1,7 +1,8 @@
 """The report of a large job in a browser: `python -m benchmarks.report [--videos N] [--keep FOLDER]`.
 
-Generates a job of N videos of ten minutes each (one frame a second looked at, two people in each, a new track every two
-minutes, one in fifty failed), writes its report, and opens it in headless Chromium, which tells how long loading took.
+Generates a job of N videos of ten minutes each (a frame every five seconds looked at, two people in each, new tracks
+every two minutes, one in fifty failed), writes its report, and opens it in headless Chromium, which tells how long
+loading took.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from results.plans import add_plan
 from results.report import write_report
 from results.shards import claim, close_job, complete
 
-SECONDS, PEOPLE = 600, 2
+FRAMES, STEP_S, PEOPLE = 120, 5, 2
 RUNS = 3
 CHROMIUM = (
     "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -39,11 +40,11 @@ def fill(database: Engine, videos: int) -> str:
     """A finished job of so many videos; its id."""
     failed: dict[str, Any] = {"state": "failed", "error": "is truncated: the index at its end (moov) is missing"}
     media = [
-        MediaPlan(f"/srv/{n:03d}.mp4", "video", duration_ms=SECONDS * 1000, **(failed if n % 50 == 7 else {}))
+        MediaPlan(f"/srv/{n:03d}.mp4", "video", duration_ms=FRAMES * STEP_S * 1000, **(failed if n % 50 == 7 else {}))
         for n in range(videos)
     ]
     whole = [n for n, medium in enumerate(media) if medium.state != "failed"]
-    shards = [ShardPlan(n, n, SECONDS, video=True, start_ms=0) for n in whole]
+    shards = [ShardPlan(n, n, FRAMES, video=True, start_ms=0) for n in whole]
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name="interviews", options={})
         add_plan(session, job.id, media, shards)
@@ -52,8 +53,8 @@ def fill(database: Engine, videos: int) -> str:
             taken = claim(session, number, "benchmark")
             assert taken is not None
             key = {"media_id": position + 1}
-            faces = [{**key, **face(position, n, who)} for n in range(SECONDS) for who in range(PEOPLE)]
-            complete(session, taken, [{**key, **frame(n)} for n in range(SECONDS)], faces)
+            faces = [{**key, **face(position, n, who)} for n in range(FRAMES) for who in range(PEOPLE)]
+            complete(session, taken, [{**key, **frame(n)} for n in range(FRAMES)], faces)
     with writing(database) as session:
         assert close_job(session, job.id)
     return job.id
@@ -61,18 +62,23 @@ def fill(database: Engine, videos: int) -> str:
 
 def frame(n: int) -> dict[str, Any]:
     """A row of `frames`, without its keys."""
-    return {"frame_index": n * 25, "time_ms": n * 1000, "faces": PEOPLE}
+    return {"frame_index": n * 125, "time_ms": n * STEP_S * 1000, "faces": PEOPLE}
 
 
 def face(video: int, n: int, who: int) -> dict[str, Any]:
     """A row of `faces`, without its keys: probabilities that drift slowly and shake."""
     weights = [
-        math.exp(2 * math.sin(n / 60 + 2 * place * (who + 1) + video) + random.gauss(0, 0.5)) for place in range(7)
+        math.exp(2 * math.sin(n / 12 + 2 * place * (who + 1) + video) + random.gauss(0, 0.5)) for place in range(7)
     ]
     said = {name: weight / sum(weights) for name, weight in zip(EMOTIONS, weights, strict=True)}
     emotion = max(said, key=lambda name: said[name])
     box = {"x1": 10.0, "y1": 10.0, "x2": 90.0, "y2": 110.0, "detection_score": 0.9, "quality": random.random()}
-    place = {"frame_index": n * 25, "time_ms": n * 1000, "face_index": who, "track_id": n // 120 * PEOPLE + who}
+    place = {
+        "frame_index": n * 125,
+        "time_ms": n * STEP_S * 1000,
+        "face_index": who,
+        "track_id": n // 24 * PEOPLE + who,
+    }
     return place | box | said | {"emotion": emotion, "confidence": said[emotion]}
 
 
