@@ -11,7 +11,7 @@ from fer_model.sources.sampling import Sampling, chooser
 from fer_model.types import Frame
 
 BATCH_FRAMES = 16
-BATCH_BYTES = 96 * 2**20
+BATCH_BYTES = 48 * 2**20
 """A batch ends at whichever comes first, so that large photographs do not fill the memory."""
 
 Batch = list[tuple[Frame, bool]]
