@@ -1,5 +1,7 @@
 """Failures as one clear sentence on stderr and exit code 1."""
 
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +17,19 @@ def one_sentence() -> Iterator[None]:
     except (click.ClickException, click.Abort, click.exceptions.Exit):
         raise
     except Exception as error:
+        if _reader_is_gone(error):
+            # `| head` has seen enough. Python would complain when it flushes at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         if "--debug" in sys.argv or not (sentence := _sentence(error)):
             raise
         click.echo(f"Error: {sentence}", err=True)
         sys.exit(1)
+
+
+def _reader_is_gone(error: Exception) -> bool:
+    # polars gives the number in its words alone.
+    return isinstance(error, OSError) and (error.errno == errno.EPIPE or f"(os error {errno.EPIPE})" in str(error))
 
 
 def _sentence(error: Exception) -> str | None:

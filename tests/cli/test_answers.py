@@ -105,3 +105,15 @@ def test_a_reader_that_stops_early_is_no_failure(engine: Engine) -> None:
     environment = {**os.environ, "FER_DATABASE_URL": engine.url.render_as_string(hide_password=False)}
     run = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
     assert run.stdout.startswith("uri,") and "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("words", [("export", "--format", "csv"), ("timeline", "--format", "csv")])
+def test_a_reader_that_has_seen_enough_is_no_mistake(engine: Engine, words: tuple[str, ...]) -> None:
+    add_job(engine)
+    command = [sys.executable, "-P", "-m", "cli", *words]
+    environment = {**os.environ, "FER_DATABASE_URL": engine.url.render_as_string(hide_password=False)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 1 and "Error" not in said and "BrokenPipe" not in said, said
