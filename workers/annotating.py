@@ -26,6 +26,9 @@ HIDDEN_MS = 500
 """So long before its first and after its last detection a face is hidden: it may be there and not be found yet."""
 
 
+NOT_ALL = "not all of it has been looked at, so a face could stay visible; it is left out"
+
+
 @dataclass(frozen=True, slots=True)
 class Annotated:
     """A medium's new file, or why there is none."""
@@ -48,11 +51,15 @@ def annotate_job(
     """Writes the media of a job that could be read into `folder`; a medium that fails does not stop the others.
 
     `choice` says which faces get a box, and over how long their labels are smoothed. With `anonymise` all faces
-    are hidden, whatever `choice` says, also between the frames that were looked at. `name` gives a file's name without
+    are hidden, whatever `choice` says, also between the frames that were looked at; a medium that was not looked at to
+    its end is left out, with that as its error. `name` gives a file's name without
     its ending. Raises `OSError` if a file cannot be written.
     """
     wanted = select(Media).where(Media.job_id == job_id, Media.state != "failed").order_by(Media.position)
     for medium in session.scalars(wanted).all():
+        if anonymise and (medium.state != "done" or medium.error):
+            yield Annotated(medium.uri, None, f"{medium.uri}: {NOT_ALL}")
+            continue
         drawn = drawing(session, medium, choice, anonymise)
         stem = folder / name(medium)
         try:

@@ -25,7 +25,7 @@ from results.selecting import Choice
 from tests.fer_model.test_anonymise import detected
 from tests.workers.test_processing import planned
 from workers import retention
-from workers.annotating import Annotated, annotate_job
+from workers.annotating import NOT_ALL, Annotated, annotate_job
 from workers.crops import MARGIN
 from workers.finishing import finish
 from workers.planning import BatchOptions
@@ -153,3 +153,14 @@ def test_a_job_that_is_deleted_while_it_is_worked_on_leaves_no_crops(
 
     process_shard(engine, shard_id, "test", deleted_meanwhile)
     assert not (crops / job_id).exists()
+
+
+def test_nothing_is_anonymised_of_which_a_part_was_not_looked_at(
+    engine: Database, media: list[Path], tmp_path: Path
+) -> None:
+    job_id, _ = planned(engine, media[:1], BatchOptions())
+    (refused,) = annotated(engine, job_id, tmp_path / "hidden", "blur", Choice())
+    assert refused.path is None and refused.error == f"{media[0]}: {NOT_ALL}"
+    assert not any((tmp_path / "hidden").iterdir())
+    (drawn,) = annotated(engine, job_id, tmp_path / "drawn", None, Choice())
+    assert drawn.path is not None and drawn.path.exists(), "boxes hide nothing, so a part of them is no danger"
