@@ -54,6 +54,20 @@ class Cluster:
 
 
 @contextmanager
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server with its usual care for its files."""
+    # It runs as another user when we are root, and sockets need short paths.
+    with tempfile.TemporaryDirectory(prefix="fer-postgresql-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        server = make_postgresql(Path(folder) / "data")
+        pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
+        try:
+            yield local_url(server)
+        finally:
+            pg_ctl(server, "stop", "-m", "immediate")
+
+
+@contextmanager
 def cluster(lease_s: float) -> Iterator[Cluster]:
     """Redis that keeps what it is told, PostgreSQL with its usual care for its files, and two workers."""
     # PostgreSQL runs as another user when we are root, and sockets need short paths.

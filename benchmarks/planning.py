@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from benchmarks.chaos import done, ended
-from benchmarks.cluster import local_url, make_postgresql, pg_ctl, submit, wait_for
+from benchmarks.cluster import postgresql, submit, wait_for
 from results.database import connect, upgrade
 from workers.stack import local_redis, local_worker, stack_folder
 
@@ -53,20 +53,6 @@ def measured(media: Path, environment: dict[str, str]) -> tuple[str, float, floa
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return job, time.monotonic() - began, usage.ru_maxrss / 1000
-
-
-@contextmanager
-def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL server with its usual care for its files."""
-    # It runs as another user when we are root, and sockets need short paths.
-    with tempfile.TemporaryDirectory(prefix="fer-planning-", dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        server = make_postgresql(Path(folder) / "data")
-        pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
-        try:
-            yield local_url(server)
-        finally:
-            pg_ctl(server, "stop", "-m", "immediate")
 
 
 @contextmanager

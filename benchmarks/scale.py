@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from sqlalchemy import select
 
-from benchmarks.cluster import end, local_url, make_postgresql, pg_ctl, start
+from benchmarks.cluster import end, postgresql, start
 from results.database import connect, reading, upgrade
 from results.jobs import job_status
 from results.models import Shard
@@ -176,18 +176,9 @@ def _sqlite(place: Path) -> Iterator[str]:
 
 @contextmanager
 def _postgresql(place: Path) -> Iterator[str]:
-    """A server with its usual care for its files."""
-    # It runs as another user when we are root.
-    data = Path(tempfile.mkdtemp(prefix="fer-scale-", dir="/tmp"))
-    data.chmod(0o755)
-    server = make_postgresql(data / "data")
-    pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
-    try:
-        upgrade(local_url(server))
-        yield local_url(server)
-    finally:
-        pg_ctl(server, "stop", "-m", "immediate")
-        subprocess.run(["rm", "-r", str(data)], check=False)
+    with postgresql() as url:
+        upgrade(url)
+        yield url
 
 
 PARTS: dict[str, Callable[[Path], None]] = {part.__name__: part for part in (workers, overhead, rows, memory)}
