@@ -48,7 +48,7 @@ def found(clip: Path, step: int, engine: Engine, models: Models) -> tuple[Faces,
     """The faces of each frame, and frames per second."""
     began = time.perf_counter()
     frames = open_source(str(clip), kind="video")
-    follow = face_tracker(25, THRESHOLD)
+    follow = face_tracker(25)
     faces = [seen for _, seen in analyse(frames, engine, models, THRESHOLD, follow, Sampling(every=step))]
     return faces, len(faces) / (time.perf_counter() - began)
 

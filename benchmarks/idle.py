@@ -3,11 +3,13 @@
 One process with Celery's solo pool, so that what is measured is the queue and the database.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_model.detection import Detections
+from fer_model.preprocess import crop_faces
 from fer_model.types import EMOTIONS, Image
 
 
@@ -19,10 +21,12 @@ class IdleEngine:
     def __init__(self, members: int = 2) -> None:
         self.members = members
 
-    def detect(self, pictures: Sequence[Image]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        for picture in pictures:
-            anchors = picture.shape[0] * picture.shape[1] * 21 // 1024
-            yield np.zeros((64, anchors), np.float32), np.zeros(anchors, np.float32)
+    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
+        for _ in pictures:
+            yield np.zeros((0, 5), np.float32)
+
+    def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
+        return crop_faces(pictures, boxes, margin)
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.full((self.members, len(faces), len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_model.detection import PADDING_GREY, Detections, decode_boxes
+from fer_model.detection import PADDING_GREY, Detections
 from fer_model.engines import Engine, load_engine
 from fer_model.manifest import read_models
 from fer_model.preprocess import crop_face
@@ -61,8 +61,7 @@ def face_box(engine: Engine, picture: Image) -> Detections | None:
     """The surest face's box in the picture, on grey ground so that it may reach beyond; None if there is none."""
     canvas = np.full((CANVAS, CANVAS, 3), PADDING_GREY, np.uint8)
     canvas[CORNER : CORNER + SIDE, CORNER : CORNER + SIDE] = picture
-    ((distances, scores),) = engine.detect([canvas])
-    boxes = decode_boxes(distances, scores, (CANVAS, CANVAS), THRESHOLD)
+    (boxes,) = engine.detect([canvas], THRESHOLD)
     return boxes[0] - np.array([CORNER] * 4 + [0], np.float32) if len(boxes) else None
 
 

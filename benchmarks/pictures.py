@@ -35,10 +35,11 @@ def main(folder: Path, count: int = 2000) -> None:
         paths = [_photograph(originals[n % len(originals)], Path(place), n) for n in range(count)]
         sample = [next(open_source(str(path), kind="image")).image for path in paths[:64]]
         pictures = [letterbox(image)[0] for image in sample]
-        for _ in engine.detect(pictures):
+        threshold = settings().detection_threshold
+        for _ in engine.detect(pictures, threshold):
             pass
         began = time.perf_counter()
-        looked_at = sum(1 for _ in engine.detect(pictures * 3))
+        looked_at = sum(1 for _ in engine.detect(pictures * 3, threshold))
         alone = looked_at / (time.perf_counter() - began)
         rate = _work_through(engine, paths, Path(place))
     print(f"{count} photographs: {rate:.1f} a second; the detector alone {alone:.1f}; share {rate / alone:.2f}")

@@ -19,44 +19,58 @@ IOU_THRESHOLD = 0.5
 MAX_FACES = 1000
 PADDING_GREY = 114
 
+AREA_BELOW = 0.5
+"""Pictures that become smaller than this are shrunk by averaging areas, others by interpolation."""
+
+BINS = 16
+"""Distances to a side of the box are distributions over 0 to 15 strides (Li et al., 2020; Ultralytics YOLOv8)."""
+
 Detections = NDArray[np.float32]
 """(N, 5): x1, y1, x2, y2 in pixels, score 0..1; best first."""
 
 
-def letterbox(image: Image) -> tuple[Image, float]:
-    """The picture scaled to `LONG_SIDE` and padded right and below with grey; and the scale that was used."""
-    height, width = image.shape[:2]
-    scale = LONG_SIDE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if size != (width, height):
-        shrink = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, size, interpolation=shrink), np.uint8)
-    right, below = (-side % SHAPE_STEP for side in size)
-    if right or below:
-        grey = (PADDING_GREY,) * 3
-        image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=grey), np.uint8)
-    return np.ascontiguousarray(image), scale
+def letterbox_shape(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the letterboxed picture."""
+    across, down, _ = scaled(height, width)
+    return down + -down % SHAPE_STEP, across + -across % SHAPE_STEP
 
 
-def decode_boxes(
-    distances: NDArray[np.float32], scores: NDArray[np.float32], shape: tuple[int, int], threshold: float
-) -> Detections:
-    """Faces from the raw head of an anchor-free YOLO (Ultralytics YOLOv8).
+def letterbox(image: Image, into: Image | None = None) -> tuple[Image, float]:
+    """The picture scaled to `LONG_SIDE` and padded right and below with grey; and the scale that was used.
 
-    Takes for each anchor four discrete distributions of the distance to a side, as logits
-    (4 * bins, A), and one score 0..1 (A,); `shape` is the input's (height, width). Boxes are
-    computed only for anchors at or over the threshold, then overlapping ones are suppressed.
+    Written into `into`, an array of that shape, where it is given: new memory costs more than the pixels.
     """
-    chosen = np.flatnonzero(scores >= threshold)
+    height, width = image.shape[:2]
+    across, down, scale = scaled(height, width)
+    boxed = np.empty((*letterbox_shape(height, width), 3), np.uint8) if into is None else into
+    inside = boxed[:down, :across]
+    if (across, down) == (width, height):
+        inside[...] = image
+    else:
+        shrink = cv2.INTER_AREA if scale < AREA_BELOW else cv2.INTER_LINEAR
+        cv2.resize(image, (across, down), dst=inside, interpolation=shrink)
+    boxed[down:] = PADDING_GREY
+    boxed[:down, across:] = PADDING_GREY
+    return boxed, scale
+
+
+def scaled(height: int, width: int) -> tuple[int, int, float]:
+    """Width and height in pixels of the picture in the letterbox, and the scale."""
+    scale = LONG_SIDE / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale)), scale
+
+
+def faces_among(boxes: NDArray[np.float32], threshold: float) -> Detections:
+    """The faces among the boxes of all anchors: those at or over the threshold that no better one overlaps.
+
+    `boxes` (5, A) has the rows x1, y1, x2, y2 and score.
+    """
+    chosen = boxes[:, np.flatnonzero(boxes[4] >= threshold)].T
     if not chosen.size:
         return np.zeros((0, 5), np.float32)
-    centres, strides = (part[chosen] for part in _anchors(shape))
-    logits = distances[:, chosen].reshape(4, -1, chosen.size).astype(np.float32)
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    bins = np.arange(logits.shape[1], dtype=np.float32)
-    sides = np.einsum("sba,b->sa", weights / weights.sum(axis=1, keepdims=True), bins).T
-    corners = np.concatenate((centres - sides[:, :2], centres + sides[:, 2:]), axis=1) * strides[:, None]
-    return _suppress(corners, scores[chosen].astype(np.float32))
+    sizes = np.concatenate((chosen[:, :2], chosen[:, 2:4] - chosen[:, :2]), axis=1)
+    kept = np.asarray(cv2.dnn.NMSBoxes(sizes.tolist(), chosen[:, 4].tolist(), 0.0, IOU_THRESHOLD), np.intp).ravel()
+    return chosen[kept[:MAX_FACES]]
 
 
 def to_picture(found: Detections, scale: float, width: int, height: int) -> Detections:
@@ -68,18 +82,12 @@ def to_picture(found: Detections, scale: float, width: int, height: int) -> Dete
     return found[(found[:, 2] > found[:, 0]) & (found[:, 3] > found[:, 1])]
 
 
-def _suppress(corners: NDArray[np.float32], scores: NDArray[np.float32]) -> Detections:
-    sizes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1)
-    kept = np.asarray(cv2.dnn.NMSBoxes(sizes.tolist(), scores.tolist(), 0.0, IOU_THRESHOLD), np.intp).ravel()
-    return np.concatenate((corners[kept], scores[kept, None]), axis=1)[:MAX_FACES]
-
-
 @cache
-def _anchors(shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Centres (A, 2) in units of their stride, and strides (A,), in the order of the head's output."""
+def anchors(shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Centres (A, 2) in pixels of a letterboxed picture of (height, width), and strides (A,), in the head's order."""
     centres, strides = [], []
     for stride in STRIDES:
-        y, x = np.mgrid[0 : shape[0] // stride, 0 : shape[1] // stride].astype(np.float32) + 0.5
+        y, x = (np.mgrid[0 : shape[0] // stride, 0 : shape[1] // stride].astype(np.float32) + 0.5) * stride
         centres.append(np.stack((x.ravel(), y.ravel()), axis=1))
         strides.append(np.full(x.size, stride, np.float32))
     return np.concatenate(centres), np.concatenate(strides)

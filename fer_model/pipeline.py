@@ -10,7 +10,6 @@ from fer_model.detection import Detections
 from fer_model.engines import Engine
 from fer_model.ensemble import combine
 from fer_model.manifest import Models
-from fer_model.preprocess import crop_face
 from fer_model.quality import face_quality
 from fer_model.sources.sampling import Sampling
 from fer_model.stages import BATCH_BYTES as BATCH_BYTES
@@ -38,38 +37,35 @@ def analyse(
     (`face_tracker`), without it faces have none. With `keys`, faces are looked for in the frames that it keeps, the
     first and the last; those of the others are taken from the two around them that were looked at (`between`).
     `keep_members` fills `FaceObservation.members`; `on_batch` is told how many frames the detector got at once.
-    At most three batches are held in memory. An exception in `frames` comes out here, after the frames before it.
+    At most four batches are held in memory. An exception in `frames` comes out here, after the frames before it.
     At the end, and when this is closed earlier, `frames` is closed if it is a generator.
     """
     with closing(detected(batched(frames, keys or Sampling()), engine, threshold)) as batches:
         for batch, found, looked_at in batches:
             on_batch(looked_at)
-            crops = [
-                crop_face(frame.image, box, models.margin)
-                for frame, boxes in zip(batch, found, strict=True)
-                for box in boxes
-            ]
+            crops = engine.crop([frame.image for frame in batch], found, models.margin)
             outputs = _classify(crops, engine, models)
             probabilities = combine(outputs, models.shares, models.temperature)
+            # All of a batch at once: what is called again and again stays in the processor's cache.
+            tracks = [follow(boxes) if follow else None for boxes in found]
             start = 0
-            for frame, boxes in zip(batch, found, strict=True):
+            for frame, boxes, track in zip(batch, found, tracks, strict=True):
                 end = start + len(boxes)
-                tracks = follow(boxes) if follow else None
                 members = outputs[:, start:end] if keep_members else None
-                yield frame, _observations(frame, boxes, crops[start:end], probabilities[start:end], members, tracks)
+                yield frame, _observations(frame, boxes, crops[start:end], probabilities[start:end], members, track)
                 start = end
 
 
-def _classify(crops: list[NDArray[np.uint8]], engine: Engine, models: Models) -> NDArray[np.float32]:
-    if not crops:
+def _classify(crops: NDArray[np.uint8], engine: Engine, models: Models) -> NDArray[np.float32]:
+    if not len(crops):
         return np.zeros((len(models.members), 0, len(EMOTIONS)), np.float32)
-    return engine.classify(np.stack(crops))
+    return engine.classify(crops)
 
 
 def _observations(
     frame: Frame,
     boxes: Detections,
-    crops: list[NDArray[np.uint8]],
+    crops: NDArray[np.uint8],
     probabilities: NDArray[np.float64],
     members: NDArray[np.float32] | None,
     tracks: NDArray[np.int64] | None,

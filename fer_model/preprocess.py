@@ -1,5 +1,6 @@
 """From a picture and a box to what the classifier sees. Training and inference both come through here."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -30,6 +31,12 @@ def face_square(box: NDArray[np.float32], margin: float) -> tuple[int, int, int]
     x1, y1, x2, y2 = (float(value) for value in box[:4])
     side = max(1, round(max(x2 - x1, y2 - y1) * (1 + margin)))
     return round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2), side
+
+
+def crop_faces(images: Sequence[Image], boxes: Sequence[NDArray[np.float32]], margin: float) -> NDArray[np.uint8]:
+    """The faces (N, 48, 48) of all pictures, one after the other; `boxes` has an array (n, 4+) for each picture."""
+    faces = [crop_face(image, box, margin) for image, found in zip(images, boxes, strict=True) for box in found]
+    return np.stack(faces) if faces else np.zeros((0, FACE_SIZE, FACE_SIZE), np.uint8)
 
 
 def crop_face(image: Image, box: NDArray[np.float32], margin: float) -> NDArray[np.uint8]:

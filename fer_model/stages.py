@@ -1,17 +1,20 @@
 """The pipeline's first two stages, each in a thread of its own: reading batches of frames, and finding their faces."""
 
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
 
 from fer_model.between import between, same_faces
-from fer_model.detection import Detections, decode_boxes, letterbox, to_picture
+from fer_model.detection import Detections
 from fer_model.engines import Engine
 from fer_model.sources.sampling import Sampling, chooser
-from fer_model.types import Frame
+from fer_model.types import Frame, Image
 
 BATCH_FRAMES = 16
-BATCH_BYTES = 48 * 2**20
+BATCH_BYTES = 32 * 2**20
 """A batch ends at whichever comes first, so that large photographs do not fill the memory."""
 
 Batch = list[tuple[Frame, bool]]
@@ -57,30 +60,20 @@ def detected(
 ) -> Generator[tuple[list[Frame], list[Detections], int]]:
     """Each batch with the faces of its frames, and in how many they were looked for.
 
-    While the caller works on one batch, the next is in the detector and the one after it is read. Both threads
-    release the interpreter for most of their time.
+    While the caller works on one batch, the next is in the detector, which has begun with the one after it, and one
+    more is read. Both threads release the interpreter for most of their time.
     """
     reader, detector = _thread("decode"), _thread("detect")
-    find = _finder(engine, threshold)
-
-    def read() -> Future[Batch | None]:
-        return reader.submit(next, batches, None)
-
-    def detect(reading: Future[Batch | None]) -> tuple[list[Frame], list[Detections], int] | None:
-        # An error of the source comes out in the place of the batch that it ended.
-        batch = reading.result()
-        return None if batch is None else ([frame for frame, _ in batch], find(batch), sum(key for _, key in batch))
-
+    found = _found(_ahead(batches, reader), engine, threshold)
     try:
-        detecting = detector.submit(detect, read())
-        reading = read()
+        detecting = detector.submit(next, found, None)
         while (done := detecting.result()) is not None:
-            detecting = detector.submit(detect, reading)
-            reading = read()
+            detecting = detector.submit(next, found, None)
             yield done
     finally:
-        for thread in (reader, detector):
-            thread.shutdown(cancel_futures=True)
+        detector.shutdown(cancel_futures=True)
+        found.close()
+        reader.shutdown(cancel_futures=True)
         batches.close()
 
 
@@ -88,14 +81,48 @@ def _thread(name: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, initializer=lambda: setattr(threading.current_thread(), "name", name))
 
 
-def _finder(engine: Engine, threshold: float) -> Callable[[Batch], list[Detections]]:
-    """A function that finds the faces of each frame of a batch, one batch after the other."""
+def _ahead(batches: Generator[Batch], reader: ThreadPoolExecutor) -> Generator[Batch]:
+    """The batches, each read while the one before it is worked on."""
+    reading: Future[Batch | None] = reader.submit(next, batches, None)
+    while (batch := reading.result()) is not None:
+        reading = reader.submit(next, batches, None)
+        yield batch
+
+
+def _found(
+    batches: Iterable[Batch], engine: Engine, threshold: float
+) -> Generator[tuple[list[Frame], list[Detections], int]]:
+    """Batch for batch with its faces; the detector sees one stream of pictures and never runs empty between two."""
+    taken: deque[Batch] = deque()
+    failures: list[Exception] = []
+
+    def pictures() -> Iterator[Image]:
+        try:
+            for batch in batches:
+                taken.append(batch)
+                yield from (frame.image for frame, looked_at in batch if looked_at)
+        except Exception as error:
+            # An error of the source comes out after the frames before it.
+            failures.append(error)
+
+    fill = _filler()
+    with closing(engine.detect(pictures(), threshold)) as faces:
+        for first in faces:
+            batch = taken.popleft()
+            looked_at = sum(looked_at for _, looked_at in batch)
+            yield [frame for frame, _ in batch], fill(batch, [first, *islice(faces, looked_at - 1)]), looked_at
+    if failures:
+        raise failures[0]
+
+
+def _filler() -> Callable[[Batch, list[Detections]], list[Detections]]:
+    """A function that gives every frame of a batch faces, from those of the frames that were looked at."""
     before: tuple[int, Detections] | None = None
 
-    def find(batch: Batch) -> list[Detections]:
+    def fill(batch: Batch, seen: list[Detections]) -> list[Detections]:
         nonlocal before
         found: list[Detections] = []
-        here = iter(_detect([frame for frame, looked_at in batch if looked_at], engine, threshold))
+        here = iter(seen)
         waiting: list[int] = []
         for frame, looked_at in batch:
             if not looked_at:
@@ -111,13 +138,4 @@ def _finder(engine: Engine, threshold: float) -> Callable[[Batch], list[Detectio
             before = frame.time_ms, faces
         return found
 
-    return find
-
-
-def _detect(frames: list[Frame], engine: Engine, threshold: float) -> list[Detections]:
-    boxed = [letterbox(frame.image) for frame in frames]
-    found = []
-    for frame, (picture, scale), raw in zip(frames, boxed, engine.detect([p for p, _ in boxed]), strict=True):
-        boxes = decode_boxes(*raw, picture.shape[:2], threshold)
-        found.append(to_picture(boxes, scale, frame.image.shape[1], frame.image.shape[0]))
-    return found
+    return fill

@@ -1,56 +1,57 @@
 """Follows faces through one video."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import supervision
 from numpy.typing import NDArray
-from trackers import ByteTrackTracker
+from scipy.optimize import linear_sum_assignment
+from trackers.core.bytetrack.kalman_box_tracker import ByteTrackKalmanBoxTracker as Track
 
+from fer_model.between import overlaps
 from fer_model.detection import Detections
 
 LOST_SECONDS = 1.0
 """A face that is away for longer comes back under a new id."""
 
+LEAST_OVERLAP = 0.1
+"""Of a face with the place where a track is expected, as in ByteTrack."""
 
-def face_tracker(frame_rate: float, threshold: float) -> Callable[[Detections], NDArray[np.int64]]:
+
+def face_tracker(frame_rate: float) -> Callable[[Detections], NDArray[np.int64]]:
     """A function that gives the faces of one frame after another their track ids, from 0 on.
 
-    ByteTrack (Zhang et al., 2022) with the `trackers` package; `frame_rate` in frames per second
-    is that of the frames it will see, `threshold` the score from which a face starts a track.
+    ByteTrack (Zhang et al., 2022) with the Kalman filter of the `trackers` package, and without its second round:
+    that is for boxes under the detection threshold, of which none come here. `frame_rate` is that of the frames it
+    will see, in frames per second.
     """
-    tracker = _ByteTrack(
-        lost_track_buffer=max(1, round(30 * LOST_SECONDS)),
-        # The buffer counts in frames of 30 a second; below 1 a second, faces are still followed from frame to frame.
-        frame_rate=max(frame_rate, 30.0 / 30 / LOST_SECONDS),
-        track_activation_threshold=threshold,
-        high_conf_det_threshold=threshold,
-        minimum_consecutive_frames=1,
-    )
-    ids: dict[int, int] = {}
+    # Below 1 a second, faces are still followed from frame to frame.
+    longest = max(1, int(frame_rate * LOST_SECONDS))
+    tracks: list[Track] = []
+    begun = 0
 
     def follow(found: Detections) -> NDArray[np.int64]:
-        detections = supervision.Detections(
-            xyxy=found[:, :4], confidence=found[:, 4], data={"row": np.arange(len(found))}
-        )
-        followed = tracker.update(detections)
-        rows = followed.data.get("row", np.zeros(0, int))
-        tracks = np.full(len(found), -1, np.int64)
-        for row, track in zip(rows, followed.tracker_id, strict=True):
-            tracks[row] = ids.setdefault(int(track), len(ids))
-        return tracks
+        nonlocal begun
+        ids = np.full(len(found), -1, np.int64)
+        for track in tracks:
+            track.predict()
+        for track, row in _pairs(tracks, found):
+            track.update(found[row, :4])
+            ids[row] = track.tracker_id
+        for row in np.flatnonzero(ids < 0).tolist():
+            track = Track(found[row, :4])
+            track.tracker_id = ids[row] = begun
+            tracks.append(track)
+            begun += 1
+        tracks[:] = [track for track in tracks if track.time_since_update < longest]
+        return ids
 
     return follow
 
 
-class _ByteTrack(ByteTrackTracker):  # type: ignore[misc]
-    """ByteTrack that names a track at its first box; the package waits for the second."""
-
-    def _spawn_new_trackers(self, *arguments: Any) -> None:
-        tracks_before, updated = len(self.tracks), arguments[-1]
-        updates_before = len(updated)
-        super()._spawn_new_trackers(*arguments)
-        for track, found in zip(self.tracks[tracks_before:], updated[updates_before:], strict=True):
-            track.tracker_id = track.get_next_tracker_id()
-            found.tracker_id = np.array([track.tracker_id])
+def _pairs(tracks: list[Track], found: Detections) -> list[tuple[Track, int]]:
+    """Each track that goes on, and the row of its face: those that overlap most in sum (the Hungarian method)."""
+    if not tracks or not len(found):
+        return []
+    shared = overlaps(np.stack([track.state[:4, 0] for track in tracks]), found)
+    pairs = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
+    return [(tracks[track], int(row)) for track, row in pairs if shared[track, row] >= LEAST_OVERLAP]

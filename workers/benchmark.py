@@ -158,7 +158,7 @@ def _first(clip: Path) -> list[Frame]:
 
 
 def _detect(engine: Engine, pictures: list[Image]) -> int:
-    return sum(1 for _ in engine.detect(pictures * ROUNDS))
+    return sum(1 for _ in engine.detect(pictures * ROUNDS, settings().detection_threshold))
 
 
 def _middle(image: Image) -> Any:

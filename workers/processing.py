@@ -310,7 +310,7 @@ def _follower(medium: Media, options: BatchOptions) -> Any:
     from fer_model.tracking import face_tracker
 
     rate = (medium.fps or 25.0) / options.every
-    return face_tracker(min(rate, options.fps or rate), options.detection_threshold)
+    return face_tracker(min(rate, options.fps or rate))
 
 
 def _face_row(face: FaceObservation) -> Row:

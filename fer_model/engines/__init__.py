@@ -2,13 +2,14 @@
 
 import ctypes
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_model.detection import Detections
 from fer_model.errors import FerModelError
 from fer_model.manifest import Models
 from fer_model.privacy import silence_openvino
@@ -23,8 +24,15 @@ class Engine(Protocol):
 
     description: str
 
-    def detect(self, pictures: Sequence[Image]) -> Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """For each letterboxed RGB picture (H, W, 3) the head's (64, A) distances and (A,) scores 0..1, in order."""
+    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
+        """The faces of each picture, in its pixels, in order; of those that score at least `threshold` (0..1).
+
+        Takes some pictures ahead of the one whose faces it gives, so that no device ever waits for the next.
+        """
+        ...
+
+    def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
+        """As `crop_faces`; pictures that were given to `detect` are where the device can reach them."""
         ...
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:

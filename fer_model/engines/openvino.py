@@ -7,18 +7,21 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
 import openvino
 from numpy.typing import NDArray
-from openvino import AsyncInferQueue, CompiledModel, Core, InferRequest
+from openvino import AsyncInferQueue, CompiledModel, Core, InferRequest, Model
+from openvino import opset13 as ops
 from openvino import properties as ov
 
+from fer_model.detection import BINS, Detections, anchors, faces_among, letterbox, letterbox_shape, to_picture
 from fer_model.errors import FerModelError
 from fer_model.manifest import Models
+from fer_model.preprocess import FACE_SIZE, crop_faces
 from fer_model.types import EMOTIONS, Image
 
 logger = logging.getLogger(__name__)
@@ -35,19 +38,19 @@ class OpenVinoEngine:
 
     def __init__(self, models: Models, cache: Path) -> None:
         graphs = converted(models, cache)
+        # All processors have work from here on; OpenCV's threads would only take turns with it.
+        cv2.setNumThreads(1)
         self._core = Core()
         self._core.set_property({ov.cache_dir(): str(cache / "compiled")})
         self._detector = self._core.read_model(graphs / "detector.xml")
-        self._detectors: dict[tuple[int, ...], deque[_Request]] = {}
+        self._detectors: dict[tuple[int, int], deque[_Request]] = {}
         self._ensemble = self._core.read_model(graphs / "ensemble.xml")
         self._classifiers: dict[int, AsyncInferQueue] = {}
         self._members = len(models.members)
         precision = "8-bit detector, classifiers in" if models.detector.quantised else "in"
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {precision} single precision"
 
-    def _compile(self, model: Any, shape: list[int]) -> CompiledModel:
-        model = model.clone()
-        model.reshape(shape)
+    def _compile(self, model: Model) -> CompiledModel:
         hints = {
             ov.hint.performance_mode(): ov.hint.PerformanceMode.THROUGHPUT,
             # On processors with bfloat16 the default would give up two decimals of the probabilities.
@@ -56,39 +59,41 @@ class OpenVinoEngine:
         }
         return self._core.compile_model(model, "CPU", hints)
 
-    def detect(self, pictures: Sequence[Image]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        # One after the other: the heads of a whole batch would be 20 MB of new memory.
+    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
         working: deque[_Request] = deque()
         try:
             for picture in pictures:
-                free = self._free(picture.shape)
+                free = self._free(letterbox_shape(*picture.shape[:2]))
                 while not free:
-                    yield self._oldest(working)
+                    yield self._oldest(working, threshold)
                 request = free.popleft()
                 request.start(picture)
                 working.append(request)
             while working:
-                yield self._oldest(working)
+                yield self._oldest(working, threshold)
         finally:
             for request in working:
                 request.end()
                 self._detectors[request.shape].append(request)
 
-    def _oldest(self, working: "deque[_Request]") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What the request gives that was started first, which is free then."""
-        head = working[0].end()
+    def _oldest(self, working: "deque[_Request]", threshold: float) -> Detections:
+        """The faces that the request finds that was started first, which is free then."""
+        faces = faces_among(working[0].end(), threshold)
         request = working.popleft()
         self._detectors[request.shape].append(request)
-        return head
+        return to_picture(faces, request.scale, *request.size)
 
-    def _free(self, shape: tuple[int, ...]) -> "deque[_Request]":
-        """The requests for pictures of a shape that are not at work."""
+    def _free(self, shape: tuple[int, int]) -> "deque[_Request]":
+        """The requests for letterboxed pictures of a shape that are not at work."""
         if shape not in self._detectors:
-            network = self._compile(self._detector, [1, *shape])
+            network = self._compile(with_boxes(self._detector, shape))
             # One more than are worked on at once: the next lies ready when one ends.
             count = network.get_property(ov.optimal_number_of_infer_requests()) + 1
             self._detectors[shape] = deque(_Request(network, shape) for _ in range(count))
         return self._detectors[shape]
+
+    def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
+        return crop_faces(pictures, boxes, margin)
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         answers = np.empty((self._members, len(faces), len(EMOTIONS)), np.float32)
@@ -117,33 +122,50 @@ class OpenVinoEngine:
     def _classifier(self, size: int) -> AsyncInferQueue:
         """For so many faces at once; compiled when they come, since each takes memory."""
         if size not in self._classifiers:
-            self._classifiers[size] = AsyncInferQueue(self._compile(self._ensemble, [size, 48, 48]))
+            ensemble = self._ensemble.clone()
+            ensemble.reshape([size, FACE_SIZE, FACE_SIZE])
+            self._classifiers[size] = AsyncInferQueue(self._compile(ensemble))
         return self._classifiers[size]
 
 
 class _Request:
-    """One picture at a time through the detector; writes into new memory, so that nothing has to be copied."""
+    """One picture at a time through the detector, always in the same memory."""
 
-    def __init__(self, network: CompiledModel, shape: tuple[int, ...]) -> None:
+    def __init__(self, network: CompiledModel, shape: tuple[int, int]) -> None:
         self.shape = shape
+        self.size, self.scale = (0, 0), 1.0
+        self._picture = np.empty((1, *shape, 3), np.uint8)
+        self._boxes = np.empty(tuple(network.outputs[0].shape), np.float32)
         self._request: InferRequest = network.create_infer_request()
-        self._sizes = [tuple(output.shape) for output in network.outputs]
-        self._heads: list[NDArray[np.float32]] = []
+        self._request.set_input_tensor(openvino.Tensor(self._picture, shared_memory=True))
+        self._request.set_output_tensor(openvino.Tensor(self._boxes, shared_memory=True))
 
     def start(self, picture: Image) -> None:
-        # Held here, since the request works in its memory.
-        self._picture = picture[None]
-        self._request.set_input_tensor(openvino.Tensor(self._picture, shared_memory=True))
-        self._heads = [np.empty(size, np.float32) for size in self._sizes]
-        for number, head in enumerate(self._heads):
-            self._request.set_output_tensor(number, openvino.Tensor(head, shared_memory=True))
+        self.size = (picture.shape[1], picture.shape[0])
+        _, self.scale = letterbox(picture, self._picture[0])
         self._request.start_async()
 
-    def end(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Waits; gives distances and scores."""
+    def end(self) -> NDArray[np.float32]:
+        """Waits; gives the boxes of all anchors (5, A), which stay until the next start."""
         self._request.wait()
-        distances, scores = self._heads
-        return distances[0], scores[0]
+        return self._boxes
+
+
+def with_boxes(detector: Model, shape: tuple[int, int]) -> Model:
+    """The detector for one letterboxed picture of (height, width), with a box and a score for each anchor: (5, A).
+
+    Distances to the four sides are the means of their distributions.
+    """
+    detector = detector.clone()
+    detector.reshape([1, *shape, 3])
+    distances, scores = (output.get_node().input_value(0) for output in detector.outputs)
+    centres, strides = anchors(shape)
+    logits = ops.reshape(distances, np.array([4, BINS, len(strides)]), special_zero=False)
+    bins = np.arange(BINS, dtype=np.float32)[None, :, None]
+    sides = ops.reduce_sum(ops.multiply(ops.softmax(logits, 1), bins), np.array([1]))
+    away = np.array([[-1], [-1], [1], [1]], np.float32) * strides
+    corners = ops.add(ops.multiply(sides, away), np.tile(centres.T, (2, 1)))
+    return Model([ops.concat([corners, scores], 0).output(0)], detector.get_parameters())
 
 
 def converted(models: Models, cache: Path) -> Path:

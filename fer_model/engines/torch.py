@@ -1,20 +1,38 @@
-"""The networks on torch: half precision on a GPU, float32 as the reference on a CPU."""
+"""The networks on torch: half precision on a GPU, float32 as the reference on a CPU.
 
-from collections.abc import Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+Pictures go to the device once; what is done to them before and after the networks is done there.
+"""
+
+import weakref
+from collections import defaultdict, deque
+from collections.abc import Generator, Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_model.detection import Detections, faces_among, letterbox_shape, scaled, to_picture
 from fer_model.engines.memory import halving
 from fer_model.manifest import Models
 from fer_model.networks import load_classifier, load_detector, raw_detector
-from fer_model.preprocess import normalise
+from fer_model.preprocess import FACE_SIZE, face_square, normalise
 from fer_model.types import Image
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.cuda import Event
+
+BATCH = 16
+"""Pictures that the detector gets at once."""
+
+
+class _Launched(NamedTuple):
+    """Pictures that the device works on; `boxes` (5, A) of each are on the host once `done` has happened."""
+
+    pictures: Sequence[Image]
+    boxes: "list[Tensor]"
+    done: "Event | None"
 
 
 class TorchEngine:
@@ -24,49 +42,113 @@ class TorchEngine:
         import torch
 
         self.description = f"torch {torch.__version__} on {device}, {'half' if half else 'single'} precision"
-        self._device = device
+        self._device = torch.device(device)
         self._type = torch.float16 if half else torch.float32
         self._detector = self._place(raw_detector(load_detector(models.detector.path)))
-        self._detect_in_parts, self._classify_in_parts = halving(self._detect), halving(self._classify)
         self._members = [self._place(load_classifier(m.path)) for m in models.members]
+        self._launch_in_parts, self._classify_in_parts = halving(self._launch), halving(self._classify)
+        self._placed: dict[int, Tensor] = {}
 
     def _place(self, network: "nn.Module") -> "nn.Module":
         return network.eval().to(self._device, self._type)
 
-    def detect(self, pictures: Sequence[Image]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        results: list[Any] = [None] * len(pictures)
-        for shape in dict.fromkeys(picture.shape for picture in pictures):
-            rows = [row for row, picture in enumerate(pictures) if picture.shape == shape]
-            found = self._detect_in_parts([pictures[row] for row in rows])
-            for row, pair in zip(rows, chain.from_iterable(found), strict=True):
-                results[row] = pair
-        return results
+    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
+        waiting: deque[_Launched] = deque()
+        source = iter(pictures)
+        while batch := list(islice(source, BATCH)):
+            # While the device works on these, the ones before are gone through here.
+            before = list(waiting)
+            waiting = deque(self._launch_in_parts(batch))
+            for launched in before:
+                yield from _finish(launched, threshold)
+        for launched in waiting:
+            yield from _finish(launched, threshold)
+
+    def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
+        import torch
+
+        from fer_model.engines.tensors import cropped
+
+        faces = [torch.zeros(0, FACE_SIZE, FACE_SIZE, dtype=torch.uint8, device=self._device)]
+        with torch.inference_mode():
+            for picture, found in zip(pictures, boxes, strict=True):
+                if len(found):
+                    squares = torch.tensor([face_square(box, margin) for box in found])
+                    faces.append(cropped(self._on_device([picture])[0], squares))
+            return np.asarray(torch.cat(faces).cpu().numpy())
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.concatenate(self._classify_in_parts(faces), axis=1)
 
-    def _detect(self, pictures: Sequence[Image]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """As `detect`, for pictures of one shape."""
+    def _launch(self, pictures: Sequence[Image]) -> _Launched:
+        """Starts the detector on pictures of any shapes, each shape that it sees as one batch."""
         import torch
 
+        from fer_model.engines.tensors import boxes_of, letterboxed
+
         with torch.inference_mode():
-            batch = self._to_device(np.stack(pictures))
-            distances, scores = self._detector(batch.permute(0, 3, 1, 2) / 255)
-            return list(zip(_to_numpy(distances), _to_numpy(scores), strict=True))
+            rows = _by_shape(pictures)
+            placed = {shape: self._on_device([pictures[row] for row in of]) for shape, of in rows.items()}
+            seen = {shape: letterboxed(batch, self._type) for shape, batch in placed.items()}
+            boxes: list[Tensor] = [torch.empty(0)] * len(pictures)
+            groups: defaultdict[tuple[int, int], list[tuple[int, ...]]] = defaultdict(list)
+            for shape in rows:
+                groups[letterbox_shape(*shape[:2])].append(shape)
+            for boxed, shapes in groups.items():
+                distances, scores = self._detector(torch.cat([seen[shape] for shape in shapes]))
+                # Also the copy to the host is only started here.
+                found = boxes_of(distances, scores, boxed).to("cpu", non_blocking=True)
+                for row, of in zip((row for shape in shapes for row in rows[shape]), found, strict=True):
+                    boxes[row] = of
+            return _Launched(pictures, boxes, self._mark())
+
+    def _mark(self) -> "Event | None":
+        """What happens when the device has done all that it was told so far."""
+        import torch
+
+        if self._device.type != "cuda":
+            return None
+        done = torch.cuda.Event()
+        done.record(torch.cuda.current_stream(self._device))
+        return done
+
+    def _on_device(self, pictures: Sequence[Image]) -> "Tensor":
+        """Pictures of one shape (B, H, W, 3) on the device, where they stay as long as they are used on the host."""
+        import torch
+
+        if len(pictures) == 1 and (there := self._placed.get(id(pictures[0]))) is not None:
+            return there[None]
+        shape = (len(pictures), *pictures[0].shape)
+        # From pinned memory the copy runs beside everything else.
+        host = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        np.stack(pictures, out=host.numpy())
+        batch = host.to(self._device, non_blocking=True)
+        for picture, tensor in zip(pictures, batch, strict=True):
+            if id(picture) not in self._placed:
+                self._placed[id(picture)] = tensor
+                weakref.finalize(picture, self._placed.pop, id(picture), None)
+        return batch
 
     def _classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         import torch
 
         with torch.inference_mode():
-            batch = normalise(self._to_device(faces)[:, None])
-            return np.stack([_to_numpy(member(batch).float().softmax(1)) for member in self._members])
-
-    def _to_device(self, array: NDArray[np.uint8]) -> "Tensor":
-        import torch
-
-        return torch.from_numpy(array).to(self._device).to(self._type)
+            batch = normalise(torch.from_numpy(faces).to(self._device).to(self._type)[:, None])
+            answers = [member(batch).float().softmax(1) for member in self._members]
+            return np.asarray(torch.stack(answers).cpu().numpy())
 
 
-def _to_numpy(tensor: "Tensor") -> NDArray[np.float32]:
-    # Half precision travels in half the time.
-    return np.asarray(tensor.cpu().float().numpy())
+def _finish(launched: _Launched, threshold: float) -> Generator[Detections]:
+    if launched.done is not None:
+        launched.done.synchronize()
+    for picture, boxes in zip(launched.pictures, launched.boxes, strict=True):
+        height, width = picture.shape[:2]
+        yield to_picture(faces_among(boxes.numpy(), threshold), scaled(height, width)[2], width, height)
+
+
+def _by_shape(pictures: Sequence[Image]) -> dict[tuple[int, ...], list[int]]:
+    """The places of the pictures of each shape."""
+    rows: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for row, picture in enumerate(pictures):
+        rows[picture.shape].append(row)
+    return dict(rows)

@@ -5,16 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fer_model.detection import LONG_SIDE, decode_boxes, letterbox
+from fer_model.detection import LONG_SIDE, faces_among, letterbox, to_picture
 from fer_model.networks import load_detector, raw_detector
 from fer_model.training.average_precision import Boxes, average_precision
 from fer_model.training.degrade import KINDS, degrade
 from fer_model.training.faces import LabelledPhotograph
 from fer_model.types import Image
 
-Raw = tuple[NDArray[np.float32], NDArray[np.float32]]
 HEIGHTS = (10, 16, 32)
 LEAST_SCORE = 0.01
 
@@ -23,13 +21,17 @@ def detector_precision(weights: Path, photographs: Iterable[LabelledPhotograph])
     """AP50 (0..1) for faces of at least 10, 16 and 32 pixels in the 640-pixel picture; smaller ones do not count."""
     import torch
 
+    from fer_model.engines.tensors import boxes_of
+
     network = raw_detector(load_detector(weights))
 
-    def detect(picture: Image) -> Raw:
-        batch = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    def detect(image: Image) -> Boxes:
+        picture, scale = letterbox(image)
         with torch.inference_mode():
-            distances, scores = network(batch)
-        return distances[0].numpy(), scores[0].numpy()
+            distances, scores = network(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255)
+            (boxes,) = boxes_of(distances, scores, (picture.shape[0], picture.shape[1])).numpy()
+        faces = faces_among(boxes, LEAST_SCORE)
+        return to_picture(faces, scale, image.shape[1], image.shape[0])
 
     return _precision(detect, photographs)
 
@@ -42,15 +44,15 @@ def quantised_precision(quantised: Path, photographs: Iterable[LabelledPhotograp
     models = read_models()
     detector = replace(models.detector, quantised=given_file(quantised))
     engine = load_engine(replace(models, detector=detector), "cpu", cache)
-    return _precision(lambda picture: next(iter(engine.detect([picture]))), photographs)
+    return _precision(lambda image: next(engine.detect([image], LEAST_SCORE)), photographs)
 
 
-def _precision(detect: Callable[[Image], Raw], photographs: Iterable[LabelledPhotograph]) -> dict[int, float]:
+def _precision(detect: Callable[[Image], Boxes], photographs: Iterable[LabelledPhotograph]) -> dict[int, float]:
     found, truth = [], []
     for photograph in photographs:
-        picture, scale = letterbox(photograph.image)
-        distances, scores = detect(picture)
-        found.append(_within(decode_boxes(distances, scores, picture.shape[:2], LEAST_SCORE), photograph, scale))
+        scale = LONG_SIDE / max(photograph.image.shape[:2])
+        faces = detect(photograph.image)
+        found.append(np.concatenate((faces[:, :4] * scale, faces[:, 4:]), axis=1))
         truth.append(photograph.boxes * scale)
     return {height: average_precision(found, truth, height) for height in HEIGHTS}
 
@@ -62,12 +64,3 @@ def degrade_photographs(photographs: Sequence[LabelledPhotograph], seed: int = 0
         replace(photograph, image=degrade(photograph.image, KINDS[number % len(KINDS)], random))
         for number, photograph in enumerate(photographs)
     ]
-
-
-def _within(boxes: Boxes, photograph: LabelledPhotograph, scale: float) -> Boxes:
-    """Boxes clipped to the part of the 640-pixel square that the picture fills."""
-    height, width = (side * scale for side in photograph.image.shape[:2])
-    clipped = boxes.copy()
-    clipped[:, 0:4:2] = clipped[:, 0:4:2].clip(0, min(width, LONG_SIDE))
-    clipped[:, 1:4:2] = clipped[:, 1:4:2].clip(0, min(height, LONG_SIDE))
-    return clipped

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from fer_model.anonymise import CELLS, MARGIN, How, hide
-from fer_model.detection import decode_boxes, letterbox, to_picture
 from fer_model.engines import Engine
 from fer_model.sources.pictures import read_picture
 from fer_model.types import Box, Image
@@ -18,9 +17,7 @@ WAYS = get_args(How)
 
 def detected(engine: Engine, image: Image, threshold: float = 0.4) -> list[Box]:
     """The boxes of the faces that the detector finds."""
-    picture, scale = letterbox(image)
-    (raw,) = engine.detect([picture])
-    boxes = to_picture(decode_boxes(*raw, picture.shape[:2], threshold), scale, image.shape[1], image.shape[0])
+    (boxes,) = engine.detect([image], threshold)
     return [(float(x1), float(y1), float(x2), float(y2)) for x1, y1, x2, y2, _ in boxes]
 
 

@@ -2,9 +2,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from fer_model.detection import IOU_THRESHOLD, decode_boxes, letterbox, to_picture
+from fer_model.detection import IOU_THRESHOLD, Detections, faces_among, letterbox, letterbox_shape, to_picture
+from fer_model.engines.tensors import boxes_of
 from fer_model.training.average_precision import overlaps
 from tests.clips import noise_picture
 
@@ -31,6 +33,7 @@ def test_letterbox_shapes(width: int, height: int, shape: tuple[int, int]) -> No
     assert boxed.dtype == np.uint8
     assert boxed.flags.c_contiguous
     assert scale == 640 / max(width, height)
+    assert letterbox_shape(height, width) == shape
 
 
 def test_letterbox_pads_right_and_below_and_changes_nothing_else() -> None:
@@ -41,8 +44,19 @@ def test_letterbox_pads_right_and_below_and_changes_nothing_else() -> None:
     assert (boxed[360:] == 114).all()
 
 
-def test_letterbox_of_a_mirrored_view_is_contiguous() -> None:
-    assert letterbox(noise_picture(640, 384)[:, ::-1])[0].flags.c_contiguous
+def test_letterbox_of_a_mirrored_view() -> None:
+    picture = noise_picture(640, 384)[:, ::-1]
+    np.testing.assert_array_equal(letterbox(picture)[0], picture)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1080, 1921), (320, 180), (640, 360), (3000, 10), (1, 1)])
+def test_letterbox_in_memory_that_held_another_picture(width: int, height: int) -> None:
+    picture = noise_picture(width, height)
+    expected, _ = letterbox(picture)
+    memory = np.full_like(expected, 7)
+    given, _ = letterbox(picture, memory)
+    assert given is memory
+    np.testing.assert_array_equal(memory, expected)
 
 
 def anchors(shape: tuple[int, int]) -> list[tuple[float, float, int]]:
@@ -82,6 +96,14 @@ def iou(first: list[float], second: list[float]) -> float:
     shared = max(0.0, width) * max(0.0, height)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
     return shared / (sum(areas) - shared)
+
+
+def decode_boxes(
+    distances: NDArray[np.float32], scores: NDArray[np.float32], shape: tuple[int, int], threshold: float
+) -> Detections:
+    """From the head of one picture to its faces, as the torch engine goes."""
+    (boxes,) = boxes_of(torch.from_numpy(distances)[None], torch.from_numpy(scores)[None], shape).numpy()
+    return faces_among(boxes, threshold)
 
 
 @pytest.mark.parametrize("shape", [(128, 640), (384, 640), (640, 128)])

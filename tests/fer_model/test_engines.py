@@ -2,15 +2,16 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from fer_model.detection import Detections, decode_boxes, letterbox, to_picture
+from fer_model.detection import Detections
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.engines.openvino import CLASSIFIER_BATCHES, converted
 from fer_model.engines.quantised import unpack
@@ -26,12 +27,7 @@ THRESHOLD = 0.4
 
 
 def detect(engine: Engine, pictures: Sequence[Image]) -> list[Detections]:
-    boxed = [letterbox(picture) for picture in pictures]
-    raw = engine.detect([picture for picture, _ in boxed])
-    return [
-        to_picture(decode_boxes(*head, small.shape[:2], THRESHOLD), scale, picture.shape[1], picture.shape[0])
-        for picture, (small, scale), head in zip(pictures, boxed, raw, strict=True)
-    ]
+    return list(engine.detect(pictures, THRESHOLD))
 
 
 def crops(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -67,23 +63,43 @@ def test_openvino_and_torch_find_the_same_faces(
     np.testing.assert_allclose(found[:, 4], expected[:, 4], atol=score)
 
 
-def test_heads_come_in_the_order_of_the_pictures_and_stay_as_they_are(openvino_engine: Engine, zidane: Image) -> None:
-    picture = letterbox(zidane)[0]
-    blank = np.full_like(picture, 127)
-    pictures = [picture, blank, picture[:, ::-1].copy()] * 3
-    kept = list(openvino_engine.detect(pictures))
-    for number, (distances, scores) in enumerate(kept):
-        assert (scores.max() > THRESHOLD) == (number % 3 != 1)
-        np.testing.assert_array_equal(distances, kept[number % 3][0])
+def test_faces_come_in_the_order_of_the_pictures_and_stay_as_they_are(openvino_engine: Engine, zidane: Image) -> None:
+    pictures = [zidane, np.full_like(zidane, 127), zidane[:, ::-1]] * 3
+    kept = detect(openvino_engine, pictures)
+    assert [len(faces) for faces in kept] == [2, 0, 2] * 3
+    for number, faces in enumerate(kept):
+        np.testing.assert_array_equal(faces, kept[number % 3])
 
 
-def test_heads_that_nobody_waits_for_leave_the_engine_usable(openvino_engine: Engine, zidane: Image) -> None:
-    picture = letterbox(zidane)[0]
-    (expected,) = openvino_engine.detect([picture])
+def test_faces_that_nobody_waits_for_leave_the_engine_usable(openvino_engine: Engine, zidane: Image) -> None:
+    (expected,) = detect(openvino_engine, [zidane])
     for _ in range(5):
-        next(iter(openvino_engine.detect([picture] * 6)))
-    (again,) = openvino_engine.detect([picture])
-    np.testing.assert_array_equal(again[1], expected[1])
+        abandoned = openvino_engine.detect([zidane] * 6, THRESHOLD)
+        next(abandoned)
+        abandoned.close()
+    (again,) = detect(openvino_engine, [zidane])
+    np.testing.assert_array_equal(again, expected)
+
+
+@pytest.mark.parametrize("name", ["openvino_engine", "reference"])
+def test_a_broken_source_leaves_the_engine_usable(name: str, zidane: Image, request: pytest.FixtureRequest) -> None:
+    engine: Engine = request.getfixturevalue(name)
+
+    def breaking() -> Iterator[Image]:
+        yield from [zidane] * 5
+        raise ValueError("broken cable")
+
+    with pytest.raises(ValueError, match="broken cable"):
+        list(engine.detect(breaking(), THRESHOLD))
+    assert len(detect(engine, [zidane])[0]) == 2
+
+
+@pytest.mark.parametrize("name", ["openvino_engine", "reference"])
+def test_boxes_are_in_pixels_of_the_picture(name: str, zidane: Image, request: pytest.FixtureRequest) -> None:
+    engine: Engine = request.getfixturevalue(name)
+    large = np.asarray(cv2.resize(zidane, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), np.uint8)
+    found, expected = (faces[np.argsort(faces[:, 0])] for faces in detect(engine, [large, zidane]))
+    np.testing.assert_allclose(found[:, :4], 2 * expected[:, :4], atol=12)
 
 
 def test_an_unreadable_quantised_form_is_named(models: Models, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import supervision
 from numpy.typing import NDArray
+from trackers import ByteTrackTracker
 
 from fer_model.detection import Detections
 from fer_model.tracking import face_tracker
 
-THRESHOLD = 0.4
 NOBODY = np.zeros((0, 5), np.float32)
 
 
@@ -16,7 +17,7 @@ def faces(*places: tuple[float, float], side: float = 60, score: float = 0.9) ->
 
 
 def ids(frames: Sequence[Detections], fps: float) -> list[list[int]]:
-    follow = face_tracker(fps, THRESHOLD)
+    follow = face_tracker(fps)
     return [follow(found).tolist() for found in frames]
 
 
@@ -58,10 +59,28 @@ def test_empty_frames_have_no_ids() -> None:
 
 
 def test_trackers_do_not_know_of_each_other() -> None:
-    first, second = face_tracker(25, THRESHOLD), face_tracker(25, THRESHOLD)
+    first, second = face_tracker(25), face_tracker(25)
     given: list[NDArray[np.int64]] = [follow(faces((100, 100))) for follow in (first, second, first)]
     assert [track.tolist() for track in given] == [[0], [0], [0]]
 
 
-def test_a_face_at_the_threshold_starts_a_track() -> None:
-    assert ids([faces((100, 100), score=THRESHOLD)], 25) == [[0]]
+def test_tracks_are_those_of_the_package() -> None:
+    """`trackers`' own ByteTrack, which names a track at its second box and gives rows in an order of its own."""
+    random = np.random.default_rng(3)
+    theirs = ByteTrackTracker(frame_rate=25, track_activation_threshold=0.4, high_conf_det_threshold=0.4)
+    ours = face_tracker(25)
+    places, speed = random.uniform(0, 900, (12, 2)), random.normal(0, 3, (12, 2))
+    away = np.zeros(12, int)
+    pairs: set[tuple[int, int]] = set()
+    for _ in range(300):
+        places += speed + random.normal(0, 1, places.shape)
+        speed[random.random(12) < 0.02] *= -1
+        away = np.where(random.random(12) < 0.02, random.integers(1, 60, 12), np.maximum(away - 1, 0))
+        seen = np.flatnonzero(away == 0)
+        found = faces(*places[seen])
+        marked = theirs.update(supervision.Detections(xyxy=found[:, :4], confidence=found[:, 4], class_id=seen))
+        named = dict(zip(marked.class_id.tolist(), marked.tracker_id.tolist(), strict=True))
+        pairs |= {(track, named[face]) for face, track in zip(seen.tolist(), ours(found).tolist(), strict=True)}
+    pairs = {pair for pair in pairs if pair[1] >= 0}
+    assert len(pairs) > 12, "tracks end and begin again"
+    assert len({ours for ours, _ in pairs}) == len({theirs for _, theirs in pairs}) == len(pairs)

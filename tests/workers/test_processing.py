@@ -142,14 +142,15 @@ def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
 
         description = networks.description
         batches = 0
-        classify = networks.classify
+        detect = networks.detect
+        crop = networks.crop
 
-        def detect(self, pictures):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        def classify(self, faces):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
             self.batches += 1
             if self.batches == 2:
                 with writing(engine) as session:
                     cancel_job(session, job_id)
-            return networks.detect(pictures)
+            return networks.classify(faces)
 
     interrupted = CancelsOnSecondBatch()
     process_shard(engine, shard_id, "test", lambda _: interrupted)

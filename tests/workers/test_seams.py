@@ -1,6 +1,6 @@
 """Tracks through the seams of a video: people who cross, however the video is cut."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine as Database
 from sqlalchemy import delete, select, update
 
+from fer_model.detection import Detections
 from fer_model.engines import Engine
 from fer_model.sources.pictures import read_picture
 from fer_model.types import FaceObservation, Frame, Image
@@ -28,7 +29,6 @@ from workers.processing import process_shard
 from workers.seams import LOST_MS, Seam
 
 Spans = list[tuple[int, int, int]]
-Raw = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Remembering:
@@ -37,14 +37,17 @@ class Remembering:
     def __init__(self, networks: Engine) -> None:
         self.networks = networks
         self.description = networks.description
-        self.found: dict[bytes, Raw] = {}
+        self.found: dict[bytes, Detections] = {}
         self.answers: dict[bytes, NDArray[np.float32]] = {}
 
-    def detect(self, pictures: Sequence[Image]) -> list[Raw]:
+    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
         for picture in pictures:
             if picture.tobytes() not in self.found:
-                (self.found[picture.tobytes()],) = self.networks.detect([picture])
-        return [self.found[picture.tobytes()] for picture in pictures]
+                (self.found[picture.tobytes()],) = self.networks.detect([picture], threshold)
+            yield self.found[picture.tobytes()]
+
+    def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
+        return self.networks.crop(pictures, boxes, margin)
 
     def classify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         for crop in crops:

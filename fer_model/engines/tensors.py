@@ -1,0 +1,75 @@
+"""What happens around the networks as operations on tensors, on whatever device these are.
+
+The same as `detection` and `preprocess` do with OpenCV, to a grey level. Resizing is a product with two matrices, one
+for the rows and one for the columns: exact for any part of a picture, also beyond its edges, and what a GPU does best.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fer_model.detection import AREA_BELOW, BINS, PADDING_GREY, anchors, letterbox_shape, scaled
+from fer_model.preprocess import FACE_SIZE
+
+LUMA = (0.299, 0.587, 0.114)
+"""Red, green and blue in grey, as in JPEG (ITU-R BT.601)."""
+
+
+def letterboxed(pictures: Tensor, dtype: torch.dtype) -> Tensor:
+    """RGB bytes (B, H, W, 3) as the detector wants them: (B, 3, H', W'), 0..1."""
+    height, width = pictures.shape[1:3]
+    across, down, scale = scaled(height, width)
+    inside = pictures.permute(0, 3, 1, 2).to(dtype)
+    if (across, down) != (width, height):
+        area = scale < AREA_BELOW
+        rows, columns = (
+            resampling(torch.zeros(1), torch.tensor([float(old)]), new, old, area=torch.tensor([area]))[0].to(inside)
+            for old, new in ((height, down), (width, across))
+        )
+        inside = (rows @ inside @ columns.T).round()
+    below, right = (full - part for full, part in zip(letterbox_shape(height, width), (down, across), strict=True))
+    return functional.pad(inside, (0, right, 0, below), value=PADDING_GREY) / 255
+
+
+def boxes_of(distances: Tensor, scores: Tensor, shape: tuple[int, int]) -> Tensor:
+    """A box and a score for each anchor, (B, 5, A) in single precision, from the head's (B, 64, A) and (B, A).
+
+    `shape` is (height, width) of the letterboxed pictures. Distances to the four sides are the means of their
+    distributions.
+    """
+    centres, strides = (torch.from_numpy(part).to(distances.device) for part in anchors(shape))
+    parts = distances.float().unflatten(1, (4, BINS)).softmax(2)
+    sides = torch.einsum("bska,k->bsa", parts, torch.arange(BINS, device=parts.device, dtype=parts.dtype)) * strides
+    return torch.cat((centres.T - sides[:, :2], centres.T + sides[:, 2:], scores.float()[:, None]), 1)
+
+
+def cropped(picture: Tensor, squares: Tensor) -> Tensor:
+    """The faces (N, 48, 48), grey bytes, of one picture (H, W, 3); `squares` (N, 3) as `face_square` gives them."""
+    grey = picture.float() @ torch.tensor(LUMA, device=picture.device)
+    left, top, side = squares.to(picture.device, torch.float32).T
+    height, width = grey.shape
+    area = side > FACE_SIZE
+    rows = resampling(top, side, FACE_SIZE, height, area=area)
+    columns = resampling(left, side, FACE_SIZE, width, area=area)
+    faces = (rows.flatten(0, 1) @ grey).unflatten(0, (-1, FACE_SIZE)) @ columns.mT
+    return faces.round().clamp(0, 255).byte()
+
+
+def resampling(start: Tensor, side: Tensor, count: int, length: int, area: Tensor) -> Tensor:
+    """What `count` new pixels take from `length` old ones: (N, count, length), each row with the sum 1.
+
+    The new ones divide the `side` pixels from `start` on among them. Where `area` (N,) says so each is the mean of
+    its own part, otherwise the interpolation at that part's middle. Beyond the ends the last pixel is repeated.
+    """
+    start, part = start[:, None, None], (side / count)[:, None, None]
+    new = torch.arange(count, device=start.device)[:, None]
+    old = torch.arange(length, device=start.device)
+    low, high = start + new * part, start + (new + 1) * part
+    # The first and the last old pixel reach as far as anybody looks.
+    begin = torch.where(old == 0, low, old.to(low))
+    end = torch.where(old == length - 1, high, (old + 1).to(low))
+    means = (torch.minimum(high, end) - torch.maximum(low, begin)).clamp(min=0) / part
+    last = start + side[:, None, None] - 1
+    middle = torch.minimum(torch.maximum((low + high - 1) / 2, start), last).clamp(0, length - 1)
+    between = (1 - (middle - old).abs()).clamp(min=0)
+    return torch.where(area[:, None, None], means, between)
