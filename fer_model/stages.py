@@ -14,7 +14,7 @@ from fer_model.sources.sampling import Sampling, chooser
 from fer_model.types import Frame, Image
 
 BATCH_FRAMES = 16
-BATCH_BYTES = 32 * 2**20
+BATCH_BYTES = 16 * 2**20
 """A batch ends at whichever comes first, so that large photographs do not fill the memory."""
 
 Batch = list[tuple[Frame, bool]]

@@ -13,7 +13,7 @@ import torch
 
 from fer_model.detection import Detections
 from fer_model.engines import Engine, gpu_count, load_engine
-from fer_model.engines.openvino import CLASSIFIER_BATCHES, converted
+from fer_model.engines.openvino import FEW, MANY, converted
 from fer_model.engines.quantised import unpack
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.manifest import Models, WeightsFile, read_models
@@ -151,7 +151,7 @@ def test_openvino_and_torch_agree_on_crops(openvino_engine: Engine, reference: E
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 8, 9, 11, 12, 16, 17, 33])
 def test_a_face_is_judged_alike_in_any_batch(openvino_engine: Engine, count: int) -> None:
-    assert CLASSIFIER_BATCHES == (16, 4, 1), "the counts above lie around these"
+    assert (MANY, FEW) == (16, 4), "the counts above lie around these"
     faces = crops(33)
     expected = openvino_engine.classify(faces)[:, :count]
     np.testing.assert_allclose(openvino_engine.classify(faces[:count]), expected, atol=1e-4)
