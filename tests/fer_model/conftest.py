@@ -40,7 +40,7 @@ def float_engine(models: Models, cache: Path) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def reference(models: Models) -> Engine:
+def reference(models: Models) -> TorchEngine:
     """Torch in single precision on the CPU, against which other engines are held."""
     return TorchEngine(models, "cpu", half=False)
 

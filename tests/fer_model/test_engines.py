@@ -15,10 +15,11 @@ from fer_model.detection import Detections
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.engines.openvino import FEW, MANY, converted
 from fer_model.engines.quantised import unpack
+from fer_model.engines.torch import TorchEngine
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.manifest import Models, WeightsFile, read_models
 from fer_model.networks import classifier_network, load_weights
-from fer_model.preprocess import crop_face, normalise
+from fer_model.preprocess import crop_face, crop_faces, normalise
 from fer_model.sources.pictures import read_picture
 from fer_model.types import Image
 from tests.clips import noise_picture
@@ -138,6 +139,18 @@ def test_pictures_of_several_shapes_keep_their_order(
         assert len(together[3]) == 2
         for row, expected in ((0, alone[0]), (5, alone[0]), (1, alone[1]), (4, alone[1])):
             np.testing.assert_allclose(together[row], expected, atol=0.5)
+
+
+def test_crops_are_cut_on_the_device_from_pictures_that_are_there(reference: TorchEngine, zidane: Image) -> None:
+    others = len(reference._placed)
+    pictures = [zidane.copy(), zidane[:, ::-1].copy()]
+    found = detect(reference, pictures)
+    assert len(reference._placed) == others + 2
+    cut = reference.crop(pictures, found, 0.1)
+    np.testing.assert_allclose(cut.astype(int), crop_faces(pictures, found, 0.1).astype(int), atol=1)
+    assert len(cut) == 4
+    del pictures
+    assert len(reference._placed) == others, "they leave the device with the host"
 
 
 def test_openvino_and_torch_agree_on_crops(openvino_engine: Engine, reference: Engine, zidane: Image) -> None:
