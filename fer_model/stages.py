@@ -64,13 +64,15 @@ def detected(
     more is read. Both threads release the interpreter for most of their time.
     """
     reader, detector = _thread("decode"), _thread("detect")
-    found = _found(_ahead(batches, reader), engine, threshold)
+    stopping = threading.Event()
+    found = _found(_ahead(batches, reader), engine, threshold, stopping)
     try:
         detecting = detector.submit(next, found, None)
         while (done := detecting.result()) is not None:
             detecting = detector.submit(next, found, None)
             yield done
     finally:
+        stopping.set()
         detector.shutdown(cancel_futures=True)
         found.close()
         reader.shutdown(cancel_futures=True)
@@ -90,9 +92,12 @@ def _ahead(batches: Generator[Batch], reader: ThreadPoolExecutor) -> Generator[B
 
 
 def _found(
-    batches: Iterable[Batch], engine: Engine, threshold: float
+    batches: Iterable[Batch], engine: Engine, threshold: float, stopping: threading.Event
 ) -> Generator[tuple[list[Frame], list[Detections], int]]:
-    """Batch for batch with its faces; the detector sees one stream of pictures and never runs empty between two."""
+    """Batch for batch with its faces; the detector sees one stream of pictures and never runs empty between two.
+
+    The stream ends early where nobody waits for it any more.
+    """
     taken: deque[Batch] = deque()
     failures: list[Exception] = []
 
@@ -100,7 +105,11 @@ def _found(
         try:
             for batch in batches:
                 taken.append(batch)
-                yield from (frame.image for frame, looked_at in batch if looked_at)
+                for frame, looked_at in batch:
+                    if stopping.is_set():
+                        return
+                    if looked_at:
+                        yield frame.image
         except Exception as error:
             # An error of the source comes out after the frames before it.
             failures.append(error)
@@ -110,7 +119,10 @@ def _found(
         for first in faces:
             batch = taken.popleft()
             looked_at = sum(looked_at for _, looked_at in batch)
-            yield [frame for frame, _ in batch], fill(batch, [first, *islice(faces, looked_at - 1)]), looked_at
+            seen = [first, *islice(faces, looked_at - 1)]
+            if stopping.is_set():
+                return
+            yield [frame for frame, _ in batch], fill(batch, seen), looked_at
     if failures:
         raise failures[0]
 

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -203,6 +204,25 @@ def test_closing_early_stops_the_reader_and_closes_the_source() -> None:
     assert closed.is_set()
     assert decode_threads() == []
     assert next(given, None) is None
+
+
+def test_closing_early_does_not_wait_for_a_whole_batch() -> None:
+    reached = threading.Event()
+
+    class Slow(BrightnessEngine):
+        def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
+            for faces in super().detect(pictures, threshold):
+                if self.seen > BATCH_FRAMES + 3:
+                    reached.set()
+                    time.sleep(0.1)
+                yield faces
+
+    engine = Slow()
+    faces = analyse(frames(10 * BATCH_FRAMES), engine, MODELS, THRESHOLD)
+    next(faces)
+    assert reached.wait(10)
+    faces.close()
+    assert engine.seen < 2 * BATCH_FRAMES
 
 
 @pytest.mark.parametrize("name", ["openvino_engine", "reference"])
