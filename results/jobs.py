@@ -175,9 +175,9 @@ def _covers() -> ColumnElement[bool]:
     return or_(Shard.media_id == Media.id, and_(Shard.media_id.is_(None), Media.kind == "image", pictures))
 
 
-def changed(session: Session, statement: Any) -> int:
+def changed(session: Session, statement: Any, values: dict[str, Any] | None = None) -> int:
     """Runs an UPDATE or DELETE without touching loaded objects; the number of rows it changed."""
-    result = session.execute(statement, execution_options={"synchronize_session": False})
+    result = session.execute(statement, values, execution_options={"synchronize_session": False})
     assert isinstance(result, CursorResult)
     return result.rowcount
 
