@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
 from results.jobs import changed, utc_now
@@ -160,6 +160,35 @@ def promoted(session: Session) -> Ensemble | None:
     """The ensemble in use; None while none is promoted: then it is the shipped one."""
     latest = select(Ensemble).where(Ensemble.promoted_at.is_not(None)).order_by(Ensemble.promoted_at.desc()).limit(1)
     return session.scalar(latest)
+
+
+def used(session: Session, shipped: str) -> tuple[Ensemble, Model, list[tuple[Model, float]]] | None:
+    """The ensemble in use with its detector and its classifiers, as `members_of`, by one statement.
+
+    That is the promoted one, else the one called `shipped`; None if that is not in the catalogue yet.
+    """
+    rows = session.execute(_USED, {"shipped": shipped}).all()
+    if not rows:
+        return None
+    return rows[0][0], rows[0][1], [(member, share) for *_, member, share in rows]
+
+
+# Each shard asks, and putting a statement together takes longer than answering it.
+_DETECTOR = aliased(Model)
+_FIRST = (
+    select(Ensemble.id)
+    .where(or_(Ensemble.promoted_at.is_not(None), Ensemble.name == bindparam("shipped")))
+    .order_by(Ensemble.promoted_at.desc().nulls_last())
+    .limit(1)
+)
+_USED = (
+    select(Ensemble, _DETECTOR, Model, EnsembleMember.share)
+    .join(_DETECTOR, _DETECTOR.id == Ensemble.detector_id)
+    .join(EnsembleMember, EnsembleMember.ensemble_id == Ensemble.id)
+    .join(Model, Model.id == EnsembleMember.model_id)
+    .where(Ensemble.id == _FIRST.scalar_subquery())
+    .order_by(EnsembleMember.position)
+)
 
 
 def add_evaluation(session: Session, evaluation: Evaluation) -> None:

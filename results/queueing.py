@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Double, and_, bindparam, func, inspect, or_, select, update
+from sqlalchemy import Double, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from results.clock import ago, now
@@ -117,5 +117,9 @@ _chosen = (
     .with_for_update(key_share=True, skip_locked=True)
     .cte("chosen")
 )
-_SHARDS = inspect(Shard).local_table
-_MARK = update(_SHARDS).where(Shard.id.in_(select(_chosen.c.id))).values(queued_at=now).returning(Shard.id)
+_MARK = (
+    update(Shard.metadata.tables["shards"])
+    .where(Shard.id.in_(select(_chosen.c.id)))
+    .values(queued_at=now)
+    .returning(Shard.id)
+)

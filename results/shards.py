@@ -18,7 +18,6 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    inspect,
     or_,
     select,
     update,
@@ -255,7 +254,7 @@ def _settle_video(session: Session, media_id: int) -> None:
 
 # What is asked at each shard is put together once: SQLAlchemy takes longer to do so than the database to answer.
 _COLUMNS = [getattr(Shard, each.name) for each in fields(Claim)]
-_SHARDS, _MEDIA = inspect(Shard).local_table, inspect(Media).local_table
+_SHARDS, _MEDIA = Shard.metadata.tables["shards"], Media.metadata.tables["media"]
 
 _EXPIRED = and_(Shard.state == "running", Shard.heartbeat_at < ago(bindparam("lease_s", type_=Double)))
 _FREE = and_(

@@ -64,7 +64,9 @@ def advance(database: Engine, job_id: str) -> int:
     return send()
 
 
-def _send(job: Standing, task: str, subject: int | str, *, priority: int, headers: dict[str, int] | None = None) -> None:
+def _send(
+    job: Standing, task: str, subject: int | str, *, priority: int, headers: dict[str, int] | None = None
+) -> None:
     """`priority` is Redis': the first is 0."""
     app.send_task(task, (subject,), queue=job.queue, priority=priority, headers=headers)
 

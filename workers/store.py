@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,15 @@ def shipped_name(models: Models) -> str:
 
 def resolve(session: Session, ensemble: Ensemble) -> Models:
     """An ensemble of the catalogue as `Models`; whether the files are there shows when they are used."""
-    rows = catalogue.members_of(session, ensemble)
-    ours = shipped()
+    detector = session.get_one(Model, ensemble.detector_id)
+    return _assemble(ensemble, detector, catalogue.members_of(session, ensemble), shipped())
+
+
+def _assemble(ensemble: Ensemble, detector: Model, members: Sequence[tuple[Model, float]], ours: Models) -> Models:
     return Models(
-        detector=weights_file(session.get_one(Model, ensemble.detector_id), ours),
-        members=tuple(weights_file(model, ours) for model, _ in rows),
-        shares=tuple(share for _, share in rows),
+        detector=weights_file(detector, ours),
+        members=tuple(weights_file(model, ours) for model, _ in members),
+        shares=tuple(share for _, share in members),
         margin=ensemble.margin,
         temperature=ensemble.temperature,
     )
@@ -139,16 +143,30 @@ def in_use(session: Session) -> tuple[str, Models]:
     return shipped_name(models), models
 
 
-def current(session: Session) -> tuple[int, Models]:
-    """As `in_use`, with the ensemble's id instead of its name.
+def known(session: Session) -> tuple[int, Models] | None:
+    """As `in_use`, with the ensemble's id instead of its name; None if that is not in the catalogue yet.
 
-    Writes the shipped one into the catalogue on first use, so it needs a session that writes.
+    Raises:
+        NameTakenError: another ensemble has the name of the shipped one.
     """
-    ensemble = catalogue.promoted(session)
-    if ensemble is not None:
-        return ensemble.id, resolve(session, ensemble)
-    models = shipped()
-    return register(session, models).id, models
+    ours = shipped()
+    found = catalogue.used(session, shipped_name(ours))
+    if found is None:
+        return None
+    ensemble, detector, members = found
+    models = _assemble(ensemble, detector, members, ours)
+    if ensemble.promoted_at is None and models.key != ours.key:
+        raise NameTakenError(f"There is an ensemble '{ensemble.name}' already, and it is not the one shipped.")
+    return ensemble.id, models
+
+
+def current(session: Session) -> tuple[int, Models]:
+    """As `known`; writes the shipped one into the catalogue on first use, so it needs a session that writes."""
+    found = known(session)
+    if found is None:
+        models = shipped()
+        found = register(session, models).id, models
+    return found
 
 
 def promote(database: Engine, name: str) -> Ensemble:
