@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import Double, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -57,7 +58,7 @@ def standing(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> Stan
 
     Ask in a new transaction after the one that ended a shard: two that end at once do not see each other.
     """
-    row = session.execute(_STANDING, {"of_job": job_id, "lease_s": lease_s}).one_or_none()
+    row: Any = session.execute(_STANDING, {"of_job": job_id, "lease_s": lease_s}).one_or_none()
     return None if row is None else Standing(*row)
 
 
@@ -90,36 +91,36 @@ def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection
     return changed(session, update(Shard).where(Shard.id.in_(lost), Shard.state == "pending").values(queued_at=None))
 
 
+_shards, _jobs = Shard.metadata.tables["shards"], Job.metadata.tables["jobs"]
 _LEASE = ago(bindparam("lease_s", type_=Double))
-_UNHEARD = and_(Shard.state == "running", Shard.heartbeat_at < _LEASE)
+_UNHEARD = and_(_shards.c.state == "running", _shards.c.heartbeat_at < _LEASE)
 _NEEDS = or_(
-    and_(Shard.state == "pending", Shard.queued_at.is_(None)),
-    and_(_UNHEARD, or_(Shard.queued_at.is_(None), Shard.queued_at < _LEASE)),
+    and_(_shards.c.state == "pending", _shards.c.queued_at.is_(None)),
+    and_(_UNHEARD, or_(_shards.c.queued_at.is_(None), _shards.c.queued_at < _LEASE)),
 )
-_WAITS = or_(and_(Shard.state == "pending", Shard.queued_at.is_not(None)), and_(_UNHEARD, Shard.queued_at >= _LEASE))
-_WORKS = and_(Shard.state == "running", Shard.heartbeat_at >= _LEASE)
-_OPEN = and_(Shard.job_id == bindparam("of_job"), Shard.state.in_(("pending", "running")))
-_counted = func.count(Shard.id).filter
+_WAITS = or_(
+    and_(_shards.c.state == "pending", _shards.c.queued_at.is_not(None)),
+    and_(_UNHEARD, _shards.c.queued_at >= _LEASE),
+)
+_WORKS = and_(_shards.c.state == "running", _shards.c.heartbeat_at >= _LEASE)
+_OPEN = and_(_shards.c.job_id == bindparam("of_job"), _shards.c.state.in_(("pending", "running")))
+_count = func.count(_shards.c.id)
 _STANDING = (
     select(
-        *(Job.kind, Job.state, Job.queue, Job.priority, func.count(Shard.id)),
-        *(_counted(_WORKS), _counted(_WAITS), _counted(_NEEDS)),
+        *(_jobs.c[name] for name in ("kind", "state", "queue", "priority")),
+        *(_count, _count.filter(_WORKS), _count.filter(_WAITS), _count.filter(_NEEDS)),
     )
-    .outerjoin(Shard, _OPEN)
-    .where(Job.id == bindparam("of_job"), Job.state.in_(UNFINISHED))
-    .group_by(Job.id)
+    .select_from(_jobs)
+    .outerjoin(_shards, _OPEN)
+    .where(_jobs.c.id == bindparam("of_job"), _jobs.c.state.in_(UNFINISHED))
+    .group_by(_jobs.c.id)
 )
 _chosen = (
-    select(Shard.id)
+    select(_shards.c.id)
     .where(_OPEN, _NEEDS)
-    .order_by(Shard.id)
+    .order_by(_shards.c.id)
     .limit(bindparam("most"))
     .with_for_update(key_share=True, skip_locked=True)
     .cte("chosen")
 )
-_MARK = (
-    update(Shard.metadata.tables["shards"])
-    .where(Shard.id.in_(select(_chosen.c.id)))
-    .values(queued_at=now)
-    .returning(Shard.id)
-)
+_MARK = update(_shards).where(_shards.c.id.in_(select(_chosen.c.id))).values(queued_at=now).returning(_shards.c.id)

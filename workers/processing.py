@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from fer_model.engines import Engine
-from fer_model.errors import FerModelError, TransientMediaError, UnreadableMediaError
+from fer_model.errors import FerModelError, TransientMediaError, UnreadableMediaError, WeightsError
 from fer_model.manifest import Models
 from fer_model.pipeline import analyse
 from fer_model.sources import open_source
@@ -21,7 +21,7 @@ from fer_model.types import EMOTIONS, FaceObservation, Frame
 from results import shards
 from results.catalogue import ID_DIGITS
 from results.database import reading, writing
-from results.errors import JobCancelledError, ResultsError, ShardLostError
+from results.errors import JobCancelledError, NameTakenError, ResultsError, ShardLostError
 from results.jobs import options_of
 from results.models import Job, Media, Shard
 from workers import crops, metrics, store
@@ -47,6 +47,21 @@ Row = dict[str, Any]
 Load = Callable[[Models], Engine]
 Queue = Callable[[Session, str], Callable[[], object]]
 """Marks a job's next shards as queued; what it gives sends their messages."""
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A claim, and what its transaction says of the work.
+
+    `send` sends the messages of the job's next shards, `stored` are the job's options, and `in_use` is the ensemble
+    in use, None where it cannot be told without writing.
+    """
+
+    claim: shards.Claim
+    send: Callable[[], object]
+    media: Sequence[Media]
+    stored: Row
+    in_use: tuple[int, Models] | None
 
 
 @dataclass
@@ -104,9 +119,10 @@ def process_shard(
     Raises:
         ResultsError: the database cannot be used; the shard will be tried again.
     """
-    claim, send = attempts()(_claim, database, shard_id, worker, queue)
-    if claim is None:
+    start = attempts()(_start, database, shard_id, worker, queue)
+    if start is None:
         return None
+    claim = start.claim
     harvest = _Harvest(claim)
     began = time.monotonic()
     # Unless it turns out otherwise: another worker has it, or the database is away.
@@ -120,8 +136,8 @@ def process_shard(
                     raise WorkerStoppingError
 
             # A Redis server that does not answer may take longer than a lease.
-            send()
-            _work(database, harvest, load, check, queue)
+            start.send()
+            _work(database, start, harvest, load, check, queue)
             for attempt in attempts(still_ours):
                 with attempt, writing(database) as session:
                     _write(session, harvest)
@@ -172,12 +188,18 @@ def take_back(database: Database, shard_id: int, is_dead: Callable[[str], bool],
     return shard.job_id
 
 
-def _claim(
-    database: Database, shard_id: int, worker: str, queue: Queue
-) -> tuple[shards.Claim | None, Callable[[], object]]:
+def _start(database: Database, shard_id: int, worker: str, queue: Queue) -> _Start | None:
+    """Claims the shard, and asks in the same transaction for all that its work needs: each one more costs time."""
     with writing(database) as session:
         claim = shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
-        return claim, (queue(session, claim.job_id) if claim else lambda: None)
+        if claim is None:
+            return None
+        send, media = queue(session, claim.job_id), shards.media_of(session, claim)
+        stored, in_use = options_of(session, claim.job_id), None
+        # What is wrong comes out in `_register`, when the shard can be given up for it.
+        with suppress(WeightsError, NameTakenError):
+            in_use = store.known(session)
+        return _Start(claim, send, media, stored, in_use)
 
 
 def _write(session: Session, harvest: _Harvest) -> None:
@@ -216,18 +238,15 @@ def reason_of(error: Exception) -> str:
 
 def _work(
     database: Database,
+    start: _Start,
     harvest: _Harvest,
     load: Load,
     check: Callable[[], None],
     queue: Queue,
 ) -> None:
-    claim = harvest.claim
-    with reading(database) as session:
-        media = list(shards.media_of(session, claim))
-        stored = options_of(session, claim.job_id)
-        known = store.known(session)
+    claim, media, stored = start.claim, start.media, start.stored
     options = BatchOptions(**{name: stored[name] for name in BatchOptions.__dataclass_fields__ if name in stored})
-    harvest.ensemble_id, models = known or _register(database)
+    harvest.ensemble_id, models = start.in_use or _register(database)
     if options.keep_member_scores:
         harvest.members = tuple(file.sha256[:ID_DIGITS] for file in models.members)
     origins: deque[int] = deque()
@@ -284,7 +303,7 @@ def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Fra
         yield frame
 
 
-def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:
+def _pictures(media: Sequence[Media], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:
     """The pictures that can be read; for the others a row that says why not."""
     for medium, read in read_ahead(media):
         try:

@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +97,12 @@ def shipped_name(models: Models) -> str:
 
 def resolve(session: Session, ensemble: Ensemble) -> Models:
     """An ensemble of the catalogue as `Models`; whether the files are there shows when they are used."""
-    detector = session.get_one(Model, ensemble.detector_id)
-    return _assemble(ensemble, detector, catalogue.members_of(session, ensemble), shipped())
-
-
-def _assemble(ensemble: Ensemble, detector: Model, members: Sequence[tuple[Model, float]], ours: Models) -> Models:
+    rows = catalogue.members_of(session, ensemble)
+    ours = shipped()
     return Models(
-        detector=weights_file(detector, ours),
-        members=tuple(weights_file(model, ours) for model, _ in members),
-        shares=tuple(share for _, share in members),
+        detector=weights_file(session.get_one(Model, ensemble.detector_id), ours),
+        members=tuple(weights_file(model, ours) for model, _ in rows),
+        shares=tuple(share for _, share in rows),
         margin=ensemble.margin,
         temperature=ensemble.temperature,
     )
@@ -128,10 +124,14 @@ def find_model(session: Session | None, reference: str) -> Model:
 
 def weights_file(model: Model, ours: Models) -> WeightsFile:
     """Where a model's weights lie: in the store, or among those shipped, which are `ours`."""
+    return _weights_file(model.name, model.sha256, ours)
+
+
+def _weights_file(name: str, sha256: str, ours: Models) -> WeightsFile:
     for file in ours.files:
-        if file.sha256 == model.sha256:
+        if file.sha256 == sha256:
             return file
-    return WeightsFile(model.name, stored(model.sha256), model.sha256)
+    return WeightsFile(name, stored(sha256), sha256)
 
 
 def in_use(session: Session) -> tuple[str, Models]:
@@ -150,14 +150,19 @@ def known(session: Session) -> tuple[int, Models] | None:
         NameTakenError: another ensemble has the name of the shipped one.
     """
     ours = shipped()
-    found = catalogue.used(session, shipped_name(ours))
+    found = catalogue.in_use(session, shipped_name(ours))
     if found is None:
         return None
-    ensemble, detector, members = found
-    models = _assemble(ensemble, detector, members, ours)
-    if ensemble.promoted_at is None and models.key != ours.key:
-        raise NameTakenError(f"There is an ensemble '{ensemble.name}' already, and it is not the one shipped.")
-    return ensemble.id, models
+    models = Models(
+        detector=_weights_file(*found.detector, ours),
+        members=tuple(_weights_file(*member, ours) for member in found.members),
+        shares=tuple(found.shares),
+        margin=found.margin,
+        temperature=found.temperature,
+    )
+    if not found.is_promoted and models.key != ours.key:
+        raise NameTakenError(f"There is an ensemble '{found.name}' already, and it is not the one shipped.")
+    return found.id, models
 
 
 def current(session: Session) -> tuple[int, Models]:
