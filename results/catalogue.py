@@ -1,10 +1,11 @@
 """The models' catalogue: which weights there are, which make up an ensemble, which ensemble is in use."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -162,6 +163,30 @@ def promoted(session: Session) -> Ensemble | None:
     return session.scalar(latest)
 
 
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """The ensemble in use, and name and sha256 of its detector and of each classifier, in order."""
+
+    id: int
+    name: str
+    is_promoted: bool
+    margin: float
+    temperature: float
+    detector: tuple[str, str]
+    members: Sequence[tuple[str, str]]
+    shares: Sequence[float]
+
+
+def in_use(session: Session, shipped: str) -> InUse | None:
+    """The promoted ensemble, else the one called `shipped`; None if that is not in the catalogue. One statement."""
+    rows = session.execute(_IN_USE, {"shipped": shipped}).all()
+    if not rows:
+        return None
+    key, name, promoted_at, margin, temperature, *detector = rows[0][:7]
+    members, shares = [row[7:9] for row in rows], [row[9] for row in rows]
+    return InUse(key, name, promoted_at is not None, margin, temperature, tuple(detector), members, shares)
+
+
 def add_evaluation(session: Session, evaluation: Evaluation) -> None:
     """Keeps what was measured."""
     session.add(evaluation)
@@ -179,3 +204,25 @@ def list_evaluations(
 def training_of(session: Session, model_id: str) -> TrainingRun | None:
     """The training run that made a model; None if none in this database did."""
     return session.scalars(select(TrainingRun).where(TrainingRun.model_id == model_id)).first()
+
+
+# Each shard asks, and putting a statement together takes longer than answering it.
+_first = (
+    select(Ensemble.id)
+    .where(or_(Ensemble.promoted_at.is_not(None), Ensemble.name == bindparam("shipped")))
+    .order_by(Ensemble.promoted_at.desc().nulls_last())
+    .limit(1)
+)
+_ensembles, _members = Ensemble.__table__.c, EnsembleMember.__table__.c
+_detectors, _classifiers = Model.__table__.alias("detectors"), Model.__table__.alias("classifiers")
+_IN_USE = (
+    select(
+        *(_ensembles[name] for name in ("id", "name", "promoted_at", "margin", "temperature")),
+        *(_detectors.c.name, _detectors.c.sha256, _classifiers.c.name, _classifiers.c.sha256, _members.share),
+    )
+    .join(_detectors, _detectors.c.id == _ensembles.detector_id)
+    .join(EnsembleMember.__table__, _members.ensemble_id == _ensembles.id)
+    .join(_classifiers, _classifiers.c.id == _members.model_id)
+    .where(_ensembles.id == _first.scalar_subquery())
+    .order_by(_members.position)
+)

@@ -4,7 +4,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, func, insert, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -137,6 +150,11 @@ def job_of_shard(session: Session, shard_id: int) -> str | None:
     return session.scalar(select(Shard.job_id).where(Shard.id == shard_id))
 
 
+def options_of(session: Session, job_id: str) -> dict[str, Any]:
+    """What was asked for; raises as `sqlalchemy.exc.NoResultFound` if the job was deleted."""
+    return session.execute(_OPTIONS, {"job": job_id}).scalar_one()
+
+
 def list_jobs(session: Session, *, kind: str | None = None, limit: int | None = None) -> Sequence[Job]:
     """The jobs, newest first, at most `limit` of them; with `kind` only those of that kind."""
     statement = select(Job).order_by(Job.id.desc()).limit(limit)
@@ -175,9 +193,9 @@ def _covers() -> ColumnElement[bool]:
     return or_(Shard.media_id == Media.id, and_(Shard.media_id.is_(None), Media.kind == "image", pictures))
 
 
-def changed(session: Session, statement: Any) -> int:
+def changed(session: Session, statement: Any, values: dict[str, Any] | None = None) -> int:
     """Runs an UPDATE or DELETE without touching loaded objects; the number of rows it changed."""
-    result = session.execute(statement, execution_options={"synchronize_session": False})
+    result = session.execute(statement, values, execution_options={"synchronize_session": False})
     assert isinstance(result, CursorResult)
     return result.rowcount
 
@@ -187,3 +205,6 @@ def job_of_token(session: Session, request_token: str | None) -> Job | None:
     if request_token is None:
         return None
     return session.scalar(select(Job).where(Job.request_token == request_token))
+
+
+_OPTIONS = select(Job.options).where(Job.id == bindparam("job"))

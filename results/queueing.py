@@ -1,11 +1,14 @@
 """Which shards should have a message in the queue. The queue may forget; these tables do not."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import Double, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from results.clock import ago, now
 from results.jobs import UNFINISHED, changed, utc_now
 from results.models import Job, Shard
 
@@ -21,32 +24,59 @@ SENT_S = 10.0
 QUEUED_KINDS = ("batch", "train")
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a job's messages go, and how many of its shards are unfinished, worked on, queued, and in need of that."""
+
+    kind: str
+    state: str
+    queue: str
+    priority: int
+    left: int
+    working: int
+    waiting: int
+    needing: int
+
+    @property
+    def wanted(self) -> int:
+        """How many shards should get a message: as many as are being worked on may wait in the queue.
+
+        And `LEAST_WAITING` in any case: enough to keep every worker busy, and so few that the job which comes next
+        is not kept waiting.
+        """
+        return max(0, min(self.needing, max(self.working, LEAST_WAITING) - self.waiting))
+
+
 def jobs_to_sweep(session: Session, queues: Sequence[str] | None = None) -> Sequence[str]:
     """The ids of the unfinished jobs that have shards, oldest first; of all queues, or of these."""
     statement = select(Job.id).where(Job.kind.in_(QUEUED_KINDS), Job.state.in_(UNFINISHED)).order_by(Job.id)
     return session.scalars(statement if queues is None else statement.where(Job.queue.in_(queues))).all()
 
 
-def pending_to_queue(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> list[int]:
-    """The shards of a job to send a message for, now marked as queued.
+def standing(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> Standing | None:
+    """How an unfinished job stands; None if it has ended, or was deleted.
 
-    That is those that wait and have none, and those whose worker has not been heard of for `lease_s`. As many as
-    are being worked on may wait in the queue, and `LEAST_WAITING` in any case: enough to keep every worker busy,
-    and so few that the job which comes next is not kept waiting.
+    Ask in a new transaction after the one that ended a shard: two that end at once do not see each other.
     """
-    now = utc_now(session)
-    needs, waits, works = _conditions(now - timedelta(seconds=lease_s))
-    count = func.count().filter
-    unfinished = and_(Shard.job_id == job_id, Shard.state.in_(("pending", "running")))
-    working, waiting = session.execute(select(count(works), count(waits)).where(unfinished)).one()
-    free = max(working, LEAST_WAITING) - waiting
-    if free <= 0:
+    row: Any = session.execute(_STANDING, {"of_job": job_id, "lease_s": lease_s}).one_or_none()
+    return None if row is None else Standing(*row)
+
+
+def mark_queued(session: Session, job_id: str, count: int, *, lease_s: float = LEASE_S) -> list[int]:
+    """At most so many of the job's shards that need a message, now marked as queued.
+
+    That is those that wait and have none, and those whose worker has not been heard of for `lease_s`. Two that do
+    this at once take different shards: a few more may wait then, none is sent twice.
+    """
+    if count == 0:
         return []
-    # Two that do this at once take different shards: a few more may wait then, none is sent twice.
-    chosen = select(Shard.id).where(unfinished, needs).order_by(Shard.id).limit(free)
-    shards = session.scalars(chosen.with_for_update(key_share=True, skip_locked=True)).all()
-    changed(session, update(Shard).where(Shard.id.in_(shards)).values(queued_at=now))
-    return list(shards)
+    return sorted(session.scalars(_MARK, {"of_job": job_id, "lease_s": lease_s, "most": count}))
+
+
+def pending_to_queue(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> list[int]:
+    """The shards of a job to send a message for, now marked as queued; see `Standing.wanted`."""
+    job = standing(session, job_id, lease_s=lease_s)
+    return mark_queued(session, job_id, job.wanted, lease_s=lease_s) if job else []
 
 
 def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection[int], age_s: float = SENT_S) -> int:
@@ -61,11 +91,36 @@ def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection
     return changed(session, update(Shard).where(Shard.id.in_(lost), Shard.state == "pending").values(queued_at=None))
 
 
-def _conditions(lease: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool], ColumnElement[bool]]:
-    """Which shards need a message, which have one, and which are being worked on."""
-    never, pending = Shard.queued_at.is_(None), Shard.state == "pending"
-    unheard = and_(Shard.state == "running", Shard.heartbeat_at < lease)
-    again = or_(never, Shard.queued_at < lease)
-    needs = or_(and_(pending, never), and_(unheard, again))
-    waits = or_(and_(pending, Shard.queued_at.is_not(None)), and_(unheard, Shard.queued_at >= lease))
-    return needs, waits, and_(Shard.state == "running", Shard.heartbeat_at >= lease)
+_shards, _jobs = Shard.metadata.tables["shards"], Job.metadata.tables["jobs"]
+_LEASE = ago(bindparam("lease_s", type_=Double))
+_UNHEARD = and_(_shards.c.state == "running", _shards.c.heartbeat_at < _LEASE)
+_NEEDS = or_(
+    and_(_shards.c.state == "pending", _shards.c.queued_at.is_(None)),
+    and_(_UNHEARD, or_(_shards.c.queued_at.is_(None), _shards.c.queued_at < _LEASE)),
+)
+_WAITS = or_(
+    and_(_shards.c.state == "pending", _shards.c.queued_at.is_not(None)),
+    and_(_UNHEARD, _shards.c.queued_at >= _LEASE),
+)
+_WORKS = and_(_shards.c.state == "running", _shards.c.heartbeat_at >= _LEASE)
+_OPEN = and_(_shards.c.job_id == bindparam("of_job"), _shards.c.state.in_(("pending", "running")))
+_count = func.count(_shards.c.id)
+_STANDING = (
+    select(
+        *(_jobs.c[name] for name in ("kind", "state", "queue", "priority")),
+        *(_count, _count.filter(_WORKS), _count.filter(_WAITS), _count.filter(_NEEDS)),
+    )
+    .select_from(_jobs)
+    .outerjoin(_shards, _OPEN)
+    .where(_jobs.c.id == bindparam("of_job"), _jobs.c.state.in_(UNFINISHED))
+    .group_by(_jobs.c.id)
+)
+_chosen = (
+    select(_shards.c.id)
+    .where(_OPEN, _NEEDS)
+    .order_by(_shards.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(key_share=True, skip_locked=True)
+    .cte("chosen")
+)
+_MARK = update(_shards).where(_shards.c.id.in_(select(_chosen.c.id))).values(queued_at=now).returning(_shards.c.id)

@@ -6,19 +6,32 @@ nothing that the earlier worker wants to write is taken.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    Double,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from results.bulk import insert_rows
+from results.clock import ago, now
 from results.closing import close_job as close_job
 from results.closing import ready_to_close as ready_to_close
 from results.closing import relabel_tracks as relabel_tracks
 from results.closing import shards_left as shards_left
 from results.errors import JobCancelledError, ShardLostError
-from results.jobs import UNFINISHED, changed, start_job, utc_now
+from results.jobs import UNFINISHED, changed, start_job
 from results.models import Face, FaceScore, Frame, Job, Media, Shard
 from results.plans import ShardPlan, add_segments
 from results.queueing import LEASE_S as LEASE_S
@@ -56,19 +69,17 @@ def claim(session: Session, shard_id: int, worker: str, *, lease_s: float = LEAS
     `failed` instead, and gives None too; so after None, as after a completed shard, look at `shards_left`.
     In the last attempt the pictures of a shard are taken one by one.
     """
-    now = utc_now(session)
-    expired = and_(Shard.state == "running", Shard.heartbeat_at < now - timedelta(seconds=lease_s))
-    wanted = exists().where(Job.id == Shard.job_id, Job.state.in_(UNFINISHED))
-    free = and_(Shard.id == shard_id, or_(Shard.state == "pending", expired), wanted)
-    taken = {"state": "running", "worker": worker, "heartbeat_at": now, "frames": 0, "faces": 0}
-    counted = {"epoch": Shard.epoch + 1, "attempts": Shard.attempts + 1}
-    found = _update_one(session, and_(free, Shard.attempts < MAX_ATTEMPTS), taken | counted)
-    if found is None:
-        exhausted = {"state": "failed", "epoch": Shard.epoch + 1}
-        if (dead := _update_one(session, free, exhausted)) is not None:
-            _close_failed(session, dead, session.scalar(select(Shard.error).where(Shard.id == dead.id)) or DIED)
+    place = {"claimed": shard_id, "lease_s": lease_s}
+    row = session.execute(_CLAIM, place | {"worker": worker}).one_or_none()
+    if row is None:
+        if (dead := session.execute(_EXHAUSTED, place).one_or_none()) is not None:
+            *columns, error = dead
+            _close_failed(session, Claim(*columns), error or DIED)
         return None
-    start_job(session, found.job_id)
+    *columns, state = row
+    found = Claim(*columns)
+    if state == "queued":
+        start_job(session, found.job_id)
     return _alone(session, found) if found.attempts == MAX_ATTEMPTS else found
 
 
@@ -94,7 +105,7 @@ def heartbeat(session: Session, claim: Claim, frames: int, faces: int) -> None:
         JobCancelledError: the work is no longer wanted.
         ShardLostError: another worker has the shard, or it was deleted.
     """
-    update_own(session, claim, {"heartbeat_at": utc_now(session), "frames": frames, "faces": faces})
+    _update_own(session, claim, _OWN_ALIVE, {"frames": frames, "faces": faces})
 
 
 def complete(
@@ -110,26 +121,29 @@ def complete(
 ) -> None:
     """Writes all that a shard found and marks it done, in the caller's one transaction.
 
-    `frames` and `faces` are rows keyed by column; `shard_id` is filled in here. `media_updates` are for
-    pictures, keyed `id` and any of `state`, `error`, `width`, `height`; one that is not mentioned is done.
+    `frames` and `faces` are rows keyed by column; `shard_id` is filled in here. `media_updates` are for the shard's
+    pictures, all of them, keyed `id` and any of `state` (else it is done), `error`, `width`, `height`; without them
+    all pictures are done.
     `scores` are rows of `face_scores`, `ensemble_id` is what made all of them. `seam` is as in `models.Shard`.
 
     Raises:
         JobCancelledError, ShardLostError: as `heartbeat`; nothing is written.
     """
     values = {"state": "done", "error": None, "frames": len(frames), "faces": len(faces), "ensemble_id": ensemble_id}
-    update_own(session, claim, values | {"seam": seam, "heartbeat_at": utc_now(session)})
+    _update_own(session, claim, _OWN_ALIVE, values | {"seam": seam})
     for table, rows in ((Frame, frames), (Face, faces)):
-        changed(session, delete(table).where(table.shard_id == claim.id))
+        # Whoever claims a shard first finds no rows of it.
+        if claim.epoch > 1:
+            changed(session, delete(table).where(table.shard_id == claim.id))
         insert_rows(session, table, rows, shard_id=claim.id)
     # Those of an earlier attempt went with its faces.
     insert_rows(session, FaceScore, scores)
     if claim.media_id is not None:
         _settle_video(session, claim.media_id)
+    elif media_updates:
+        _settle_pictures(session, media_updates)
     else:
-        changed(session, update(Media).where(_covered(claim)).values(state="done"))
-        if media_updates:
-            session.execute(update(Media), [dict(row) for row in media_updates])
+        changed(session, _SETTLE_PICTURES, _place(claim) | {"state": "done"})
 
 
 def split(session: Session, claim: Claim, medium: Mapping[str, Any], segments: Sequence[ShardPlan]) -> Claim:
@@ -167,45 +181,47 @@ def give_back(session: Session, claim: Claim, reason: str) -> bool:
 
 def release(session: Session, claim: Claim) -> None:
     """Gives the shard back untried, for a worker that is being stopped; raises as `heartbeat`."""
-    values = {"state": "pending", "attempts": Shard.attempts - 1, "queued_at": None, "frames": 0, "faces": 0}
+    values = {"state": "pending", "attempts": claim.attempts - 1, "queued_at": None, "frames": 0, "faces": 0}
     update_own(session, claim, values)
 
 
 def held_by(session: Session, shard_id: int, worker: str) -> Claim | None:
     """The claim of a worker that cannot speak for itself any more; None if it does not hold the shard."""
-    columns = [getattr(Shard, field.name) for field in fields(Claim)]
     held = (Shard.id == shard_id, Shard.worker == worker, Shard.state == "running")
-    row = session.execute(select(*columns).where(*held)).one_or_none()
+    row = session.execute(select(*_COLUMNS).where(*held)).one_or_none()
     return None if row is None else Claim(*row)
 
 
 def media_of(session: Session, claim: Claim) -> Sequence[Media]:
     """The media that the shard is to process, by position."""
-    return session.scalars(select(Media).where(_covered(claim)).order_by(Media.position)).all()
+    statement = _MEDIA_OF_PICTURES if claim.media_id is None else _MEDIUM_OF_VIDEO
+    return session.scalars(statement, _place(claim)).all()
 
 
-def _update_one(session: Session, condition: ColumnElement[bool], values: dict[str, Any]) -> Claim | None:
-    columns = [getattr(Shard, field.name) for field in fields(Claim)]
-    statement = update(Shard).where(condition).values(values).returning(*columns)
-    row = session.execute(statement, execution_options={"synchronize_session": False}).one_or_none()
-    return None if row is None else Claim(*row)
-
-
-def update_own(session: Session, claim: Claim, values: dict[str, Any]) -> None:
+def update_own(session: Session, claim: Claim, values: Mapping[str, Any]) -> None:
     """Changes the shard's row while it is still ours; raises as `heartbeat`. Every write of a worker begins so."""
-    own = (Shard.id == claim.id, Shard.epoch == claim.epoch, Shard.state == "running")
-    if changed(session, update(Shard).where(*own).values(values)) == 0:
+    _update_own(session, claim, _OWN.values(dict(values)), {})
+
+
+def _update_own(session: Session, claim: Claim, statement: Update, values: dict[str, Any]) -> None:
+    if changed(session, statement, {"own_id": claim.id, "own_epoch": claim.epoch, **values}) == 0:
         state = session.scalar(select(Shard.state).where(Shard.id == claim.id))
         raise JobCancelledError if state == "cancelled" else ShardLostError
 
 
-def _covered(claim: Claim) -> ColumnElement[bool]:
+def _place(claim: Claim) -> dict[str, Any]:
     if claim.media_id is not None:
-        return Media.id == claim.media_id
-    between = Media.position.between(claim.first_position, claim.last_position)
-    # A picture that could not be read at planning time is not pending, and not part of the work.
-    pending = and_(Media.kind == "image", Media.state == "pending")
-    return and_(Media.job_id == claim.job_id, between, pending)
+        return {"of_video": claim.media_id}
+    return {"of_job": claim.job_id, "first": claim.first_position, "last": claim.last_position}
+
+
+def _settle_pictures(session: Session, updates: Sequence[Mapping[str, Any]]) -> None:
+    rows = [{"state": "done", "medium_id": row["id"], **row} for row in updates]
+    for row in rows:
+        del row["id"]
+    # One statement for all that say the same of a picture.
+    for _, alike in groupby(sorted(rows, key=sorted), key=sorted):
+        session.execute(_SETTLE_PICTURE, list(alike))
 
 
 def _close_failed(session: Session, claim: Claim, reason: str) -> None:
@@ -216,7 +232,7 @@ def _close_failed(session: Session, claim: Claim, reason: str) -> None:
 
 def _fail_media(session: Session, claim: Claim, reason: str) -> None:
     if claim.media_id is None:
-        changed(session, update(Media).where(_covered(claim)).values(state="failed", error=reason))
+        changed(session, _SETTLE_PICTURES, _place(claim) | {"state": "failed", "error": reason})
     else:
         end = "the end" if claim.end_ms is None else f"{claim.end_ms / 1000:g} s"
         piece = "" if claim.start_ms is None else f"{claim.start_ms / 1000:g} s to {end}: "
@@ -229,13 +245,51 @@ def _fail_media(session: Session, claim: Claim, reason: str) -> None:
 def _settle_video(session: Session, media_id: int) -> None:
     # Two last shards may end at once. The lock makes one wait, and the count after it then sees the other.
     # A stronger lock would deadlock with the key locks that inserting faces took.
-    session.execute(select(Media.id).where(Media.id == media_id).with_for_update(key_share=True))
-    count = func.count().filter
-    left, done = session.execute(
-        select(count(Shard.state.in_(("pending", "running"))), count(Shard.state == "done")).where(
-            Shard.media_id == media_id
-        )
-    ).one()
+    session.execute(_LOCK_VIDEO, {"of_video": media_id})
+    left, done = session.execute(_COUNT_OF_VIDEO, {"of_video": media_id}).one()
     if left == 0:
         state = "done" if done else "failed"
         changed(session, update(Media).where(Media.id == media_id).values(state=state))
+
+
+# What is asked at each shard is put together once: SQLAlchemy takes longer to do so than the database to answer.
+_COLUMNS = [getattr(Shard, each.name) for each in fields(Claim)]
+_SHARDS, _MEDIA = Shard.metadata.tables["shards"], Media.metadata.tables["media"]
+
+_EXPIRED = and_(Shard.state == "running", Shard.heartbeat_at < ago(bindparam("lease_s", type_=Double)))
+_FREE = and_(
+    Shard.id == bindparam("claimed"),
+    or_(Shard.state == "pending", _EXPIRED),
+    exists().where(Job.id == Shard.job_id, Job.state.in_(UNFINISHED)),
+)
+_JOB_STATE = select(Job.state).where(Job.id == Shard.job_id).correlate(Shard).scalar_subquery()
+_CLAIM = (
+    update(_SHARDS)
+    .where(_FREE, Shard.attempts < MAX_ATTEMPTS)
+    .values(state="running", heartbeat_at=now, frames=0, faces=0, epoch=Shard.epoch + 1, attempts=Shard.attempts + 1)
+    .returning(*_COLUMNS, _JOB_STATE)
+)
+_EXHAUSTED = (
+    update(_SHARDS).where(_FREE).values(state="failed", epoch=Shard.epoch + 1).returning(*_COLUMNS, Shard.error)
+)
+_OWN = update(_SHARDS).where(
+    Shard.id == bindparam("own_id"), Shard.epoch == bindparam("own_epoch"), Shard.state == "running"
+)
+_OWN_ALIVE = _OWN.values(heartbeat_at=now)
+
+_COVERED_VIDEO = Media.id == bindparam("of_video")
+# A picture that could not be read at planning time is not pending, and not part of the work.
+_COVERED_PICTURES = and_(
+    Media.job_id == bindparam("of_job"),
+    Media.position.between(bindparam("first"), bindparam("last")),
+    Media.kind == "image",
+    Media.state == "pending",
+)
+_MEDIUM_OF_VIDEO = select(Media).where(_COVERED_VIDEO)
+_MEDIA_OF_PICTURES = select(Media).where(_COVERED_PICTURES).order_by(Media.position)
+_SETTLE_PICTURES = update(_MEDIA).where(_COVERED_PICTURES)
+_SETTLE_PICTURE = update(_MEDIA).where(Media.id == bindparam("medium_id"))
+_LOCK_VIDEO = select(Media.id).where(_COVERED_VIDEO).with_for_update(key_share=True)
+_COUNT_OF_VIDEO = select(
+    func.count().filter(Shard.state.in_(("pending", "running"))), func.count().filter(Shard.state == "done")
+).where(Shard.media_id == bindparam("of_video"))

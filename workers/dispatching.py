@@ -1,13 +1,14 @@
 """Sending messages for what the database says is to be done. Sending one twice does no harm."""
 
 import json
+from collections.abc import Callable
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from results.database import reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
-from results.queueing import SENT_S, forget_lost_messages, jobs_to_sweep, pending_to_queue
-from results.shards import shards_left
+from results.queueing import SENT_S, Standing, forget_lost_messages, jobs_to_sweep, mark_queued, standing
 from workers.app import PRIORITIES, app
 from workers.settings import settings
 
@@ -24,29 +25,50 @@ SHARD = "shard"
 """The header that says which shard a message is for, so that the sweep can tell which are in the queue."""
 
 
+def queue_next(session: Session, job_id: str) -> Callable[[], int]:
+    """Marks the job's next shards as queued; what it gives sends their messages, once the transaction is over.
+
+    That gives their number, and raises what Celery raises if the broker is away; what was not sent is found by the
+    sweep.
+    """
+    lease_s = settings().lease_seconds
+    job = standing(session, job_id, lease_s=lease_s)
+    waiting = mark_queued(session, job_id, job.wanted, lease_s=lease_s) if job else []
+
+    def send() -> int:
+        for shard_id in waiting:
+            assert job is not None
+            _send(job, TASKS[job.kind], shard_id, priority=PRIORITIES - 1 - job.priority, headers={SHARD: shard_id})
+        return len(waiting)
+
+    return send
+
+
 def advance(database: Engine, job_id: str) -> int:
     """Queues the job's next shards, or its finishing when no shard is left; gives the number of messages.
 
     Raises what Celery raises if the broker is away; what was not sent is found by the sweep.
     """
-    with writing(database) as session:
-        job = get_job(session, job_id)
-        if job.state not in UNFINISHED:
-            return 0
-        waiting = pending_to_queue(session, job_id, lease_s=settings().lease_seconds)
-    # Redis knows the first as 0.
-    priority = PRIORITIES - 1 - job.priority
-    for shard_id in waiting:
-        headers = {SHARD: shard_id}
-        app.send_task(TASKS[job.kind], (shard_id,), queue=job.queue, priority=priority, headers=headers)
-    if waiting:
-        return len(waiting)
     with reading(database) as session:
-        finished = not shards_left(session, job_id)
-    if finished:
+        job = standing(session, job_id, lease_s=settings().lease_seconds)
+    if job is None:
+        return 0
+    if job.left == 0:
         # Before all shards: it is short, and somebody waits for it.
-        app.send_task("finish_job", (job_id,), queue=job.queue, priority=0)
-    return int(finished)
+        _send(job, "finish_job", job_id, priority=0)
+        return 1
+    if job.wanted == 0:
+        return 0
+    with writing(database) as session:
+        send = queue_next(session, job_id)
+    return send()
+
+
+def _send(
+    job: Standing, task: str, subject: int | str, *, priority: int, headers: dict[str, int] | None = None
+) -> None:
+    """`priority` is Redis': the first is 0."""
+    app.send_task(task, (subject,), queue=job.queue, priority=priority, headers=headers)
 
 
 def sweep(database: Engine, queues: list[str], age_s: float = SENT_S) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from fer_model.engines import Engine
-from fer_model.errors import FerModelError, TransientMediaError, UnreadableMediaError
+from fer_model.errors import FerModelError, TransientMediaError, UnreadableMediaError, WeightsError
 from fer_model.manifest import Models
 from fer_model.pipeline import analyse
 from fer_model.sources import open_source
@@ -21,8 +21,8 @@ from fer_model.types import EMOTIONS, FaceObservation, Frame
 from results import shards
 from results.catalogue import ID_DIGITS
 from results.database import reading, writing
-from results.errors import JobCancelledError, ResultsError, ShardLostError
-from results.jobs import get_job
+from results.errors import JobCancelledError, NameTakenError, ResultsError, ShardLostError
+from results.jobs import options_of
 from results.models import Job, Media, Shard
 from workers import crops, metrics, store
 from workers.errors import WorkerStoppingError
@@ -45,6 +45,23 @@ TOO_LONG = "took longer than a worker may spend on one piece; use shorter ones (
 
 Row = dict[str, Any]
 Load = Callable[[Models], Engine]
+Queue = Callable[[Session, str], Callable[[], object]]
+"""Marks a job's next shards as queued; what it gives sends their messages."""
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A claim, and what its transaction says of the work.
+
+    `send` sends the messages of the job's next shards, `stored` are the job's options, and `in_use` is the ensemble
+    in use, None where it cannot be told without writing.
+    """
+
+    claim: shards.Claim
+    send: Callable[[], object]
+    media: Sequence[Media]
+    stored: Row
+    in_use: tuple[int, Models] | None
 
 
 @dataclass
@@ -87,23 +104,25 @@ def process_shard(
     worker: str,
     load: Load,
     *,
-    on_change: Callable[[str], None] = lambda job_id: None,
+    queue: Queue = lambda session, job_id: lambda: None,
     stopping: Callable[[], bool] = lambda: False,
-) -> None:
+) -> str | None:
     """Claims a shard, works on it, and writes what was found in one transaction.
 
     Does nothing if the shard is finished, cancelled, or another worker's. What cannot be done is
     written down as failed, with the reason; what may have been bad luck is given back, to be tried again. `load`
     gives the networks of the ensemble that is in use when the shard is claimed; it is called after that, so that
-    whoever waits sees that somebody is at work. `on_change` is told the job's id when more of it may be queued.
+    whoever waits sees that somebody is at work. `queue` is called with the job's id in the transactions after which
+    more of it may be queued. Gives that id, or None if the shard was not claimed.
     Where `stopping` says so, or the database was away for a while, the shard is given back untried.
 
     Raises:
         ResultsError: the database cannot be used; the shard will be tried again.
     """
-    claim = attempts()(_claim, database, shard_id, worker)
-    if claim is None:
-        return
+    start = attempts()(_start, database, shard_id, worker, queue)
+    if start is None:
+        return None
+    claim = start.claim
     harvest = _Harvest(claim)
     began = time.monotonic()
     # Unless it turns out otherwise: another worker has it, or the database is away.
@@ -117,8 +136,8 @@ def process_shard(
                     raise WorkerStoppingError
 
             # A Redis server that does not answer may take longer than a lease.
-            on_change(claim.job_id)
-            _work(database, harvest, load, check, on_change)
+            start.send()
+            _work(database, start, harvest, load, check, queue)
             for attempt in attempts(still_ours):
                 with attempt, writing(database) as session:
                     _write(session, harvest)
@@ -135,6 +154,7 @@ def process_shard(
             outcome = attempts()(_give_up, database, harvest.claim, error)
     finally:
         metrics.shard_ended(outcome, time.monotonic() - began)
+    return claim.job_id
 
 
 def _forget_crops_of_deleted(database: Database, harvest: _Harvest) -> None:
@@ -168,9 +188,18 @@ def take_back(database: Database, shard_id: int, is_dead: Callable[[str], bool],
     return shard.job_id
 
 
-def _claim(database: Database, shard_id: int, worker: str) -> shards.Claim | None:
+def _start(database: Database, shard_id: int, worker: str, queue: Queue) -> _Start | None:
+    """Claims the shard, and asks in the same transaction for all that its work needs: each one more costs time."""
     with writing(database) as session:
-        return shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
+        claim = shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
+        if claim is None:
+            return None
+        send, media = queue(session, claim.job_id), shards.media_of(session, claim)
+        stored, in_use = options_of(session, claim.job_id), None
+        # What is wrong comes out in `_register`, when the shard can be given up for it.
+        with suppress(WeightsError, NameTakenError):
+            in_use = store.known(session)
+        return _Start(claim, send, media, stored, in_use)
 
 
 def _write(session: Session, harvest: _Harvest) -> None:
@@ -209,25 +238,20 @@ def reason_of(error: Exception) -> str:
 
 def _work(
     database: Database,
+    start: _Start,
     harvest: _Harvest,
     load: Load,
     check: Callable[[], None],
-    on_change: Callable[[str], None],
+    queue: Queue,
 ) -> None:
-    claim = harvest.claim
-    with reading(database) as session:
-        media = list(shards.media_of(session, claim))
-        stored = get_job(session, claim.job_id).options
+    claim, media, stored = start.claim, start.media, start.stored
     options = BatchOptions(**{name: stored[name] for name in BatchOptions.__dataclass_fields__ if name in stored})
-    with writing(database) as session:
-        ensemble_id, models = store.current(session)
-    harvest.ensemble_id = ensemble_id
+    harvest.ensemble_id, models = start.in_use or _register(database)
     if options.keep_member_scores:
         harvest.members = tuple(file.sha256[:ID_DIGITS] for file in models.members)
     origins: deque[int] = deque()
     if claim.is_unplanned_video:
-        claim = harvest.claim = _cut(database, claim, media[0], options)
-        on_change(claim.job_id)
+        claim = harvest.claim = _cut(database, claim, media[0], options, queue)
     engine = load(models)
     follow, keys = None, None
     if claim.media_id is None:
@@ -255,14 +279,22 @@ def _work(
     harvest.seam = None if claim.end_ms is None else seam.rows
 
 
-def _cut(database: Database, claim: shards.Claim, medium: Media, options: BatchOptions) -> shards.Claim:
+def _register(database: Database) -> tuple[int, Models]:
+    with writing(database) as session:
+        return store.current(session)
+
+
+def _cut(database: Database, claim: shards.Claim, medium: Media, options: BatchOptions, queue: Queue) -> shards.Claim:
     """Looks into a video that was not looked into when the job was submitted; gives the claim to its first segment."""
     found, segments = look_into(medium.uri, options)
     learned = {name: getattr(found, name) for name in LEARNED}
     for name, value in learned.items():
         setattr(medium, name, value)
     with writing(database) as session:
-        return shards.split(session, claim, learned, segments)
+        first = shards.split(session, claim, learned, segments)
+        send = queue(session, claim.job_id)
+    send()
+    return first
 
 
 def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Frame]:
@@ -271,7 +303,7 @@ def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Fra
         yield frame
 
 
-def _pictures(media: list[Media], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:
+def _pictures(media: Sequence[Media], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:
     """The pictures that can be read; for the others a row that says why not."""
     for medium, read in read_ahead(media):
         try:

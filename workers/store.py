@@ -124,10 +124,14 @@ def find_model(session: Session | None, reference: str) -> Model:
 
 def weights_file(model: Model, ours: Models) -> WeightsFile:
     """Where a model's weights lie: in the store, or among those shipped, which are `ours`."""
+    return _weights_file(model.name, model.sha256, ours)
+
+
+def _weights_file(name: str, sha256: str, ours: Models) -> WeightsFile:
     for file in ours.files:
-        if file.sha256 == model.sha256:
+        if file.sha256 == sha256:
             return file
-    return WeightsFile(model.name, stored(model.sha256), model.sha256)
+    return WeightsFile(name, stored(sha256), sha256)
 
 
 def in_use(session: Session) -> tuple[str, Models]:
@@ -139,16 +143,35 @@ def in_use(session: Session) -> tuple[str, Models]:
     return shipped_name(models), models
 
 
-def current(session: Session) -> tuple[int, Models]:
-    """As `in_use`, with the ensemble's id instead of its name.
+def known(session: Session) -> tuple[int, Models] | None:
+    """As `in_use`, with the ensemble's id instead of its name; None if that is not in the catalogue yet.
 
-    Writes the shipped one into the catalogue on first use, so it needs a session that writes.
+    Raises:
+        NameTakenError: another ensemble has the name of the shipped one.
     """
-    ensemble = catalogue.promoted(session)
-    if ensemble is not None:
-        return ensemble.id, resolve(session, ensemble)
-    models = shipped()
-    return register(session, models).id, models
+    ours = shipped()
+    found = catalogue.in_use(session, shipped_name(ours))
+    if found is None:
+        return None
+    models = Models(
+        detector=_weights_file(*found.detector, ours),
+        members=tuple(_weights_file(*member, ours) for member in found.members),
+        shares=tuple(found.shares),
+        margin=found.margin,
+        temperature=found.temperature,
+    )
+    if not found.is_promoted and models.key != ours.key:
+        raise NameTakenError(f"There is an ensemble '{found.name}' already, and it is not the one shipped.")
+    return found.id, models
+
+
+def current(session: Session) -> tuple[int, Models]:
+    """As `known`; writes the shipped one into the catalogue on first use, so it needs a session that writes."""
+    found = known(session)
+    if found is None:
+        models = shipped()
+        found = register(session, models).id, models
+    return found
 
 
 def promote(database: Engine, name: str) -> Ensemble:

@@ -6,6 +6,7 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from billiard import active_children, current_process
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure, worker_process_init, worker_ready, worker_shutting_down
 from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
 
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.manifest import Models
@@ -36,17 +38,27 @@ SWEEP_S = 10.0
 @app.task(name="process_shard")
 def process_shard(shard_id: int) -> None:
     """Works on one shard, then queues what comes next in its job."""
-    name = training.worker_name()
-    processing.process_shard(_database(), shard_id, name, _engine, on_change=_advance, stopping=_grace_is_over)
-    with reading(_database()) as session:
-        job_id = job_of_shard(session, shard_id)
+    name, database = training.worker_name(), _database()
+    job_id = processing.process_shard(database, shard_id, name, _engine, queue=_queue_next, stopping=_grace_is_over)
+    if job_id is None:
+        with reading(database) as session:
+            job_id = job_of_shard(session, shard_id)
     if job_id is not None:
         _advance(job_id)
 
 
+def _queue_next(session: Session, job_id: str) -> Callable[[], None]:
+    send = dispatching.queue_next(session, job_id)
+    return lambda: _patiently(job_id, send)
+
+
 def _advance(job_id: str) -> None:
+    _patiently(job_id, lambda: dispatching.advance(_database(), job_id))
+
+
+def _patiently(job_id: str, send: Callable[[], object]) -> None:
     try:
-        dispatching.advance(_database(), job_id)
+        send()
     except (*BROKER_ERRORS, ResultsError) as error:
         # What is written is written; the sweep queues the rest when the broker, or the database, is back.
         logger.warning("job %s: nothing could be queued (%s)", job_id, error)

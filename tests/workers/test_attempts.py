@@ -20,7 +20,7 @@ from results.shards import claim
 from workers import store
 from workers.finishing import finish
 from workers.planning import BatchOptions, plan
-from workers.processing import process_shard, take_back
+from workers.processing import Queue, process_shard, take_back
 from workers.settings import settings
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -39,6 +39,11 @@ def planned(database: Database, paths: list[Path], patience_s: float = 60) -> st
 def shards_of(database: Database, job_id: str) -> list[Shard]:
     with reading(database) as session:
         return list(session.scalars(select(Shard).where(Shard.job_id == job_id).order_by(Shard.start_ms, Shard.id)))
+
+
+def noting(told: list[str]) -> Queue:
+    """Notes the jobs of which more could be queued, once their transaction is over."""
+    return lambda _, job_id: lambda: told.append(job_id)
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def test_a_video_is_cut_by_the_worker_just_as_by_submit(engine: Database, networ
         job_id = planned(engine, [samples / "clip.mp4"], patience_s)
         told: list[str] = []
         while waiting := [shard for shard in shards_of(engine, job_id) if shard.state == "pending"]:
-            process_shard(engine, waiting[0].id, "w", lambda _: networks, on_change=told.append)
+            process_shard(engine, waiting[0].id, "w", lambda _: networks, queue=noting(told))
         finish(engine, job_id)
         with reading(engine) as session:
             (medium,) = session.scalars(select(Media).where(Media.job_id == job_id))
