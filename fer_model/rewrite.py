@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources.container import HEAD, clock_of, opened, packets_of
 from fer_model.sources.opening import open_media
-from fer_model.sources.video import frames_from, upright
+from fer_model.sources.video import Upright, frames_from
 from fer_model.types import Image
 
 TICK = Fraction(1, 1000)
@@ -90,10 +90,10 @@ def _transcode(
     video.pix_fmt = "yuv420p"
     video.codec_context.time_base = TICK
     heard = _Sound(sound, output, begins)
-    last = -1
+    last, upright = -1, Upright()
     for _, time_ms, picture in frames_from(container, stream):
         last = max(time_ms, last + 1)
-        frame = _changed(picture, time_ms, change)
+        frame = _changed(picture, time_ms, change, upright)
         if not video.width or last == 0:
             video.width, video.height = frame.width, frame.height
         frame.pts, frame.time_base = last, TICK
@@ -106,8 +106,8 @@ def _transcode(
     heard.until(None)
 
 
-def _changed(picture: VideoFrame, time_ms: int, change: Change) -> VideoFrame:
-    turned = picture.side_data.get("DISPLAYMATRIX") is not None
+def _changed(picture: VideoFrame, time_ms: int, change: Change, upright: Upright) -> VideoFrame:
+    turned = upright.turn(picture) is not None
     image = change(time_ms, lambda: upright(picture))
     if image is None and not turned and picture.width % 2 == 0 and picture.height % 2 == 0:
         return picture

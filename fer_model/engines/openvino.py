@@ -1,6 +1,5 @@
 """The networks on OpenVINO, several requests at a time."""
 
-import ctypes
 import logging
 import os
 import shutil
@@ -9,7 +8,6 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -31,9 +29,6 @@ logger = logging.getLogger(__name__)
 GRAPH_VERSION = 1
 """To be raised when `convert` makes other graphs of the same weights; old caches are then left alone."""
 
-M_ARENA_MAX = -8
-"""From glibc's malloc.h. With a heap for each thread, what one frees is of no use to the others: 55 MB more."""
-
 MANY, FEW = 16, 4
 """Faces that are classified at once: a fixed number runs faster than any number, and each takes 80 MB of memory."""
 
@@ -45,8 +40,6 @@ class OpenVinoEngine:
         graphs = converted(models, cache)
         # All processors have work from here on; OpenCV's threads would only take turns with it.
         cv2.setNumThreads(1)
-        with suppress(AttributeError):  # a C library other than glibc
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
         self._core = Core()
         self._core.set_property({ov.cache_dir(): str(cache / "compiled")})
         self._detector = self._core.read_model(graphs / "detector.xml")

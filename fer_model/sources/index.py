@@ -20,7 +20,7 @@ from fer_model.errors import UnreadableMediaError
 from fer_model.sources.container import HEAD, Clock, clock_of, is_shown, opened, packets_of, without_pictures
 from fer_model.sources.opening import open_media
 from fer_model.sources.remote import RemoteFile
-from fer_model.sources.video import frames_from, upright
+from fer_model.sources.video import Upright, frames_from
 
 Times = NDArray[np.int64]
 
@@ -118,7 +118,7 @@ def _size(file: BufferedReader, clock: Clock) -> tuple[int, int]:
     """Width and height of the first picture, turned upright."""
     with opened(file) as (container, stream):
         for frame in frames_from(container, stream, clock=clock):
-            height, width = upright(frame.picture).shape[:2]
+            height, width = Upright()(frame.picture).shape[:2]
             return width, height
     raise UnreadableMediaError(f"{file.name}: no picture in it can be decoded")
 

@@ -70,9 +70,9 @@ def read_video(
             raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
         piece = takewhile(lambda frame: end_ms is None or frame.time_ms < end_ms, chain([first], frames))
         numbered = (frame._replace(place=start_frame + frame.place) for frame in piece)
-        reformatter = VideoReformatter()
+        upright = Upright()
         for index, time_ms, picture in select(sampling or Sampling(), numbered):
-            yield Frame(index, time_ms, upright(picture, reformatter))
+            yield Frame(index, time_ms, upright(picture))
 
 
 def _threads() -> int:
@@ -178,21 +178,41 @@ def _pass(waiting: list[int], stamp: int) -> int:
     return before - len(waiting)
 
 
-def upright(frame: VideoFrame, reformatter: VideoReformatter | None = None) -> Image:
-    """The picture as RGB, turned and mirrored as its display matrix says.
+class Upright:
+    """The pictures of one stream as RGB, turned and mirrored as their display matrix says.
 
-    A `reformatter` that is kept for all frames of a stream spares preparing the conversion anew for each.
+    One for a whole stream prepares the conversion once. It reads the matrix of the first picture and of those that are
+    turned by another angle: PyAV ties a picture to itself once its side data were asked for, and then only the garbage
+    collector frees its memory, much later.
     """
-    converted = (reformatter or VideoReformatter()).reformat(frame, format="rgb24")
-    (plane,) = converted.planes
-    # The converted picture's own memory, which lives as long as the array. Its lines may be longer than the picture.
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
-    image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
-    side_data = frame.side_data.get("DISPLAYMATRIX")
-    if side_data is not None:
-        a, b, _, c, d = np.frombuffer(cast(bytes, side_data), np.int32)[:5].tolist()
-        if abs(b) > abs(a):  # a quarter turn: the axes change places
-            image, a, d = cast(Image, cv2.transpose(image)), c, b
-        if a < 0 or d < 0:
-            image = cast(Image, cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0))
-    return np.ascontiguousarray(image)
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._angle: int | None = None
+        self._turn: tuple[int, int, int, int] | None = None
+
+    def turn(self, frame: VideoFrame) -> tuple[int, int, int, int] | None:
+        """The matrix's a, b, c, d; None where there is none."""
+        if frame.rotation != self._angle:
+            self._angle = frame.rotation
+            matrix = frame.side_data.get("DISPLAYMATRIX")
+            if matrix is None:
+                self._turn = None
+            else:
+                a, b, _, c, d = np.frombuffer(cast(bytes, matrix), np.int32)[:5].tolist()
+                self._turn = (a, b, c, d)
+        return self._turn
+
+    def __call__(self, frame: VideoFrame) -> Image:
+        converted = self._reformatter.reformat(frame, format="rgb24")
+        (plane,) = converted.planes
+        # The converted picture's own memory, which lives as long as the array. Its lines may be longer than itself.
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
+        image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
+        if (turn := self.turn(frame)) is not None:
+            a, b, c, d = turn
+            if abs(b) > abs(a):  # a quarter turn: the axes change places
+                image, a, d = cast(Image, cv2.transpose(image)), c, b
+            if a < 0 or d < 0:
+                image = cast(Image, cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0))
+        return np.ascontiguousarray(image)
