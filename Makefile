@@ -8,7 +8,8 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m examples.demo
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest
+	@# Two files of tests at a time, since much of what they take is waiting; in their order, the long ones first.
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

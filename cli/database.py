@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -18,13 +19,20 @@ from workers.settings import settings
 def prepared_database() -> Engine:
     """The database, its tables made if it is empty or older. Raises `ResultsError`."""
     upgrade(settings().database_url)
-    return connect(settings().database_url)
+    return _closed_at_the_end(connect(settings().database_url))
 
 
 def current_database() -> Engine:
     """The database, which must be there and be this program's. Raises `ResultsError`."""
-    engine = existing(settings().database_url)
+    engine = _closed_at_the_end(existing(settings().database_url))
     check_revision(engine)
+    return engine
+
+
+def _closed_at_the_end(engine: Engine) -> Engine:
+    """The same engine, whose connections are closed when the command ends."""
+    if context := click.get_current_context(silent=True):
+        context.call_on_close(engine.dispose)
     return engine
 
 
@@ -34,20 +42,16 @@ def asked_about(reference: str | None) -> Iterator[tuple[Session, str]]:
 
     Raises `ResultsError`.
     """
-    database = current_database()
-    try:
-        with reading(database) as session:
-            job_id = job_or_newest(session, reference).id
-            note_what_is_missing(session, job_id)
-            yield session, job_id
-    finally:
-        database.dispose()
+    with reading(current_database()) as session:
+        job_id = job_or_newest(session, reference).id
+        note_what_is_missing(session, job_id)
+        yield session, job_id
 
 
 def database_if_any() -> Engine | None:
     """The database, where there is one; a word on stderr if there is one that cannot be used."""
     try:
-        engine = existing(settings().database_url)
+        engine = _closed_at_the_end(existing(settings().database_url))
     except DatabaseUnreachableError:
         return None
     try:

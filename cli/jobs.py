@@ -179,7 +179,6 @@ def delete(job: str, yes: bool) -> None:
         click.confirm(f"Delete {status.job} with {status.frames:,} frames and {status.faces:,} faces?", abort=True)
     removed = remove(database, status.job)
     compacted = compact(database)
-    database.dispose()
     if status.kind == "train":
         forget(status.job)
     say_removed([removed], compacted)

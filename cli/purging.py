@@ -30,7 +30,6 @@ def purge(older_than_ms: int, dry_run: bool) -> None:
         click.echo(f"{each.job}{name}: {'would be ' * dry_run}deleted, {each.frames:,} frames and {each.faces:,} faces")
     if removed:
         say_removed(removed, compact(database))
-    database.dispose()
     click.echo(f"{len(old):,} jobs {'would be ' * dry_run}deleted")
 
 

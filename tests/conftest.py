@@ -10,11 +10,23 @@ from typing import Any
 
 import pytest
 
+from tests.sharing import one_at_a_time, shared_folder
 from workers.settings import settings
 
 pytest_plugins = ["tests.databases"]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# For torch, here and in the processes that are started, before it is imported: the threads of several that compute at
+# once would wait for each other most of the time. OpenVINO and OpenCV take no notice of it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LONGEST = ("acceptance", "workers", "cli")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Rooms whose files take long come first: of processes that share the tests none has one left over at the end."""
+    items.sort(key=lambda item: [room not in item.path.relative_to(ROOT).parts for room in LONGEST])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,13 +35,27 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     With FER_TEST_CACHE they are kept there for the next one, which spares whoever runs single tests a minute.
     """
-    folder = Path(os.environ.get("FER_TEST_CACHE") or tmp_path_factory.mktemp("cache"))
+    folder = Path(os.environ.get("FER_TEST_CACHE") or shared_folder(tmp_path_factory) / "cache")
+    folder.mkdir(parents=True, exist_ok=True)
     os.environ["FER_CACHE_DIR"] = str(folder)
     # Not the user's own.
     os.environ["FER_MODELS_DIR"] = str(tmp_path_factory.mktemp("models"))
     # Collecting the tests has read them already.
     settings.cache_clear()
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepared(cache: Path) -> None:
+    """The networks are compiled, and tests that run at once do not each do it.
+
+    It takes as long as a small job, and longer than a short time limit.
+    """
+    from fer_model.engines import load_engine
+    from fer_model.manifest import read_models
+
+    with one_at_a_time(cache / "lock"):
+        load_engine(read_models(), "cpu", cache)
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +139,25 @@ def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[s
 def succeed(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """As `fer_batch`, and the test fails with what it said if it fails."""
     run = fer_batch(*words, **environment)
+    assert run.returncode == 0, run.stderr
+    return run
+
+
+def fer_batch_here(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """As `fer_batch`, but in this process, for commands that need torch: importing it takes seconds each time."""
+    from click.testing import CliRunner
+
+    from cli.main import main
+
+    settings.cache_clear()
+    run = CliRunner(env=environment).invoke(main, words, catch_exceptions=False)
+    settings.cache_clear()
+    return subprocess.CompletedProcess(words, run.exit_code, run.stdout, run.stderr)
+
+
+def succeed_here(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """As `fer_batch_here`, and the test fails with what it said if it fails."""
+    run = fer_batch_here(*words, **environment)
     assert run.returncode == 0, run.stderr
     return run
 

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from results.database import connect, upgrade
+from tests.sharing import one_at_a_time, shared_folder
 
 NewDatabase = Callable[[], str]
 EMPTY_ALL = """
@@ -25,7 +26,7 @@ END $$
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[NewDatabase]:
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
     """A PostgreSQL server; call it to get the URL of a new database."""
     with warnings.catch_warnings():
         # The server's package complains of a missing XDG_RUNTIME_DIR, which it can do without.
@@ -34,7 +35,9 @@ def postgresql() -> Iterator[NewDatabase]:
 
         # pytest's own folders are private to one user, and the server runs as another when we are root.
         folder = Path(tempfile.mkdtemp(prefix="fer-pg-"))
-        server = get_server(folder / "data", cleanup_mode="stop")
+        # As root it makes that user the first time, which two at once cannot.
+        with one_at_a_time(shared_folder(tmp_path_factory) / "postgresql.lock"):
+            server = get_server(folder / "data", cleanup_mode="stop")
     url = server.get_uri
 
     with psycopg.connect(url(), autocommit=True) as admin:

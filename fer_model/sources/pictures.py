@@ -23,6 +23,9 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 # Pillow would warn from half of our limit on, and a warning is no answer to a worker: `_open` refuses instead.
 Pillow.MAX_IMAGE_PIXELS = None
 
+# Blocks of 16 MB that Pillow keeps for the next picture: getting new memory takes as long as decoding a JPEG into it.
+Pillow.core.set_blocks_max(4)  # type: ignore[attr-defined]
+
 
 LEAST_SIDE = 1920
 """Long side in pixels of what remains of a large JPEG: three times what the detector sees, so that faces of 16 pixels
@@ -32,7 +35,8 @@ there, which it finds well, still have the 48 that the classifiers see."""
 def read_reduced(uri: str, roots: Sequence[str] = ()) -> tuple[Image, tuple[int, int]]:
     """As `read_picture`, a large JPEG at a half, a quarter or an eighth of its size; and the original (width, height).
 
-    JPEG's own transform gives the smaller picture without ever making the large one. Raises as `read_picture`.
+    JPEG's own transform gives the smaller picture without ever making the large one. It is read-only. Raises as
+    `read_picture`.
     """
     with open_media(uri, roots) as file:
         return _read(file, LEAST_SIDE)
@@ -50,7 +54,7 @@ def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
         TransientMediaError: a server does not answer.
     """
     with open_media(uri, roots) as file:
-        return _read(file)[0]
+        return _read(file)[0].copy()
 
 
 def _read(file: BufferedReader, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
@@ -60,10 +64,10 @@ def _read(file: BufferedReader, least_side: int | None = None) -> tuple[Image, t
             if least_side and (factor := max(width, height) // least_side) > 1:
                 # Of an eighth, a quarter and a half the smallest that is not smaller; does nothing for other formats.
                 picture.draft(None, (width // factor, height // factor))
-            upright = ImageOps.exif_transpose(picture)
             turned = picture.getexif().get(ORIENTATION, 1) >= QUARTER_TURNS
             size = (height, width) if turned else (width, height)
-            return np.array(_rgb(upright), dtype=np.uint8), size
+            ImageOps.exif_transpose(picture, in_place=True)
+            return np.asarray(_rgb(picture), dtype=np.uint8), size
     except (UnreadableMediaError, MemoryError):
         raise
     except Exception as error:  # Pillow's parsers raise whatever they stumble over in a damaged file

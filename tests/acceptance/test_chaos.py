@@ -11,7 +11,7 @@ from benchmarks.faults import FAULTS
 
 
 @pytest.mark.timeout(900)
-def test_no_row_is_lost_and_none_counted_twice(cache: Path, tmp_path: Path) -> None:
+def test_no_row_is_lost_and_none_counted_twice(prepared: None, tmp_path: Path) -> None:
     media = write_media(tmp_path / "media", seconds=24, pictures=60)
     with cluster(lease_s=5) as running:
         # On a quick machine the job ends before all has happened to it; then it is done again, and all of it counts.

@@ -17,8 +17,6 @@ import pytest
 import redis
 
 from benchmarks.cluster import children
-from fer_model.engines import load_engine
-from fer_model.manifest import read_models
 from tests.clips import noise_picture
 from tests.conftest import query, succeed
 from tests.watching import kill_at_work, until
@@ -87,12 +85,6 @@ class Place:
     def until_done(self, shards: int) -> None:
         """Returns when so many shards are done."""
         until(lambda: self.ask("SELECT 1 FROM shards WHERE state = 'done'")[shards - 1 :], WAIT_S)
-
-
-@pytest.fixture(scope="module")
-def prepared(cache: Path) -> None:
-    """The networks are compiled: doing it takes as long as a small job, and longer than a short time limit."""
-    load_engine(read_models(), "cpu", cache)
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def workers(network: Network, environment: dict[str, str], folder: Path) -> Iter
 
 @pytest.mark.timeout(900)
 def test_a_host_is_cut_off_and_comes_back(
-    cache: Path,
+    prepared: None,
     network: Network,
     environment: dict[str, str],
     folder: Path,

@@ -92,10 +92,11 @@ def killed(training: Training) -> list[str]:
     with training.worker() as worker:
         (first,) = training.train("--recipe", "best_mixed", "--epochs", str(EPOCHS))
         (second,) = training.train("--recipe", "best_mixed", "--epochs", str(EPOCHS))
-        assert training.model(first)
-        wait_until(lambda: bool(training.epochs(second)))
+        # Looked for here: by the time a command has told of the first one's end, the second could have ended too.
+        wait_until(lambda: bool(training.epochs(second)), 300)
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
+    assert training.model(first)
     assert training.state(second) == "running" and 1 <= len(training.epochs(second)) < EPOCHS
     # So that the test need not wait for the lease to run out.
     forget = "UPDATE shards SET heartbeat_at = '2026-01-01 00:00:00', queued_at = NULL WHERE state = 'running'"

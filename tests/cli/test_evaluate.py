@@ -16,7 +16,7 @@ from fer_model.networks import classifier_network, save_weights
 from fer_model.training.data import read_faces
 from fer_model.training.reports import load_members, member_outputs
 from results.database import upgrade
-from tests.conftest import fer_batch, query, succeed
+from tests.conftest import fer_batch_here, query, succeed, succeed_here
 from tests.fer_model.training_data import write_folders, write_table
 
 KEYS = {"accuracy", "ci95", "macro_f1", "ece", "gmacs", "efficiency", "per_class", "confusion", "n"}
@@ -91,7 +91,7 @@ def test_people_get_a_table_and_what_efficiency_is(table: Path, nowhere: dict[st
 
 def test_the_mirror_is_reported_apart_at_twice_the_cost(table: Path, nowhere: dict[str, str]) -> None:
     words = ("evaluate", "--data", str(table), "--split", "PublicTest", "--json", "--tta")
-    report = json.loads(succeed(*words, **nowhere).stdout)
+    report = json.loads(succeed_here(*words, **nowhere).stdout)
     assert set(report) == KEYS | {"tta"} and set(report["tta"]) == KEYS
     assert (report["gmacs"], report["tta"]["gmacs"]) == (0.046421376, 0.092842752)
 
@@ -99,13 +99,15 @@ def test_the_mirror_is_reported_apart_at_twice_the_cost(table: Path, nowhere: di
 def test_one_model_by_name_and_by_path(table: Path, nowhere: dict[str, str]) -> None:
     member = read_models().members[0]
     words = ("evaluate", "--data", str(table), "--split", "PublicTest", "--json", "--model")
-    by_name, by_path = (json.loads(succeed(*words, each, **nowhere).stdout) for each in (member.name, str(member.path)))
+    by_name, by_path = (
+        json.loads(succeed_here(*words, each, **nowhere).stdout) for each in (member.name, str(member.path))
+    )
     assert by_name == by_path and by_name["gmacs"] == 0.023210688
 
 
 def test_pictures_in_folders_can_be_evaluated_on(nowhere: dict[str, str], tmp_path: Path) -> None:
     folder = write_folders(tmp_path / "pictures", {"test/angry": 2, "test/happy": 3, "val/happy": 1})
-    report = json.loads(succeed("evaluate", "--data", str(folder), "--split", "test", "--json", **nowhere).stdout)
+    report = json.loads(succeed_here("evaluate", "--data", str(folder), "--split", "test", "--json", **nowhere).stdout)
     assert report["n"] == 5 and report["per_class"]["happy"]["n"] == 3
 
 
@@ -115,9 +117,9 @@ def test_faces_are_decoded_once_where_they_can_be_kept(table: Path, nowhere: dic
     unwritable.touch()
     commands = {"evaluate": ("evaluate",), "fit": ("ensemble", "fit", "--models", read_models().members[0].name)}
     for folder, command in commands.items():
-        succeed(*command, *words, **nowhere, FER_CACHE_DIR=str(tmp_path / folder))
+        succeed_here(*command, *words, **nowhere, FER_CACHE_DIR=str(tmp_path / folder))
         assert len(list((tmp_path / folder / "training-data").iterdir())) == 1
-    succeed("evaluate", *words, **nowhere, FER_CACHE_DIR=str(unwritable))
+    succeed_here("evaluate", *words, **nowhere, FER_CACHE_DIR=str(unwritable))
 
 
 def test_what_is_wrong_is_one_sentence(table: Path, nowhere: dict[str, str], tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_what_is_wrong_is_one_sentence(table: Path, nowhere: dict[str, str], tmp
         (*on_table, "-o", "/proc/none"): "/proc/none",
     }
     for words, complaint in cases.items():
-        run = fer_batch("evaluate", *words, **nowhere)
+        run = fer_batch_here("evaluate", *words, **nowhere)
         (line,) = run.stderr.strip().splitlines()
         assert run.returncode == 1 and line.startswith("Error: ") and complaint in line, (words, run.stderr)
         assert run.stdout == ""
@@ -159,7 +161,7 @@ def test_wrong_use_exits_with_2(words: list[str]) -> None:
 
 def test_an_outdated_database_is_passed_over_with_a_word(table: Path, nowhere: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "none.db").touch()
-    run = succeed("evaluate", "--data", str(table), "--split", "PublicTest", "--json", **nowhere)
+    run = succeed_here("evaluate", "--data", str(table), "--split", "PublicTest", "--json", **nowhere)
     assert set(json.loads(run.stdout)) == KEYS
     assert run.stderr.startswith("Note: the database is not used: The database is older")
 
@@ -169,7 +171,7 @@ def test_a_database_that_cannot_be_written_keeps_nobody_from_the_figures(
 ) -> None:
     upgrade(f"sqlite:///{tmp_path / 'results.db'}")
     url = f"sqlite:///file:{tmp_path / 'results.db'}?mode=ro&uri=true"
-    run = succeed("evaluate", "--data", str(table), "--split", "PublicTest", "--json", "--db", url, **nowhere)
+    run = succeed_here("evaluate", "--data", str(table), "--split", "PublicTest", "--json", "--db", url, **nowhere)
     assert set(json.loads(run.stdout)) == KEYS
     assert run.stderr.startswith("Note: the evaluation is not kept: ") and "can be read but not written" in run.stderr
 
@@ -180,9 +182,9 @@ def test_an_evaluation_is_kept_where_there_is_a_database(
     upgrade(database_url)
     settings = {**nowhere, "FER_DATABASE_URL": database_url}
     words = ("evaluate", "--data", str(table), "--split", "PublicTest", "--json")
-    ensemble = json.loads(succeed(*words, **settings).stdout)
-    succeed(*words, "--model", read_models().members[0].name, **settings)
-    succeed(*words, "--model", str(given), **settings)
+    ensemble = json.loads(succeed_here(*words, **settings).stdout)
+    succeed_here(*words, "--model", read_models().members[0].name, **settings)
+    succeed_here(*words, "--model", str(given), **settings)
     rows = query(database_url, "SELECT split, n, accuracy, gmacs, ensemble_id IS NULL, model_id FROM evaluations")
     assert len(rows) == 2, "a file that the catalogue does not know has no row to belong to"
     assert rows[0] == ("PublicTest", 28, ensemble["accuracy"], 0.046421376, False, None)
@@ -195,7 +197,7 @@ def test_a_fitted_ensemble_is_kept_and_can_be_evaluated(
     settings = {**nowhere, "FER_DATABASE_URL": database_url}
     names = [file.name for file in read_models().members]
     fit = ("ensemble", "fit", "--data", str(table), "--json", "--models", names[0], names[1], str(given))
-    first = json.loads(succeed(*fit, "--name", "three", **settings).stdout)
+    first = json.loads(succeed_here(*fit, "--name", "three", **settings).stdout)
     assert first["ensemble"] == "three"
     assert [member["name"] for member in first["members"]] == [*names, "mine"]
     assert sum(member["share"] for member in first["members"]) == pytest.approx(1)
@@ -209,12 +211,12 @@ def test_a_fitted_ensemble_is_kept_and_can_be_evaluated(
     assert [path.read_bytes() for path in (tmp_path / "store").iterdir()] == [given.read_bytes()]
 
     words = ("evaluate", "--data", str(table), "--split", "PublicTest", "--json", "--ensemble", "three")
-    report = json.loads(succeed(*words, **settings).stdout)
+    report = json.loads(succeed_here(*words, **settings).stdout)
     assert report["accuracy"] == pytest.approx(first["accuracy"])
     assert report["ece"] == pytest.approx(first["ece"])
     assert report["gmacs"] == pytest.approx(3 * 0.023210688)
 
-    again = fer_batch(*fit, "--name", "three", **settings)
+    again = fer_batch_here(*fit, "--name", "three", **settings)
     assert again.returncode == 1 and "There is an ensemble 'three' already" in again.stderr
 
 
@@ -223,8 +225,8 @@ def test_both_ways_of_naming_models_and_a_name_for_each_choice(
 ) -> None:
     name = read_models().members[0].name
     words = ("ensemble", "fit", "--data", str(table), "--json")
-    one_option = json.loads(succeed(*words, "--models", name, str(given), **nowhere).stdout)
-    two_options = json.loads(succeed(*words, "--models", name, "--models", str(given), **nowhere).stdout)
+    one_option = json.loads(succeed_here(*words, "--models", name, str(given), **nowhere).stdout)
+    two_options = json.loads(succeed_here(*words, "--models", name, "--models", str(given), **nowhere).stdout)
     assert one_option == two_options and one_option["ensemble"].startswith("fitted-")
     kept = query(nowhere["FER_DATABASE_URL"], "SELECT count(*) FROM ensembles WHERE name LIKE 'fitted-%'")
     assert kept == [(1,)], "the same fit again is the same ensemble"
@@ -232,7 +234,7 @@ def test_both_ways_of_naming_models_and_a_name_for_each_choice(
 
 def test_people_are_told_how_to_use_what_was_fitted(table: Path, nowhere: dict[str, str]) -> None:
     names = [file.name for file in read_models().members]
-    run = succeed("ensemble", "fit", "--models", *names, "--data", str(table), **nowhere)
+    run = succeed_here("ensemble", "fit", "--models", *names, "--data", str(table), **nowhere)
     assert all(name in run.stdout for name in names) and "Temperature" in run.stdout
     assert "fer-batch models promote fitted-" in run.stdout
 
@@ -247,6 +249,6 @@ def test_what_cannot_be_fitted_is_one_sentence(table: Path, nowhere: dict[str, s
         ("--models", models.members[0].name, "--split", "Holiday"): "'Holiday'",
     }
     for words, complaint in cases.items():
-        run = fer_batch("ensemble", "fit", "--data", str(table), *words, **nowhere)
+        run = fer_batch_here("ensemble", "fit", "--data", str(table), *words, **nowhere)
         (line,) = run.stderr.strip().splitlines()
         assert run.returncode == 1 and complaint in line, (words, run.stderr)
