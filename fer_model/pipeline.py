@@ -36,8 +36,9 @@ def analyse(
     `threshold` is the lowest detection score that counts, 0..1; `follow` gives track ids
     (`face_tracker`), without it faces have none. With `keys`, faces are looked for in the frames that it keeps, the
     first and the last; those of the others are taken from the two around them that were looked at (`between`).
-    `keep_members` fills `FaceObservation.members`; `on_batch` is told how many frames the detector got at once.
-    At most four batches are held in memory. An exception in `frames` comes out here, after the frames before it.
+    `keep_members` fills `FaceObservation.members`; `on_batch` is told of each batch how many of its frames the
+    detector saw. At most four batches are held in memory. An exception in `frames` comes out here, after the frames
+    before it.
     At the end, and when this is closed earlier, `frames` is closed if it is a generator.
     """
     with closing(detected(batched(frames, keys or Sampling()), engine, threshold)) as batches:

@@ -214,7 +214,7 @@ def _series() -> _Series | None:
         faces=Counter("fer_faces", "Faces found in them."),
         shards=Counter("fer_shards", "Shards that a worker has ended its work on, by outcome.", ["outcome"]),
         seconds=Histogram("fer_shard_seconds", "Time spent on a shard, whatever its outcome.", buckets=SECONDS),
-        batch=Histogram("fer_batch_frames", "Frames given to the detector at once.", buckets=FRAMES),
+        batch=Histogram("fer_batch_frames", "Frames of a batch, those that the detector saw.", buckets=FRAMES),
         gpu=Gauge("fer_gpu_memory_bytes", "GPU memory.", ["device", "kind"], multiprocess_mode="livemax"),
     )
     for outcome in get_args(Outcome):
