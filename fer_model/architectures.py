@@ -73,14 +73,14 @@ def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_head(network: "nn.Module", path: Path) -> None:
-    """Raises `WeightsError` unless the network ends as `detection.decode_boxes` expects.
+    """Raises `WeightsError` unless the network ends as the engines expect.
 
-    That is one class, distances as distributions, and strides 8, 16 and 32: YOLOv8, YOLO11 and YOLO12
+    That is one class, distances as distributions over 16 strides, and strides 8, 16 and 32: YOLOv8, YOLO11 and YOLO12
     do; YOLOv10 and YOLO26, which need no suppression, do not.
     """
     import torch
 
-    from fer_model.detection import STRIDES
+    from fer_model.detection import BINS, STRIDES
 
     anchors = sum((TRIAL_SIDE // stride) ** 2 for stride in STRIDES)
     try:
@@ -91,5 +91,5 @@ def check_head(network: "nn.Module", path: Path) -> None:
         raise WeightsError(f"{path}: this detector's head is of a kind that is not supported") from error
     if tuple(scores) != (1, 1, anchors):
         raise WeightsError(f"{path}: a detector of one class at strides 8, 16 and 32 is wanted, not {tuple(scores)}")
-    if boxes[1] % 4 or boxes[1] <= 4:
+    if boxes[1] != 4 * BINS:
         raise WeightsError(f"{path}: this detector's boxes are of a kind that is not supported")

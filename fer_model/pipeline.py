@@ -1,4 +1,4 @@
-"""The frame pipeline: pictures in, faces with emotions out; of three batches at a time each is in another stage."""
+"""The frame pipeline: pictures in, faces with emotions out; reading, finding faces and judging them at once."""
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
@@ -37,8 +37,8 @@ def analyse(
     (`face_tracker`), without it faces have none. With `keys`, faces are looked for in the frames that it keeps, the
     first and the last; those of the others are taken from the two around them that were looked at (`between`).
     `keep_members` fills `FaceObservation.members`; `on_batch` is told of each batch how many of its frames the
-    detector saw. At most four batches are held in memory. An exception in `frames` comes out here, after the frames
-    before it.
+    detector saw. At most four batches are held in memory, and what the engine takes ahead. An exception in `frames`
+    comes out here, after the frames before it.
     At the end, and when this is closed earlier, `frames` is closed if it is a generator.
     """
     with closing(detected(batched(frames, keys or Sampling()), engine, threshold)) as batches:

@@ -15,7 +15,8 @@ from fer_model.types import Frame, Image
 
 BATCH_FRAMES = 16
 BATCH_BYTES = 16 * 2**20
-"""A batch ends at whichever comes first, so that large photographs do not fill the memory."""
+"""A batch ends at whichever comes first, so that large photographs do not fill the memory; engines look at no more
+pictures ahead than fit into some batches."""
 
 Batch = list[tuple[Frame, bool]]
 """Frames in order, and whether faces are looked for in each; in the last one they are."""
@@ -61,7 +62,8 @@ def detected(
     """Each batch with the faces of its frames, and in how many they were looked for.
 
     While the caller works on one batch, the next is in the detector, which has begun with the one after it, and one
-    more is read. Both threads release the interpreter for most of their time.
+    more is read. Both threads release the interpreter for most of their time. What `batches` or `engine` raise comes
+    out here, after the batches before it.
     """
     reader, detector = _thread("decode"), _thread("detect")
     stopping = threading.Event()
@@ -124,7 +126,7 @@ def _found(
                 return
             yield [frame for frame, _ in batch], fill(batch, seen), looked_at
     if failures:
-        raise failures[0]
+        raise failures.pop()  # kept here it would keep the pictures
 
 
 def _filler() -> Callable[[Batch, list[Detections]], list[Detections]]:

@@ -33,11 +33,12 @@ def queue_next(session: Session, job_id: str) -> Callable[[], int]:
     """
     lease_s = settings().lease_seconds
     job = standing(session, job_id, lease_s=lease_s)
-    waiting = mark_queued(session, job_id, job.wanted, lease_s=lease_s) if job else []
+    if job is None:
+        return lambda: 0
+    waiting = mark_queued(session, job_id, job.wanted, lease_s=lease_s)
 
     def send() -> int:
         for shard_id in waiting:
-            assert job is not None
             _send(job, TASKS[job.kind], shard_id, priority=PRIORITIES - 1 - job.priority, headers={SHARD: shard_id})
         return len(waiting)
 

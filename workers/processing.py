@@ -119,7 +119,7 @@ def process_shard(
     Raises:
         ResultsError: the database cannot be used; the shard will be tried again.
     """
-    start = attempts()(_start, database, shard_id, worker, queue)
+    start = attempts()(_claim, database, shard_id, worker, queue)
     if start is None:
         return None
     claim = start.claim
@@ -188,7 +188,7 @@ def take_back(database: Database, shard_id: int, is_dead: Callable[[str], bool],
     return shard.job_id
 
 
-def _start(database: Database, shard_id: int, worker: str, queue: Queue) -> _Start | None:
+def _claim(database: Database, shard_id: int, worker: str, queue: Queue) -> _Start | None:
     """Claims the shard, and asks in the same transaction for all that its work needs: each one more costs time."""
     with writing(database) as session:
         claim = shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)

@@ -27,7 +27,8 @@ class Engine(Protocol):
     def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
         """The faces of each picture, in its pixels, in order; of those that score at least `threshold` (0..1).
 
-        Takes some pictures ahead of the one whose faces it gives, so that no device ever waits for the next.
+        Takes some pictures ahead of the one whose faces it gives, so that no device ever waits for the next. An engine
+        does this for one caller at a time.
         """
         ...
 

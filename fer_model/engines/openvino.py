@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,9 @@ GRAPH_VERSION = 1
 
 MANY, FEW = 16, 4
 """Faces that are classified at once: a fixed number runs faster than any number, and each takes 80 MB of memory."""
+
+AHEAD_BYTES = 48 * 2**20
+"""No more than so much of large pictures is taken ahead: whoever asks keeps them until their faces come out."""
 
 
 class OpenVinoEngine:
@@ -64,16 +68,16 @@ class OpenVinoEngine:
         try:
             for picture in pictures:
                 free = self._free(letterbox_shape(*picture.shape[:2]))
-                while not free:
+                while not free or sum(request.size_bytes for request in working) >= AHEAD_BYTES:
                     yield self._oldest(working, threshold)
-                request = free.popleft()
-                request.start(picture)
-                working.append(request)
+                free[0].start(picture)
+                working.append(free.popleft())
             while working:
                 yield self._oldest(working, threshold)
         finally:
             for request in working:
-                request.end()
+                with suppress(Exception):  # has come out already, or nobody waits for it
+                    request.end()
                 self._detectors[request.shape].append(request)
 
     def _oldest(self, working: "deque[_Request]", threshold: float) -> Detections:
@@ -133,7 +137,7 @@ class _Request:
 
     def __init__(self, network: CompiledModel, shape: tuple[int, int]) -> None:
         self.shape = shape
-        self.size, self.scale = (0, 0), 1.0
+        self.size, self.scale, self.size_bytes = (0, 0), 1.0, 0
         self._picture = np.empty((1, *shape, 3), np.uint8)
         self._boxes = np.empty(tuple(network.outputs[0].shape), np.float32)
         self._request: InferRequest = network.create_infer_request()
@@ -141,7 +145,7 @@ class _Request:
         self._request.set_output_tensor(openvino.Tensor(self._boxes, shared_memory=True))
 
     def start(self, picture: Image) -> None:
-        self.size = (picture.shape[1], picture.shape[0])
+        self.size, self.size_bytes = (picture.shape[1], picture.shape[0]), picture.nbytes
         _, self.scale = letterbox(picture, self._picture[0])
         self._request.start_async()
 

@@ -4,6 +4,8 @@ The same as `detection` and `preprocess` do with OpenCV, to a grey level. Resizi
 for the rows and one for the columns: exact for any part of a picture, also beyond its edges, and what a GPU does best.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -23,12 +25,18 @@ def letterboxed(pictures: Tensor, dtype: torch.dtype) -> Tensor:
     if (across, down) != (width, height):
         area = scale < AREA_BELOW
         rows, columns = (
-            resampling(torch.zeros(1), torch.tensor([float(old)]), new, old, area=torch.tensor([area]))[0].to(inside)
-            for old, new in ((height, down), (width, across))
+            _whole(old, new, area, dtype, pictures.device) for old, new in ((height, down), (width, across))
         )
         inside = (rows @ inside @ columns.T).round()
     below, right = (full - part for full, part in zip(letterbox_shape(height, width), (down, across), strict=True))
     return functional.pad(inside, (0, right, 0, below), value=PADDING_GREY) / 255
+
+
+@lru_cache(32)
+def _whole(old: int, new: int, area: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What each of `new` pixels takes from all `old` ones (new, old); made once, since it takes longer than its use."""
+    weights = resampling(torch.zeros(1), torch.tensor([float(old)]), new, old, area=torch.tensor([area]))
+    return weights[0].to(device, dtype)
 
 
 def boxes_of(distances: Tensor, scores: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -37,10 +45,16 @@ def boxes_of(distances: Tensor, scores: Tensor, shape: tuple[int, int]) -> Tenso
     `shape` is (height, width) of the letterboxed pictures. Distances to the four sides are the means of their
     distributions.
     """
-    centres, strides = (torch.from_numpy(part).to(distances.device) for part in anchors(shape))
+    centres, strides = _anchors(shape, distances.device)
     parts = distances.float().unflatten(1, (4, BINS)).softmax(2)
     sides = torch.einsum("bska,k->bsa", parts, torch.arange(BINS, device=parts.device, dtype=parts.dtype)) * strides
     return torch.cat((centres.T - sides[:, :2], centres.T + sides[:, 2:], scores.float()[:, None]), 1)
+
+
+@lru_cache(32)
+def _anchors(shape: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    centres, strides = anchors(shape)
+    return torch.from_numpy(centres).to(device), torch.from_numpy(strides).to(device)
 
 
 def cropped(picture: Tensor, squares: Tensor) -> Tensor:

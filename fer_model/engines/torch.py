@@ -5,8 +5,8 @@ Pictures go to the device once; what is done to them before and after the networ
 
 import weakref
 from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Sequence
-from itertools import islice
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.cuda import Event
 
-BATCH = 16
-"""Pictures that the detector gets at once."""
+BATCH, BATCH_BYTES = 16, 96 * 2**20
+"""Pictures that the detector gets at once: so many, or fewer where they are large."""
 
 
 class _Launched(NamedTuple):
@@ -55,7 +55,7 @@ class TorchEngine:
     def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
         waiting: deque[_Launched] = deque()
         source = iter(pictures)
-        while batch := list(islice(source, BATCH)):
+        while batch := _batch(source):
             # While the device works on these, the ones before are gone through here.
             before = list(waiting)
             waiting = deque(self._launch_in_parts(batch))
@@ -74,7 +74,7 @@ class TorchEngine:
             for picture, found in zip(pictures, boxes, strict=True):
                 if len(found):
                     squares = torch.tensor([face_square(box, margin) for box in found])
-                    faces.append(cropped(self._on_device([picture])[0], squares))
+                    faces += halving(partial(cropped, self._on_device([picture])[0]))(squares)
             return np.asarray(torch.cat(faces).cpu().numpy())
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -108,7 +108,7 @@ class TorchEngine:
 
         if self._device.type != "cuda":
             return None
-        done = torch.cuda.Event()
+        done = torch.cuda.Event(blocking=True)
         done.record(torch.cuda.current_stream(self._device))
         return done
 
@@ -116,8 +116,9 @@ class TorchEngine:
         """Pictures of one shape (B, H, W, 3) on the device, where they stay as long as they are used on the host."""
         import torch
 
-        if len(pictures) == 1 and (there := self._placed.get(id(pictures[0]))) is not None:
-            return there[None]
+        there = [self._placed[id(picture)] for picture in pictures if id(picture) in self._placed]
+        if len(there) == len(pictures):
+            return there[0][None] if len(there) == 1 else torch.stack(there)
         shape = (len(pictures), *pictures[0].shape)
         # From pinned memory the copy runs beside everything else.
         host = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
@@ -144,6 +145,16 @@ def _finish(launched: _Launched, threshold: float) -> Generator[Detections]:
     for picture, boxes in zip(launched.pictures, launched.boxes, strict=True):
         height, width = picture.shape[:2]
         yield to_picture(faces_among(boxes.numpy(), threshold), scaled(height, width)[2], width, height)
+
+
+def _batch(pictures: Iterator[Image]) -> list[Image]:
+    """The next pictures for the detector; none at the end."""
+    batch: list[Image] = []
+    while len(batch) < BATCH and sum(picture.nbytes for picture in batch) < BATCH_BYTES:
+        if (picture := next(pictures, None)) is None:
+            break
+        batch.append(picture)
+    return batch
 
 
 def _by_shape(pictures: Sequence[Image]) -> dict[tuple[int, ...], list[int]]:

@@ -23,7 +23,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 # Pillow would warn from half of our limit on, and a warning is no answer to a worker: `_open` refuses instead.
 Pillow.MAX_IMAGE_PIXELS = None
 
-# Blocks of 16 MB that Pillow keeps for the next picture: getting new memory takes as long as decoding a JPEG into it.
+# Blocks of 16 MB that Pillow keeps for the next picture, 64 MB in all: getting new memory takes as long as decoding a
+# JPEG into it.
 Pillow.core.set_blocks_max(4)  # type: ignore[attr-defined]
 
 

@@ -13,7 +13,7 @@ import torch
 
 from fer_model.detection import Detections
 from fer_model.engines import Engine, gpu_count, load_engine
-from fer_model.engines.openvino import FEW, MANY, converted
+from fer_model.engines.openvino import FEW, MANY, _Request, converted
 from fer_model.engines.quantised import unpack
 from fer_model.engines.torch import TorchEngine
 from fer_model.errors import FerModelError, WeightsError
@@ -93,6 +93,39 @@ def test_a_broken_source_leaves_the_engine_usable(name: str, zidane: Image, requ
     with pytest.raises(ValueError, match="broken cable"):
         list(engine.detect(breaking(), THRESHOLD))
     assert len(detect(engine, [zidane])[0]) == 2
+
+
+@pytest.mark.parametrize("what", ["start", "end"])
+def test_a_failure_costs_the_engine_nothing(
+    openvino_engine: Engine, zidane: Image, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    original = getattr(_Request, what)
+
+    def failing(request: _Request, *pictures: Image) -> None:
+        if what == "end":
+            original(request)
+        raise RuntimeError("no memory")
+
+    for _ in range(8):
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="no memory"):
+            patch.setattr(_Request, what, failing)
+            detect(openvino_engine, [zidane] * 3)
+    assert [len(faces) for faces in detect(openvino_engine, [zidane] * 9)] == [2] * 9
+
+
+@pytest.mark.parametrize(("name", "most"), [("openvino_engine", 3), ("reference", 8)])
+def test_few_large_pictures_are_taken_ahead(name: str, most: int, request: pytest.FixtureRequest) -> None:
+    large = np.zeros((3000, 3000, 3), np.uint8)
+    taken = 0
+
+    def pictures() -> Iterator[Image]:
+        nonlocal taken
+        for _ in range(12):
+            taken += 1
+            yield large
+
+    engine: Engine = request.getfixturevalue(name)
+    assert max(taken - done for done, _ in enumerate(engine.detect(pictures(), THRESHOLD))) == most
 
 
 @pytest.mark.parametrize("name", ["openvino_engine", "reference"])

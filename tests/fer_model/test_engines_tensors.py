@@ -17,12 +17,13 @@ from tests.clips import noise_picture
     ("width", "height"),
     [(640, 360), (640, 384), (1280, 720), (1920, 1080), (1000, 563), (320, 180), (200, 300), (3000, 10), (1, 1)],
 )
-def test_letterboxed_pictures_are_those_of_opencv(width: int, height: int) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_letterboxed_pictures_are_those_of_opencv(width: int, height: int, dtype: torch.dtype) -> None:
     pictures = [noise_picture(width, height), noise_picture(width, height)[::-1].copy()]
-    found = letterboxed(torch.from_numpy(np.stack(pictures)), torch.float32)
+    found = letterboxed(torch.from_numpy(np.stack(pictures)), dtype)
     expected = np.stack([letterbox(picture)[0] for picture in pictures]).transpose(0, 3, 1, 2)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found.numpy() * 255, expected, atol=1.001)
+    np.testing.assert_allclose(found.float().numpy() * 255, expected, atol=1.1)
 
 
 def faces_of(picture: Image, corners: Sequence[Sequence[float]], margin: float) -> tuple[np.ndarray, np.ndarray]:

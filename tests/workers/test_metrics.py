@@ -17,6 +17,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 
 from benchmarks.cluster import children
+from benchmarks.idle import IdleEngine
 from fer_model.engines import Engine
 from fer_model.manifest import Models
 from results.database import upgrade, writing
@@ -243,6 +244,7 @@ def test_each_outcome_is_counted_once(
 
     def load(_: Models) -> Any:
         meanwhile(engine, job.id, number)
+        return IdleEngine()
 
     process_shard(engine, number, "test", load)
     # There is none with this number.
