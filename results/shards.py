@@ -66,8 +66,8 @@ def claim(session: Session, shard_id: int, worker: str, *, lease_s: float = LEAS
     """Takes the shard for `worker` if it is pending, or if its worker has not been heard of for `lease_s`.
 
     None if it is finished, cancelled or another's. A shard that was tried `MAX_ATTEMPTS` times becomes
-    `failed` instead, and gives None too; so after None, as after a completed shard, look at `shards_left`.
-    In the last attempt the pictures of a shard are taken one by one.
+    `failed` instead, and gives None too; so after None, as after a completed shard, look at how the job stands
+    (`standing`). In the last attempt the pictures of a shard are taken one by one.
     """
     place = {"claimed": shard_id, "lease_s": lease_s}
     row = session.execute(_CLAIM, place | {"worker": worker}).one_or_none()
