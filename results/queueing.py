@@ -73,12 +73,6 @@ def mark_queued(session: Session, job_id: str, count: int, *, lease_s: float = L
     return sorted(session.scalars(_MARK, {"of_job": job_id, "lease_s": lease_s, "most": count}))
 
 
-def pending_to_queue(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> list[int]:
-    """The shards of a job to send a message for, now marked as queued; see `Standing.wanted`."""
-    job = standing(session, job_id, lease_s=lease_s)
-    return mark_queued(session, job_id, job.wanted, lease_s=lease_s) if job else []
-
-
 def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection[int], age_s: float = SENT_S) -> int:
     """Makes shards count as never queued whose message is not among those `sent`; says how many.
 

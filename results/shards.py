@@ -29,7 +29,6 @@ from results.clock import ago, now
 from results.closing import close_job as close_job
 from results.closing import ready_to_close as ready_to_close
 from results.closing import relabel_tracks as relabel_tracks
-from results.closing import shards_left as shards_left
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import UNFINISHED, changed, start_job
 from results.models import Face, FaceScore, Frame, Job, Media, Shard

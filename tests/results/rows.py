@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS
 from results.jobs import MediaPlan, ShardPlan, add_plan, create_job
+from results.queueing import mark_queued, standing
 from results.shards import Claim, claim
 
 FOUR_PICTURES = [MediaPlan(uri=f"{name}.jpg", kind="image") for name in "abcd"]
@@ -45,3 +46,9 @@ def face(
     keys = {"media_id": media_id, "frame_index": index, "time_ms": time_ms, "face_index": face_index}
     said = {"emotion": emotion, "confidence": probabilities[emotion], "track_id": track_id}
     return keys | box | said | probabilities
+
+
+def pending_to_queue(session: Session, job_id: str) -> list[int]:
+    """The shards of a job to send a message for, now marked as queued."""
+    job = standing(session, job_id)
+    return mark_queued(session, job_id, job.wanted) if job else []

@@ -9,6 +9,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import Engine, func, select, update
 
+from results.closing import shards_left
 from results.database import reading, writing
 from results.errors import JobCancelledError, ShardLostError, UnknownJobError
 from results.jobs import (
@@ -25,7 +26,7 @@ from results.jobs import (
     retry_job,
 )
 from results.models import Base, Job, Media, Shard, new_job_id
-from results.shards import claim, close_job, complete, fail, heartbeat, media_of, shards_left
+from results.shards import claim, close_job, complete, fail, heartbeat, media_of
 from tests.results.rows import (
     FOUR_PICTURES,
     ONE_VIDEO,

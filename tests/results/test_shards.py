@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
+from results.closing import shards_left
 from results.database import reading, writing
 from results.errors import ShardLostError
 from results.jobs import get_job, job_of_shard, job_status, start_job
 from results.models import Face, Frame, Job, Media, Shard, Track
 from results.plans import ShardPlan
-from results.queueing import LEAST_WAITING, forget_lost_messages, jobs_to_sweep, pending_to_queue
+from results.queueing import LEAST_WAITING, forget_lost_messages, jobs_to_sweep
 from results.shards import (
     DIED,
     MAX_ATTEMPTS,
@@ -27,7 +28,6 @@ from results.shards import (
     media_of,
     relabel_tracks,
     release,
-    shards_left,
     split,
 )
 from tests.results.rows import (
@@ -38,6 +38,7 @@ from tests.results.rows import (
     face,
     frame,
     new_job,
+    pending_to_queue,
     take,
 )
 

@@ -9,7 +9,7 @@ from results.database import reading, writing
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import cancel_job, delete_job, job_status, retry_job
 from results.models import Job, Shard, TrainingEpoch, TrainingRun
-from results.queueing import jobs_to_sweep, pending_to_queue
+from results.queueing import jobs_to_sweep
 from results.shards import MAX_ATTEMPTS, Claim, claim, close_job, complete, fail, release
 from results.training import (
     TrainingPlan,
@@ -20,7 +20,7 @@ from results.training import (
     training_status,
     unfinished_run,
 )
-from tests.results.rows import take
+from tests.results.rows import pending_to_queue, take
 
 PLAN = TrainingPlan("classifier", "/data/fer2013.csv", 10, {"seed": 1, "init": "scratch"}, recipe="crp")
 
