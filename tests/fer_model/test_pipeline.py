@@ -1,3 +1,4 @@
+import sys
 import threading
 import time
 from collections import deque
@@ -207,22 +208,36 @@ def test_closing_early_stops_the_reader_and_closes_the_source() -> None:
 
 
 def test_closing_early_does_not_wait_for_a_whole_batch() -> None:
-    reached = threading.Event()
+    reached, go_on = threading.Event(), threading.Event()
 
-    class Slow(BrightnessEngine):
+    class Held(BrightnessEngine):
         def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
             for faces in super().detect(pictures, threshold):
-                if self.seen > BATCH_FRAMES + 3:
+                if self.seen > BATCH_FRAMES + 5:
                     reached.set()
-                    time.sleep(0.1)
+                    go_on.wait(10)
                 yield faces
 
-    engine = Slow()
+    engine = Held()
     faces = analyse(frames(10 * BATCH_FRAMES), engine, MODELS, THRESHOLD)
     next(faces)
     assert reached.wait(10)
-    faces.close()
-    assert engine.seen < 2 * BATCH_FRAMES
+    seen = engine.seen
+    closing = threading.Thread(target=faces.close)
+    closing.start()
+    while not is_in(closing, "shutdown"):  # waiting for the detector's thread
+        time.sleep(0.01)
+    go_on.set()
+    closing.join()
+    assert engine.seen == seen < 2 * BATCH_FRAMES
+
+
+def is_in(thread: threading.Thread, function: str) -> bool:
+    """Whether a thread is just in a function of this name."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back
+    return frame is not None
 
 
 @pytest.mark.parametrize("name", ["openvino_engine", "reference"])
