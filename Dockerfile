@@ -34,7 +34,7 @@ WORKDIR /home/fer
 
 # Asks the worker itself. The name is the one that CMD gives it.
 HEALTHCHECK --interval=60s --timeout=30s --start-period=2m --retries=3 \
-    CMD celery --app workers.app inspect ping --destination "worker@$HOSTNAME" --timeout 10
+    CMD celery --app workers.queue.app inspect ping --destination "worker@$HOSTNAME" --timeout 10
 
 ENTRYPOINT ["fer-batch"]
 CMD ["worker", "--name", "worker"]

@@ -14,13 +14,13 @@ import av
 import av.video.stream
 from sqlalchemy import select
 
-from fer_model.anonymise import How
-from fer_model.rewrite import ENCODER, rewrite_video
+from fer_model.rendering.anonymise import How
+from fer_model.rendering.transcode import ENCODER, transcode_video
 from results.database import existing, reading
 from results.jobs import get_job, newest_job
-from results.models import Media
-from results.selecting import Choice
-from workers.annotating import drawing
+from results.read.face_filter import FaceFilter
+from results.tables import Media
+from workers.batch.annotating import drawing
 
 RUNS = 3
 WAYS: tuple[tuple[str, How | None], ...] = (("annotated", None), ("pixelated", "pixelate"))
@@ -74,8 +74,8 @@ def main() -> None:
             size = f"{medium.width}x{medium.height}, {frames} pictures"
             print(f"{Path(medium.uri).name} ({size}): plain {frames / wall:.0f} a second", flush=True)
             for name, how in WAYS:
-                draw = drawing(session, medium, Choice(smooth_s=1.0), how)
-                own, used = best(lambda: rewrite_video(medium.uri, target, draw))  # noqa: B023
+                draw = drawing(session, medium, FaceFilter(smooth_s=1.0), how)
+                own, used = best(lambda: transcode_video(medium.uri, target, draw))  # noqa: B023
                 said = f"{wall / own:.2f} of plain; by processor time {busy / used:.2f} of it"
                 print(f"  {name} {frames / own:.0f} a second, {said}", flush=True)
 

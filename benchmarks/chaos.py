@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 import click
 import cv2
 import numpy as np
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine as Database
+from sqlalchemy import func, select, text
 
 from benchmarks.cluster import Cluster, cluster, submit
 from benchmarks.faults import FAULTS, Fault, JobEndedError, revived_until
@@ -28,7 +29,7 @@ from fer_model.samples import write_clip
 from fer_model.types import EMOTIONS
 from results.database import reading
 from results.jobs import UNFINISHED, job_status
-from results.models import Job, Shard
+from results.tables import Job, Shard
 
 Values = tuple[float, ...]
 Key = tuple[str | int, ...]
@@ -158,23 +159,23 @@ def run_job(
     return job, time.monotonic() - began, injected
 
 
-def _has(database: Engine, job: str, enough: int) -> bool:
+def _has(database: Database, job: str, enough: int) -> bool:
     return ended(database, job) or done(database, job) >= enough
 
 
-def done(database: Engine, job: str) -> int:
+def done(database: Database, job: str) -> int:
     """How many shards of a job are done."""
     with reading(database) as session:
         return session.scalar(select(func.count()).where(Shard.job_id == job, Shard.state == "done")) or 0
 
 
-def ended(database: Engine, job: str) -> bool:
+def ended(database: Database, job: str) -> bool:
     """Whether nothing of a job is left to be done."""
     with reading(database) as session:
         return session.scalar(select(Job.state).where(Job.id == job)) not in UNFINISHED
 
 
-def rows_of(database: Engine, job: str) -> Results:
+def rows_of(database: Database, job: str) -> Results:
     """The results of a job by table and name: two jobs about the same files have the same names."""
     found: Results = {}
     with reading(database) as session:
@@ -211,7 +212,7 @@ def _different(table: str, before: dict[Key, Values], after: dict[Key, Values]) 
     return int(unequal.any(axis=1).sum())
 
 
-def miscounted(database: Engine, job: str) -> int:
+def miscounted(database: Database, job: str) -> int:
     """Counts that do not equal the rows there are: of each shard, and of the job as `status` says it."""
     wrong = 0
     with reading(database) as session:

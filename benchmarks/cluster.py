@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
 
 from results.database import connect, reading, upgrade
-from results.models import Shard
-from workers.stack import last_lines, redis_server
+from results.tables import Shard
+from workers.queue.local_stack import last_lines, redis_server
 
 T = TypeVar("T")
 WORKER = (sys.executable, "-P", "-m", "cli", "worker", "--name")
@@ -37,7 +38,7 @@ class Cluster:
     lease_s: float
     server: Any
     redis: "subprocess.Popen[bytes]"
-    database: Engine
+    database: Database
     workers: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     revived: int = 0
 
@@ -170,7 +171,7 @@ def children(worker: "subprocess.Popen[bytes]") -> list[int]:
     return []
 
 
-def held(database: Engine, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
+def held(database: Database, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
     """The shard that a worker is at, and its epoch."""
     names = [f"{os.uname().nodename}:{pid}" for pid in children(worker)]
     statement = select(Shard.id, Shard.epoch).where(Shard.state == "running", Shard.worker.in_(names))
@@ -179,7 +180,7 @@ def held(database: Engine, worker: "subprocess.Popen[bytes]") -> tuple[int, int]
     return None if row is None else (row.id, row.epoch)
 
 
-def freeze_at_work(database: Engine, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
+def freeze_at_work(database: Database, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
     """Stops a worker and its children if it is at a shard, and gives the shard and its epoch; else leaves it alone.
 
     It is stopped before anybody looks: of a quick one that is looked at first nobody knows where it is when it stops.

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_model.analysis.ensemble import combine
 from fer_model.engines import load_engine
-from fer_model.ensemble import combine
-from fer_model.manifest import read_models
+from fer_model.networks.manifest import read_models
 from fer_model.preprocess import FACE_SIZE, face_square
-from fer_model.training.faces import read_photographs, unpack
-from fer_model.training.fer2013 import read_fer2013
+from fer_model.training.datasets.faces import read_photographs, unpack
+from fer_model.training.datasets.fer2013 import read_fer2013
 from workers.settings import writable_cache
 
 Crops = NDArray[np.uint8]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_model.between import overlaps
+from fer_model.analysis.analyser import analyse
+from fer_model.analysis.interpolation import overlaps
+from fer_model.analysis.tracking import face_tracker
 from fer_model.engines import Engine, load_engine
-from fer_model.manifest import Models, read_models
-from fer_model.pipeline import analyse
+from fer_model.networks.manifest import ModelSet, read_models
 from fer_model.sources import open_source
 from fer_model.sources.sampling import Sampling
-from fer_model.tracking import face_tracker
 from fer_model.types import FaceObservation
 from workers.settings import settings, writable_cache
 
@@ -44,7 +44,7 @@ def main(clips: list[Path]) -> None:
             )
 
 
-def found(clip: Path, step: int, engine: Engine, models: Models) -> tuple[Faces, float]:
+def found(clip: Path, step: int, engine: Engine, models: ModelSet) -> tuple[Faces, float]:
     """The faces of each frame, and frames per second."""
     began = time.perf_counter()
     frames = open_source(str(clip), kind="video")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
 
 from benchmarks.cluster import (
     BACK_S,
@@ -27,7 +28,7 @@ from benchmarks.cluster import (
 )
 from results.database import reading
 from results.jobs import UNFINISHED
-from results.models import Job, Shard
+from results.tables import Job, Shard
 
 
 class JobEndedError(Exception):
@@ -161,13 +162,13 @@ def revived_until(running: Cluster, look: Callable[[], bool], limit_s: float) ->
     wait_for(revived, "the job goes on", limit_s)
 
 
-def unfinished(database: Engine) -> bool:
+def unfinished(database: Database) -> bool:
     """Whether there is a job of which something is left to be done."""
     with reading(database) as session:
         return session.scalar(select(Job.id).where(Job.state.in_(UNFINISHED)).limit(1)) is not None
 
 
-def shard_of(database: Engine, shard_id: int) -> tuple[int, str]:
+def shard_of(database: Database, shard_id: int) -> tuple[int, str]:
     """How often a shard was claimed, and its state."""
     with reading(database) as session:
         epoch, state = session.execute(select(Shard.epoch, Shard.state).where(Shard.id == shard_id)).one()

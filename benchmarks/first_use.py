@@ -16,8 +16,8 @@ from sqlalchemy import select
 from benchmarks.cluster import end, start
 from fer_model.samples import write_samples
 from results.database import connect, reading, upgrade
-from results.models import Shard
-from workers.stack import local_redis, stack_folder
+from results.tables import Shard
+from workers.queue.local_stack import local_redis, stack_folder
 
 PYTHON = (sys.executable, "-P", "-m", "cli")
 LIMIT_S = 200.0

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_model.detection import Detections
+from fer_model.engines.detection import Detections
 from fer_model.preprocess import crop_faces
 from fer_model.types import EMOTIONS, Image
 
@@ -34,7 +34,7 @@ class IdleEngine:
 
 def main() -> None:
     from workers import tasks
-    from workers.app import app
+    from workers.queue.app import app
     from workers.settings import settings
 
     tasks._engine = lambda models: IdleEngine(len(models.members))

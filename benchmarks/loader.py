@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from fer_model.training.classifier import ClassifierRun, Epoch, train_classifier
-from fer_model.training.data import training_and_validation
-from fer_model.training.labelled import LabelledFaces
+from fer_model.training.datasets.data import training_and_validation
+from fer_model.training.datasets.labelled import LabelledFaces
 from workers.settings import writable_cache
 
 RECIPES = ("crp", "best", "best_mixed")

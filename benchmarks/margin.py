@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_model.detection import PADDING_GREY, Detections
 from fer_model.engines import Engine, load_engine
-from fer_model.manifest import read_models
+from fer_model.engines.detection import PADDING_GREY, Detections
+from fer_model.networks.manifest import read_models
 from fer_model.preprocess import crop_face
-from fer_model.training.fer2013 import read_fer2013
+from fer_model.training.datasets.fer2013 import read_fer2013
 from fer_model.types import Image
 from workers.settings import writable_cache
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.idle import IdleEngine
 from results.database import connect, upgrade
-from workers.benchmark import peak_rss_mb, work_through
+from workers.diagnosis.benchmark import peak_rss_mb, work_through
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:

@@ -68,9 +68,9 @@ def _ours(clip: Path, repetitions: int) -> tuple[float, float]:
 
     from fer_model.engines import load_engine
     from results.database import connect, reading, upgrade
-    from results.models import Frame
-    from workers import store
-    from workers.benchmark import work_through
+    from results.tables import Frame
+    from workers.diagnosis.benchmark import work_through
+    from workers.models import store
     from workers.settings import settings, writable_cache
 
     engine = load_engine(store.shipped(), settings().device, writable_cache())

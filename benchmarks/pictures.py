@@ -12,15 +12,15 @@ from pathlib import Path
 from PIL import Image
 from sqlalchemy import select
 
-from fer_model.detection import letterbox
 from fer_model.engines import Engine, load_engine
+from fer_model.engines.detection import letterbox
 from fer_model.sources import open_source
 from results.database import connect, upgrade, writing
 from results.jobs import add_plan, create_job
-from results.models import Shard
-from workers import store
-from workers.planning import BatchOptions, plan
-from workers.processing import process_shard
+from results.tables import Shard
+from workers.batch.planning import BatchOptions, plan
+from workers.batch.processing import process_shard
+from workers.models import store
 from workers.settings import settings, writable_cache
 
 SIDES = (640, 1024, 1920, 4032)

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.chaos import done, ended
 from benchmarks.cluster import postgresql, submit, wait_for
 from results.database import connect, upgrade
-from workers.stack import local_redis, local_worker, stack_folder
+from workers.queue.local_stack import local_redis, local_worker, stack_folder
 
 SMALL = 20
 EACH = 10_000

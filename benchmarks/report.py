@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine as Database
 
 from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
 from results.jobs import MediaPlan, ShardPlan, create_job
 from results.plans import add_plan
-from results.report import write_report
+from results.read.report import write_report
 from results.shards import claim, close_job, complete
 
 FRAMES, STEP_S, PEOPLE = 120, 5, 2
@@ -36,7 +36,7 @@ MEASURE = """<script>addEventListener("load", () => requestAnimationFrame(() => 
 })))</script>"""
 
 
-def fill(database: Engine, videos: int) -> str:
+def fill(database: Database, videos: int) -> str:
     """A finished job of so many videos; its id."""
     failed: dict[str, Any] = {"state": "failed", "error": "is truncated: the index at its end (moov) is missing"}
     media = [

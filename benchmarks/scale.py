@@ -24,9 +24,9 @@ from sqlalchemy import select
 from benchmarks.cluster import end, postgresql, start
 from results.database import connect, reading, upgrade
 from results.jobs import job_status
-from results.models import Shard
-from workers import synthetic
-from workers.stack import local_redis, stack_folder
+from results.tables import Shard
+from workers.diagnosis import synthetic
+from workers.queue.local_stack import local_redis, stack_folder
 
 PYTHON = (sys.executable, "-P", "-m")
 HERE = (sys.executable, "-m")

@@ -19,7 +19,7 @@ from benchmarks.chaos import OPTIONS, done, ended, run_job, write_media
 from benchmarks.cluster import WORKERS, Cluster, cluster, end, held, start_worker, submit, wait_for
 from results.database import reading, writing
 from results.jobs import cancel_job
-from results.models import Shard
+from results.tables import Shard
 
 LEASE_S = 60.0
 

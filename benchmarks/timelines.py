@@ -12,15 +12,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine as Database
+from sqlalchemy import text
 
 from benchmarks.cluster import local_url, make_postgresql, pg_ctl
 from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
 from results.jobs import MediaPlan, ShardPlan, create_job
 from results.plans import add_plan
-from results.selecting import Choice
-from results.timelines import By, timeline
+from results.read.face_filter import FaceFilter
+from results.read.timelines import By, timeline
 
 VIDEOS, PEOPLE, FPS = 100, 2, 25
 RUNS = 2
@@ -52,7 +53,7 @@ FROM (
 """
 
 
-def fill(database: Engine, faces: int) -> str:
+def fill(database: Database, faces: int) -> str:
     """A job with so many faces; its id."""
     frames = faces // VIDEOS // PEOPLE
     media = [MediaPlan(f"/srv/{n:03d}.mp4", "video", fps=FPS, duration_ms=frames * 40) for n in range(VIDEOS)]
@@ -69,7 +70,7 @@ def fill(database: Engine, faces: int) -> str:
 
 
 def measure(
-    database: Engine, job_id: str, bucket_ms: int, by: By, choice: Choice, media_id: int | None
+    database: Database, job_id: str, bucket_ms: int, by: By, face_filter: FaceFilter, media_id: int | None
 ) -> tuple[int, float, float]:
     """How many rows there are, and of the best run the seconds, and those of a processor that the server used."""
     runs = []
@@ -78,7 +79,7 @@ def measure(
         with reading(database) as session:
             server = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
             began, used = time.perf_counter(), busy_s(server)
-            asked = timeline(session, job_id, bucket_ms=bucket_ms, by=by, choice=choice, media_id=media_id)
+            asked = timeline(session, job_id, bucket_ms=bucket_ms, by=by, face_filter=face_filter, media_id=media_id)
             rows = sum(1 for _ in asked)
             runs.append((time.perf_counter() - began, busy_s(server) - used))
     return rows, min(seconds for seconds, _ in runs), min(used for _, used in runs)
@@ -90,15 +91,15 @@ def busy_s(process: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-QUESTIONS: tuple[tuple[int, By, Choice, int | None], ...] = (
-    (60_000, "media", Choice(), None),
-    (1_000, "media", Choice(), None),
-    (60_000, "track", Choice(), None),
-    (60_000, "job", Choice(), None),
-    (60_000, "media", Choice(min_quality=0.5), None),
-    (60_000, "track", Choice(smooth_s=1.0), None),
-    (1_000, "media", Choice(), VIDEOS // 2),
-    (1_000, "track", Choice(smooth_s=1.0), VIDEOS // 2),
+QUESTIONS: tuple[tuple[int, By, FaceFilter, int | None], ...] = (
+    (60_000, "media", FaceFilter(), None),
+    (1_000, "media", FaceFilter(), None),
+    (60_000, "track", FaceFilter(), None),
+    (60_000, "job", FaceFilter(), None),
+    (60_000, "media", FaceFilter(min_quality=0.5), None),
+    (60_000, "track", FaceFilter(smooth_s=1.0), None),
+    (1_000, "media", FaceFilter(), VIDEOS // 2),
+    (1_000, "track", FaceFilter(smooth_s=1.0), VIDEOS // 2),
 )
 
 
@@ -116,11 +117,11 @@ def main() -> None:
         began = time.perf_counter()
         job_id = fill(database, arguments.faces)
         print(f"{arguments.faces:,} faces generated in {time.perf_counter() - began:.0f} s")
-        for bucket_ms, by, choice, media_id in QUESTIONS:
-            rows, seconds, used = measure(database, job_id, bucket_ms, by, choice, media_id)
+        for bucket_ms, by, face_filter, media_id in QUESTIONS:
+            rows, seconds, used = measure(database, job_id, bucket_ms, by, face_filter, media_id)
             which = f"by {by}, " + ("all videos" if media_id is None else "one video")
             timing = f"{seconds:7.2f} s, {used:6.2f} s of a processor"
-            print(f"{bucket_ms // 1000:>3} s {which:<20} {choice}: {rows:>7,} rows {timing}", flush=True)
+            print(f"{bucket_ms // 1000:>3} s {which:<20} {face_filter}: {rows:>7,} rows {timing}", flush=True)
         database.dispose()
     finally:
         pg_ctl(server, "stop", "-m", "immediate")

@@ -12,7 +12,7 @@ import click
 from cli.options import device_option, json_option
 
 if TYPE_CHECKING:
-    from workers.benchmark import Figures
+    from workers.diagnosis.benchmark import Figures
 
 ROWS = (
     ("decode_fps", "decoding alone", "frames/s"),
@@ -38,7 +38,7 @@ def bench(path: Path | None, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from workers.benchmark import measure
+    from workers.diagnosis.benchmark import measure
 
     with _clip(path) as clip, Console(stderr=True).status("") as status:
         figures = measure(clip, lambda name: status.update(f"measuring: {name}"))

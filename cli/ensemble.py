@@ -10,8 +10,8 @@ import click
 from cli.options import connection_options, data_options, device_option, json_option
 
 if TYPE_CHECKING:
-    from fer_model.manifest import WeightsFile
-    from fer_model.training.fitting import Fit
+    from fer_model.networks.manifest import WeightsFile
+    from fer_model.training.measurement.fitting import Fit
 
 
 @click.group()
@@ -24,7 +24,7 @@ def ensemble() -> None:
 # What stands after the first of `--models A B C`.
 @click.argument("more", nargs=-1, metavar="")
 @data_options(split="PublicTest")
-@click.option("--name", help="A name for the ensemble.  [default: one that stands for just this choice]")
+@click.option("--name", help="A name for the ensemble.  [default: one that stands for just this face_filter]")
 @click.option("--detector", metavar="ID", help="The face detector.  [default: the one in use]")
 @device_option
 @json_option
@@ -40,8 +40,8 @@ def fit(
     as_json: bool,
 ) -> None:
     """Fit how much each classifier counts, and a temperature; keep the ensemble in the catalogue."""
-    from cli.database import prepared_database
-    from workers.subjects import find_classifiers, frame_of_ensemble, keep_ensemble
+    from cli.connection import prepared_database
+    from workers.models.subjects import find_classifiers, frame_of_ensemble, keep_ensemble
 
     if not (references := (*first, *more)):
         raise click.UsageError("Name at least one classifier: --models A B ...")
@@ -61,15 +61,15 @@ def _fit(members: "tuple[WeightsFile, ...]", data: Path, split: str, resize: boo
     from rich.console import Console
 
     from fer_model.engines import actual_device
-    from fer_model.training.data import read_faces
-    from fer_model.training.fitting import fit_and_measure
+    from fer_model.training.datasets.data import read_faces
+    from fer_model.training.measurement.fitting import fit_and_measure
     from workers.settings import cache_if_writable, settings
 
     with Console(stderr=True).status("fitting"):
         device = actual_device(settings().device)
         faces = read_faces(data, split, cache_if_writable(), resize=resize)
         # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
-        from fer_model.training.reports import load_members, member_outputs
+        from fer_model.training.measurement.reports import load_members, member_outputs
 
         networks = load_members(members, device)
         return fit_and_measure(member_outputs(networks, faces.images), faces.labels)

@@ -10,10 +10,10 @@ from cli.options import connection_options, data_options, device_option, json_op
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine as Database
 
-    from fer_model.training.reports import Report
-    from workers.subjects import Subject
+    from fer_model.training.measurement.reports import Report
+    from workers.models.subjects import Subject
 
 
 @click.command()
@@ -38,8 +38,8 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Measure models on labelled faces: accuracy, calibration, cost. Needs no broker and no database."""
-    from cli.database import database_if_any
-    from workers.subjects import ensemble_subject, model_subject
+    from cli.connection import database_if_any
+    from workers.models.subjects import ensemble_subject, model_subject
 
     if model is not None and ensemble is not None:
         raise click.UsageError("--model and --ensemble exclude each other.")
@@ -52,7 +52,7 @@ def evaluate(
     if tta:
         answer["tta"] = reports[1].as_dict()
     if output:
-        from fer_model.training.reports import write_report
+        from fer_model.training.measurement.reports import write_report
 
         write_report(output, reports[0], answer, {**subject.as_dict(), "data": data.name, "split": split})
     if as_json:
@@ -67,22 +67,22 @@ def _measure(subject: "Subject", data: Path, split: str, resize: bool, tta: bool
     from rich.console import Console
 
     from fer_model.engines import actual_device
-    from fer_model.training.data import read_faces
+    from fer_model.training.datasets.data import read_faces
     from workers.settings import cache_if_writable, settings
 
     with Console(stderr=True).status("measuring"):
         device = actual_device(settings().device)
         faces = read_faces(data, split, cache_if_writable(), resize=resize)
         # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
-        from fer_model.training.reports import load_members, report
+        from fer_model.training.measurement.reports import load_members, report
 
         members = load_members(subject.members, device)
         return report(members, subject.shares, subject.temperature, faces, mirror=tta)
 
 
-def _keep(database: "Engine", subject: "Subject", answer: dict[str, Any], data: Path, split: str) -> None:
+def _keep(database: "Database", subject: "Subject", answer: dict[str, Any], data: Path, split: str) -> None:
     from results.errors import ResultsError
-    from workers.subjects import keep_evaluation
+    from workers.models.subjects import keep_evaluation
 
     try:
         keep_evaluation(database, subject, answer, data, split)
@@ -95,7 +95,7 @@ def _print(subject: "Subject", reports: "list[Report]", data: str) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from fer_model.training.complexity import EFFICIENCY
+    from fer_model.training.measurement.complexity import EFFICIENCY
 
     console = Console(highlight=False)
     faces = f"{reports[0].evaluation.n:,} faces"

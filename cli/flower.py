@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import connection_options
-from workers.asking import within
+from workers.metrics.timeouts import within
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine as Database
 
 COLUMNS = "name,args,uuid,state,received,runtime,worker"
 """Of the list of tasks: Flower's own, and the arguments, which say what a task is about."""
@@ -37,8 +37,8 @@ def flower(port: int, address: str) -> None:
     """
     from flower.options import options
 
-    from workers.app import app
-    from workers.submitting import check_broker
+    from workers.batch.submitting import check_broker
+    from workers.queue.app import app
 
     login, said = _login()
     check_broker()
@@ -88,7 +88,7 @@ def _name(task: str, argument: str, minute: int) -> str:
 
 def _ask(task: str, argument: str) -> str | None:
     from results.database import reading
-    from results.naming import name_of_job, name_of_shard
+    from results.read.naming import name_of_job, name_of_shard
 
     with reading(_database()) as session:
         return name_of_job(session, argument) if task == "finish_job" else name_of_shard(session, int(argument))
@@ -98,7 +98,7 @@ _asked = within(ANSWER_S, _ask)
 
 
 @cache
-def _database() -> "Engine":
+def _database() -> "Database":
     from results.database import existing
     from workers.settings import settings
 

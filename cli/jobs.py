@@ -26,10 +26,10 @@ def submit(
     **options: Any,
 ) -> None:
     """Queue photographs and videos: files, folders, globs. Prints the job's id."""
-    from cli.database import prepared_database
-    from cli.following import follow, planning, print_errors
-    from workers.submitting import check_broker
-    from workers.submitting import submit as submit_job
+    from cli.connection import prepared_database
+    from cli.views.following import follow, planning, print_errors
+    from workers.batch.submitting import check_broker
+    from workers.batch.submitting import submit as submit_job
 
     chosen = batch_options_from(**options)
     check_broker()
@@ -50,9 +50,9 @@ def submit(
 @connection_options(broker=False)
 def status(job: str | None, watch: bool, as_json: bool) -> None:
     """How far a job is; the newest one, if none is named. The beginning or end of an id is enough."""
-    from cli.database import current_database, job_or_newest
-    from cli.following import follow, print_summary
-    from cli.training_view import follow_training, look_up, print_training
+    from cli.connection import current_database, job_or_newest
+    from cli.views.following import follow, print_summary
+    from cli.views.training import follow_training, look_up, print_training
     from results.database import reading
     from results.jobs import job_status
 
@@ -80,7 +80,7 @@ def status(job: str | None, watch: bool, as_json: bool) -> None:
 @connection_options(broker=False)
 def jobs(limit: int, as_json: bool) -> None:
     """The jobs in the database, newest first."""
-    from cli.database import current_database
+    from cli.connection import current_database
     from results.database import reading
     from results.jobs import job_status, list_jobs
 
@@ -110,7 +110,7 @@ def jobs(limit: int, as_json: bool) -> None:
 @connection_options(broker=False)
 def cancel(job: str) -> None:
     """Stop a job. What it has written stays; workers stop within a second."""
-    from cli.database import current_database
+    from cli.connection import current_database
     from results.database import writing
     from results.jobs import cancel_job, get_job
 
@@ -125,11 +125,11 @@ def cancel(job: str) -> None:
 @connection_options(broker=True)
 def retry(job: str) -> None:
     """Queue again what of a job failed or was cancelled, and nothing else."""
-    from cli.database import current_database
+    from cli.connection import current_database
     from results.database import reading
     from results.jobs import get_job
-    from workers.dispatching import retry as retry_job
-    from workers.submitting import check_broker
+    from workers.batch.submitting import check_broker
+    from workers.queue.dispatching import retry as retry_job
 
     check_broker()
     database = current_database()
@@ -146,9 +146,9 @@ def resume() -> None:
 
     Workers do the same every ten seconds for the queues that they serve. What is queued or being worked on stays.
     """
-    from cli.database import current_database
-    from workers.dispatching import resume as resume_jobs
-    from workers.submitting import check_broker
+    from cli.connection import current_database
+    from workers.batch.submitting import check_broker
+    from workers.queue.dispatching import resume as resume_jobs
 
     check_broker()
     queued = resume_jobs(current_database())
@@ -164,13 +164,13 @@ def resume() -> None:
 @connection_options(broker=False)
 def delete(job: str, yes: bool) -> None:
     """Delete a job with everything it found. Your files stay, and so do models that it trained."""
-    from cli.database import current_database
-    from cli.purging import say_removed
+    from cli.connection import current_database
+    from cli.views.removal import say_removed
     from results.database import reading
     from results.jobs import get_job, job_status
     from results.retention import compact
-    from workers.checkpoints import forget
     from workers.retention import remove
+    from workers.training.checkpoints import forget
 
     database = current_database()
     with reading(database) as session:

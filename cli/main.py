@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 COMMANDS = {
-    "run": "cli.running",
+    "run": "cli.run",
     "submit": "cli.jobs",
     "status": "cli.jobs",
     "jobs": "cli.jobs",
@@ -14,12 +14,12 @@ COMMANDS = {
     "retry": "cli.jobs",
     "resume": "cli.jobs",
     "delete": "cli.jobs",
-    "timeline": "cli.answers",
-    "export": "cli.exporting",
-    "report": "cli.reporting",
-    "annotate": "cli.annotating",
+    "timeline": "cli.timeline",
+    "export": "cli.export",
+    "report": "cli.report",
+    "annotate": "cli.annotate",
     "models": "cli.models",
-    "train": "cli.training",
+    "train": "cli.train",
     "evaluate": "cli.evaluate",
     "ensemble": "cli.ensemble",
     "worker": "cli.operations",
@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
         return command
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        from cli.failing import one_sentence
+        from cli.errors import one_sentence
 
         with one_sentence():
             return super().main(*arguments, **options)

@@ -20,9 +20,9 @@ def models() -> None:
 @connection_options(broker=False)
 def list_(as_json: bool) -> None:
     """Ensembles and models: those shipped, and those in the database."""
-    from cli.database import database_if_any
-    from cli.models_view import print_overview
-    from workers.inventory import overview
+    from cli.connection import database_if_any
+    from cli.views.models import print_overview
+    from workers.models.inventory import overview
 
     found = overview(database_if_any())
     if as_json:
@@ -37,9 +37,9 @@ def list_(as_json: bool) -> None:
 @connection_options(broker=False)
 def show(reference: str, as_json: bool) -> None:
     """All that is known about a model or an ensemble."""
-    from cli.database import database_if_any
-    from cli.models_view import print_details
-    from workers.inventory import details
+    from cli.connection import database_if_any
+    from cli.views.models import print_details
+    from workers.models.inventory import details
 
     found = details(database_if_any(), reference)
     if as_json:
@@ -53,8 +53,8 @@ def show(reference: str, as_json: bool) -> None:
 @connection_options(broker=False)
 def promote(ensemble: str) -> None:
     """Use an ensemble from each worker's next shard on; `shipped` goes back to the one that came with the program."""
-    from cli.database import prepared_database
-    from workers.store import promote as promote_ensemble
+    from cli.connection import prepared_database
+    from workers.models.store import promote as promote_ensemble
 
     chosen = promote_ensemble(prepared_database(), ensemble)
     click.echo(f"{chosen.name} is in use.")
@@ -68,8 +68,8 @@ def verify(references: tuple[str, ...], as_json: bool) -> None:
     """Check each file's sha256; of all models, if none is named. Exit code 1 if one is wrong."""
     from dataclasses import asdict
 
-    from cli.database import database_if_any
-    from workers.inventory import verify as verify_files
+    from cli.connection import database_if_any
+    from workers.models.inventory import verify as verify_files
 
     verdicts = verify_files(database_if_any(), references)
     if as_json:
@@ -88,8 +88,8 @@ def verify(references: tuple[str, ...], as_json: bool) -> None:
 @connection_options(broker=False)
 def add(file: Path, name: str, kind: Literal["classifier", "detector"] | None, trust: bool) -> None:
     """Take your own weights into the store. Prints the model's id."""
-    from cli.database import prepared_database
-    from workers.pulling import add as add_file
+    from cli.connection import prepared_database
+    from workers.models.pulling import add as add_file
 
     model = add_file(prepared_database(), file, name, kind, trust=trust)
     if model.name != name:
@@ -103,9 +103,9 @@ def add(file: Path, name: str, kind: Literal["classifier", "detector"] | None, t
 @connection_options(broker=False)
 def pull(name: str, trust: bool) -> None:
     """Download weights that others published: yolov12n-face, original."""
-    from cli.database import prepared_database
-    from cli.downloading import downloads
-    from workers.pulling import pull as pull_entry
+    from cli.connection import prepared_database
+    from cli.views.downloads import downloads
+    from workers.models.pulling import pull as pull_entry
 
     with downloads() as begin:
         found, ensemble = pull_entry(prepared_database(), name, begin, trust=trust)

@@ -10,9 +10,9 @@ import click
 from cli.options import Duration, connection_options, json_option
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine as Database
 
-    from workers.checks import Check
+    from workers.diagnosis.checks import Check
 
 
 @click.command()
@@ -30,12 +30,12 @@ def worker(queues: str | None, device: str | None, name: str | None, metrics_por
     """Work on what is queued, until stopped. With several GPUs, one process works on each."""
     given = {"FER_QUEUES": queues, "FER_DEVICE": device, "FER_METRICS_PORT": metrics_port}
     os.environ |= {variable: str(value) for variable, value in given.items() if value not in (None, "")}
-    from cli.database import prepared_database
+    from cli.connection import prepared_database
     from fer_model.engines import actual_device, gpu_count
-    from workers import metrics
-    from workers.app import app
+    from workers.batch.submitting import check_broker
+    from workers.metrics import recording
+    from workers.queue.app import app
     from workers.settings import settings, writable_cache
-    from workers.submitting import check_broker
 
     # A worker that cannot work must not begin to take work.
     actual_device(settings().device)
@@ -53,13 +53,13 @@ def worker(queues: str | None, device: str | None, name: str | None, metrics_por
         "--without-gossip",
         "--without-mingle",
     ]
-    with metrics.exported():
+    with recording.exported():
         app.worker_main(words)
 
 
-def _check_weights(database: "Engine") -> None:
+def _check_weights(database: "Database") -> None:
     from results.database import reading
-    from workers.store import in_use
+    from workers.models.store import in_use
 
     with reading(database) as session:
         _, models = in_use(session)
@@ -75,7 +75,7 @@ def doctor(as_json: bool) -> None:
     """Check broker, database, device, weights and disk, and say how to mend what fails."""
     from dataclasses import asdict
 
-    from workers.checks import run_checks, settings_table
+    from workers.diagnosis.checks import run_checks, settings_table
 
     checks = run_checks()
     healthy = all(check.ok for check in checks)
@@ -129,7 +129,7 @@ def upgrade() -> None:
 @connection_options(broker=False)
 def purge(older_than: int, dry_run: bool) -> None:
     """Delete old jobs with their rows and pictures of faces. Trainings, and jobs that have not ended, stay."""
-    from cli.purging import purge as purge_jobs
+    from cli.views.removal import purge as purge_jobs
 
     purge_jobs(older_than, dry_run)
 

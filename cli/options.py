@@ -112,7 +112,7 @@ def batch_options_from(
     keep_crops: str | None,
 ) -> Any:
     """The chosen `BatchOptions`. Raises `click.UsageError` if options exclude each other."""
-    from workers.planning import BatchOptions
+    from workers.batch.planning import BatchOptions
     from workers.settings import settings
 
     if fps and every:
@@ -140,8 +140,8 @@ def data_options(*, split: str | None) -> Callable[[Callable[..., Any]], Callabl
     return add
 
 
-def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Which faces count, and how they are smoothed; `choice_from` turns the values into a `Choice`."""
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which faces count, and how they are smoothed; `filter_from` turns the values into a `FaceFilter`."""
     for option in reversed(
         (
             click.option(
@@ -160,11 +160,11 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def choice_from(smooth: float | None, min_confidence: float, min_quality: float, *, default: float = 0.0) -> Any:
-    """The chosen `Choice`; smoothed over `default` seconds where nothing is said."""
-    from results.selecting import Choice
+def filter_from(smooth: float | None, min_confidence: float, min_quality: float, *, default: float = 0.0) -> Any:
+    """The chosen `FaceFilter`; smoothed over `default` seconds where nothing is said."""
+    from results.read.face_filter import FaceFilter
 
-    return Choice(min_confidence, min_quality, default if smooth is None else smooth)
+    return FaceFilter(min_confidence, min_quality, default if smooth is None else smooth)
 
 
 def device_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -42,7 +42,7 @@ class FaceObservation:
     `box` is (x1, y1, x2, y2) in pixels of the original picture; `detection_score` and `quality`
     lie in 0..1; `probabilities` follow `EMOTIONS` and sum to 1; `track_id` counts from 0 within
     one source and is None where faces are not followed (photographs). `members` are the
-    probabilities that each classifier gave, in the order of `Models.members`; empty unless asked for.
+    probabilities that each classifier gave, in the order of `ModelSet.members`; empty unless asked for.
     """
 
     box: Box

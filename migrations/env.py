@@ -9,7 +9,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from results.database import connect
-from results.models import Base
+from results.tables import Base
 
 
 def _migrate(connection: Connection) -> None:

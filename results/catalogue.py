@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
 from results.jobs import changed, utc_now
-from results.models import Ensemble, EnsembleMember, Evaluation, Job, Model, TrainingRun
+from results.tables import Ensemble, EnsembleMember, Evaluation, Job, Model, TrainingRun
 
 ID_DIGITS = 12
 TICK = timedelta(microseconds=1)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, dominant, means
 from results.jobs import UNFINISHED, changed, utc_now
-from results.models import Face, Job, Media, Shard, Track
+from results.tables import Face, Job, Media, Shard, Track
 
 
 def shards_left(session: Session, job_id: str) -> int:

@@ -12,7 +12,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, create_engine, event, text
+from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from results.errors import DatabaseOutdatedError, DatabaseTooNewError, DatabaseUnreachableError
@@ -35,8 +36,8 @@ LOCKS_S = 60
 """Who is cut off, or stopped, in the middle of a transaction holds its locks for so long, and then loses them."""
 
 
-def connect(url: str) -> Engine:
-    """An engine for `url`, which opens no connection before it is used.
+def connect(url: str) -> Database:
+    """The database at `url`, which opens no connection before it is used.
 
     Raises:
         DatabaseUrlError: `url` is neither an SQLite nor a PostgreSQL URL.
@@ -45,42 +46,42 @@ def connect(url: str) -> Engine:
     if parsed.get_backend_name() == "postgresql":
         # A worker may sit idle for hours behind a firewall that forgets connections.
         return create_engine(parsed, pool_pre_ping=True, pool_recycle=1800, connect_args=_postgresql_args(parsed))
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+    database = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(database, "connect", _prepare_sqlite)
+    event.listen(database, "begin", _begin_sqlite)
+    return database
 
 
-def existing(url: str) -> Engine:
+def existing(url: str) -> Database:
     """As `connect`, but never makes a file: SQLite would make an empty one and find no tables in it.
 
     Raises:
         DatabaseUnreachableError: there is no such file.
     """
-    engine = connect(url)
-    file = engine.url.database
-    if engine.dialect.name == "sqlite" and file and not file.startswith("file:") and not Path(file).exists():
+    database = connect(url)
+    file = database.url.database
+    if database.dialect.name == "sqlite" and file and not file.startswith("file:") and not Path(file).exists():
         raise DatabaseUnreachableError(
-            f"There is no database {describe(engine.url)}; `fer-batch run` makes one, --db names another."
+            f"There is no database {describe(database.url)}; `fer-batch run` makes one, --db names another."
         )
-    return engine
+    return database
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Session]:
+def writing(database: Database) -> Iterator[Session]:
     """One transaction that may write: committed at the end, rolled back on any exception.
 
     Raises:
         DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError, DatabaseOutdatedError.
     """
-    with translate_errors(engine.url), Session(engine, expire_on_commit=False) as session, session.begin():
+    with translate_errors(database.url), Session(database, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Session]:
+def reading(database: Database) -> Iterator[Session]:
     """A session that only reads; raises as `writing` does."""
-    with translate_errors(engine.url), Session(engine.execution_options(only_reads=True)) as session:
+    with translate_errors(database.url), Session(database.execution_options(only_reads=True)) as session:
         session.expire_on_commit = False
         yield session
 
@@ -96,18 +97,18 @@ def upgrade(url: str) -> None:
     """
     from alembic import command
 
-    engine = connect(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_migration)
+    database = connect(url)
+    if database.dialect.name == "sqlite":
+        event.listen(database, "connect", _prepare_migration)
     try:
-        with translate_errors(engine.url), engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
+        with translate_errors(database.url), database.begin() as connection:
+            if database.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             if _revision(connection) != head_revision():
                 _check(_revision(connection), allow_older=True)
                 command.upgrade(_alembic_config(connection), "head")
     finally:
-        engine.dispose()
+        database.dispose()
 
 
 def head_revision() -> str:
@@ -119,13 +120,13 @@ def head_revision() -> str:
     return head
 
 
-def current_revision(engine: Engine) -> str | None:
+def current_revision(database: Database) -> str | None:
     """The revision the database is at; None if it has no tables of ours. Raises as `reading` does."""
-    with reading(engine) as session:
+    with reading(database) as session:
         return _revision(session.connection())
 
 
-def check_revision(engine: Engine) -> None:
+def check_revision(database: Database) -> None:
     """Does nothing if the database is at this program's revision.
 
     Raises:
@@ -133,7 +134,7 @@ def check_revision(engine: Engine) -> None:
         DatabaseTooNewError: it is newer.
         DatabaseUnreachableError.
     """
-    _check(current_revision(engine))
+    _check(current_revision(database))
 
 
 def _postgresql_args(url: URL) -> dict[str, Any]:

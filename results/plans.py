@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from results.models import Media, Shard
+from results.tables import Media, Shard
 
 CHUNK = 10_000
 

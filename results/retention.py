@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
 
-from sqlalchemy import Engine, exists, select, text
+from sqlalchemy import Engine as Database
+from sqlalchemy import exists, select, text
 from sqlalchemy.orm import Session
 
 from results.database import reading, translate_errors
 from results.jobs import UNFINISHED, utc_now
-from results.models import Job
+from results.tables import Job
 
 PURGED = ("batch", "stream")
 """Kinds of jobs that hold faces; a training holds none, and its model may be in use."""
@@ -24,7 +25,7 @@ def old_jobs(session: Session, age: timedelta) -> Sequence[Job]:
     return session.scalars(wanted.order_by(Job.id)).all()
 
 
-def compact(engine: Engine) -> bool:
+def compact(database: Database) -> bool:
     """Gives back the room of what was deleted; False, and nothing done, if that would hold up a running job.
 
     SQLite's file shrinks, and nothing of what was deleted is left in it; as nobody can write meanwhile, it waits until
@@ -33,15 +34,15 @@ def compact(engine: Engine) -> bool:
     Raises:
         DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError.
     """
-    with translate_errors(engine.url):
-        if engine.dialect.name == "postgresql":
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with translate_errors(database.url):
+        if database.dialect.name == "postgresql":
+            with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text(f"VACUUM (ANALYZE) {TABLES}"))
             return True
-        with reading(engine) as session:
+        with reading(database) as session:
             if session.scalar(select(exists().where(Job.state.in_(UNFINISHED)))):
                 return False
-        with closing(engine.raw_connection()) as plain:
+        with closing(database.raw_connection()) as plain:
             plain.cursor().execute("VACUUM")
             plain.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return True

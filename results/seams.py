@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from results.models import Face, Media, Shard
+from results.tables import Face, Media, Shard
 
 FRAMES_PER_QUERY = 1000
 """Databases limit how many values a statement takes."""

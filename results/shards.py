@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from results.backlog import LEASE_S as LEASE_S
 from results.bulk import insert_rows
 from results.clock import ago, now
 from results.closing import close_job as close_job
@@ -31,9 +32,8 @@ from results.closing import ready_to_close as ready_to_close
 from results.closing import relabel_tracks as relabel_tracks
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import UNFINISHED, changed, start_job
-from results.models import Face, FaceScore, Frame, Job, Media, Shard
 from results.plans import ShardPlan, add_segments
-from results.queueing import LEASE_S as LEASE_S
+from results.tables import Face, FaceScore, Frame, Job, Media, Shard
 
 MAX_ATTEMPTS = 3
 DIED = "the worker process died"

@@ -8,8 +8,8 @@ from sqlalchemy import case, delete, exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from results.jobs import UNFINISHED, changed, create_job, utc_now
-from results.models import Job, Shard, TrainingEpoch, TrainingRun
 from results.shards import Claim, update_own
+from results.tables import Job, Shard, TrainingEpoch, TrainingRun
 
 QUEUE = "train"
 """Where runs are sent unless somebody says otherwise: one blocks its worker for hours."""

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from results.jobs import UNFINISHED, utc_now
-from results.models import Job, Shard
+from results.tables import Job, Shard
 
 
 def longest_waits(session: Session, queues: Sequence[str]) -> dict[str, float]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.sharing import one_at_a_time, shared_folder
+from tests.support.sharing import one_at_a_time, shared_folder
 from workers.settings import settings
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,7 +52,7 @@ def prepared(cache: Path) -> None:
     It takes as long as a small job, and longer than a short time limit.
     """
     from fer_model.engines import load_engine
-    from fer_model.manifest import read_models
+    from fer_model.networks.manifest import read_models
 
     with one_at_a_time(cache / "lock"):
         load_engine(read_models(), "cpu", cache)
@@ -100,7 +100,7 @@ class Stack:
 @pytest.fixture(scope="session")
 def broker() -> Iterator[str]:
     """The URL of a real Redis server."""
-    from workers.stack import local_redis, stack_folder
+    from workers.queue.local_stack import local_redis, stack_folder
 
     with stack_folder() as folder, local_redis(folder) as url:
         yield url
@@ -110,7 +110,7 @@ def broker() -> Iterator[str]:
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A worker with a Redis server and a database of its own, as `fer-batch run` has them."""
     from results.database import upgrade
-    from workers.stack import local_redis, local_worker, stack_folder
+    from workers.queue.local_stack import local_redis, local_worker, stack_folder
 
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('database') / 'results.db'}"
@@ -168,8 +168,8 @@ def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
 
     from results.database import connect, reading
 
-    engine = connect(url)
-    with reading(engine) as session:
+    database = connect(url)
+    with reading(database) as session:
         rows = [tuple(row) for row in session.execute(text(statement), values)]
-    engine.dispose()
+    database.dispose()
     return rows

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.watching import free_port, said_by
+from tests.support.watching import free_port, said_by
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine as Database
+from sqlalchemy import inspect, text
 
 from cli.main import main
-from fer_model.manifest import SHIPPED
-from results.models import Base
+from fer_model.networks.manifest import SHIPPED
+from results.tables import Base
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,8 +109,8 @@ def test_only_settings_that_exist_are_named() -> None:
         assert named <= known, page
 
 
-def test_columns_of_tables_and_views_are_documented(engine: Engine) -> None:
-    inspector = inspect(engine)
+def test_columns_of_tables_and_views_are_documented(database: Database) -> None:
+    inspector = inspect(database)
     columns = {
         name: {column["name"] for column in inspector.get_columns(name)}
         for name in (*Base.metadata.tables, *inspector.get_view_names())
@@ -136,13 +137,13 @@ def test_commands_in_examples_parse(page: str, words: list[str], monkeypatch: py
 
 
 @pytest.mark.parametrize(("page", "code"), blocks("sql"))
-def test_queries_run(page: str, code: str, engine: Engine) -> None:
+def test_queries_run(page: str, code: str, database: Database) -> None:
     if "CREATE ROLE" in code:
         pytest.skip("is for PostgreSQL's administrator")
     statements = [part.strip() for part in re.sub(r"--.*", "", code).split(";") if part.strip()]
-    with engine.begin() as connection:
+    with database.begin() as connection:
         for statement in statements:
-            if engine.dialect.name == "sqlite" or not statement.startswith("PRAGMA"):
+            if database.dialect.name == "sqlite" or not statement.startswith("PRAGMA"):
                 connection.execute(text(statement))
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_model.detection import letterbox
 from fer_model.digests import digest
 from fer_model.engines.convert import convert_detector
+from fer_model.engines.detection import letterbox
 from fer_model.engines.quantised import pack
-from fer_model.manifest import read_models
-from fer_model.sources.pictures import read_picture
-from fer_model.training.faces import unpack
+from fer_model.networks.manifest import read_models
+from fer_model.sources.images import read_picture
+from fer_model.training.datasets.faces import unpack
 
 PICTURES = 300
 SEED = 1

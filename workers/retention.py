@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine as Database
 
 from results.database import reading, writing
 from results.jobs import delete_job, get_job
 from results.retention import compact, old_jobs
-from workers import crops
+from workers.batch import crops
 from workers.settings import settings
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Removed:
     crops_left: Path | None
 
 
-def remove(database: Engine, job_id: str) -> Removed:
+def remove(database: Database, job_id: str) -> Removed:
     """Deletes a job with everything it found, and its crops.
 
     The rows go first: a worker that is still at it then stops, and removes what it wrote after that. Raises
@@ -44,7 +44,7 @@ def remove(database: Engine, job_id: str) -> Removed:
     return Removed(job_id, folder if missing else None)
 
 
-def purge(database: Engine, age: timedelta) -> list[Removed]:
+def purge(database: Database, age: timedelta) -> list[Removed]:
     """Removes the jobs that ended at least so long ago, one transaction each, and compacts the database."""
     with reading(database) as session:
         old = [job.id for job in old_jobs(session, age)]
@@ -57,7 +57,7 @@ def purge(database: Engine, age: timedelta) -> list[Removed]:
 _next = 0.0
 
 
-def enforce(database: Engine) -> None:
+def enforce(database: Database) -> None:
     """Purges what is older than `FER_RETENTION_DAYS`, where that is set; at most once an hour in a process."""
     global _next
     days = settings().retention_days

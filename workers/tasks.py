@@ -19,16 +19,19 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from fer_model.engines import Engine, gpu_count, load_engine
-from fer_model.manifest import Models
+from fer_model.networks.manifest import ModelSet
 from results.database import connect, reading
 from results.errors import ResultsError
 from results.jobs import job_of_shard
-from workers import dispatching, processing, retention, training
-from workers.app import TRAINING_LIMIT_S, app
-from workers.finishing import finish
-from workers.outages import attempts
+from workers import retention
+from workers.batch import processing
+from workers.batch.finishing import finish
+from workers.batch.submitting import BROKER_ERRORS
+from workers.lease.outages import attempts
+from workers.queue import dispatching
+from workers.queue.app import TRAINING_LIMIT_S, app
 from workers.settings import settings, writable_cache
-from workers.submitting import BROKER_ERRORS
+from workers.training import run
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ SWEEP_S = 10.0
 @app.task(name="process_shard")
 def process_shard(shard_id: int) -> None:
     """Works on one shard, then queues what comes next in its job."""
-    name, database = training.worker_name(), _database()
+    name, database = run.worker_name(), _database()
     job_id = processing.process_shard(database, shard_id, name, _engine, queue=_queue_next, stopping=_grace_is_over)
     if job_id is None:
         with reading(database) as session:
@@ -67,7 +70,7 @@ def _patiently(job_id: str, send: Callable[[], object]) -> None:
 @app.task(name="train", soft_time_limit=TRAINING_LIMIT_S, time_limit=TRAINING_LIMIT_S + 60)
 def train(shard_id: int) -> None:
     """Works on one training run until it ends, or until this worker is asked to stop."""
-    training.train(_database(), shard_id, training.worker_name(), _device(), _stopping.is_set)
+    run.train(_database(), shard_id, run.worker_name(), _device(), _stopping.is_set)
     with reading(_database()) as session:
         job_id = job_of_shard(session, shard_id)
     if job_id is not None:
@@ -167,7 +170,7 @@ def _database() -> Database:
 _loaded: dict[tuple[str, ...], Engine] = {}
 
 
-def _engine(models: Models) -> Engine:
+def _engine(models: ModelSet) -> Engine:
     """The networks of these models, kept until others are asked for: promoting others needs no restart.
 
     Two ensembles of the same files in other shares have the same networks. Raises as `load_engine`.

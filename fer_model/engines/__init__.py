@@ -9,14 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_model.detection import Detections
+from fer_model.engines.detection import Detections
 from fer_model.errors import FerModelError
-from fer_model.manifest import Models
-from fer_model.privacy import silence_openvino
+from fer_model.networks.manifest import ModelSet
+from fer_model.telemetry import disable_openvino_telemetry
 from fer_model.types import Image
 
 # Every module that imports OpenVINO lies in this package, so this comes first.
-silence_openvino()
+disable_openvino_telemetry()
 
 
 class Engine(Protocol):
@@ -41,7 +41,7 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(models: Models, device: str, cache: Path) -> Engine:
+def load_engine(models: ModelSet, device: str, cache: Path) -> Engine:
     """The engine for a device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     `auto` takes a GPU where there is one. `cache` keeps compiled networks, keyed by the

@@ -1,4 +1,4 @@
-"""`python -m fer_model.engines.convert MODELS OUTPUT`: networks as OpenVINO graphs; MODELS is `Models.as_json()`.
+"""`python -m fer_model.engines.convert MODELS OUTPUT`: networks as OpenVINO graphs; MODELS is `ModelSet.as_json()`.
 
 The detector takes (1, H, W, 3) RGB bytes and gives distances and scores; the ensemble takes
 (N, 48, 48) grey bytes and gives (members, N, 7) probabilities.
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from fer_model.engines.quantised import unpack
-from fer_model.manifest import Models
-from fer_model.networks import load_classifier, load_detector, raw_detector
+from fer_model.networks.loading import load_classifier, load_detector, raw_detector
+from fer_model.networks.manifest import ModelSet
 from fer_model.preprocess import normalise
 
 
@@ -37,7 +37,7 @@ class _Ensemble(nn.Module):
         return torch.stack([member(batch).softmax(1) for member in self.members])
 
 
-def convert(models: Models, output: Path) -> None:
+def convert(models: ModelSet, output: Path) -> None:
     """Writes detector.xml and ensemble.xml (with .bin) into a folder. Raises `WeightsError`."""
     members = [load_classifier(member.path) for member in models.members]
     faces = torch.zeros(2, 48, 48, dtype=torch.uint8)
@@ -61,4 +61,4 @@ def _save(network: nn.Module, example: Tensor, shape: list[int], path: Path) -> 
 
 
 if __name__ == "__main__":
-    convert(Models.from_json(sys.argv[1]), Path(sys.argv[2]))
+    convert(ModelSet.from_json(sys.argv[1]), Path(sys.argv[2]))

@@ -19,9 +19,17 @@ from openvino import AsyncInferQueue, CompiledModel, Core, InferRequest, Model
 from openvino import opset13 as ops
 from openvino import properties as ov
 
-from fer_model.detection import BINS, Detections, anchors, faces_among, letterbox, letterbox_shape, to_picture
+from fer_model.engines.detection import (
+    BINS,
+    Detections,
+    anchors,
+    faces_among,
+    letterbox,
+    letterbox_shape,
+    to_picture,
+)
 from fer_model.errors import FerModelError
-from fer_model.manifest import Models
+from fer_model.networks.manifest import ModelSet
 from fer_model.preprocess import FACE_SIZE, crop_faces
 from fer_model.types import EMOTIONS, Image
 
@@ -40,7 +48,7 @@ AHEAD_BYTES = 48 * 2**20
 class OpenVinoEngine:
     """See `Engine`. Networks are compiled for every shape of input that comes, when it comes."""
 
-    def __init__(self, models: Models, cache: Path) -> None:
+    def __init__(self, models: ModelSet, cache: Path) -> None:
         graphs = converted(models, cache)
         # All processors have work from here on; OpenCV's threads would only take turns with it.
         cv2.setNumThreads(1)
@@ -172,7 +180,7 @@ def with_boxes(detector: Model, shape: tuple[int, int]) -> Model:
     return Model([ops.concat([corners, scores], 0).output(0)], detector.get_parameters())
 
 
-def converted(models: Models, cache: Path) -> Path:
+def converted(models: ModelSet, cache: Path) -> Path:
     """The folder with the networks as OpenVINO graphs, made on first use in a process of its own.
 
     Conversion needs torch and Ultralytics, which would stay in a worker's memory.

@@ -9,7 +9,7 @@ import numpy as np
 
 from fer_model.atomic import write_atomically
 from fer_model.errors import WeightsError
-from fer_model.manifest import WeightsFile
+from fer_model.networks.manifest import WeightsFile
 
 GRAPH, NUMBERS = "graph", "numbers"
 """Tensors of bytes: OpenVINO's .xml and its .bin."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fer_model.detection import AREA_BELOW, BINS, PADDING_GREY, anchors, letterbox_shape, scaled
+from fer_model.engines.detection import AREA_BELOW, BINS, PADDING_GREY, anchors, letterbox_shape, scaled
 from fer_model.preprocess import FACE_SIZE
 
 LUMA = (0.299, 0.587, 0.114)

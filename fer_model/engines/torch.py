@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_model.detection import Detections, faces_among, letterbox_shape, scaled, to_picture
+from fer_model.engines.detection import Detections, faces_among, letterbox_shape, scaled, to_picture
 from fer_model.engines.memory import halving
-from fer_model.manifest import Models
-from fer_model.networks import load_classifier, load_detector, raw_detector
+from fer_model.networks.loading import load_classifier, load_detector, raw_detector
+from fer_model.networks.manifest import ModelSet
 from fer_model.preprocess import FACE_SIZE, face_square, normalise
 from fer_model.types import Image
 
@@ -38,7 +38,7 @@ class _Launched(NamedTuple):
 class TorchEngine:
     """See `Engine`."""
 
-    def __init__(self, models: Models, device: str, half: bool) -> None:
+    def __init__(self, models: ModelSet, device: str, half: bool) -> None:
         import torch
 
         self.description = f"torch {torch.__version__} on {device}, {'half' if half else 'single'} precision"

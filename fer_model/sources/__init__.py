@@ -21,13 +21,13 @@ def open_source(
     sampling: Sampling | None = None,
     threads: int = 0,
     roots: Sequence[str] = (),
-    watch: Callable[[], None] = lambda: None,
+    on_packet: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
     """The frames of a photograph (one, index 0, time 0) or of a video or a piece of it (see `read_video`).
 
     Large JPEGs are read at a part of their size (see `read_reduced`).
     `uri` is a path, or a URI that begins with `file:`, `s3:`, `http:` or `https:`; with `roots` it has to lie below one
-    of them (see `check_permitted`). Close the iterator, or read it to its end, to close the file. `watch` is called
+    of them (see `check_permitted`). Close the iterator, or read it to its end, to close the file. `on_packet` is called
     before each packet of a video, also of those whose pictures nobody wants; what it raises ends the reading.
 
     Raises:
@@ -36,7 +36,7 @@ def open_source(
     """
     # NumPy and the decoders load slowly, and those who only look for files do not need them.
     if kind == "image":
-        from fer_model.sources.pictures import read_reduced
+        from fer_model.sources.images import read_reduced
         from fer_model.types import Frame
 
         image, size = read_reduced(uri, roots)
@@ -52,5 +52,5 @@ def open_source(
         sampling=sampling,
         threads=threads,
         roots=roots,
-        watch=watch,
+        on_packet=on_packet,
     )

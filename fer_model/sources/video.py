@@ -19,7 +19,16 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
-from fer_model.sources.container import HEAD, Clock, clock_of, decode, is_shown, opened, packets_of, without_pictures
+from fer_model.sources.container import (
+    HEAD,
+    Clock,
+    clock_of,
+    decode,
+    is_shown,
+    opened,
+    packets_of,
+    without_pictures,
+)
 from fer_model.sources.opening import open_media
 from fer_model.sources.sampling import Sampling, select
 from fer_model.types import Frame, Image
@@ -45,14 +54,14 @@ def read_video(
     sampling: Sampling | None = None,
     threads: int = 0,
     roots: Sequence[str] = (),
-    watch: Callable[[], None] = lambda: None,
+    on_packet: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
     """The sampled frames of a video whose time lies in [start_ms, end_ms), in the order in which they are shown.
 
     `start_frame` is the index, in the whole video, of the first frame at or after `start_ms`; times count from
     the video's first frame and agree with `index_video`. Packets that cannot be decoded are passed over; the
     frames after them keep their index. `threads` decode (0: half as many as there are processors, since others
-    wait for the rest). Memory does not grow with the length. `watch` is called before each packet; what it raises
+    wait for the rest). Memory does not grow with the length. `on_packet` is called before each packet; what it raises
     ends the reading.
 
     Raises:
@@ -64,7 +73,7 @@ def read_video(
         file = stack.enter_context(open_media(uri, roots))
         clock = without_pictures(file, _clock) if start_ms else None
         container, stream = stack.enter_context(opened(file, threads or _threads()))
-        frames = frames_from(container, stream, start_ms, clock, watch)
+        frames = frames_from(container, stream, start_ms, clock, on_packet)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
@@ -92,30 +101,30 @@ def frames_from(
     stream: VideoStream,
     start_ms: int = 0,
     clock: Clock | None = None,
-    watch: Callable[[], None] = lambda: None,
+    on_packet: Callable[[], None] = lambda: None,
 ) -> Iterator[Decoded]:
     """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it.
 
-    A clock that is known spares reading the beginning of the file. `watch` is as in `read_video`.
+    A clock that is known spares reading the beginning of the file. `on_packet` is as in `read_video`.
     """
-    packets = _watched(container, stream, watch)
+    packets = _reported(container, stream, on_packet)
     head = list(islice(packets, HEAD)) if clock is None else []
     clock = clock or clock_of(container, stream, head)
     run = None
     if start_ms and clock.seekable:
-        seeks = (_run_from(container, stream, clock, start_ms, back_ms, watch) for back_ms in _BACK_MS)
+        seeks = (_run_from(container, stream, clock, start_ms, back_ms, on_packet) for back_ms in _BACK_MS)
         run = next(filter(None, seeks), None)
         if run is None:
             container.seek(clock.first_dts, stream=stream)
-            head, packets = [], _watched(container, stream, watch)
+            head, packets = [], _reported(container, stream, on_packet)
     return dropwhile(
         lambda frame: frame.time_ms < start_ms, run or _decoded(stream, chain(head, packets), clock, start_ms)
     )
 
 
-def _watched(container: InputContainer, stream: VideoStream, watch: Callable[[], None]) -> Iterator[Packet[Any]]:
+def _reported(container: InputContainer, stream: VideoStream, on_packet: Callable[[], None]) -> Iterator[Packet[Any]]:
     for packet in packets_of(container, stream):
-        watch()
+        on_packet()
         yield packet
 
 
@@ -125,14 +134,14 @@ def _run_from(
     clock: Clock,
     start_ms: int,
     back_ms: int,
-    watch: Callable[[], None],
+    on_packet: Callable[[], None],
 ) -> Iterator[Decoded] | None:
     """Pictures from the keyframe at or before `start_ms - back_ms`; None if they begin after `start_ms`."""
     try:
         container.seek(clock.last_stamp(start_ms - back_ms), stream=stream)
     except av.FFmpegError:
         return None
-    packets = _watched(container, stream, watch)
+    packets = _reported(container, stream, on_packet)
     key = next(packets, None)
     # Pictures shown before their keyframe but stored after it need what lies before the keyframe.
     if key is None or key.pts is None or clock.ms(key.pts) > start_ms:

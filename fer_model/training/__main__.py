@@ -20,8 +20,12 @@ def main() -> None:
 @click.option("--quantised", is_flag=True, help="WEIGHTS are the shipped detector in eight bits.")
 def precision(weights: Path, data: Path, degraded: bool, quantised: bool) -> None:
     """Measure a face detector: AP50 by the least height of a face that counts."""
-    from fer_model.training.faces import read_photographs, unpack
-    from fer_model.training.measuring import degrade_photographs, detector_precision, quantised_precision
+    from fer_model.training.datasets.faces import read_photographs, unpack
+    from fer_model.training.measurement.measuring import (
+        degrade_photographs,
+        detector_precision,
+        quantised_precision,
+    )
 
     with tempfile.TemporaryDirectory() as folder:
         names = unpack([data], Path(folder))

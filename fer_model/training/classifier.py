@@ -19,14 +19,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fer_model.atomic import write_atomically
 from fer_model.errors import TrainingError
-from fer_model.networks import SIDE_KEY, classifier_network, save_weights, start_classifier
+from fer_model.networks.loading import SIDE_KEY, classifier_network, save_weights, start_classifier
 from fer_model.preprocess import normalise
 from fer_model.training.augment import augment
+from fer_model.training.datasets.labelled import LabelledFaces
 from fer_model.training.definitions import BEST, CHECKPOINT
 from fer_model.training.definitions import ClassifierRun as ClassifierRun
 from fer_model.training.definitions import Epoch as Epoch
 from fer_model.training.depthwise import quicken
-from fer_model.training.labelled import LabelledFaces
 from fer_model.training.recipes import RECIPES, Recipe
 from fer_model.types import EMOTIONS
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_model.errors import TrainingError
+from fer_model.training.datasets.face_sets import FaceSets
 from fer_model.training.definitions import BEST, Epoch
 from fer_model.training.definitions import DetectorRun as DetectorRun
-from fer_model.training.face_sets import FaceSets
 
 
 def train_detector(
@@ -31,9 +31,9 @@ def train_detector(
     folder.mkdir(parents=True, exist_ok=True)
 
     # Ultralytics takes seconds to import, and what it does on import must be prevented first.
-    from fer_model.privacy import silence_ultralytics
+    from fer_model.telemetry import disable_ultralytics_telemetry
 
-    silence_ultralytics()
+    disable_ultralytics_telemetry()
     from fer_model.training.face_trainer import train
 
     train(run, init, sets.description, folder, on_epoch, before_batch)

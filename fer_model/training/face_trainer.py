@@ -4,7 +4,7 @@ Its own way of resuming takes rounded, averaged weights for the network and draw
 every epoch begins from its own seed, gradients are never carried over from one epoch to the next, and the
 checkpoint holds the rest in full precision.
 
-Import this only after `silence_ultralytics`.
+Import this only after `disable_ultralytics_telemetry`.
 """
 
 import random
@@ -21,7 +21,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import unset_deterministic, unwrap_model
 
 from fer_model.errors import TrainingError
-from fer_model.networks import load_detector, save_weights
+from fer_model.networks.loading import load_detector, save_weights
 from fer_model.training.classifier import disk_error, load_checkpoint, save_checkpoint
 from fer_model.training.definitions import BEST, CHECKPOINT, DetectorRun, Epoch
 from fer_model.training.degrade import degrade_randomly
@@ -176,7 +176,7 @@ class FaceTrainer(DetectionTrainer):
         try:
             if self.improved:
                 trained = deepcopy(self.ema.ema).float()
-                mixed = between(load_detector(self.init), trained, self.definition.share)
+                mixed = interpolate(load_detector(self.init), trained, self.definition.share)
                 # Without the epoch's AP50, which is not theirs.
                 save_weights(mixed, self.folder / BEST, {"best_epoch": str(self.finished.epoch)})
             save_checkpoint(self._state(self.finished), self.folder / CHECKPOINT)
@@ -246,7 +246,7 @@ class Degrade:
         return labels
 
 
-def between(start: Any, end: Any, share: float) -> Any:
+def interpolate(start: Any, end: Any, share: float) -> Any:
     """`end` with every float moved back towards `start`: `share` 1 leaves it, 0 gives the start."""
     with torch.no_grad():
         known = start.state_dict()

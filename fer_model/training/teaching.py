@@ -11,9 +11,9 @@ import numpy as np
 
 from fer_model.atomic import write_atomically
 from fer_model.errors import TrainingError
-from fer_model.manifest import WeightsFile
-from fer_model.training.labelled import LabelledFaces
-from fer_model.training.reports import load_members, member_outputs
+from fer_model.networks.manifest import WeightsFile
+from fer_model.training.datasets.labelled import LabelledFaces
+from fer_model.training.measurement.reports import load_members, member_outputs
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ import pytest
 import redis
 
 from benchmarks.cluster import children
-from tests.clips import noise_picture
 from tests.conftest import query, succeed
-from tests.watching import kill_at_work, until
-from workers.stack import local_redis, local_worker, stack_folder
+from tests.support.clips import noise_picture
+from tests.support.watching import kill_at_work, until
+from workers.queue.local_stack import local_redis, local_worker, stack_folder
 
 POISON = Path(__file__).parent / "poison"
 WAIT_S = 400

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
 
 from benchmarks.chaos import OPTIONS, differences, ended, miscounted, rows_of, write_media
 from benchmarks.cluster import (
@@ -32,7 +33,7 @@ from benchmarks.cluster import (
 )
 from benchmarks.faults import shard_of
 from results.database import connect, reading, upgrade
-from results.models import Shard
+from results.tables import Shard
 
 SERVER, SECRET = "10.77.0.1", "secret"
 HOSTS = {"a": "10.77.0.2", "b": "10.77.0.3"}
@@ -128,11 +129,11 @@ def environment(network: Network, folder: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def database(environment: dict[str, str], folder: Path) -> Iterator[Engine]:
+def database(environment: dict[str, str], folder: Path) -> Iterator[Database]:
     """The same database, seen through its socket, which no cut cable concerns."""
-    engine = connect(f"postgresql://postgres@/postgres?host={folder / 'data'}")
-    yield engine
-    engine.dispose()
+    database = connect(f"postgresql://postgres@/postgres?host={folder / 'data'}")
+    yield database
+    database.dispose()
 
 
 Workers = dict[str, "subprocess.Popen[bytes]"]
@@ -156,7 +157,7 @@ def test_a_host_is_cut_off_and_comes_back(
     network: Network,
     environment: dict[str, str],
     folder: Path,
-    database: Engine,
+    database: Database,
     workers: Workers,
     tmp_path: Path,
 ) -> None:
@@ -192,7 +193,7 @@ def test_a_host_is_cut_off_and_comes_back(
 
 
 def cut_off_at_work(
-    database: Engine,
+    database: Database,
     network: Network,
     environment: dict[str, str],
     worker: "subprocess.Popen[bytes]",
@@ -215,5 +216,5 @@ def cut_off_at_work(
         wait_for(partial(ended, database, job), "the job", 300)
 
 
-def frozen_or_ended(database: Engine, worker: "subprocess.Popen[bytes]", job: str) -> tuple[int, int] | bool:
+def frozen_or_ended(database: Database, worker: "subprocess.Popen[bytes]", job: str) -> tuple[int, int] | bool:
     return freeze_at_work(database, worker) or ended(database, job)

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from fer_model.types import EMOTIONS
-from tests.clips import noise_picture, panning_frames, write_clip
 from tests.conftest import fer_batch, query
+from tests.support.clips import noise_picture, panning_frames, write_clip
 
 RUN = (sys.executable, "-P", "-m", "cli", "run")
 

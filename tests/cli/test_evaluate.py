@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cli.main import main
-from fer_model.ensemble import combine
-from fer_model.manifest import read_models
-from fer_model.networks import classifier_network, save_weights
-from fer_model.training.data import read_faces
-from fer_model.training.reports import load_members, member_outputs
+from fer_model.analysis.ensemble import combine
+from fer_model.networks.loading import classifier_network, save_weights
+from fer_model.networks.manifest import read_models
+from fer_model.training.datasets.data import read_faces
+from fer_model.training.measurement.reports import load_members, member_outputs
 from results.database import upgrade
 from tests.conftest import fer_batch_here, query, succeed, succeed_here
-from tests.fer_model.training_data import write_folders, write_table
+from tests.support.training_data import write_folders, write_table
 
 KEYS = {"accuracy", "ci95", "macro_f1", "ece", "gmacs", "efficiency", "per_class", "confusion", "n"}
 NO_BROKER = {"FER_BROKER_URL": "redis://127.0.0.1:1/0"}

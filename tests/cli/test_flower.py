@@ -15,8 +15,8 @@ import pytest
 
 from cli import flower
 from tests.conftest import ROOT, Stack, fer_batch, query, succeed
-from tests.watching import fetch, free_port, until
-from workers.checks import settings_table
+from tests.support.watching import fetch, free_port, until
+from workers.diagnosis.checks import settings_table
 from workers.settings import settings
 
 PAGES = ("", "workers", "tasks", "broker", "api/tasks", "api/workers", "api/queues/length", "task/1", "worker/1")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fer_model.manifest import SHIPPED, read_models
-from fer_model.networks import save_weights
+from fer_model.networks.loading import save_weights
+from fer_model.networks.manifest import SHIPPED, read_models
 from results.database import connect, writing
 from tests.conftest import Stack, fer_batch, query, succeed
-from tests.fer_model.checkpoints import random_classifier, write_pth
-from tests.servers import FileServer, serving
-from workers import store
+from tests.support.checkpoints import random_classifier, write_pth
+from tests.support.servers import FileServer, serving
+from workers.models import store
 
 
 @pytest.fixture
@@ -115,10 +115,10 @@ def test_a_running_worker_takes_up_what_is_promoted(stack: Stack, samples: Path)
     """The same process, without a restart: the next job's rows are the new ensemble's."""
     shipped = read_models(SHIPPED)
     jobs = [succeed("submit", str(samples / "zidane.jpg"), "--wait", **stack.environment).stdout.strip()]
-    engine = connect(stack.database_url)
-    with writing(engine) as session:
+    database = connect(stack.database_url)
+    with writing(database) as session:
         store.add_ensemble(session, "swapped", replace(shipped, members=shipped.members[:1], shares=(1.0,)))
-    engine.dispose()
+    database.dispose()
     for name in ("swapped", "shipped"):
         succeed("models", "promote", name, **stack.environment)
         jobs.append(succeed("submit", str(samples / "zidane.jpg"), "--wait", **stack.environment).stdout.strip())
@@ -140,17 +140,17 @@ def test_a_running_worker_takes_up_what_is_promoted(stack: Stack, samples: Path)
 
 def test_a_promoted_file_that_is_gone_fails_the_shard_by_name(stack: Stack, samples: Path) -> None:
     shipped = read_models(SHIPPED)
-    engine = connect(stack.database_url)
+    database = connect(stack.database_url)
     save_weights(random_classifier(9), store.folder() / "lost.partial.safetensors")
     lost = store.keep(store.folder() / "lost.partial.safetensors")
-    from fer_model.manifest import WeightsFile
+    from fer_model.networks.manifest import WeightsFile
     from results import catalogue
 
-    with writing(engine) as session:
+    with writing(database) as session:
         catalogue.add_model(session, name="lost", kind="classifier", sha256=lost, architecture="a", source="given")
         file = WeightsFile("lost", store.stored(lost), lost)
         store.add_ensemble(session, "lost", replace(shipped, members=(file,), shares=(1.0,)))
-    engine.dispose()
+    database.dispose()
     succeed("models", "promote", "lost", **stack.environment)
     store.stored(lost).unlink()
     try:

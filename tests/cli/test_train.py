@@ -19,11 +19,11 @@ from rich.console import Console
 from sqlalchemy import create_engine
 
 from cli.main import main
-from cli.training_view import curve, follow_training
+from cli.views.training import curve, follow_training
 from results.training import TrainingStatus
 from tests.conftest import fer_batch, query, succeed
-from tests.fer_model.training_data import grey_picture, write_folders
-from tests.tiny import write_tiny_faces
+from tests.support.tiny import write_tiny_faces
+from tests.support.training_data import grey_picture, write_folders
 
 HIDE_CURSOR = b"\x1b[?25l"
 
@@ -179,10 +179,10 @@ def test_whoever_follows_looks_once_more_after_the_end(
             states["now"] = "done"
         return bool(seen)
 
-    monkeypatch.setattr("cli.training_view.POLL_S", 0)
-    monkeypatch.setattr("cli.training_view.look_up", look_up)
+    monkeypatch.setattr("cli.views.training.POLL_S", 0)
+    monkeypatch.setattr("cli.views.training.look_up", look_up)
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
-    monkeypatch.setattr("cli.training_view.Console", lambda stderr: terminal)
+    monkeypatch.setattr("cli.views.training.Console", lambda stderr: terminal)
     assert follow_training(create_engine("sqlite://"), "r", stop).state == "done"
     assert seen[-1] == "done" and len(seen) == looks
 

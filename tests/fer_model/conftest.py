@@ -8,7 +8,7 @@ import torch
 
 from fer_model.engines import Engine, load_engine
 from fer_model.engines.torch import TorchEngine
-from fer_model.manifest import SHIPPED, Models, read_models
+from fer_model.networks.manifest import SHIPPED, ModelSet, read_models
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def models() -> Models:
+def models() -> ModelSet:
     """The shipped weights."""
     if not (SHIPPED / "manifest.json").exists():
         pytest.skip("fer_model/weights/manifest.json is not there: no weights are shipped yet")
@@ -29,18 +29,18 @@ def models() -> Models:
 
 
 @pytest.fixture(scope="session")
-def openvino_engine(models: Models, cache: Path) -> Engine:
+def openvino_engine(models: ModelSet, cache: Path) -> Engine:
     return load_engine(models, "cpu", cache)
 
 
 @pytest.fixture(scope="session")
-def float_engine(models: Models, cache: Path) -> Engine:
+def float_engine(models: ModelSet, cache: Path) -> Engine:
     """OpenVINO with the detector in floats, as it runs one that has no quantised form."""
     return load_engine(replace(models, detector=replace(models.detector, quantised=None)), "cpu", cache)
 
 
 @pytest.fixture(scope="session")
-def reference(models: Models) -> TorchEngine:
+def reference(models: ModelSet) -> TorchEngine:
     """Torch in single precision on the CPU, against which other engines are held."""
     return TorchEngine(models, "cpu", half=False)
 

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from fer_model.preprocess import FACE_SIZE, PIXEL_MEAN, PIXEL_STD, crop_face, face_square, normalise
-from tests.clips import noise_picture
+from tests.support.clips import noise_picture
 
 
 def box(*corners: float) -> NDArray[np.float32]:

@@ -3,16 +3,17 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from results import catalogue
 from results.database import reading, writing
 from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
 from results.jobs import delete_job, job_status
-from results.models import Ensemble, EnsembleMember, Evaluation, Job, Model, Shard, TrainingRun
 from results.shards import complete
-from tests.results.rows import FOUR_PICTURES, TWO_PICTURES_EACH, new_job, take
+from results.tables import Ensemble, EnsembleMember, Evaluation, Job, Model, Shard, TrainingRun
+from tests.support.rows import FOUR_PICTURES, TWO_PICTURES_EACH, new_job, take
 
 HASHES = {name: f"{number}" * 64 for number, name in enumerate(("detector", "first", "second"), start=1)}
 IDS = {name: sha256[:12] for name, sha256 in HASHES.items()}
@@ -31,8 +32,8 @@ def add_ensemble(session: Session, name: str, *members: tuple[str, float]) -> En
     return catalogue.add_ensemble(session, name=name, detector=IDS["detector"], members=parts, margin=0.1)
 
 
-def test_a_model_is_added_once(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_a_model_is_added_once(database: Database) -> None:
+    with writing(database) as session:
         add_three(session)
         add_three(session)
         again = catalogue.add_model(
@@ -43,15 +44,15 @@ def test_a_model_is_added_once(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("reference", ["222222222222", "2" * 64, "2222", "first"])
-def test_a_model_is_found_by_id_hash_and_name(engine: Engine, reference: str) -> None:
-    with writing(engine) as session:
+def test_a_model_is_found_by_id_hash_and_name(database: Database, reference: str) -> None:
+    with writing(database) as session:
         add_three(session)
         assert catalogue.find_model(session, reference).name == "first"
 
 
-def test_a_run_stands_for_the_model_it_made(engine: Engine) -> None:
+def test_a_run_stands_for_the_model_it_made(database: Database) -> None:
     """Of two runs with the same weights only the first is in the model's row."""
-    with writing(engine) as session:
+    with writing(database) as session:
         add_three(session)
         for run, name in (("1a", "trial"), ("2b", "again")):
             session.add(Job(id=run, name=name, kind="train", options={}))
@@ -62,8 +63,8 @@ def test_a_run_stands_for_the_model_it_made(engine: Engine) -> None:
         assert {catalogue.find_model(session, each).name for each in ("1a", "2b", "trial", "again")} == {"first"}
 
 
-def test_a_model_that_is_not_meant_by_one_word(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_a_model_that_is_not_meant_by_one_word(database: Database) -> None:
+    with writing(database) as session:
         add_three(session)
         sha256 = "1" * 10 + "f" * 54
         catalogue.add_model(session, name="first", kind="detector", sha256=sha256, architecture="a", source="given")
@@ -72,8 +73,8 @@ def test_a_model_that_is_not_meant_by_one_word(engine: Engine) -> None:
                 catalogue.find_model(session, reference)
 
 
-def test_an_ensemble_keeps_its_members_in_order_and_never_changes(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_an_ensemble_keeps_its_members_in_order_and_never_changes(database: Database) -> None:
+    with writing(database) as session:
         add_three(session)
         made = add_ensemble(session, "both")
         found = [(model.name, share) for model, share in catalogue.members_of(session, made)]
@@ -81,44 +82,44 @@ def test_an_ensemble_keeps_its_members_in_order_and_never_changes(engine: Engine
         with pytest.raises(NameTakenError, match="'both' already"):
             add_ensemble(session, "both", ("first", 1.0))
         add_ensemble(session, "one", ("first", 1.0))
-    with reading(engine) as session:
+    with reading(database) as session:
         assert [row.name for row in catalogue.list_ensembles(session)] == ["one", "both"]
         with pytest.raises(UnknownEnsembleError, match="no ensemble 'none'"):
             catalogue.find_ensemble(session, "none")
         assert len(session.scalars(select(EnsembleMember)).all()) == 3
 
 
-def test_the_last_promotion_counts_whatever_the_clock_says(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_promotion_counts_whatever_the_clock_says(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = [datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (0, 0, -3600)]
     monkeypatch.setattr("results.catalogue.utc_now", lambda session: moments.pop(0))
-    with writing(engine) as session:
+    with writing(database) as session:
         add_three(session)
         for name in ("a", "b"):
             add_ensemble(session, name)
         assert catalogue.promoted(session) is None
     for name in ("b", "a", "b"):
-        with writing(engine) as session:
+        with writing(database) as session:
             catalogue.promote(session, name)
-        with reading(engine) as session:
+        with reading(database) as session:
             assert (found := catalogue.promoted(session)) is not None and found.name == name
-    with writing(engine) as session:
+    with writing(database) as session:
         catalogue.demote_all(session)
         assert catalogue.promoted(session) is None
 
 
-def test_a_promotion_of_nothing_changes_nothing(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_a_promotion_of_nothing_changes_nothing(database: Database) -> None:
+    with writing(database) as session:
         add_three(session)
         add_ensemble(session, "a")
         catalogue.promote(session, "a")
-    with pytest.raises(UnknownEnsembleError), writing(engine) as session:
+    with pytest.raises(UnknownEnsembleError), writing(database) as session:
         catalogue.promote(session, "nothing")
-    with reading(engine) as session:
+    with reading(database) as session:
         assert (found := catalogue.promoted(session)) is not None and found.name == "a"
 
 
-def test_a_job_says_which_models_made_its_rows(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_a_job_says_which_models_made_its_rows(database: Database) -> None:
+    with writing(database) as session:
         add_three(session)
         both, one = add_ensemble(session, "both"), add_ensemble(session, "one", ("second", 1.0))
         job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
@@ -138,13 +139,13 @@ def test_a_job_says_which_models_made_its_rows(engine: Engine) -> None:
     assert status.models[0]["sha256"] == HASHES["detector"]
 
 
-def test_the_models_outlive_the_job_that_used_them(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_the_models_outlive_the_job_that_used_them(database: Database) -> None:
+    with writing(database) as session:
         add_three(session)
         made = add_ensemble(session, "both")
         job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
         complete(session, take(session, 1), [], [], ensemble_id=made.id)
-    with writing(engine) as session:
+    with writing(database) as session:
         model = session.get_one(Model, IDS["first"])
         model.job_id = job_id
         session.flush()
@@ -154,9 +155,9 @@ def test_the_models_outlive_the_job_that_used_them(engine: Engine) -> None:
         assert catalogue.find_ensemble(session, "both") and not session.scalars(select(Shard)).all()
 
 
-def test_evaluations_belong_to_one_model_or_one_ensemble(engine: Engine) -> None:
+def test_evaluations_belong_to_one_model_or_one_ensemble(database: Database) -> None:
     figures = {"n": 9, "accuracy": 60.0, "ci_low": 50.0, "ci_high": 70.0, "macro_f1": 0.5, "ece": 0.1, "gmacs": 0.02}
-    with writing(engine) as session:
+    with writing(database) as session:
         add_three(session)
         made = add_ensemble(session, "both")
         for place in ({"model_id": IDS["first"]}, {"ensemble_id": made.id}, {"ensemble_id": made.id}):

@@ -12,9 +12,10 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, select, text, update
+from sqlalchemy import Engine as Database
+from sqlalchemy import inspect, select, text, update
 
-from results import database
+from results import database as database_module
 from results.database import (
     check_revision,
     connect,
@@ -33,48 +34,50 @@ from results.errors import (
     DatabaseUrlError,
 )
 from results.jobs import create_job, list_jobs
-from results.models import Base, Job
+from results.tables import Base, Job
 
 
-def test_models_and_migrations_agree(engine: Engine) -> None:
-    with engine.connect() as connection:
+def test_models_and_migrations_agree(database: Database) -> None:
+    with database.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
-def test_checks_of_models_and_migrations_agree(engine: Engine) -> None:
-    found = {check["name"] for table in Base.metadata.tables for check in inspect(engine).get_check_constraints(table)}
+def test_checks_of_models_and_migrations_agree(database: Database) -> None:
+    found = {
+        check["name"] for table in Base.metadata.tables for check in inspect(database).get_check_constraints(table)
+    }
     promised = {c.name for t in Base.metadata.tables.values() for c in t.constraints if str(c.name).startswith("ck_")}
     assert found == promised
 
 
 def test_downgrade_leaves_nothing(database_url: str) -> None:
     upgrade(database_url)
-    engine = connect(database_url)
-    with engine.begin() as connection:
-        command.downgrade(database._alembic_config(connection), "base")
-    assert set(inspect(engine).get_table_names()) <= {"alembic_version", "sqlite_sequence"}
-    assert inspect(engine).get_view_names() == []
-    assert current_revision(engine) is None
-    engine.dispose()
+    database = connect(database_url)
+    with database.begin() as connection:
+        command.downgrade(database_module._alembic_config(connection), "base")
+    assert set(inspect(database).get_table_names()) <= {"alembic_version", "sqlite_sequence"}
+    assert inspect(database).get_view_names() == []
+    assert current_revision(database) is None
+    database.dispose()
 
 
 def test_upgrade_is_repeatable_and_works_from_anywhere(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    engine = connect(database_url)
+    database = connect(database_url)
     with pytest.raises(DatabaseOutdatedError, match="fer-batch db upgrade"):
-        check_revision(engine)
+        check_revision(database)
     upgrade(database_url)
     upgrade(database_url)
-    check_revision(engine)
-    assert current_revision(engine) == head_revision()
-    engine.dispose()
+    check_revision(database)
+    assert current_revision(database) == head_revision()
+    database.dispose()
 
 
 def test_processes_upgrade_at_once(database_url: str) -> None:
     code = "import sys; from results.database import upgrade; upgrade(sys.argv[1])"
-    root = Path(database.__file__).parent.parent
+    root = Path(database_module.__file__).parent.parent
     running = [
         subprocess.Popen([sys.executable, "-W", "error", "-c", code, database_url], cwd=root, stderr=subprocess.PIPE)
         for _ in range(3)
@@ -89,7 +92,7 @@ def test_connections_turn_a_new_sqlite_file_to_wal_at_once(tmp_path: Path) -> No
     def prepare(path: Path) -> str:
         connection = sqlite3.connect(path, isolation_level=None)
         ready.wait()
-        database._prepare_migration(connection, None)
+        database_module._prepare_migration(connection, None)
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         connection.close()
         return str(mode)
@@ -101,27 +104,27 @@ def test_connections_turn_a_new_sqlite_file_to_wal_at_once(tmp_path: Path) -> No
 
 def test_a_newer_database_is_refused(database_url: str) -> None:
     upgrade(database_url)
-    engine = connect(database_url)
-    with engine.begin() as connection:
+    database = connect(database_url)
+    with database.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(DatabaseTooNewError):
-        check_revision(engine)
+        check_revision(database)
     with pytest.raises(DatabaseTooNewError):
         upgrade(database_url)
-    engine.dispose()
+    database.dispose()
 
 
 def test_missing_tables_are_said_to_be_missing(database_url: str) -> None:
-    engine = connect(database_url)
-    with pytest.raises(DatabaseOutdatedError, match="fer-batch db upgrade"), reading(engine) as session:
+    database = connect(database_url)
+    with pytest.raises(DatabaseOutdatedError, match="fer-batch db upgrade"), reading(database) as session:
         list_jobs(session)
-    engine.dispose()
+    database.dispose()
 
 
-def test_times_come_back_in_utc(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_times_come_back_in_utc(database: Database) -> None:
+    with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options={"a": [1, None]})
-    with reading(engine) as session:
+    with reading(database) as session:
         stored = session.get_one(Job, job.id)
     assert stored.created_at == job.created_at
     assert stored.created_at.tzinfo is UTC
@@ -129,17 +132,17 @@ def test_times_come_back_in_utc(engine: Engine) -> None:
     assert stored.options == {"a": [1, None]}
 
 
-def test_times_without_a_zone_are_refused(engine: Engine) -> None:
-    with pytest.raises(Exception, match="time zone"), writing(engine) as session:
+def test_times_without_a_zone_are_refused(database: Database) -> None:
+    with pytest.raises(Exception, match="time zone"), writing(database) as session:
         session.add(Job(kind="batch", options={}, created_at=datetime(2026, 1, 1)))
 
 
-def test_a_failing_transaction_writes_nothing(engine: Engine) -> None:
-    with pytest.raises(ZeroDivisionError), writing(engine) as session:
+def test_a_failing_transaction_writes_nothing(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), writing(database) as session:
         create_job(session, kind="batch", name=None, options={})
         session.flush()
         _ = 1 / 0
-    with reading(engine) as session:
+    with reading(database) as session:
         assert list_jobs(session) == []
 
 
@@ -147,12 +150,12 @@ def test_sqlite_read_only_file(tmp_path: Path) -> None:
     path = tmp_path / "results.db"
     upgrade(f"sqlite:///{path}")
     url = f"sqlite:///file:{path}?mode=ro&uri=true"
-    engine = connect(url)
-    with reading(engine) as session:
+    database = connect(url)
+    with reading(database) as session:
         assert list_jobs(session) == []
-    with pytest.raises(DatabaseReadOnlyError, match=r"results\.db"), writing(engine) as session:
+    with pytest.raises(DatabaseReadOnlyError, match=r"results\.db"), writing(database) as session:
         create_job(session, kind="batch", name=None, options={})
-    engine.dispose()
+    database.dispose()
     upgrade(url)
 
 
@@ -178,12 +181,12 @@ def test_sqlite_file_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_postgresql_read_only(database_url: str) -> None:
     upgrade(database_url)
-    engine = connect(f"{database_url}&options=-cdefault_transaction_read_only%3Don")
-    with reading(engine) as session:
+    database = connect(f"{database_url}&options=-cdefault_transaction_read_only%3Don")
+    with reading(database) as session:
         assert list_jobs(session) == []
-    with pytest.raises(DatabaseReadOnlyError), writing(engine) as session:
+    with pytest.raises(DatabaseReadOnlyError), writing(database) as session:
         create_job(session, kind="batch", name=None, options={})
-    engine.dispose()
+    database.dispose()
 
 
 @pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
@@ -191,7 +194,7 @@ def test_who_says_nothing_in_the_middle_of_a_transaction_loses_its_locks(
     migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a worker does that is stopped or cut off: another one must get at its shard."""
-    monkeypatch.setattr(database, "LOCKS_S", 1)
+    monkeypatch.setattr(database_module, "LOCKS_S", 1)
     silent, other = connect(migrated_url), connect(migrated_url)
     with writing(silent) as session:
         create_job(session, kind="batch", name="before", options={})

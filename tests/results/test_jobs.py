@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine as Database
+from sqlalchemy import func, select, update
 
 from results.closing import shards_left
 from results.database import reading, writing
@@ -25,9 +26,9 @@ from results.jobs import (
     list_jobs,
     retry_job,
 )
-from results.models import Base, Job, Media, Shard, new_job_id
 from results.shards import claim, close_job, complete, fail, heartbeat, media_of
-from tests.results.rows import (
+from results.tables import Base, Job, Media, Shard, new_job_id
+from tests.support.rows import (
     FOUR_PICTURES,
     ONE_VIDEO,
     THREE_SECONDS,
@@ -46,8 +47,8 @@ def test_ids_sort_by_time() -> None:
     assert first < new_job_id()
 
 
-def test_a_token_twice_is_one_job(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_a_token_twice_is_one_job(database: Database) -> None:
+    with writing(database) as session:
         first, new = create_job(session, kind="batch", name="a", options={}, request_token="t")
         again, newer = create_job(session, kind="batch", name="b", options={}, request_token="t")
         assert (new, newer, again.id) == (True, False, first.id)
@@ -55,12 +56,12 @@ def test_a_token_twice_is_one_job(engine: Engine) -> None:
         assert create_job(session, kind="batch", name=None, options={})[1]
 
 
-def test_a_token_in_a_race_is_one_job(engine: Engine) -> None:
+def test_a_token_in_a_race_is_one_job(database: Database) -> None:
     ready = Barrier(4)
 
     def ask(_: int) -> tuple[str, bool]:
         ready.wait()
-        with writing(engine) as session:
+        with writing(database) as session:
             job, new = create_job(session, kind="batch", name=None, options={}, request_token="t")
             return job.id, new
 
@@ -70,11 +71,11 @@ def test_a_token_in_a_race_is_one_job(engine: Engine) -> None:
     assert sum(new for _, new in answers) == 1
 
 
-def test_getting_a_job_by_a_part_of_its_id(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_getting_a_job_by_a_part_of_its_id(database: Database) -> None:
+    with writing(database) as session:
         for job_id in ("20260101T000000000-aaaa", "20260102T000000000-bbbb"):
             session.add(Job(id=job_id, kind="batch", options={}))
-    with reading(engine) as session:
+    with reading(database) as session:
         assert get_job(session, "20260102").id.endswith("bbbb")
         assert get_job(session, "aaaa").id.startswith("20260101")
         assert [job.id[-4:] for job in list_jobs(session)] == ["bbbb", "aaaa"]
@@ -84,14 +85,14 @@ def test_getting_a_job_by_a_part_of_its_id(engine: Engine) -> None:
                 get_job(session, unknown)
 
 
-def test_cancelling(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_cancelling(database: Database) -> None:
+    with writing(database) as session:
         job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
         ours = take(session, 1)
         assert job_status(session, job_id).state == "running"
-    with writing(engine) as session:
+    with writing(database) as session:
         assert cancel_job(session, job_id)
-    with writing(engine) as session:
+    with writing(database) as session:
         assert job_status(session, job_id).state == "cancelled"
         assert not cancel_job(session, job_id)
         assert claim(session, 2, "w2") is None
@@ -105,8 +106,8 @@ def test_cancelling(engine: Engine) -> None:
         assert job_status(session, job_id).state == "cancelled"
 
 
-def test_retrying_after_cancelling(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_retrying_after_cancelling(database: Database) -> None:
+    with writing(database) as session:
         job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
         late = take(session, 1)
         cancel_job(session, job_id)
@@ -117,15 +118,15 @@ def test_retrying_after_cancelling(engine: Engine) -> None:
         assert job_status(session, job_id).shards == {"pending": 1, "running": 1, "done": 0, "failed": 0}
 
 
-def test_retrying_what_failed_and_nothing_else(engine: Engine) -> None:
+def test_retrying_what_failed_and_nothing_else(database: Database) -> None:
     unreadable = MediaPlan(uri="x.jpg", kind="image", state="failed", error="no picture")
-    with writing(engine) as session:
+    with writing(database) as session:
         job_id = new_job(session, [*FOUR_PICTURES, unreadable], TWO_PICTURES_EACH)
         complete(session, take(session, 1), [frame(1, 0, 0, 0), frame(2, 0, 0, 0)], [])
         complete(session, take(session, 2), [frame(4, 0, 0, 0)], [], [{"id": 3, "state": "failed", "error": "torn"}])
         assert close_job(session, job_id)
         assert get_job(session, job_id).error == "2 of 5 files failed"
-    with writing(engine) as session:
+    with writing(database) as session:
         assert retry_job(session, job_id) == 2
         claims = [take(session, shard) for shard in (3, 4)]
         assert [[medium.uri for medium in media_of(session, each)] for each in claims] == [["c.jpg"], ["x.jpg"]]
@@ -138,9 +139,9 @@ def test_retrying_what_failed_and_nothing_else(engine: Engine) -> None:
         assert retry_job(session, job_id) == 1, "as often as one likes"
 
 
-def test_retrying_a_video_that_could_not_be_read_when_the_job_was_submitted(engine: Engine) -> None:
+def test_retrying_a_video_that_could_not_be_read_when_the_job_was_submitted(database: Database) -> None:
     unreadable = MediaPlan(uri="film.mp4", kind="video", state="failed", error="no video")
-    with writing(engine) as session:
+    with writing(database) as session:
         job_id = new_job(session, [*FOUR_PICTURES, unreadable], [])
         session.execute(update(Media).where(Media.id < 5).values(state="done"))
         assert retry_job(session, job_id) == 1
@@ -149,8 +150,8 @@ def test_retrying_a_video_that_could_not_be_read_when_the_job_was_submitted(engi
         assert session.get_one(Media, 5).state == "pending" and session.get_one(Media, 5).error is None
 
 
-def test_jobs_of_a_run_that_died_find_another_queue(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_jobs_of_a_run_that_died_find_another_queue(database: Database) -> None:
+    with writing(database) as session:
         dead, alive = (new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH) for _ in range(2))
         session.execute(update(Job).values(queue="run-1234"))
         take(session, 3)
@@ -160,8 +161,8 @@ def test_jobs_of_a_run_that_died_find_another_queue(engine: Engine) -> None:
         assert {get_job(session, each).queue for each in (dead, alive)} == {"batch", "run-1234"}
 
 
-def test_status(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_status(database: Database) -> None:
+    with writing(database) as session:
         job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
         assert job_status(session, job_id).fps == 0
         assert job_status(session, job_id).eta_seconds is None
@@ -190,8 +191,8 @@ def test_status(engine: Engine) -> None:
     assert {type(status.frames), type(status.faces), type(status.eta_seconds)} == {int, float}
 
 
-def test_a_job_of_which_nothing_could_be_read_fails(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_a_job_of_which_nothing_could_be_read_fails(database: Database) -> None:
+    with writing(database) as session:
         job_id = new_job(session, [MediaPlan("x", "image", state="failed", error="torn")], [])
         assert close_job(session, job_id)
         assert not close_job(session, job_id)
@@ -200,14 +201,14 @@ def test_a_job_of_which_nothing_could_be_read_fails(engine: Engine) -> None:
         assert job.finished_at is not None
 
 
-def test_a_job_that_is_not_planned_yet_is_not_closed(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_a_job_that_is_not_planned_yet_is_not_closed(database: Database) -> None:
+    with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options={})
         assert not close_job(session, job.id)
 
 
-def test_a_video_with_a_failed_segment_is_incomplete(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_a_video_with_a_failed_segment_is_incomplete(database: Database) -> None:
+    with writing(database) as session:
         job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
         complete(session, take(session, 1), [], [])
         fail(session, take(session, 2), "bad data")
@@ -220,29 +221,29 @@ def test_a_video_with_a_failed_segment_is_incomplete(engine: Engine) -> None:
     assert status.eta_seconds == 0
 
 
-def test_deleting_leaves_nothing(engine: Engine) -> None:
-    with writing(engine) as session:
+def test_deleting_leaves_nothing(database: Database) -> None:
+    with writing(database) as session:
         job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
         complete(session, take(session, 1), [frame(1, 0, 0, 1)], [face(1, 0, 0, track_id=1, sad=1.0)])
         complete(session, take(session, 2), [], [])
         complete(session, take(session, 3), [], [])
         assert close_job(session, job_id)
-    with writing(engine) as session:
+    with writing(database) as session:
         assert delete_job(session, job_id)
         assert not delete_job(session, job_id)
-    with reading(engine) as session:
+    with reading(database) as session:
         for table in Base.metadata.sorted_tables:
             assert session.scalar(select(func.count()).select_from(table)) == 0
 
 
-def test_a_hundred_thousand_rows(engine: Engine) -> None:
+def test_a_hundred_thousand_rows(database: Database) -> None:
     count = 100_000
     media = [MediaPlan(uri=f"{i}.jpg", kind="image") for i in range(count)]
     shards = [ShardPlan(i, i + 99, planned_frames=100) for i in range(0, count, 100)]
-    with writing(engine) as session:
+    with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options={})
         add_plan(session, job.id, media, shards)
-    with writing(engine) as session:
+    with writing(database) as session:
         ours = take(session, 7)
         first, *_, last = media_of(session, ours)
         assert (first.uri, last.uri) == ("600.jpg", "699.jpg")

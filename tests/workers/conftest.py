@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from fer_model.engines import Engine, load_engine
-from fer_model.manifest import Models, read_models
+from fer_model.networks.manifest import ModelSet, read_models
 
 
 @pytest.fixture(scope="session")
-def models() -> Models:
+def models() -> ModelSet:
     """The shipped models."""
     return read_models()
 
 
 @pytest.fixture(scope="session")
-def networks(models: Models, cache: Path) -> Engine:
+def networks(models: ModelSet, cache: Path) -> Engine:
     """The engine that a worker without a GPU uses."""
     return load_engine(models, "cpu", cache)

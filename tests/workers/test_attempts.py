@@ -10,17 +10,17 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
 from fer_model.engines import Engine
-from fer_model.manifest import Models
+from fer_model.networks.manifest import ModelSet
 from results import shards
 from results.database import reading, writing
 from results.errors import DatabaseUnreachableError
 from results.jobs import add_plan, create_job, job_status
-from results.models import Frame, Media, Shard
 from results.shards import claim
-from workers import store
-from workers.finishing import finish
-from workers.planning import BatchOptions, plan
-from workers.processing import Queue, process_shard, take_back
+from results.tables import Frame, Media, Shard
+from workers.batch.finishing import finish
+from workers.batch.planning import BatchOptions, plan
+from workers.batch.processing import Queue, process_shard, take_back
+from workers.models import store
 from workers.settings import settings
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_video_fails_at_once_when_a_worker_looks_into_it(
 
 
 def test_an_unforeseen_error_is_tried_three_times(engine: Database, samples: Path) -> None:
-    def broken(models: Models) -> Engine:
+    def broken(models: ModelSet) -> Engine:
         raise OSError("the file system went away")
 
     job_id = planned(engine, [samples / "clip.mp4"])

@@ -11,13 +11,13 @@ from sqlalchemy import text, update
 
 from results.database import reading, writing
 from results.jobs import create_job, list_jobs, utc_now
-from results.models import Job
 from results.retention import compact, old_jobs
 from results.shards import complete
-from tests.results.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, take
+from results.tables import Job
+from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, take
 from workers import retention
+from workers.queue.local_stack import local_worker
 from workers.settings import settings
-from workers.stack import local_worker
 
 
 def job(database: Database, *, days: float | None, crops: Path | None = None) -> str:

@@ -1,0 +1,45 @@
+"""The command `annotate`: media with what was found drawn into them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options import connection_options, filter_from, filter_options
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the new files.")
+@click.option("--anonymise", type=click.Choice(["blur", "pixelate"]), help="Hide every face that was found.")
+@filter_options
+@connection_options(broker=False)
+def annotate(job: str | None, output: Path, anonymise: str | None, **options: Any) -> None:
+    """Draw boxes, tracks, emotions and bars into copies of the media. Of the newest job, if none is named.
+
+    Labels are smoothed over a second unless --smooth says otherwise. Your files stay as they are.
+    """
+    from cli.connection import asked_about
+    from cli.output_names import file_name
+    from cli.views.progress import progress
+    from results.jobs import job_status
+    from results.read.subtitles import SMOOTH_S
+    from workers.batch.annotating import annotate_job
+
+    face_filter = filter_from(**options, default=SMOOTH_S)
+    output.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    with asked_about(job) as (session, job_id):
+        frames = job_status(session, job_id).frames
+        with progress("frames", frames) as on_frame:
+            asked: dict[str, Any] = {
+                "choice": face_filter,
+                "anonymise": anonymise,
+                "name": file_name,
+                "on_frame": on_frame,
+            }
+            for done in annotate_job(session, job_id, output, **asked):
+                failed += done.path is None
+                click.echo(f"Failed: {done.error}" if done.path is None else done.path, err=done.path is None)
+    sys.exit(failed > 0)

@@ -1,0 +1,79 @@
+"""How commands reach the database."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
+
+from cli.views.notes import note_what_is_missing
+from results.database import check_revision, connect, existing, reading, upgrade
+from results.errors import DatabaseUnreachableError, ResultsError, UnknownJobError
+from results.jobs import get_job, newest_job
+from results.tables import Job
+from workers.settings import settings
+
+
+def prepared_database() -> Database:
+    """The database, its tables made if it is empty or older. Raises `ResultsError`."""
+    upgrade(settings().database_url)
+    return _closed_at_the_end(connect(settings().database_url))
+
+
+def current_database() -> Database:
+    """The database, which must be there and be this program's. Raises `ResultsError`."""
+    database = _closed_at_the_end(existing(settings().database_url))
+    check_revision(database)
+    return database
+
+
+def _closed_at_the_end(database: Database) -> Database:
+    """The same database, whose connections are closed when the command ends."""
+    if context := click.get_current_context(silent=True):
+        context.call_on_close(database.dispose)
+    return database
+
+
+@contextmanager
+def asked_about(reference: str | None) -> Iterator[tuple[Session, str]]:
+    """A session that reads, and the id of the job that was named, or else of the newest; says what of it is missing.
+
+    Raises `ResultsError`.
+    """
+    with reading(current_database()) as session:
+        job_id = job_or_newest(session, reference).id
+        note_what_is_missing(session, job_id)
+        yield session, job_id
+
+
+def database_if_any() -> Database | None:
+    """The database, where there is one; a word on stderr if there is one that cannot be used."""
+    try:
+        database = _closed_at_the_end(existing(settings().database_url))
+    except DatabaseUnreachableError:
+        return None
+    try:
+        check_revision(database)
+    except ResultsError as error:
+        print(f"Note: the database is not used: {error}", file=sys.stderr)
+        return None
+    return database
+
+
+def job_or_newest(session: Session, reference: str | None, *, training: bool = False) -> Job:
+    """The job that was named, by the beginning or end of its id, or else the newest; with `training` a training run.
+
+    Raises:
+        UnknownJobError: there is none, or the job that was named is no training run.
+    """
+    if reference:
+        job = get_job(session, reference)
+        if training and job.kind != "train":
+            raise UnknownJobError(f"{job.id} is no training run; `fer-batch status {job.id}` shows what it is.")
+        return job
+    newest = newest_job(session, kind="train" if training else None)
+    if sys.stderr.isatty():
+        print(f"Job {newest.id}", file=sys.stderr)
+    return newest

@@ -1,0 +1,108 @@
+"""The command `export`: what was found, as files for other programs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from cli.options import connection_options, filter_from, filter_options
+from cli.output_files import written
+from cli.output_names import file_name
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from results.read.face_filter import FaceFilter
+    from results.tables import Media
+
+TABLES = ("csv", "jsonl", "parquet", "xlsx")
+SUBTITLES = ("srt", "vtt")
+STREAMS = ("csv", "jsonl", *SUBTITLES)
+"""What may go to stdout."""
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--format", "style", type=click.Choice([*TABLES, *SUBTITLES]), required=True, help="Kind of file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File, or with --each folder.  [default: stdout]")
+@click.option("--each", is_flag=True, help="One file for each photograph or video.")
+@filter_options
+@connection_options(broker=False)
+def export(job: str | None, style: str, output: Path | None, each: bool, **options: Any) -> None:
+    """Write what was found to a file: every face, or subtitles. The newest job, if none is named.
+
+    Subtitles are smoothed over a second unless --smooth says otherwise.
+    """
+    from cli.connection import asked_about
+    from results.read.subtitles import SMOOTH_S
+
+    if output is None and (each or style not in STREAMS):
+        raise click.UsageError(f"{'--each' if each else style} needs -o.")
+    face_filter = filter_from(**options, default=SMOOTH_S if style in SUBTITLES else 0.0)
+    with asked_about(job) as (session, job_id):
+        if each:
+            assert output is not None
+            _write_each(session, job_id, style, output, face_filter)
+        elif style in SUBTITLES:
+            with written(output) as target:
+                _write_subtitles(session, _only_video(session, job_id), style, target, face_filter)
+        else:
+            _write_table(session, job_id, style, output, face_filter)
+
+
+def _write_table(session: "Session", job_id: str, style: str, output: Path | None, face_filter: "FaceFilter") -> None:
+    from cli.views.progress import progress
+    from results.read.exports import count_faces, export_faces
+
+    faces = count_faces(session, job_id, face_filter)
+    with written(output) as target, progress("faces", faces) as on_rows:
+        export_faces(session, job_id, style, target, face_filter=face_filter, on_rows=on_rows)
+    if output is not None:
+        click.echo(f"{output}: {faces:,} faces", err=True)
+
+
+def _write_each(session: "Session", job_id: str, style: str, folder: Path, face_filter: "FaceFilter") -> None:
+    from cli.views.progress import progress
+    from results.read.exports import export_faces
+
+    media = [medium for medium in _media(session, job_id) if style in TABLES or medium.kind == "video"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress("files", len(media)) as on_file:
+        for medium in media:
+            with written(folder / f"{file_name(medium)}.{style}") as target:
+                if style in TABLES:
+                    export_faces(session, job_id, style, target, face_filter=face_filter, media_id=medium.id)
+                else:
+                    _write_subtitles(session, medium, style, target, face_filter)
+            on_file(1)
+    click.echo(f"{folder}: {len(media):,} files", err=True)
+
+
+def _write_subtitles(
+    session: "Session", medium: "Media", style: str, target: BinaryIO, face_filter: "FaceFilter"
+) -> None:
+    from results.read.subtitles import subtitles
+
+    for piece in subtitles(session, medium.job_id, medium.id, style, face_filter):
+        target.write(piece.encode())
+
+
+def _media(session: "Session", job_id: str) -> "list[Media]":
+    """Those of a job's media that something can have been found in."""
+    from sqlalchemy import select
+
+    from results.tables import Media
+
+    readable = select(Media).where(Media.job_id == job_id, Media.state != "failed")
+    return list(session.scalars(readable.order_by(Media.position)))
+
+
+def _only_video(session: "Session", job_id: str) -> "Media":
+    videos = [medium for medium in _media(session, job_id) if medium.kind == "video"]
+    if len(videos) != 1:
+        raise click.UsageError(
+            f"The job has {len(videos)} videos; with --each there is a file of subtitles for each of them."
+            if videos
+            else "The job has no video, and only videos have subtitles."
+        )
+    return videos[0]

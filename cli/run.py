@@ -1,0 +1,85 @@
+"""The command `run`: the whole system for the length of one job."""
+
+import os
+import secrets
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+from cli.options import batch_options, batch_options_from, connection_options
+
+
+@click.command()
+@batch_options
+@connection_options(broker=False)
+def run(paths: tuple[str, ...], name: str | None, **options: Any) -> None:
+    """Analyse photographs and videos on this machine, with nothing installed beside it.
+
+    Starts a private Redis server and a worker, queues the job, shows its progress and its
+    timeline, and stops what it started. Results stay in the database.
+    """
+    from cli.connection import prepared_database
+    from cli.timeline import print_timeline
+    from cli.views.following import print_summary
+    from results.database import describe
+    from workers.settings import settings
+
+    chosen = batch_options_from(**options)
+    database = prepared_database()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    status = _analyse(database, paths, chosen, name)
+    print_summary(status)
+    click.echo()
+    print_timeline(database, status.job)
+    click.echo(f"\nDatabase: {describe(settings().database_url)}")
+    click.echo(f"Ask it in SQL, for example: {SAMPLE_QUERY.format(job=status.job)}")
+    sys.exit(status.state != "done")
+
+
+SAMPLE_QUERY = (
+    "SELECT uri, second, emotion, happy FROM emotion_timeline WHERE job_id = '{job}' AND faces > 0 ORDER BY uri, second"
+)
+
+
+def _analyse(database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
+    from cli.views.following import follow, planning
+    from results.database import writing
+    from results.jobs import cancel_job
+    from workers.errors import LocalStackError
+    from workers.queue import local_stack
+    from workers.settings import settings
+
+    with local_stack.stack_folder() as folder, local_stack.local_redis(folder) as broker:
+        os.environ["FER_BROKER_URL"] = broker
+        # A queue of its own: other jobs in the database are not this worker's, nor this job another's.
+        os.environ["FER_QUEUES"] = f"run-{secrets.token_hex(4)}"
+        settings.cache_clear()
+        # The Celery application is configured when it is imported, so only after the broker has its address.
+        from workers.batch.submitting import submit
+
+        with planning() as on_medium:
+            job = submit(database, paths, options, name=name, on_medium=on_medium)
+        log = folder / "worker.log"
+        with local_stack.local_worker({}, log) as worker:
+
+            def check() -> None:
+                if worker.poll() is not None:
+                    raise LocalStackError(f"The worker stopped unexpectedly: {local_stack.last_lines(log)}")
+
+            try:
+                return follow(database, job.job, check)
+            except BaseException:
+                # A second Ctrl-C must not leave the job behind unfinished.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                with writing(database) as session:
+                    cancel_job(session, job.job)
+                raise
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    # An exception, so that everything that was started is stopped on the way out.
+    sys.exit(128 + signum)

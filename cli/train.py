@@ -1,0 +1,242 @@
+"""The commands `train ...`: runs are queued jobs; `--local` works on one in the foreground."""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import DATA, Number, connection_options, json_option
+from fer_model.training.definitions import ClassifierRun, DetectorRun
+from fer_model.training.recipes import ABLATION, RECIPES
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine as Database
+
+    from results.training import TrainingPlan, TrainingStatus
+
+CLASSIFIER, DETECTOR = ClassifierRun(""), DetectorRun()
+"""For their defaults."""
+
+ALL = "all"
+PATH = click.Path(path_type=Path)
+DETECTOR_DATA = "A folder or tar file with images/SET/*.jpg and labels/SET/*.txt (YOLO); may be repeated."
+
+
+@click.group()
+def train() -> None:
+    """Train models. Runs are queued; workers with `--queues train` work on them."""
+
+
+def _run_options(defaults: ClassifierRun | DetectorRun) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What both kinds of run have in common, with a kind's own defaults."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(
+            (
+                click.option("--epochs", type=click.IntRange(1), default=defaults.epochs, help="At most so many."),
+                click.option("--batch", type=click.IntRange(1), default=defaults.batch, help="Pictures a step."),
+                click.option(
+                    "--learning-rate", type=Number(0, min_open=True), default=defaults.learning_rate, help="Its peak."
+                ),
+                click.option("--seed", type=int, default=defaults.seed, help="The same seed gives the same weights."),
+                click.option("--device", help="auto, cpu or cuda:0.  [default: the worker's]"),
+                click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]"),
+                click.option("--name", help="A name for the run and its model."),
+                click.option("--wait", is_flag=True, help="Show progress, and return when the run has ended."),
+                click.option("--local", is_flag=True, help="Train here and now, with no broker and no worker."),
+                connection_options(broker=True),
+            )
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+@train.command()
+@click.option("--data", type=PATH, required=True, help=DATA)
+@click.option(
+    "--recipe", type=click.Choice([*RECIPES, ALL]), required=True, help="`all` queues the five of the ablation."
+)
+@click.option(
+    "--init", default="scratch", metavar="START", help="A .safetensors file, a model's id, `imagenet` or `scratch`."
+)
+@click.option(
+    "--teacher", "teachers", multiple=True, metavar="MODEL", help="Learn from its answers too; may be repeated."
+)
+@click.option("--patience", type=click.IntRange(1), default=CLASSIFIER.patience, help="End after so many no better.")
+@click.option("--resize", is_flag=True, help="Make pictures of other sizes than 48x48 fit.")
+@_run_options(CLASSIFIER)
+def classifier(data: Path, recipe: str, name: str | None, wait: bool, local: bool, **options: Any) -> None:
+    """Train an emotion classifier. Prints the run's id; with `--recipe all` one a line."""
+    from results.training import TrainingPlan
+    from workers.training.submitting import existing_path
+
+    recipes = ABLATION if recipe == ALL else (recipe,)
+    known = {**asdict(CLASSIFIER), **options, "teachers": list(options["teachers"])}
+    definition, epochs = _definition(known), options["epochs"]
+    plan = TrainingPlan("classifier", existing_path(data), epochs, definition)
+    names = [f"{name}-{each}" if name and recipe == ALL else name for each in recipes]
+    _start([replace(plan, recipe=each, name=called) for each, called in zip(recipes, names, strict=True)], wait, local)
+
+
+@train.command()
+@click.option("--data", type=PATH, required=True, multiple=True, help=DETECTOR_DATA)
+@click.option("--validation", type=PATH, help="Photographs to choose the epoch on.  [default: see the reference]")
+@click.option("--init", default="shipped", metavar="START", help="A .safetensors file, a model's id, or `shipped`.")
+@click.option(
+    "--share",
+    type=Number(0, 1, min_open=True),
+    default=DETECTOR.share,
+    help="How far to go from the start towards the trained weights.",
+)
+@_run_options(DETECTOR)
+def detector(
+    data: tuple[Path, ...], validation: Path | None, name: str | None, wait: bool, local: bool, **options: Any
+) -> None:
+    """Fine-tune the face detector. Prints the run's id."""
+    from results.training import TrainingPlan
+    from workers.training.submitting import existing_path
+
+    paths = [existing_path(each) for each in data]
+    held_out = existing_path(validation) if validation else None
+    known = {**asdict(DETECTOR), **options, "data": paths, "validation": held_out}
+    _start([TrainingPlan("detector", ", ".join(paths), options["epochs"], _definition(known), name=name)], wait, local)
+
+
+@train.command()
+@click.argument("run", required=False)
+@click.option("--wait", is_flag=True, help="Return when the run has ended: 0 if it is done.")
+@json_option
+@connection_options(broker=False)
+def status(run: str | None, wait: bool, as_json: bool) -> None:
+    """How far a run is; the newest one, if none is named. On a terminal, live until it ends."""
+    from cli.connection import current_database, job_or_newest
+    from cli.views.following import FINISHED
+    from cli.views.training import follow_training, look_up, print_training
+    from results.database import reading
+
+    database = current_database()
+    with reading(database) as session:
+        job_id = job_or_newest(session, run, training=True).id
+    state = look_up(database, job_id)
+    unfinished = state.state not in FINISHED
+    live = unfinished and sys.stdout.isatty() and sys.stderr.isatty() and not as_json
+    if live or (wait and unfinished):
+        state = follow_training(database, job_id)
+    if as_json:
+        click.echo(json.dumps(state.as_dict()))
+    elif not live:
+        print_training(state)
+    sys.exit(wait and state.state != "done")
+
+
+@train.command(name="list")
+@click.option("--limit", type=click.IntRange(min=1), default=20, help="Show so many, the newest first.")
+@json_option
+@connection_options(broker=False)
+def list_(limit: int, as_json: bool) -> None:
+    """The training runs, newest first."""
+    from cli.connection import current_database
+    from results.database import reading
+    from results.training import list_runs
+
+    with reading(current_database()) as session:
+        runs = list_runs(session, limit=limit)
+    if as_json:
+        click.echo(json.dumps([{k: v for k, v in each.as_dict().items() if k != "history"} for each in runs]))
+    else:
+        _print_runs(runs)
+
+
+def _print_runs(runs: "Sequence[TrainingStatus]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    # 80 columns must do: only the name gives way.
+    for title in ("run", "name", "state", "epoch", "best", "model"):
+        table.add_column(title, no_wrap=title != "name", min_width={"run": 23, "model": 12}.get(title))
+    for each in runs:
+        best = "" if each.best_accuracy is None else f"{each.best_accuracy:.2%}"
+        progress = f"{each.epoch}/{each.epochs}"
+        table.add_row(each.run, each.name or "", each.state, progress, best, each.model or "")
+    Console().print(table)
+
+
+def _definition(known: dict[str, Any]) -> dict[str, Any]:
+    """What is kept as the run's definition: all but what has a column of its own."""
+    return {name: value for name, value in known.items() if name not in ("recipe", "epochs")}
+
+
+def _start(plans: "list[TrainingPlan]", wait: bool, local: bool) -> None:
+    from cli.connection import prepared_database
+    from workers.batch.submitting import check_broker
+    from workers.training.submitting import settled, submit_training
+
+    if not local:
+        check_broker()
+    database = prepared_database()
+    plans = [settled(database, plan) for plan in plans]
+    if local:
+        ended = [_train_here(database, plan) for plan in plans]
+    else:
+        runs = submit_training(database, plans)
+        click.echo("\n".join(runs))
+        ended = _after_queueing(database, runs, wait)
+    sys.exit(any(state != "done" for state in ended))
+
+
+def _after_queueing(database: "Database", runs: list[str], wait: bool) -> list[str]:
+    from cli.views.training import follow_training
+    from results.training import QUEUE
+    from workers.training.submitting import is_served
+
+    if not is_served():
+        hint = f"Note: no worker serves the queue '{QUEUE}' yet; start one: fer-batch worker --queues {QUEUE}"
+        click.echo(hint, err=True)
+    return [follow_training(database, run).state for run in runs] if wait else []
+
+
+def _train_here(database: "Database", plan: "TrainingPlan") -> str:
+    """Trains in this process; Ctrl-C ends it before the next batch, and the same command then goes on."""
+    from cli.views.training import follow_training, look_up
+    from workers.settings import settings
+    from workers.training.run import train, worker_name
+    from workers.training.submitting import local_training
+
+    run, shard, again = local_training(database, plan)
+    click.echo(run)
+    if again:
+        click.echo("Going on where it was interrupted.", err=True)
+    stopping, ended = threading.Event(), threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+        # Whoever asks twice does not want to wait for the batch.
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    view = threading.Thread(target=follow_training, args=(database, run, ended.is_set))
+    view.start()
+    try:
+        mine = train(database, shard, worker_name(), settings().device, stopping.is_set)
+    finally:
+        ended.set()
+        view.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    status = look_up(database, run)
+    if not mine:
+        click.echo(f"Error: {status.worker} is at this run; if it died, try again in a minute.", err=True)
+    elif stopping.is_set() and status.state == "running":
+        click.echo("Stopped. The same command goes on from the last epoch.", err=True)
+        sys.exit(130)
+    return status.state

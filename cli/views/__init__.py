@@ -1,0 +1,1 @@
+"""How commands show progress and results on a terminal."""

@@ -1,0 +1,142 @@
+"""How a training run looks in a terminal: live with a curve, or in plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Engine as Database
+
+from cli.views.following import FINISHED
+from results.database import reading
+from results.training import TrainingStatus, training_status
+
+POLL_S = 0.5
+LAST_EPOCHS = 6
+CURVE_ROWS = 14
+COLOURS = {"done": "green", "failed": "red"}
+
+
+def look_up(database: Database, run: str) -> TrainingStatus:
+    """The run as it is now."""
+    with reading(database) as session:
+        return training_status(session, run)
+
+
+def follow_training(database: Database, run: str, stop: Callable[[], bool] = lambda: False) -> TrainingStatus:
+    """Shows a run on stderr until it has ended, or until `stop` says so; gives it as it then is."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return _follow_in_lines(database, run, stop)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            # Asked before looking, so that the last picture shows the end.
+            ending = stop()
+            status = look_up(database, run)
+            live.update(picture(status, console.width), refresh=True)
+            if status.state in FINISHED or ending:
+                return status
+            time.sleep(POLL_S)
+
+
+def print_training(status: TrainingStatus) -> None:
+    """The run as it is, on stdout: with a curve on a terminal, in plain lines elsewhere."""
+    console = Console()
+    if console.is_terminal:
+        console.print(picture(status, console.width))
+        return
+    print(_headline(status))
+    for row in status.history:
+        print(epoch_line(status, row))
+
+
+def picture(status: TrainingStatus, width: int) -> RenderableType:
+    """Headline, progress bar, the last epochs, and the curve of both accuracies."""
+    parts: list[RenderableType] = [Text(_headline(status), COLOURS.get(status.state, "bold")), _bar(status)]
+    if status.history:
+        parts.append(_table(status.history[-LAST_EPOCHS:]))
+    if len(status.history) > 1:
+        parts.append(Text.from_ansi(curve(status.history, min(width, 100))))
+    return Group(*parts)
+
+
+def curve(history: list[dict[str, Any]], width: int, height: int = CURVE_ROWS) -> str:
+    """Training and validation accuracy in per cent over the epochs, drawn with characters."""
+    import plotext
+
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plotsize(width, height)
+    for column, label, colour in (
+        ("train_accuracy", "training", "blue"),
+        ("validation_accuracy", "validation", "green"),
+    ):
+        points = [(row["epoch"], 100 * row[column]) for row in history if row[column] is not None]
+        if points:
+            plotext.plot(*zip(*points, strict=True), label=f"{label} %", color=colour)
+    step = max(1, len(history) // 10)
+    plotext.xticks([row["epoch"] for row in history][::step])
+    return str(plotext.build())
+
+
+def epoch_line(status: TrainingStatus, row: dict[str, Any]) -> str:
+    """One epoch in one line of plain text."""
+    trained = "" if row["train_accuracy"] is None else f"training {row['train_accuracy']:.2%}, "
+    return (
+        f"epoch {row['epoch']} of {status.epochs}: loss {row['loss']:.4f}, {trained}"
+        f"validation {row['validation_accuracy']:.2%}, learning rate {row['learning_rate']:.3g}, {row['seconds']:.1f} s"
+    )
+
+
+def _follow_in_lines(database: Database, run: str, stop: Callable[[], bool]) -> TrainingStatus:
+    said = ""
+    shown = 0
+    while True:
+        ending = stop()
+        status = look_up(database, run)
+        for row in status.history[shown:]:
+            print(epoch_line(status, row), file=sys.stderr, flush=True)
+        shown = max(shown, len(status.history))
+        if status.state != said:
+            said = status.state
+            print(_headline(status), file=sys.stderr, flush=True)
+        if said in FINISHED or ending:
+            return status
+        time.sleep(POLL_S)
+
+
+def _headline(status: TrainingStatus) -> str:
+    what = status.recipe or status.kind
+    where = f" on {status.worker}" if status.worker and status.state == "running" else ""
+    best = "" if status.best_accuracy is None else f"; best {status.best_accuracy:.2%} in epoch {status.best_epoch}"
+    model = f"; model {status.model}" if status.model else ""
+    error = f"; {status.error}" if status.error else ""
+    return f"{status.run} ({what}): {status.state}{where}{best}{model}{error}"
+
+
+def _bar(status: TrainingStatus) -> Progress:
+    left = "" if not status.eta_seconds else f"· at most {_duration(status.eta_seconds)} left"
+    bar = Progress(TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn(left))
+    bar.add_task("", total=status.epochs, completed=status.epoch)
+    return bar
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("epoch", "loss", "training", "validation", "learning rate", "seconds"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        trained = "" if row["train_accuracy"] is None else f"{row['train_accuracy']:.2%}"
+        measured = (f"{row['loss']:.4f}", trained, f"{row['validation_accuracy']:.2%}")
+        table.add_row(str(row["epoch"]), *measured, f"{row['learning_rate']:.3g}", f"{row['seconds']:.1f}")
+    return table
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

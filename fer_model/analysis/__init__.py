@@ -1,0 +1,1 @@
+"""Frames in, faces with emotions out: the analyser and its stages."""

@@ -1,0 +1,95 @@
+"""What a detector's weights say about their architecture. Only what is listed here is ever built."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_model.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+METADATA_KEY = "ultralytics"
+PARTS = ("nc", "scale", "scales", "depth_multiple", "width_multiple", "backbone", "head", "reg_max", "end2end")
+LAYERS = (
+    *("Conv", "DWConv", "GhostConv", "Focus", "ADown", "AConv", "SCDown", "Concat", "nn.Upsample", "Detect"),
+    *("C3", "C2f", "C3k2", "A2C2f", "C3Ghost", "C2fCIB", "RepC3", "RepNCSPELAN4", "ELAN1", "CBLinear", "CBFuse"),
+    *("SPPF", "SPPELAN", "PSA", "C2PSA"),
+)
+"""Layers of YOLOv5 to YOLO12. Ultralytics looks any name up among its functions, and some of those load pickles."""
+
+USUAL_ACTIVATION = "nn.SiLU()"
+TRIAL_SIDE = 128
+
+
+def described(network: "nn.Module") -> dict[str, str]:
+    """The metadata for a network's safetensors file; empty for one that Ultralytics did not build."""
+    config = getattr(network, "yaml", None)
+    if not isinstance(config, dict):
+        return {}
+    parts = {part: config[part] for part in PARTS if part in config}
+    if config.get("activation", USUAL_ACTIVATION) != USUAL_ACTIVATION:
+        # Kept, so that it is refused: built without it, the network would run and be wrong.
+        parts["activation"] = config["activation"]
+    return {METADATA_KEY: json.dumps(parts, sort_keys=True)}
+
+
+def architecture_of(path: Path) -> dict[str, Any] | None:
+    """The Ultralytics configuration in a safetensors file's metadata; None where there is none.
+
+    Raises:
+        WeightsError: the file cannot be read, or asks for something that is not built here.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+        return None if text is None else _checked(json.loads(text))
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: describes a detector that cannot be built ({error})") from error
+
+
+def summary(config: Mapping[str, Any]) -> str:
+    """An architecture in a few words, such as `yolo n: Conv, C3k2, A2C2f`; layers that every detector has left out."""
+    layers = dict.fromkeys(layer for _, _, layer, _ in [*config["backbone"], *config["head"]])
+    telling = [layer for layer in layers if layer not in ("Concat", "nn.Upsample", "Detect")]
+    return f"yolo {config.get('scale') or ''}: {', '.join(telling)}"
+
+
+def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
+    # `activation`, which is not among the parts, would be evaluated as Python code.
+    if unknown := set(config) - set(PARTS):
+        raise ValueError(f"unknown part {sorted(unknown)[0]!r}")
+    if config.get("nc") != 1:
+        raise ValueError(f"it knows {config.get('nc')} classes, not faces alone")
+    for _, _, layer, _ in [*config["backbone"], *config["head"]]:
+        if layer not in LAYERS:
+            raise ValueError(f"unknown layer {layer!r}")
+    return dict(config)
+
+
+def check_head(network: "nn.Module", path: Path) -> None:
+    """Raises `WeightsError` unless the network ends as the engines expect.
+
+    That is one class, distances as distributions over 16 strides, and strides 8, 16 and 32: YOLOv8, YOLO11 and YOLO12
+    do; YOLOv10 and YOLO26, which need no suppression, do not.
+    """
+    import torch
+
+    from fer_model.engines.detection import BINS, STRIDES
+
+    anchors = sum((TRIAL_SIDE // stride) ** 2 for stride in STRIDES)
+    try:
+        with torch.inference_mode():
+            head = network.eval()(torch.zeros(1, 3, TRIAL_SIDE, TRIAL_SIDE))[1]
+        boxes, scores = head["boxes"].shape, head["scores"].shape
+    except (LookupError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"{path}: this detector's head is of a kind that is not supported") from error
+    if tuple(scores) != (1, 1, anchors):
+        raise WeightsError(f"{path}: a detector of one class at strides 8, 16 and 32 is wanted, not {tuple(scores)}")
+    if boxes[1] != 4 * BINS:
+        raise WeightsError(f"{path}: this detector's boxes are of a kind that is not supported")

@@ -1,0 +1,204 @@
+"""The two architectures, and how their weights travel: safetensors in half precision, never a pickle."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from fer_model.atomic import write_atomically
+from fer_model.errors import WeightsError
+from fer_model.networks.architectures import architecture_of, check_head, described
+from fer_model.preprocess import FACE_SIZE
+from fer_model.telemetry import disable_ultralytics_telemetry
+from fer_model.types import EMOTIONS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+DETECTOR_CONFIG = "yolov8n.yaml"
+SIDE_KEY, LARGEST_SIDE = "side", 224
+
+
+def classifier_network(side: int = FACE_SIZE) -> "nn.Module":
+    """EfficientNet-B0 (Tan and Le, 2019; torchvision) on (N, 1, 48, 48) normalised grey, seven logits out.
+
+    Where `side` is more than 48 it enlarges the faces to that many pixels first: it sees finer detail, at four
+    times the arithmetic for twice the side.
+    """
+    from torch import nn
+    from torchvision.models import efficientnet_b0
+
+    network: nn.Module = efficientnet_b0(num_classes=len(EMOTIONS))
+    stem = cast("nn.Sequential", network.get_submodule("features.0"))
+    stem[0] = nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1, bias=False)
+    if side != FACE_SIZE:
+        # A hook and not a layer: the tensors keep their names, so that either can start from the other.
+        network.register_forward_pre_hook(partial(_enlarge, side))
+    return network
+
+
+def _enlarge(side: int, network: "nn.Module", inputs: "tuple[torch.Tensor]") -> "torch.Tensor":
+    from torch.nn import functional
+
+    return functional.interpolate(inputs[0], size=(side, side), mode="bilinear", align_corners=False)
+
+
+def load_classifier(path: Path) -> "nn.Module":
+    """The classifier in a safetensors file, of the side that its metadata name. Raises `WeightsError`."""
+    return load_weights(classifier_network(classifier_side(path)), path)
+
+
+def classifier_side(path: Path) -> int:
+    """The side in pixels of the faces that a classifier works on. Raises `WeightsError`."""
+    text = read_metadata(path).get(SIDE_KEY, str(FACE_SIZE))
+    if not text.isdecimal() or not FACE_SIZE <= int(text) <= LARGEST_SIDE:
+        raise WeightsError(f"{path}: works on faces of {text!r} pixels, not of {FACE_SIZE} to {LARGEST_SIDE}")
+    return int(text)
+
+
+def detector_network(config: dict[str, Any] | None = None) -> "nn.Module":
+    """An Ultralytics detector with the one class face, on (N, 3, H, W) RGB 0..1, H and W multiples of 32.
+
+    `config` is an architecture as `architecture_of` gives it; without one it is YOLOv8-nano.
+    """
+    disable_ultralytics_telemetry()
+    from ultralytics.nn.tasks import DetectionModel
+
+    network: nn.Module = DetectionModel(config or DETECTOR_CONFIG, nc=1, verbose=False)
+    return network
+
+
+def load_detector(path: Path) -> "nn.Module":
+    """The detector in a safetensors file, of the architecture that its metadata name.
+
+    Raises:
+        WeightsError: the file is missing or unreadable, or the detector is not of a kind that is supported.
+    """
+    try:
+        network = detector_network(architecture_of(path))
+    except (LookupError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise WeightsError(f"{path}: describes a detector that cannot be built ({error})") from error
+    check_head(load_weights(network, path), path)
+    return network
+
+
+def raw_detector(network: "nn.Module") -> "nn.Module":
+    """A detector that stops before boxes are decoded, so that this is done only where there is a face.
+
+    (N, 3, H, W) RGB 0..1 in; distance logits (N, 64, anchors) and scores 0..1 (N, anchors) out.
+    """
+    from torch import nn
+
+    class RawDetector(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, pictures: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+            head = self.network(pictures)[1]
+            return head["boxes"], head["scores"][:, 0].sigmoid()
+
+    return RawDetector().eval()
+
+
+def load_weights(network: "nn.Module", path: Path) -> "nn.Module":
+    """Fills a network from a safetensors file (any float precision; becomes float32).
+
+    Raises:
+        WeightsError: the file is missing, unreadable, or made for another architecture.
+    """
+    try:
+        network.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
+        # What torch says lists every tensor, over many lines.
+        raise WeightsError(f"{path}: is made for another architecture, not {type(network).__name__}") from error
+    return network.eval()
+
+
+def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
+    """All tensors of a safetensors file, floats as float32. Raises `WeightsError`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def save_weights(network: "nn.Module", path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a network's tensors, atomically: a reader sees the old file or the new one.
+
+    In half precision, but for a tensor with numbers that are too large for it. A detector's architecture
+    goes into the metadata, beside what is given. Raises `OSError` if it cannot be written.
+    """
+    from safetensors.torch import save
+
+    tensors = {name: _halved(tensor).contiguous() for name, tensor in network.state_dict().items()}
+    # Not by safetensors itself, which does not say why it cannot write.
+    write_atomically(path, _in_order(save(tensors, metadata={**(metadata or {}), **described(network)} or None)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The file with its metadata sorted: safetensors shuffles them, and the same weights must have the same hash."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    if "__metadata__" not in header:
+        return content
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says beside its tensors. Raises `WeightsError`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
+
+
+def _halved(tensor: "torch.Tensor") -> "torch.Tensor":
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if bool(half.isfinite().all()) else tensor.float()
+
+
+def start_classifier(network: "nn.Module", path: Path) -> "nn.Module":
+    """Fills a classifier from a file to start from: a whole classifier of ours, or an EfficientNet-B0's features.
+
+    Raises:
+        WeightsError: the file is neither.
+    """
+    tensors = read_tensors(path)
+    stem = tensors.get("features.0.0.weight")
+    own = "classifier.1.weight" in tensors and stem is not None and stem.shape[1] == 1
+    return load_weights(network, path) if own else start_from_features(network, path)
+
+
+def start_from_features(network: "nn.Module", path: Path) -> "nn.Module":
+    """Fills a classifier's features from an RGB EfficientNet-B0; the head stays random.
+
+    The first convolution's three colour planes are summed to one, which is what the RGB
+    network would compute on a grey picture. Raises `WeightsError`.
+    """
+    tensors = read_tensors(path)
+    stem = "features.0.0.weight"
+    if stem not in tensors:
+        raise WeightsError(f"{path}: has no tensor {stem}: not an EfficientNet-B0 as torchvision names it")
+    tensors[stem] = tensors[stem].sum(dim=1, keepdim=True)
+    try:
+        missing, unexpected = network.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: is made for another architecture ({error})") from error
+    if unexpected or any(name.startswith("features.") for name in missing):
+        raise WeightsError(f"{path}: does not fit EfficientNet-B0 (unexpected {unexpected}, missing {missing})")
+    return network

@@ -1,0 +1,1 @@
+"""What trained networks are worth: accuracy, calibration, precision and cost."""

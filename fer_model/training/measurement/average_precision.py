@@ -1,0 +1,52 @@
+"""Average precision of a face detector at one overlap, with faces too small to count."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_model.analysis.interpolation import overlaps as overlaps
+
+Boxes = NDArray[np.float32]
+
+
+def average_precision(
+    found: Sequence[Boxes], truth: Sequence[Boxes], least_height: float = 10.0, overlap: float = 0.5
+) -> float:
+    """Area under the precision-recall curve, 0..1 (all-point interpolation, as PASCAL VOC 2010 has it).
+
+    `found` holds per picture (N, 5) boxes with scores, `truth` (M, 4) boxes. A face lower than
+    `least_height` pixels is neither hit nor miss: what matches it, and what matches nothing and is
+    lower itself, is left out (COCO's rule for its size ranges).
+    """
+    outcomes: list[tuple[float, bool]] = []
+    faces = 0
+    for boxes, faces_here in zip(found, truth, strict=True):
+        counts = faces_here[:, 3] - faces_here[:, 1] >= least_height
+        faces += int(counts.sum())
+        outcomes += _outcomes(boxes[np.argsort(-boxes[:, 4])], faces_here, counts, least_height, overlap)
+    hits = np.array([hit for _, hit in sorted(outcomes, key=lambda pair: -pair[0])], bool)
+    recall = np.cumsum(hits) / max(1, faces)
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
+
+
+def _outcomes(
+    boxes: Boxes, truth: Boxes, counts: NDArray[np.bool_], least_height: float, overlap: float
+) -> list[tuple[float, bool]]:
+    """Score and hit of each box that counts, best first; every face is matched at most once."""
+    shared = overlaps(boxes[:, :4], truth)
+    free = np.ones(len(truth), bool)
+    outcomes = []
+    for box, row in zip(boxes, shared, strict=True):
+        candidates = np.flatnonzero(free & (row >= overlap))
+        # A face that counts is preferred to an ignored one, then the larger overlap.
+        best = max(candidates, key=lambda face: (counts[face], row[face]), default=None)
+        if best is not None:
+            free[best] = False
+            if counts[best]:
+                outcomes.append((float(box[4]), True))
+        elif box[3] - box[1] >= least_height:
+            outcomes.append((float(box[4]), False))
+    return outcomes

@@ -1,0 +1,66 @@
+"""Figures for the detector's model card: its average precision, on clear and on degraded photographs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fer_model.engines.detection import LONG_SIDE, faces_among, letterbox, to_picture
+from fer_model.networks.loading import load_detector, raw_detector
+from fer_model.training.datasets.faces import LabelledPhotograph
+from fer_model.training.degrade import KINDS, degrade
+from fer_model.training.measurement.average_precision import Boxes, average_precision
+from fer_model.types import Image
+
+HEIGHTS = (10, 16, 32)
+LEAST_SCORE = 0.01
+
+
+def detector_precision(weights: Path, photographs: Iterable[LabelledPhotograph]) -> dict[int, float]:
+    """AP50 (0..1) for faces of at least 10, 16 and 32 pixels in the 640-pixel picture; smaller ones do not count."""
+    import torch
+
+    from fer_model.engines.tensors import boxes_of
+
+    network = raw_detector(load_detector(weights))
+
+    def detect(image: Image) -> Boxes:
+        picture, scale = letterbox(image)
+        with torch.inference_mode():
+            distances, scores = network(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255)
+            (boxes,) = boxes_of(distances, scores, (picture.shape[0], picture.shape[1])).numpy()
+        faces = faces_among(boxes, LEAST_SCORE)
+        return to_picture(faces, scale, image.shape[1], image.shape[0])
+
+    return _precision(detect, photographs)
+
+
+def quantised_precision(quantised: Path, photographs: Iterable[LabelledPhotograph], cache: Path) -> dict[int, float]:
+    """As `detector_precision`, of the shipped detector in eight bits on this processor; `cache` as in `load_engine`."""
+    from fer_model.engines import load_engine
+    from fer_model.networks.manifest import given_file, read_models
+
+    models = read_models()
+    detector = replace(models.detector, quantised=given_file(quantised))
+    engine = load_engine(replace(models, detector=detector), "cpu", cache)
+    return _precision(lambda image: next(engine.detect([image], LEAST_SCORE)), photographs)
+
+
+def _precision(detect: Callable[[Image], Boxes], photographs: Iterable[LabelledPhotograph]) -> dict[int, float]:
+    found, truth = [], []
+    for photograph in photographs:
+        scale = LONG_SIDE / max(photograph.image.shape[:2])
+        faces = detect(photograph.image)
+        found.append(np.concatenate((faces[:, :4] * scale, faces[:, 4:]), axis=1))
+        truth.append(photograph.boxes * scale)
+    return {height: average_precision(found, truth, height) for height in HEIGHTS}
+
+
+def degrade_photographs(photographs: Sequence[LabelledPhotograph], seed: int = 0) -> list[LabelledPhotograph]:
+    """Each photograph with one of `degrade.KINDS`, in turn: what a video camera would have made of it."""
+    random = np.random.default_rng(seed)
+    return [
+        replace(photograph, image=degrade(photograph.image, KINDS[number % len(KINDS)], random))
+        for number, photograph in enumerate(photographs)
+    ]

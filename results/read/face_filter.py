@@ -1,0 +1,81 @@
+"""Which faces of a job count, and how their probabilities are smoothed over time. All of it happens in SQL."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from sqlalchemy import ColumnElement, Double, Integer, Select, Subquery, case, cast, func, select
+
+from results.emotions import EMOTIONS, dominant, strongest
+from results.errors import TimelineError
+from results.tables import Face, Media
+
+MAX_SMOOTH_S = 60.0
+UNITS = 100_000_000
+"""Smoothed probabilities are exact to so many parts of 1; a single one still fits into an integer."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFilter:
+    """Faces below `min_confidence` or `min_quality` (0..1) do not count; `smooth_s` is the filter's width in seconds.
+
+    The filter is the centred moving average of a track's seven probabilities: each face gets the mean over the faces
+    of its own track that lie at most half the width before or after it. It is symmetric in time, so it delays nothing,
+    and where an emotion gives way to another for good, the change stays within half the width of where it was. What is
+    shorter than about half the width disappears. Faces without a track (photographs) stay as they are.
+
+    Raises:
+        TimelineError: a value is outside its range (`smooth_s`: 0, which is off, to `MAX_SMOOTH_S`).
+    """
+
+    min_confidence: float = 0.0
+    min_quality: float = 0.0
+    smooth_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("min_confidence", "min_quality"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TimelineError(f"{name} lies between 0 and 1, not at {getattr(self, name)}.")
+        if not (isfinite(self.smooth_s) and 0 <= self.smooth_s <= MAX_SMOOTH_S):
+            raise TimelineError(f"A timeline is smoothed over 0 to {MAX_SMOOTH_S:g} seconds, not {self.smooth_s:g}.")
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether there may be faces that do not count."""
+        return self.min_confidence > 0 or self.min_quality > 0
+
+
+def media_of(job_id: str) -> Select[int]:
+    """The ids of a job's media."""
+    return select(Media.id).where(Media.job_id == job_id)
+
+
+def filtered_faces(job_id: str, face_filter: FaceFilter, media_id: int | None = None) -> Subquery:
+    """The faces of a job, or of one of its media, that count, with the columns of `faces`; smoothed if asked for."""
+    columns = Face.__table__.c
+    wanted = Face.media_id.in_(media_of(job_id)) if media_id is None else Face.media_id == media_id
+    chosen = select(*columns).where(wanted)
+    if face_filter.min_confidence > 0:
+        chosen = chosen.where(Face.confidence >= face_filter.min_confidence)
+    if face_filter.min_quality > 0:
+        chosen = chosen.where(Face.quality >= face_filter.min_quality)
+    faces = chosen.subquery("chosen")
+    return _smoothed(faces, round(face_filter.smooth_s * 500)) if face_filter.smooth_s else faces
+
+
+def _smoothed(faces: Subquery, half_ms: int) -> Subquery:
+    means = select(*(_mean(faces, column.name, half_ms) for column in faces.c)).subquery("means")
+    values = [means.c[name] for name in EMOTIONS]
+    said: dict[str, ColumnElement[Any]] = {"emotion": dominant(values), "confidence": strongest(values)}
+    return select(*(said.get(column.name, column).label(column.name) for column in means.c)).subquery("smoothed")
+
+
+def _mean(faces: Subquery, name: str, half_ms: int) -> Any:
+    if name not in EMOTIONS:
+        return faces.c[name]
+    track = (faces.c.media_id, faces.c.track_id)
+    around: dict[str, Any] = {"partition_by": track, "order_by": faces.c.time_ms, "range_": (-half_ms, half_ms)}
+    # PostgreSQL takes what leaves the window out of a sum of whole numbers, and of others adds up each window anew.
+    total = func.sum(cast(func.round(faces.c[name] * UNITS), Integer)).over(**around)
+    mean = cast(total, Double) / UNITS / func.count().over(**around)
+    return case((faces.c.track_id.is_(None), faces.c[name]), else_=mean).label(name)

@@ -1,0 +1,49 @@
+"""Shards and jobs in the words of whoever asked for them."""
+
+from pathlib import PurePath
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from results.tables import Job, Media, Shard, TrainingRun
+
+
+def name_of_job(session: Session, job_id: str) -> str | None:
+    """The name the job was given, or else its id; None if there is no such job."""
+    job = session.get(Job, job_id)
+    return None if job is None else job.name or job.id
+
+
+def name_of_shard(session: Session, shard_id: int) -> str | None:
+    """Job, file and segment, as in "interviews · talk.mp4 · 1:30 to 2:00"; None if there is no such shard."""
+    shard = session.get(Shard, shard_id)
+    return None if shard is None else f"{name_of_job(session, shard.job_id)} · {_part(session, shard)}"
+
+
+def _part(session: Session, shard: Shard) -> str:
+    if run := session.get(TrainingRun, shard.job_id):
+        return f"recipe {run.recipe}" if run.recipe else run.kind
+    return _pictures(session, shard) if shard.media_id is None else _segment(session, shard)
+
+
+def _segment(session: Session, shard: Shard) -> str:
+    file = _file(session, shard.job_id, shard.first_position)
+    if shard.start_ms is None:
+        return file
+    return f"{file} · {_clock(shard.start_ms)} to {'the end' if shard.end_ms is None else _clock(shard.end_ms)}"
+
+
+def _pictures(session: Session, shard: Shard) -> str:
+    first, last = (_file(session, shard.job_id, position) for position in (shard.first_position, shard.last_position))
+    return first if first == last else f"{first} to {last}"
+
+
+def _file(session: Session, job_id: str, position: int) -> str:
+    uri = session.scalars(select(Media.uri).where(Media.job_id == job_id, Media.position == position)).one()
+    return PurePath(uri).name
+
+
+def _clock(time_ms: int) -> str:
+    minutes, seconds = divmod(round(time_ms / 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

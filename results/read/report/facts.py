@@ -1,0 +1,161 @@
+"""What a report says, read from the database."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import column, func, select, table
+from sqlalchemy.orm import Session
+
+from results.emotions import EMOTIONS, dominant, means
+from results.read.face_filter import FaceFilter
+from results.read.timelines import timeline
+from results.tables import Face, Media
+
+DETAILED = 500
+"""Of so many videos there is a section, the first of the job; the others are in the table alone."""
+
+LISTED = 2000
+"""So many media are in the table."""
+
+MANY = 100
+"""With more videos than this each has less detail, so that the page stays small."""
+
+BUCKETS, LANES = (160, 80), (12, 5)
+"""At most so many steps in a video's timeline, and so many tracks; the second where there are many videos."""
+
+NICE_MS = (40, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_200_000)
+
+SMOOTH_BUCKETS = 2
+"""Lanes are smoothed over so many steps: what is shorter cannot be seen in them anyway."""
+
+NEGATIVE = ("angry", "disgust", "fear", "sad")
+
+QUALITY = (
+    "job_id", "media_id", "frames", "faces", "face_share", "quality", "low_quality_share", "confidence", "unsure_share",
+    "face_pixels",
+)  # fmt: skip
+"""Columns of the view `media_quality`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """One line of the table. `shares` are the mean probabilities over its faces; `quality` the view's row, if any."""
+
+    id: int
+    position: int
+    uri: str
+    kind: str
+    duration_ms: int | None
+    error: str | None
+    quality: dict[str, Any] | None
+    shares: dict[str, float] | None
+    emotion: str | None
+
+    @property
+    def negative(self) -> float | None:
+        """How much of what was seen is angry, disgust, fear or sad, 0..1."""
+        return sum(self.shares[name] for name in NEGATIVE) if self.shares else None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One track of a video: runs (first step, steps, emotion)."""
+
+    track_id: int
+    runs: list[tuple[int, int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A video over time, in `steps` of `step_ms`; `rows` maps a step to its row of the timeline."""
+
+    step_ms: int
+    steps: int
+    rows: dict[int, dict[str, Any]]
+    lanes: list[Lane]
+    tracks: int
+
+
+def media_of_report(session: Session, job_id: str) -> list[Medium]:
+    """The first `LISTED` media of a job."""
+    qualities, shares = _qualities(session, job_id), _shares(session, job_id)
+    wanted = select(Media).where(Media.job_id == job_id).order_by(Media.position).limit(LISTED)
+    return [
+        Medium(
+            each.id,
+            each.position,
+            each.uri,
+            each.kind,
+            each.duration_ms,
+            each.error,
+            qualities.get(each.id),
+            *shares.get(each.id, (None, None)),
+        )
+        for each in session.scalars(wanted)
+    ]
+
+
+def series_of(session: Session, job_id: str, medium: Medium, many: bool) -> Series | None:
+    """A video over time; None where no frame of it was looked at."""
+    buckets, lanes = BUCKETS[many], LANES[many]
+    last_ms = max(medium.duration_ms or 0, 1)
+    step_ms = next((step for step in NICE_MS if last_ms / step <= buckets), -(-last_ms // buckets))
+    asked: dict[str, Any] = {"bucket_ms": step_ms, "media_id": medium.id}
+    rows = {row["start_ms"] // step_ms: row for row in timeline(session, job_id, **asked)}
+    if not rows:
+        return None
+    smooth = FaceFilter(smooth_s=min(60.0, SMOOTH_BUCKETS * step_ms / 1000))
+    tracks = _tracks(timeline(session, job_id, by="track", face_filter=smooth, **asked), step_ms)
+    longest = sorted(tracks, key=lambda lane: -sum(steps for _, steps, _ in lane.runs))[:lanes]
+    return Series(step_ms, max(*rows, -(-last_ms // step_ms) - 1) + 1, rows, sorted(longest, key=_begins), len(tracks))
+
+
+def _begins(lane: Lane) -> tuple[int, int]:
+    return lane.runs[0][0], lane.track_id
+
+
+def _tracks(rows: Iterator[dict[str, Any]], step_ms: int) -> list[Lane]:
+    """The lanes of rows that are in the order of tracks and time; steps in which nothing changes are one run."""
+    lanes: list[Lane] = []
+    for row in rows:
+        step, emotion = row["start_ms"] // step_ms, row["emotion"]
+        if not lanes or lanes[-1].track_id != row["track_id"]:
+            lanes.append(Lane(row["track_id"], []))
+        runs = lanes[-1].runs
+        if runs and runs[-1][2] == emotion and runs[-1][0] + runs[-1][1] == step:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1, emotion)
+        else:
+            runs.append((step, 1, emotion))
+    return lanes
+
+
+def _qualities(session: Session, job_id: str) -> dict[int, dict[str, Any]]:
+    view = table("media_quality", *(column(name) for name in QUALITY))
+    found = session.execute(select(*view.c).where(view.c.job_id == job_id)).mappings()
+    return {row["media_id"]: dict(row) for row in found}
+
+
+def _shares(session: Session, job_id: str) -> dict[int, tuple[dict[str, float], str]]:
+    """By medium: the mean probabilities over its faces, and the largest of them."""
+    seen = (
+        select(Face.media_id, *means(Face.__table__.c))
+        .join(Media, Media.id == Face.media_id)
+        .where(Media.job_id == job_id)
+        .group_by(Face.media_id)
+        .subquery()
+    )
+    rows = session.execute(select(seen, dominant([seen.c[name] for name in EMOTIONS]).label("emotion"))).mappings()
+    return {row["media_id"]: ({name: row[name] for name in EMOTIONS}, row["emotion"]) for row in rows}
+
+
+def whole_job(session: Session, job_id: str) -> tuple[dict[str, float], int] | None:
+    """The mean probabilities over all faces of a job, and how many these are; None if there are none."""
+    wanted = select(func.count().label("faces"), *means(Face.__table__.c)).join(Media, Media.id == Face.media_id)
+    row = session.execute(wanted.where(Media.job_id == job_id)).mappings().one()
+    return ({name: row[name] for name in EMOTIONS}, row["faces"]) if row["faces"] else None
+
+
+def count_media(media: Sequence[Medium], kind: str) -> int:
+    """How many of these are of a kind."""
+    return sum(medium.kind == kind for medium in media)

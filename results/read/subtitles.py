@@ -1,0 +1,97 @@
+"""Subtitles: each track's dominant emotion as it changes, for any player."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from results.read.face_filter import FaceFilter, filtered_faces
+from results.read.faces import step_ms
+
+GAP_MS = 1000
+"""So long a track may be out of sight and its line stays."""
+
+SMOOTH_S = 1.0
+"""The filter's width where nothing else is asked for: at 25 frames a second, unfiltered lines cannot be read."""
+
+
+class Span(NamedTuple):
+    """A time [start_ms, end_ms) in which a track shows one emotion."""
+
+    start_ms: int
+    end_ms: int
+    track_id: int
+    emotion: str
+
+
+class Cue(NamedTuple):
+    """What is to be read in [start_ms, end_ms)."""
+
+    start_ms: int
+    end_ms: int
+    lines: tuple[str, ...]
+
+
+def subtitles(session: Session, job_id: str, media_id: int, style: str, face_filter: FaceFilter) -> Iterator[str]:
+    """The subtitles of one video, in pieces, as `srt` (SubRip) or `vtt` (WebVTT)."""
+    point = "," if style == "srt" else "."
+    if style == "vtt":
+        yield "WEBVTT\n\n"
+    for number, cue in enumerate(cues(spans(session, job_id, media_id, face_filter)), 1):
+        times = f"{_time(cue.start_ms, point)} --> {_time(cue.end_ms, point)}"
+        yield "\n".join((str(number), times, *cue.lines)) + "\n\n"
+
+
+def spans(session: Session, job_id: str, media_id: int, face_filter: FaceFilter) -> list[Span]:
+    """When each track of a video shows which emotion, in the order of time; memory grows with the changes only."""
+    step = step_ms(session, media_id, GAP_MS)
+    faces = filtered_faces(job_id, face_filter, media_id).c
+    followed = (
+        select(faces.track_id, faces.time_ms, faces.emotion)
+        .where(faces.track_id.is_not(None))
+        .order_by(faces.time_ms, faces.track_id)
+    )
+    rows = session.execute(followed, execution_options={"yield_per": 10_000})
+    found = _joined(((int(track), time, emotion) for track, time, emotion in rows), step)
+    # Two pictures of a damaged file may have the same time.
+    return sorted(span for span in found if span.end_ms > span.start_ms)
+
+
+def cues(found: Iterable[Span]) -> Iterator[Cue]:
+    """One cue between each two moments at which something changes; none where nobody is seen."""
+    events = sorted(
+        event
+        for span in found
+        for event in ((span.start_ms, 1, span.track_id, span.emotion), (span.end_ms, 0, span.track_id, span.emotion))
+    )
+    shown: dict[int, str] = {}
+    since = 0
+    for time_ms, begins, track_id, emotion in events:
+        if time_ms > since and shown:
+            yield Cue(since, time_ms, tuple(f"#{track} {shown[track]}" for track in sorted(shown)))
+        since = time_ms
+        if begins:
+            shown[track_id] = emotion
+        else:
+            del shown[track_id]
+
+
+def _joined(rows: Iterable[tuple[int, int, str]], step_ms: int) -> Iterator[Span]:
+    """The spans that rows (track, time, emotion), in the order of time, make up."""
+    gap = max(GAP_MS, 2 * step_ms)
+    open_spans: dict[int, tuple[Span, int]] = {}
+    for track, time_ms, emotion in rows:
+        span, last_ms = open_spans.get(track, (None, 0))
+        if span is not None and (time_ms - last_ms > gap or span.emotion != emotion):
+            ends = time_ms if time_ms - last_ms <= gap else last_ms + step_ms
+            yield span._replace(end_ms=ends)
+            span = None
+        open_spans[track] = (span or Span(time_ms, time_ms, track, emotion), time_ms)
+    for span, last_ms in open_spans.values():
+        yield span._replace(end_ms=last_ms + step_ms)
+
+
+def _time(ms: int, point: str) -> str:
+    seconds, ms = divmod(ms, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{ms:03d}"

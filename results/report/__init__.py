@@ -1,3 +1,0 @@
-"""A job as one HTML page that needs nothing beside it: timelines, tracks, quality, failures, models and limits."""
-
-from results.report.page import write_report as write_report

@@ -1,0 +1,86 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import supervision
+from numpy.typing import NDArray
+from trackers import ByteTrackTracker
+
+from fer_model.analysis.tracking import face_tracker
+from fer_model.engines.detection import Detections
+
+NOBODY = np.zeros((0, 5), np.float32)
+
+
+def faces(*places: tuple[float, float], side: float = 60, score: float = 0.9) -> Detections:
+    return np.array([[x, y, x + side, y + side, score] for x, y in places], np.float32).reshape(-1, 5)
+
+
+def ids(frames: Sequence[Detections], fps: float) -> list[list[int]]:
+    follow = face_tracker(fps)
+    return [follow(found).tolist() for found in frames]
+
+
+def test_a_face_that_moves_smoothly_keeps_id_0_from_its_first_frame() -> None:
+    path = [faces((100 + 4 * t, 100 + 30 * np.sin(t / 10))) for t in range(100)]
+    assert ids(path, 25) == [[0]] * 100
+
+
+def test_two_crossing_faces_keep_their_ids() -> None:
+    there = np.linspace(0, 400, 81)
+    frames = [faces((x, 100), (400 - x, 140)) for x in there]
+    assert ids(frames, 25) == [[0, 1]] * len(frames)
+
+
+def test_ids_belong_to_the_rows_as_they_were_given() -> None:
+    frames = [faces((100, 100), (300, 100)), faces((300, 100), (100, 100)), faces((101, 100), (300, 100), (500, 100))]
+    assert ids(frames, 25) == [[0, 1], [1, 0], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("fps", [5, 10, 23.976, 25, 29.97, 60])
+def test_absence_below_a_second_keeps_the_id_and_above_a_second_ends_it(fps: float) -> None:
+    here = [faces((100, 100))] * 3
+    shorter, longer = [NOBODY] * int(0.8 * fps), [NOBODY] * int(1.2 * fps)
+    assert [found for found in ids([*here, *shorter, *here], fps) if found] == [[0]] * 6
+    assert [found for found in ids([*here, *longer, *here], fps) if found] == [[0]] * 3 + [[1]] * 3
+
+
+@pytest.mark.parametrize("fps", [0.2, 1, 2])
+def test_low_frame_rates_follow_from_frame_to_frame(fps: float) -> None:
+    assert ids([faces((100 + 5 * t, 100)) for t in range(6)], fps) == [[0]] * 6
+
+
+def test_once_a_second_an_absent_frame_ends_the_track() -> None:
+    assert ids([faces((100, 100)), NOBODY, NOBODY, faces((100, 100))], 1) == [[0], [], [], [1]]
+
+
+def test_empty_frames_have_no_ids() -> None:
+    assert ids([NOBODY, NOBODY, faces((10, 10)), NOBODY], 25) == [[], [], [0], []]
+
+
+def test_trackers_do_not_know_of_each_other() -> None:
+    first, second = face_tracker(25), face_tracker(25)
+    given: list[NDArray[np.int64]] = [follow(faces((100, 100))) for follow in (first, second, first)]
+    assert [track.tolist() for track in given] == [[0], [0], [0]]
+
+
+def test_tracks_are_those_of_the_package() -> None:
+    """`trackers`' own ByteTrack, which names a track at its second box and gives rows in an order of its own."""
+    random = np.random.default_rng(3)
+    theirs = ByteTrackTracker(frame_rate=25, track_activation_threshold=0.4, high_conf_det_threshold=0.4)
+    ours = face_tracker(25)
+    places, speed = random.uniform(0, 900, (12, 2)), random.normal(0, 3, (12, 2))
+    away = np.zeros(12, int)
+    pairs: set[tuple[int, int]] = set()
+    for _ in range(300):
+        places += speed + random.normal(0, 1, places.shape)
+        speed[random.random(12) < 0.02] *= -1
+        away = np.where(random.random(12) < 0.02, random.integers(1, 60, 12), np.maximum(away - 1, 0))
+        seen = np.flatnonzero(away == 0)
+        found = faces(*places[seen])
+        marked = theirs.update(supervision.Detections(xyxy=found[:, :4], confidence=found[:, 4], class_id=seen))
+        named = dict(zip(marked.class_id.tolist(), marked.tracker_id.tolist(), strict=True))
+        pairs |= {(track, named[face]) for face, track in zip(seen.tolist(), ours(found).tolist(), strict=True)}
+    pairs = {pair for pair in pairs if pair[1] >= 0}
+    assert len(pairs) > 12, "tracks end and begin again"
+    assert len({ours for ours, _ in pairs}) == len({theirs for _, theirs in pairs}) == len(pairs)

@@ -1,0 +1,112 @@
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from fer_model.errors import FerModelError, TrainingDataError
+from fer_model.training.datasets.faces import read_photographs, unpack
+from tests.support.clips import noise_picture
+
+
+def photograph(folder: Path, name: str, labels: str | None, number: int = 0) -> None:
+    """A picture of 200 x 100 pixels, and its label file where `labels` is given."""
+    for kind in ("images", "labels"):
+        (folder / kind / name).mkdir(parents=True, exist_ok=True)
+    Pillow.fromarray(noise_picture(200, 100, number)).save(folder / "images" / name / f"{number}.png")
+    if labels is not None:
+        (folder / "labels" / name / f"{number}.txt").write_text(labels)
+
+
+def archive(folder: Path, *names: str) -> Path:
+    for name in names:
+        photograph(folder / "in" / name, name, "0 0.5 0.5 0.1 0.2\n")
+    path = folder / f"{'_'.join(names)}.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            for kind in ("images", "labels"):
+                tar.add(folder / "in" / name / kind, kind)
+    return path
+
+
+def test_archives_are_unpacked_side_by_side(tmp_path: Path) -> None:
+    archives = [archive(tmp_path, "second"), archive(tmp_path, "first")]
+    assert unpack(archives, tmp_path / "out") == ["first", "second"]
+    assert (tmp_path / "out" / "labels" / "second" / "0.txt").exists()
+
+
+def test_unpacking_ends_where_somebody_says_so(tmp_path: Path) -> None:
+    asked = 0
+
+    def before_file() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            raise RuntimeError("cancelled")
+
+    with pytest.raises(RuntimeError, match="cancelled"):
+        unpack([archive(tmp_path, "set")], tmp_path / "out", before_file)
+    assert asked == 3 and not list((tmp_path / "out").rglob("*.txt"))
+
+
+def test_what_an_earlier_run_has_unpacked_does_not_count(tmp_path: Path) -> None:
+    training, validation = archive(tmp_path, "training"), archive(tmp_path, "validation")
+    for _ in range(2):
+        assert unpack([training], tmp_path / "out") == ["training"]
+        assert unpack([validation], tmp_path / "out") == ["validation"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tar"])
+def test_a_file_that_is_no_archive_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(content)
+    with pytest.raises(TrainingDataError, match=r"a\.tar: cannot be unpacked"):
+        unpack([path], tmp_path / "out")
+
+
+def test_an_archive_with_something_else_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.add(__file__, "images/readme.py")
+    with pytest.raises(TrainingDataError, match=r"a\.tar: holds no images/NAME/ folder"):
+        unpack([path], tmp_path / "out")
+
+
+def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.add(__file__, "../outside.py")
+    with pytest.raises(TrainingDataError, match=r"a\.tar: cannot be unpacked"):
+        unpack([path], tmp_path / "out")
+    assert not (tmp_path / "outside.py").exists()
+
+
+def test_boxes_are_read_in_pixels(tmp_path: Path) -> None:
+    photograph(tmp_path, "set", "0 0.5 0.5 0.1 0.2\n\n0 0.1 0.2 0.2 0.4\n")
+    photograph(tmp_path, "set", "", number=1)
+    first, second = read_photographs(tmp_path, "set")
+    np.testing.assert_allclose(first.boxes, [[90, 40, 110, 60], [0, 0, 40, 40]], atol=1e-4)
+    assert first.image.shape == (100, 200, 3)
+    assert second.boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    "labels", ["0 0.5 0.5 0.1\n", "0 0.5 0.5 0.1 x\n", "0 0.5\n0 0.5 0.5\n", "0 .5 .5 .1 .1 0 .5 .5 .1 .1\n", None]
+)
+def test_a_wrong_label_file_is_named(tmp_path: Path, labels: str | None) -> None:
+    photograph(tmp_path, "set", labels)
+    with pytest.raises(TrainingDataError, match=r"0\.txt: is not a YOLO label file"):
+        read_photographs(tmp_path, "set")
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    photograph(tmp_path, "set", "")
+    (tmp_path / "images" / "set" / "0.png").write_bytes(b"not a picture")
+    with pytest.raises(FerModelError, match=r"0\.png: is not a picture"):
+        read_photographs(tmp_path, "set")
+
+
+def test_a_missing_set_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match="images/set: is not a folder of photographs"):
+        read_photographs(tmp_path, "set")

@@ -1,0 +1,107 @@
+"""Every query of docs/sql-cookbook.md, as it stands there, against a job whose answers were worked out by hand."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import text
+
+from results.database import reading, writing
+from results.jobs import MediaPlan, ShardPlan
+from results.shards import close_job, complete
+from tests.support.rows import face, frame, new_job, take
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "sql-cookbook.md"
+CALM, TENSE, PHOTO, TORN = "/srv/calm-01.mp4", "/srv/tense-01.mp4", "/srv/photo.jpg", "/srv/torn.mp4"
+ERROR = "/srv/torn.mp4: is not a video (unknown format)"
+
+EXPECTED: dict[str, list[tuple[Any, ...]]] = {
+    "The dominant emotion of each minute": [
+        (CALM, 0, 120, "happy"), (CALM, 1, 60, "sad"), (PHOTO, 0, 1, "fear"), (TENSE, 0, 30, "angry"),
+    ],
+    "The longest happy span of each track": [(CALM, 0, 0, 60), (CALM, 1, 0, 30)],
+    "The share of the time without a face": [(CALM, 33), (PHOTO, 0), (TENSE, 50)],
+    "Moments of change": [(CALM, 0, 60, "happy", "sad"), (CALM, 1, 30, "happy", "neutral")],
+    "Groups of files compared by their names": [
+        ("calm", 1, 180, 54, 30), ("others", 1, 1, 0, 100), ("tense", 1, 30, 0, 90),
+    ],
+    "Agreement of two persons in one clip": [(CALM, 0, 1, 60, 50)],
+    "The most negative files": [(PHOTO, 1, 100), (TENSE, 30, 90), (CALM, 180, 30)],
+    "How those in view reacted to a moment": [("before", 20, 62, 10), ("after", 10, 30, 70)],
+    "When each emotion is first seen": [
+        (CALM, "happy", 0, 90), (CALM, "neutral", 30, 30), (CALM, "sad", 60, 60),
+        (PHOTO, "fear", 0, 1), (TENSE, "angry", 0, 30),
+    ],
+    "The happiest moments": [(CALM, 0, 2, 70), (CALM, 1, 2, 70), (CALM, 2, 2, 70)],
+    "Who was seen longest": [
+        (CALM, 0, 119, 120, "happy"), (CALM, 1, 59, 60, "happy"), (TENSE, 0, 29, 30, "angry"),
+    ],
+    "A mean that glides over five seconds": [
+        *((CALM, second, 62) for second in (55, 56, 57)),
+        (CALM, 58, 56), (CALM, 59, 49), (CALM, 60, 43), (CALM, 61, 36), (CALM, 62, 30), (CALM, 63, 30), (CALM, 64, 30),
+    ],
+    "Which series to trust": [(TENSE, 30, 30, 100), (CALM, 180, 80, 0), (PHOTO, 1, 80, 0)],
+    "The distribution in each file": [
+        (CALM, "happy", 50), (CALM, "sad", 33), (CALM, "neutral", 17), (PHOTO, "fear", 100), (TENSE, "angry", 100),
+    ],
+    "How many people at once": [(CALM, 2, 0), (PHOTO, 1, 1), (TENSE, 1, 0)],
+    "What is missing, and why": [(TORN, "failed", ERROR)],
+}  # fmt: skip
+
+
+def queries() -> dict[str, str]:
+    """The page's queries by their headings."""
+    sections = re.split(r"^## (.+)\n", PAGE.read_text(), flags=re.MULTILINE)[1:]
+    found = zip(sections[::2], sections[1::2], strict=True)
+    return {title: query for title, body in found for query in re.findall(r"```sql\n(.*?)```", body, re.DOTALL)}
+
+
+@pytest.fixture
+def known(database: Database) -> Database:
+    """An older job, which no query is to see, and the one that the page describes."""
+    media = [
+        MediaPlan(CALM, "video", duration_ms=180_000),
+        MediaPlan(TENSE, "video", duration_ms=60_000),
+        MediaPlan(PHOTO, "image"),
+        MediaPlan(TORN, "video", state="failed", error=ERROR),
+    ]
+    shards = [
+        ShardPlan(0, 0, 180, video=True, start_ms=0), ShardPlan(1, 1, 60, video=True, start_ms=0), ShardPlan(2, 2, 1),
+    ]  # fmt: skip
+    with writing(database) as session:
+        new_job(session, [MediaPlan("/srv/calm-00.mp4", "video")], [ShardPlan(0, 0, 1, video=True)])
+        complete(session, take(session, 1), [frame(1, 0, 0, 1)], [face(1, 0, 0, track_id=0, disgust=1.0)])
+        job_id = new_job(session, media, shards)
+        complete(session, take(session, 2), *calm(2))
+        angry = [face(3, n, n * 1000, track_id=0, angry=0.9, neutral=0.1) | {"quality": 0.3} for n in range(30)]
+        complete(session, take(session, 3), [frame(3, n, n * 1000, int(n < 30)) for n in range(60)], angry)
+        complete(session, take(session, 4), [frame(4, 0, 0, 1)], [face(4, 0, 0, fear=1.0) | {"quality": 0.8}])
+    with writing(database) as session:
+        assert close_job(session, job_id)
+    return database
+
+
+def calm(media_id: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    faces = []
+    for second in range(120):
+        happy = 0.8 if second < 60 else 0.3
+        faces.append(face(media_id, second, second * 1000, 0, track_id=0, happy=happy, sad=1 - happy))
+        if second < 60:
+            happy = 0.6 if second < 30 else 0.44
+            faces.append(face(media_id, second, second * 1000, 1, track_id=1, happy=happy, neutral=1 - happy))
+    frames = [frame(media_id, n, n * 1000, 2 if n < 60 else int(n < 120)) for n in range(180)]
+    return frames, [each | {"quality": 0.8} for each in faces]
+
+
+def test_there_are_at_least_twelve_and_all_are_checked() -> None:
+    assert len(queries()) >= 12 and queries().keys() == EXPECTED.keys()
+    assert PAGE.read_text().count("```sql") == len(EXPECTED)
+
+
+def test_every_query_gives_the_answer(known: Database) -> None:
+    with reading(known) as session:
+        for title, query in queries().items():
+            rows = [tuple(row) for row in session.execute(text(query))]
+            assert rows == EXPECTED[title], title

@@ -1,0 +1,123 @@
+"""The report: what stands in it, that it needs nothing beside it, and how it looks in a real browser."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine as Database
+
+from results.database import reading, writing
+from results.jobs import MediaPlan, ShardPlan
+from results.read.report import facts, write_report
+from results.read.report.charts import clock
+from results.shards import close_job, complete
+from tests.support.answers_job import add_job, film
+from tests.support.browser import seen_in_browser
+from tests.support.rows import new_job, take
+
+
+def page_of(database: Database, job_id: str, **options: object) -> str:
+    file = io.StringIO()
+    with reading(database) as session:
+        write_report(session, job_id, file, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def test_everything_stands_in_it(database: Database) -> None:
+    page = page_of(database, add_job(database), notes=["one thing to know"], limits={"our-model": "sees no beards"})
+    for said in (
+        "interview one.mp4", "face.jpg", "second.mp4", "81</b> faces", "is not a video (unknown format)",
+        "one thing to know", "our-model", "sees no beards", "AI Act", "#0", "#1",
+        "frames with a face", "expression, not a feeling",
+    ):  # fmt: skip
+        assert said in page, said
+    assert page.count('<article class="medium"') == 2, "one for each video"
+    assert page.count('class="plot lane"') == 4
+
+
+def test_the_pictures_show_the_numbers(database: Database) -> None:
+    page = page_of(database, add_job(database))
+    article = page[page.index('<article class="medium"') : page.index("</article>")]
+    stacked = article[article.index("plot emotions") : article.index("plot faces")]
+    # Of two people one is happy with 0.9 and then with 0.1: 45 % and 5 % of what is seen.
+    happy = stacked.partition('class="happy"')[2].partition("</path>")[0]
+    heights = [float(height) for height in re.findall(r"v([\d.]+)h-1z", happy)]
+    assert heights[:15] == [45.0] * 15 and heights[15:] == [5.0] * 15
+    lanes = article[article.index("plot lane") :]
+    assert 'class="happy"' in lanes and 'class="sad"' in lanes and 'class="neutral"' in lanes
+
+
+def test_it_loads_nothing(database: Database) -> None:
+    page = page_of(database, add_job(database))
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)|url\(|@import|fetch\(|https?://""", page)
+    assert "default-src 'none'" in page
+
+
+def test_names_of_files_are_no_html(database: Database) -> None:
+    media = [MediaPlan("/srv/<script>alert(1)</script>.mp4", "video", state="failed", error="<b>torn</b>")]
+    with writing(database) as session:
+        job_id = new_job(session, media, [])
+        session.flush()
+    page = page_of(database, job_id, notes=["<i>"])
+    assert "<script>alert" not in page and "<b>torn" not in page and "<i>" not in page.replace('<i class="', "")
+    assert "&lt;b&gt;torn" in page
+
+
+def test_a_job_that_has_found_nothing_yet(database: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, [MediaPlan("/srv/film.mp4", "video")], [ShardPlan(0, 0, 10, video=True)])
+    page = page_of(database, job_id)
+    assert "No face was found." in page and "No video was looked at." in page and "not yet" in page
+
+
+@pytest.mark.parametrize("hours", [0.01, 1, 12])
+def test_a_video_takes_no_more_room_for_being_long(database: Database, hours: float) -> None:
+    seconds = round(hours * 3600)
+    step = max(1, seconds // 400)
+    with writing(database) as session:
+        media = [MediaPlan("/srv/long.mp4", "video", duration_ms=seconds * 1000)]
+        job_id = new_job(session, media, [ShardPlan(0, 0, seconds, video=True, start_ms=0)])
+        frames, faces = film(1, seconds // step)
+        for row in (*frames, *faces):
+            row["time_ms"] = row["frame_index"] * 1000 * step
+        for row in faces:
+            row["track_id"] = row["frame_index"] // 10
+        complete(session, take(session, 1), frames, faces)
+    with writing(database) as session:
+        close_job(session, job_id)
+    assert len(page_of(database, job_id)) < 60_000
+
+
+def test_of_too_many_files_the_first_ones_are_shown(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "LISTED", 2)
+    page = page_of(database, add_job(database))
+    assert "2 more files are not listed here" in page and "torn.mp4</td>" not in page.split("What failed")[0]
+
+
+def test_clock() -> None:
+    assert [clock(ms) for ms in (0, 65_000, 3_599_999, 7_265_000)] == ["0:00", "1:05", "59:59", "2:01:05"]
+
+
+LOOK = """JSON.stringify({
+  wide: document.documentElement.scrollWidth, room: innerWidth,
+  fill: getComputedStyle(document.querySelector("path.happy")).fill,
+  plot: Math.round(document.querySelector(".plot.emotions svg").getBoundingClientRect().width),
+  order: (document.querySelector("th button").click(),
+          [...document.querySelectorAll("tbody")[0].rows].map((row) => row.cells[0].textContent)),
+})"""
+
+
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_fits_a_phone_and_a_desktop(database: Database, tmp_path: Path, width: int) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(page_of(database, add_job(database)))
+    told, complaints = seen_in_browser(page, tmp_path, LOOK, width)
+    seen = json.loads(told)
+    assert complaints == ""
+    assert seen["room"] in range(width - 20, width + 1) and seen["wide"] <= seen["room"], "nothing sticks out"
+    assert seen["fill"] == "rgb(240, 228, 66)", "the styles are there"
+    assert seen["plot"] > 0.6 * min(width, 1080)
+    assert seen["order"] == ["torn.mp4", "second.mp4", "interview one.mp4", "face.jpg"], "sorted by a click"

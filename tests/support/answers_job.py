@@ -1,0 +1,61 @@
+"""A job whose rows are known, for the tests of commands that answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine as Database
+
+from cli.main import main
+from results.database import writing
+from results.jobs import MediaPlan, ShardPlan
+from results.shards import close_job, complete
+from tests.support.rows import face, frame, new_job, take
+from workers.settings import settings
+
+MEDIA = [
+    MediaPlan("/srv/interview one.mp4", "video", width=64, height=48, fps=10.0, duration_ms=3000, frame_count=30),
+    MediaPlan("/srv/face.jpg", "image", frame_count=1),
+    MediaPlan("/srv/torn.mp4", "video", state="failed", error="/srv/torn.mp4: is not a video (unknown format)"),
+    MediaPlan("/srv/second.mp4", "video", width=64, height=48, fps=10.0, duration_ms=1000, frame_count=10),
+]
+
+
+def answered(database: Database, *words: str) -> Result:
+    """What the command line says about this database."""
+    environment = {"FER_DATABASE_URL": database.url.render_as_string(hide_password=False)}
+    settings.cache_clear()
+    try:
+        return CliRunner().invoke(main, words, env=environment)
+    finally:
+        settings.cache_clear()
+
+
+def add_job(database: Database, *, finished: bool = True, media: Sequence[MediaPlan] = MEDIA) -> str:
+    """Two videos, a photograph and a file that failed; two people in the first video, one turning from happy to sad."""
+    shards = [
+        ShardPlan(0, 0, 30, video=True, start_ms=0),
+        ShardPlan(3, 3, 10, video=True, start_ms=0),
+        ShardPlan(1, 1, 1),
+    ]
+    with writing(database) as session:
+        job_id = new_job(session, list(media), shards)
+        complete(session, take(session, 1), *film(1, 30))
+        if finished:
+            complete(session, take(session, 2), *film(4, 10))
+            photograph = face(2, 0, 0, surprise=0.6, happy=0.4)
+            done = {"id": 2, "state": "done", "width": 64, "height": 48}
+            complete(session, take(session, 3), [frame(2, 0, 0, 1)], [photograph], [done])
+    if finished:
+        with writing(database) as session:
+            assert close_job(session, job_id)
+    return job_id
+
+
+def film(media_id: int, length: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    faces = []
+    for n in range(length):
+        happy = 0.9 if n < length / 2 else 0.1
+        faces.append(face(media_id, n, n * 100, 0, track_id=0, happy=happy, sad=1 - happy))
+        faces.append(face(media_id, n, n * 100, 1, track_id=1, neutral=0.7, angry=0.3) | {"x1": 40.0, "x2": 60.0})
+    return [frame(media_id, n, n * 100, 2) for n in range(length)], faces

@@ -1,0 +1,54 @@
+"""Small jobs and rows for the tests of this room."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from results.backlog import backlog, mark_queued
+from results.emotions import EMOTIONS
+from results.jobs import MediaPlan, ShardPlan, add_plan, create_job
+from results.shards import Claim, claim
+
+FOUR_PICTURES = [MediaPlan(uri=f"{name}.jpg", kind="image") for name in "abcd"]
+TWO_PICTURES_EACH = [ShardPlan(0, 1, planned_frames=2), ShardPlan(2, 3, planned_frames=2)]
+ONE_VIDEO = [MediaPlan(uri="film.mp4", kind="video", width=64, height=48, fps=10.0, duration_ms=3000)]
+THREE_SECONDS = [
+    ShardPlan(0, 0, 10, video=True, start_ms=s * 1000, end_ms=s * 1000 + 1000, start_frame=s * 10) for s in range(3)
+]
+
+
+def new_job(session: Session, media: list[MediaPlan], shards: list[ShardPlan]) -> str:
+    """A planned batch job's id."""
+    job, _ = create_job(session, kind="batch", name="test", options={"fps": 2})
+    add_plan(session, job.id, media, shards)
+    return job.id
+
+
+def take(session: Session, shard_id: int, worker: str = "w1") -> Claim:
+    """A claim that must succeed."""
+    taken = claim(session, shard_id, worker)
+    assert taken is not None
+    return taken
+
+
+def frame(media_id: int, index: int, time_ms: int, faces: int) -> dict[str, Any]:
+    """A row of `frames`."""
+    return {"media_id": media_id, "frame_index": index, "time_ms": time_ms, "faces": faces}
+
+
+def face(
+    media_id: int, index: int, time_ms: int, face_index: int = 0, track_id: int | None = None, **scores: float
+) -> dict[str, Any]:
+    """A row of `faces`; probabilities that are not named are 0."""
+    probabilities = dict.fromkeys(EMOTIONS, 0.0) | scores
+    emotion = max(EMOTIONS, key=lambda name: probabilities[name])
+    box = {"x1": 1.0, "y1": 2.0, "x2": 3.5, "y2": 4.5, "detection_score": 0.9, "quality": 0.5}
+    keys = {"media_id": media_id, "frame_index": index, "time_ms": time_ms, "face_index": face_index}
+    said = {"emotion": emotion, "confidence": probabilities[emotion], "track_id": track_id}
+    return keys | box | said | probabilities
+
+
+def pending_to_queue(session: Session, job_id: str) -> list[int]:
+    """The shards of a job to send a message for, now marked as queued."""
+    job = backlog(session, job_id)
+    return mark_queued(session, job_id, job.wanted) if job else []

@@ -1,0 +1,168 @@
+"""Annotated and anonymised media, from what a worker found to what a detector finds in the result."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import cv2
+import numpy as np
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
+
+from fer_model.engines import Engine
+from fer_model.networks.manifest import ModelSet
+from fer_model.preprocess import face_square
+from fer_model.rendering.anonymise import How
+from fer_model.rendering.drawing import COLOURS
+from fer_model.samples import write_clip
+from fer_model.sources import open_source
+from fer_model.sources.images import read_picture
+from fer_model.types import Image
+from results.database import reading
+from results.read.face_filter import FaceFilter
+from results.tables import Face, Media
+from tests.fer_model.rendering.test_anonymise import detected
+from tests.workers.batch.test_processing import planned
+from workers import retention
+from workers.batch.annotating import NOT_ALL, Annotated, annotate_job
+from workers.batch.crops import MARGIN
+from workers.batch.finishing import finish
+from workers.batch.planning import BatchOptions
+from workers.batch.processing import process_shard
+
+pytestmark = pytest.mark.usefixtures("cache")
+SECONDS = 1.0
+
+
+@pytest.fixture(scope="module")
+def media(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A clip that moves over two faces, a photograph, and a video that is none."""
+    folder = tmp_path_factory.mktemp("annotated")
+    write_clip(folder / "moving.mp4", [samples / "zidane.jpg"], SECONDS)
+    (folder / "broken.mp4").write_text("no video")
+    return [folder / "moving.mp4", samples / "zidane.jpg", folder / "broken.mp4"]
+
+
+def analysed(database: Database, networks: Engine, media: list[Path], options: BatchOptions) -> str:
+    job_id, shards = planned(database, media, options)
+    for shard_id in shards:
+        process_shard(database, shard_id, "test", lambda _: networks)
+    finish(database, job_id)
+    return job_id
+
+
+def name(medium: Media) -> str:
+    return Path(medium.uri).stem
+
+
+def annotated(
+    database: Database, job_id: str, folder: Path, anonymise: How | None, face_filter: FaceFilter
+) -> list[Annotated]:
+    folder.mkdir()
+    with reading(database) as session:
+        return list(annotate_job(session, job_id, folder, face_filter=face_filter, anonymise=anonymise, name=name))
+
+
+def pictures(folder: Path) -> Iterator[Image]:
+    yield from (frame.image for frame in open_source(str(folder / "moving.mp4"), kind="video"))
+    yield from (frame.image for frame in open_source(str(folder / "zidane.jpg"), kind="image"))
+
+
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("how", get_args(How))
+def test_no_face_is_found_any_more_also_between_the_frames_looked_at(
+    engine: Database, networks: Engine, media: list[Path], tmp_path: Path, how: How
+) -> None:
+    # Five frames a second are looked at, of twenty-five.
+    job_id = analysed(engine, networks, media, BatchOptions(every=5))
+    # The limit is for boxes alone: who is left out of them is hidden nevertheless.
+    done = annotated(engine, job_id, tmp_path / "hidden", how, FaceFilter(min_confidence=1.0))
+    assert [Path(each.path or "").name for each in done] == ["moving.mp4", "zidane.jpg"]
+    found = list(pictures(tmp_path / "hidden"))
+    assert len(found) == SECONDS * 25 + 1
+    assert [detected(networks, image) for image in found] == [[]] * len(found)
+    seen = [frame.image for frame in open_source(str(media[0]), kind="video") if frame.index % 7 == 3]
+    assert all(detected(networks, image) for image in seen), "they were there before"
+
+
+def test_boxes_are_drawn_around_faces(engine: Database, networks: Engine, media: list[Path], tmp_path: Path) -> None:
+    job_id = analysed(engine, networks, media[1:2], BatchOptions())
+    (done,) = annotated(engine, job_id, tmp_path / "drawn", None, FaceFilter())
+    after = next(open_source(str(done.path), kind="image")).image.astype(int)
+    with reading(engine) as session:
+        faces = session.scalars(select(Face)).all()
+    assert len(faces) == 2
+    for face in faces:
+        edge = after[round(face.y1) + 20 : round(face.y2) - 20, round(face.x1)]
+        assert (np.abs(edge - COLOURS[face.emotion]).max(axis=1) < 70).mean() > 0.9, "the left edge of the box"
+
+
+def test_a_file_that_has_gone_is_said_to_have(
+    engine: Database, networks: Engine, media: list[Path], tmp_path: Path
+) -> None:
+    photograph = tmp_path / "gone.jpg"
+    photograph.write_bytes(media[1].read_bytes())
+    job_id = analysed(engine, networks, [photograph, media[1]], BatchOptions())
+    photograph.unlink()
+    gone, there = annotated(engine, job_id, tmp_path / "out", None, FaceFilter())
+    assert (gone.path, gone.error) == (None, f"{photograph}: does not exist")
+    assert there.path is not None and there.path.exists()
+
+
+def test_crops_are_kept_only_where_that_is_asked_for(
+    engine: Database, networks: Engine, media: list[Path], tmp_path: Path
+) -> None:
+    crops = tmp_path / "crops"
+    analysed(engine, networks, media[1:2], BatchOptions())
+    assert not crops.exists()
+    job_id = analysed(engine, networks, media[:2], BatchOptions(every=10, keep_crops=str(crops)))
+    with reading(engine) as session:
+        keys = (Face.media_id, Face.frame_index, Face.face_index)
+        rows = session.execute(select(*keys).join(Media, Media.id == Face.media_id).where(Media.job_id == job_id)).all()
+    names = {f"{medium}/{index:08d}-{face:03d}.jpg" for medium, index, face in rows}
+    found = {str(path.relative_to(crops / job_id)) for path in (crops / job_id).rglob("*.jpg")}
+    assert found == names and len(found) > 4
+    assert all(min(read_picture(str(path)).shape[:2]) > 40 for path in (crops / job_id).rglob("*.jpg"))
+
+
+def test_crops_of_a_large_photograph_show_its_faces(
+    engine: Database, networks: Engine, samples: Path, tmp_path: Path
+) -> None:
+    large = np.repeat(np.repeat(read_picture(str(samples / "zidane.jpg")), 4, axis=0), 4, axis=1)
+    cv2.imwrite(str(tmp_path / "large.jpg"), large[..., ::-1])
+    job_id = analysed(engine, networks, [tmp_path / "large.jpg"], BatchOptions(keep_crops=str(tmp_path / "crops")))
+    with reading(engine) as session:
+        faces = session.scalars(select(Face).join(Media, Media.id == Face.media_id).where(Media.job_id == job_id)).all()
+    assert len(faces) == 2
+    for face in faces:
+        crop = read_picture(str(next((tmp_path / "crops" / job_id).rglob(f"*-{face.face_index:03d}.jpg"))))
+        left, top, side = face_square(np.array((face.x1, face.y1, face.x2, face.y2), np.float32), MARGIN)
+        shown = large[max(top, 0) : top + side, max(left, 0) : left + side]
+        assert crop.shape[0] < shown.shape[0], "it was read at a part of its size"
+        assert np.abs(cv2.resize(shown, crop.shape[1::-1]).astype(int) - crop).mean() < 8
+
+
+def test_a_job_that_is_deleted_while_it_is_worked_on_leaves_no_crops(
+    engine: Database, networks: Engine, media: list[Path], tmp_path: Path
+) -> None:
+    crops = tmp_path / "crops"
+    job_id, (shard_id,) = planned(engine, media[1:2], BatchOptions(keep_crops=str(crops)))
+
+    def deleted_meanwhile(_: ModelSet) -> Engine:
+        retention.remove(engine, job_id)
+        return networks
+
+    process_shard(engine, shard_id, "test", deleted_meanwhile)
+    assert not (crops / job_id).exists()
+
+
+def test_nothing_is_anonymised_of_which_a_part_was_not_looked_at(
+    engine: Database, media: list[Path], tmp_path: Path
+) -> None:
+    job_id, _ = planned(engine, media[:1], BatchOptions())
+    (refused,) = annotated(engine, job_id, tmp_path / "hidden", "blur", FaceFilter())
+    assert refused.path is None and refused.error == f"{media[0]}: {NOT_ALL}"
+    assert not any((tmp_path / "hidden").iterdir())
+    (drawn,) = annotated(engine, job_id, tmp_path / "drawn", None, FaceFilter())
+    assert drawn.path is not None and drawn.path.exists(), "boxes hide nothing, so a part of them is no danger"

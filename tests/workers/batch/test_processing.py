@@ -1,0 +1,221 @@
+"""One shard, from its row to its results, on both databases."""
+
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import func, select
+
+from fer_model.analysis.ensemble import combine
+from fer_model.engines import Engine
+from fer_model.errors import WeightsError
+from fer_model.networks.manifest import ModelSet
+from fer_model.types import EMOTIONS
+from results.database import reading, writing
+from results.jobs import add_plan, cancel_job, create_job, job_status
+from results.shards import claim
+from results.tables import Face, FaceScore, Frame, Media, Shard, Track
+from tests.support.clips import noise_picture, panning_frames, write_clip
+from workers.batch.finishing import finish
+from workers.batch.planning import BatchOptions, plan
+from workers.batch.processing import process_shard
+from workers.models import store
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def planned(database: Database, paths: list[Path], options: BatchOptions | None = None) -> tuple[str, list[int]]:
+    """A job in the database: its id and those of its shards."""
+    options = options or BatchOptions()
+    media, shards = plan([str(path) for path in paths], options)
+    with writing(database) as session:
+        job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
+        add_plan(session, job.id, media, shards)
+        ids = list(session.scalars(select(Shard.id).where(Shard.job_id == job.id).order_by(Shard.id)))
+    return job.id, ids
+
+
+def worked(
+    database: Database, networks: Engine, models: ModelSet, paths: list[Path], options: BatchOptions | None = None
+) -> str:
+    """A job that one worker has done to the end."""
+    job_id, ids = planned(database, paths, options)
+    for shard_id in ids:
+        process_shard(database, shard_id, "test", lambda _: networks)
+    finish(database, job_id)
+    return job_id
+
+
+def test_pictures_become_rows(
+    engine: Database, networks: Engine, models: ModelSet, samples: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("this is no picture")
+    job_id = worked(engine, networks, models, [samples / "zidane.jpg", text, samples / "bus.jpg"])
+    with reading(engine) as session:
+        status = job_status(session, job_id)
+        media = {Path(m.uri).name: m for m in session.scalars(select(Media))}
+        faces = session.scalars(select(Face).where(Face.media_id == media["zidane.jpg"].id)).all()
+        frames = {frame.media_id: frame for frame in session.scalars(select(Frame))}
+    assert (status.state, status.frames, status.media) == ("done", 2, 3)
+    assert media["text.jpg"].state == "failed" and "text.jpg" in str(media["text.jpg"].error)
+    assert (media["zidane.jpg"].width, media["zidane.jpg"].height) == (1280, 720)
+    assert len(faces) == 2 and frames[media["zidane.jpg"].id].faces == 2
+    assert media["text.jpg"].id not in frames
+    for face in faces:
+        probabilities = [getattr(face, emotion) for emotion in ("angry", "disgust", "fear", "happy", "sad")]
+        probabilities += [face.surprise, face.neutral]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-6)
+        assert face.confidence == max(probabilities) == getattr(face, face.emotion)
+        assert face.track_id is None and face.quality is not None and 0 <= face.quality <= 1
+        assert 0 <= face.x1 < face.x2 <= 1280 and 0 <= face.y1 < face.y2 <= 720
+
+
+@pytest.mark.parametrize("detect_every", [1, 3])
+def test_a_clip_gives_the_same_rows_however_it_is_cut(
+    engine: Database, networks: Engine, models: ModelSet, samples: Path, detect_every: int
+) -> None:
+    results = []
+    for seconds in (60.0, 3.0):
+        options = BatchOptions(every=3, shard_seconds=seconds, detect_every=detect_every)
+        job_id = worked(engine, networks, models, [samples / "clip.mp4"], options)
+        with reading(engine) as session:
+            media_id = session.scalars(select(Media.id).where(Media.job_id == job_id)).one()
+            frames = session.execute(
+                select(Frame.frame_index, Frame.time_ms, Frame.faces)
+                .where(Frame.media_id == media_id)
+                .order_by(Frame.frame_index)
+            ).all()
+            boxes = session.execute(
+                select(Face.frame_index, Face.face_index, Face.x1, Face.happy)
+                .where(Face.media_id == media_id)
+                .order_by(Face.frame_index, Face.face_index)
+            ).all()
+            tracks = session.scalars(select(func.count()).select_from(Track).where(Track.media_id == media_id)).one()
+            shards = session.scalars(select(func.count()).select_from(Shard).where(Shard.job_id == job_id)).one()
+        results.append((frames, boxes, tracks, shards))
+    (frames, boxes, joined, one), (cut_frames, cut_boxes, cut_joined, several) = results
+    assert (one, several) == (1, 3)
+    assert len(frames) == 67 and frames == cut_frames
+    assert [row[:2] for row in boxes] == [row[:2] for row in cut_boxes]
+    for row, cut_row in zip(boxes, cut_boxes, strict=True):
+        assert row[2:] == pytest.approx(cut_row[2:], abs=1e-3)
+    assert joined and joined == cut_joined
+
+
+def test_a_frame_without_a_face_is_written_too(
+    engine: Database, networks: Engine, models: ModelSet, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "noise.mp4", panning_frames(noise_picture(), 10, size=(160, 96)))
+    job_id = worked(engine, networks, models, [clip])
+    with reading(engine) as session:
+        counts = session.scalars(select(Frame.faces)).all()
+        status = job_status(session, job_id)
+    assert list(counts) == [0] * 10
+    assert (status.frames, status.faces) == (10, 0)
+
+
+def test_a_video_that_vanished_fails_with_a_reason(
+    engine: Database, networks: Engine, models: ModelSet, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "gone.mp4", panning_frames(noise_picture(), 5))
+    job_id, (shard_id,) = planned(engine, [clip])
+    clip.unlink()
+    process_shard(engine, shard_id, "test", lambda _: networks)
+    finish(engine, job_id)
+    with reading(engine) as session:
+        status = job_status(session, job_id)
+    assert status.state == "failed"
+    assert [error["uri"] for error in status.errors] == [str(clip)] and "gone.mp4" in status.errors[0]["error"]
+
+
+def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
+    engine: Database, networks: Engine, models: ModelSet, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.lease.heartbeat.HEARTBEAT_S", 0.01)
+    job_id, (shard_id,) = planned(engine, [samples / "clip.mp4"])
+
+    class CancelsOnSecondBatch:
+        """The real engine; between its batches somebody cancels the job."""
+
+        description = networks.description
+        batches = 0
+        detect = networks.detect
+        crop = networks.crop
+
+        def classify(self, faces):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            self.batches += 1
+            if self.batches == 2:
+                with writing(engine) as session:
+                    cancel_job(session, job_id)
+            return networks.classify(faces)
+
+    interrupted = CancelsOnSecondBatch()
+    process_shard(engine, shard_id, "test", lambda _: interrupted)
+    with reading(engine) as session:
+        assert session.scalars(select(func.count()).select_from(Frame)).one() == 0
+        assert job_status(session, job_id).state == "cancelled"
+    assert interrupted.batches < 4
+
+
+def test_a_shard_that_another_worker_holds_is_left_alone(
+    engine: Database, networks: Engine, models: ModelSet, samples: Path
+) -> None:
+    _, (shard_id,) = planned(engine, [samples / "zidane.jpg"])
+    with writing(engine) as session:
+        assert claim(session, shard_id, "another") is not None
+    process_shard(engine, shard_id, "test", lambda _: networks)
+    with reading(engine) as session:
+        assert session.get_one(Shard, shard_id).worker == "another"
+        assert session.scalars(select(func.count()).select_from(Face)).one() == 0
+
+
+def test_networks_that_cannot_be_loaded_fail_the_shard_with_the_reason(engine: Database, samples: Path) -> None:
+    job_id, (shard_id,) = planned(engine, [samples / "zidane.jpg"])
+
+    def load(models: ModelSet) -> NoReturn:
+        raise WeightsError("the weights are not there")
+
+    process_shard(engine, shard_id, "test", load)
+    finish(engine, job_id)
+    with reading(engine) as session:
+        status = job_status(session, job_id)
+    assert status.state == "failed" and status.errors[0]["error"] == "the weights are not there"
+
+
+def test_what_each_classifier_said_is_kept_where_it_is_asked_for(
+    engine: Database, networks: Engine, models: ModelSet, samples: Path
+) -> None:
+    job_ids = [
+        worked(engine, networks, models, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=keep))
+        for keep in (True, False)
+    ]
+    of_job = select(FaceScore).join(Media, Media.id == FaceScore.media_id)
+    with reading(engine) as session:
+        kept, none = (session.scalars(of_job.where(Media.job_id == job_id)).all() for job_id in job_ids)
+        faces = {
+            face.face_index: face for face in session.scalars(select(Face).where(Face.media_id == kept[0].media_id))
+        }
+    assert len(kept) == 2 * len(models.members) and none == []
+    for index, face in faces.items():
+        said = {row.model_id: [[getattr(row, name) for name in EMOTIONS]] for row in kept if row.face_index == index}
+        outputs = np.array([said[file.sha256[:12]] for file in models.members])
+        ((*expected,),) = combine(outputs, models.shares, models.temperature)
+        assert [getattr(face, name) for name in EMOTIONS] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_second_attempt_replaces_what_each_classifier_said(
+    engine: Database, networks: Engine, models: ModelSet, samples: Path
+) -> None:
+    job_id, (shard_id,) = planned(engine, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=True))
+    for _ in range(2):
+        process_shard(engine, shard_id, "test", lambda _: networks)
+        with writing(engine) as session:
+            assert session.scalars(select(func.count()).select_from(FaceScore)).one() == 2 * len(models.members)
+            session.get_one(Shard, shard_id).state = "pending"
+            for medium in session.scalars(select(Media)):
+                medium.state = "pending"
+    with reading(engine) as session:
+        assert job_status(session, job_id).ensembles == {store.shipped_name(models): 1}

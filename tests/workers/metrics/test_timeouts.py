@@ -1,0 +1,41 @@
+"""Asking without waiting for ever."""
+
+import threading
+import time
+from typing import NoReturn
+
+from workers.metrics.timeouts import within
+
+
+def test_an_answer_in_time_is_given() -> None:
+    assert within(5, lambda number: number + 1)(2) == 3
+
+
+def test_a_failure_is_no_answer() -> None:
+    def fail() -> NoReturn:
+        raise OSError("away")
+
+    asked = within(5, fail)
+    assert asked() is None
+    assert asked() is None
+
+
+def test_one_that_hangs_is_waited_for_once() -> None:
+    returns = threading.Event()
+    calls = []
+
+    def hang() -> str:
+        calls.append(1)
+        returns.wait()
+        return "late"
+
+    asked = within(0.2, hang)
+    assert asked() is None
+    began = time.monotonic()
+    assert [asked() for _ in range(100)] == [None] * 100
+    assert time.monotonic() - began < 0.2 and len(calls) == 1
+    returns.set()
+    until = time.monotonic() + 5
+    while asked() != "late" and time.monotonic() < until:
+        time.sleep(0.01)
+    assert asked() == "late"

@@ -1,0 +1,186 @@
+"""The store of weights, and which ensemble is in use, on both databases."""
+
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import event, select
+
+from fer_model.errors import WeightsError
+from fer_model.networks.manifest import ModelSet
+from results import catalogue
+from results.database import connect, reading, writing
+from results.errors import NameTakenError, UnknownEnsembleError
+from results.tables import Ensemble, Model
+from workers.models import store
+from workers.settings import settings
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A store of this test's own."""
+    monkeypatch.setenv("FER_MODELS_DIR", str(tmp_path / "store"))
+    settings.cache_clear()
+    yield tmp_path / "store"
+    settings.cache_clear()
+
+
+def one_member(database: Database, models: ModelSet, name: str = "one") -> ModelSet:
+    """An ensemble of the shipped detector and the first shipped classifier, in the catalogue."""
+    chosen = replace(models, members=models.members[:1], shares=(1.0,))
+    with writing(database) as session:
+        store.register(session, models)
+        store.add_ensemble(session, name, chosen)
+    return chosen
+
+
+def in_use(database: Database) -> tuple[str, ModelSet]:
+    with reading(database) as session:
+        return store.in_use(session)
+
+
+def test_weights_are_kept_under_their_sha256(models: ModelSet, folder: Path) -> None:
+    file = models.members[0]
+    assert [store.keep(file.path), store.keep(file.path)] == [file.sha256] * 2
+    (kept,) = folder.iterdir()
+    assert kept == store.stored(file.sha256) and kept.read_bytes() == file.path.read_bytes()
+    assert kept.stat().st_mode & 0o777 == 0o644
+    kept.write_bytes(b"damaged")
+    store.keep(file.path)
+    assert kept.read_bytes() == file.path.read_bytes()
+
+
+def test_the_shipped_ensemble_is_in_use_and_registered_once(engine: Database, models: ModelSet) -> None:
+    assert in_use(engine) == (store.shipped_name(models), models)
+    ids = []
+    for _ in range(2):
+        with writing(engine) as session:
+            ensemble_id, found = store.current(session)
+            ids.append(ensemble_id)
+    assert ids[0] == ids[1] and found == models
+    with reading(engine) as session:
+        assert [model.source for model in session.scalars(select(Model))] == ["shipped"] * 3
+
+
+def test_what_is_registered_is_not_written_again(engine: Database) -> None:
+    """Each worker asks at each shard, and a failing INSERT would be an error in PostgreSQL's log."""
+    written: list[str] = []
+
+    def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        written.extend([statement] if statement.startswith("INSERT") else [])
+
+    with writing(engine) as session:
+        store.current(session)
+    event.listen(engine, "before_cursor_execute", listen)
+    with writing(engine) as session:
+        store.current(session)
+    event.remove(engine, "before_cursor_execute", listen)
+    assert written == []
+
+
+def test_promoting_and_going_back(engine: Database, models: ModelSet, folder: Path) -> None:
+    chosen = one_member(engine, models)
+    assert store.promote(engine, "one").name == "one"
+    name, found = in_use(engine)
+    assert name == "one" and found.key == chosen.key
+    assert {path.stem for path in folder.iterdir()} == {file.sha256 for file in chosen.files}, "outlives the release"
+    assert store.promote(engine, "shipped").name == store.shipped_name(models)
+    assert in_use(engine) == (store.shipped_name(models), models)
+
+
+def test_a_later_release_does_not_change_what_is_promoted(
+    engine: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_member(engine, models)
+    store.promote(engine, "one")
+    monkeypatch.setattr(store, "shipped", lambda: replace(models, detector=models.members[1], members=()))
+    _, found = in_use(engine)
+    for file in found.files:
+        file.verify()
+
+
+@pytest.mark.parametrize("content", [None, b"other bytes"])
+def test_what_cannot_be_used_is_not_promoted(
+    engine: Database, models: ModelSet, folder: Path, content: bytes | None
+) -> None:
+    one_member(engine, models)
+    with writing(engine) as session:
+        model = catalogue.add_model(
+            session, name="lost", kind="classifier", sha256="f" * 64, architecture="a", source="given"
+        )
+        lost = store.weights_file(model, models)
+        store.add_ensemble(session, "lost", replace(models, members=(lost,), shares=(1.0,)))
+    if content is not None:
+        folder.mkdir()
+        lost.path.write_bytes(content)
+    store.promote(engine, "one")
+    with pytest.raises(WeightsError, match=f"{lost.path}: "):
+        store.promote(engine, "lost")
+    with pytest.raises(UnknownEnsembleError):
+        store.promote(engine, "nothing")
+    assert in_use(engine)[0] == "one"
+
+
+def test_a_name_stands_for_one_choice(engine: Database, models: ModelSet) -> None:
+    one_member(engine, models)
+    one_member(engine, models)
+    with pytest.raises(NameTakenError), writing(engine) as session:
+        store.add_ensemble(session, "one", models)
+
+
+def test_a_manifest_in_the_store_replaces_the_shipped(engine: Database, models: ModelSet, folder: Path) -> None:
+    folder.mkdir()
+    for file in models.detector.path.parent.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    with writing(engine) as session:
+        ensemble_id, found = store.current(session)
+        name = session.get_one(Ensemble, ensemble_id).name
+        assert [(model.source, model.licence) for model in session.scalars(select(Model))] == [("given", None)] * 3
+    assert found.detector.path.parent == folder and name.startswith("given-")
+
+
+def test_two_processes_may_register_at_once(migrated_url: str) -> None:
+    code = """
+        import sys
+        from results.database import connect, writing
+        from workers import store
+        with writing(connect(sys.argv[1])) as session:
+            print(store.current(session)[0])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), migrated_url]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    answers = {run.communicate(timeout=60)[0].strip() for run in runs}
+    assert [run.returncode for run in runs] == [0, 0, 0] and len(answers) == 1
+    engine = connect(migrated_url)
+    with reading(engine) as session:
+        assert len(session.scalars(select(Model)).all()) == 3
+        assert len(session.scalars(select(Ensemble)).all()) == 1
+    engine.dispose()
+
+
+def test_readers_see_the_one_or_the_other(engine: Database, models: ModelSet) -> None:
+    keys = {name: one_member(engine, replace(models, margin=margin), name).key for name, margin in (("a", 0), ("b", 1))}
+    store.promote(engine, "a")
+    ended = threading.Event()
+    seen: set[tuple[str, str]] = set()
+
+    def read() -> None:
+        while not ended.is_set():
+            name, found = in_use(engine)
+            seen.add((name, found.key))
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for round_number in range(20):
+        store.promote(engine, "ba"[round_number % 2])
+    ended.set()
+    for reader in readers:
+        reader.join()
+    assert seen == set(keys.items())

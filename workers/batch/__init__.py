@@ -1,0 +1,1 @@
+"""Batch jobs: submitting, planning, processing shards, finishing."""

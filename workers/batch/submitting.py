@@ -1,0 +1,100 @@
+"""Writing a job and queueing its shards."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+from sqlalchemy import Engine as Database
+
+from fer_model.sources.files import masked
+from results.database import reading, writing
+from results.jobs import PRIORITY, MediaPlan, add_plan, create_job, job_of_token, job_status
+from results.shards import close_job
+from workers.batch.planning import BatchOptions, plan
+from workers.errors import BrokerUnreachableError
+from workers.queue.app import app
+from workers.queue.dispatching import advance
+from workers.settings import mask, settings
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 2.0
+"""So long `submit` looks into videos itself: a small job is then planned at once, and a large one is no wait."""
+
+BROKER_ERRORS = (OSError, OperationalError, RedisError)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job in the database, with how many media and shards it has."""
+
+    job: str
+    media: int
+    shards: int
+
+
+def submit(
+    database: Database,
+    paths: Sequence[str],
+    options: BatchOptions,
+    *,
+    name: str | None = None,
+    token: str | None = None,
+    priority: int = PRIORITY,
+    on_medium: Callable[[MediaPlan], None] = lambda medium: None,
+) -> Submitted:
+    """Lists what there is to do, writes the job in one transaction and queues its first shards.
+
+    The job is about the files that are there at this moment. Videos are looked into for `PATIENCE_S` seconds; those
+    that are left then are looked into by the workers, each by the one that claims it.
+
+    Raises:
+        NothingToDoError: no path leads to a picture or a video; no job is made.
+        BrokerUnreachableError: the broker does not answer; no job is made.
+        ResultsError: the database cannot be used.
+    """
+    check_broker()
+    with reading(database) as session:
+        earlier = job_of_token(session, token)
+        # What an earlier request asked for counts, whatever has become of the files since.
+        job_id = earlier.id if earlier else None
+    if job_id is None:
+        media, shards = plan(paths, options, on_medium, PATIENCE_S)
+        asked = {"paths": [masked(path) for path in paths], **options.as_dict()}
+        with writing(database) as session:
+            queue = settings().queues.split(",")[0]
+            job, new = create_job(
+                session, kind="batch", name=name, options=asked, queue=queue, priority=priority, request_token=token
+            )
+            if new:
+                add_plan(session, job.id, media, shards)
+                close_job(session, job.id)
+            job_id = job.id
+    try:
+        advance(database, job_id)
+    except BROKER_ERRORS as error:
+        # The job is written, and the workers' sweep queues what nobody was told of.
+        logger.warning("the broker went away while job %s was queued: %s", job_id, error)
+    with reading(database) as session:
+        status = job_status(session, job_id)
+    return Submitted(job_id, status.media, sum(status.shards.values()))
+
+
+def check_broker() -> None:
+    """Raises `BrokerUnreachableError` unless the broker answers within five seconds."""
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=0, timeout=5)
+            connection.default_channel.client.ping()
+    except (KeyError, ValueError, AttributeError) as error:
+        raise BrokerUnreachableError(
+            f"{mask(settings().broker_url)} is not a broker's URL; write redis://HOST:PORT/0."
+        ) from error
+    except BROKER_ERRORS as error:
+        where = mask(settings().broker_url)
+        reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
+        raise BrokerUnreachableError(
+            f"The broker at {where} cannot be reached ({reason}); start Redis, or give its address with --broker."
+        ) from error

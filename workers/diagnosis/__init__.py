@@ -1,0 +1,1 @@
+"""What doctor and bench look at."""

@@ -1,0 +1,184 @@
+"""What `fer-batch bench` measures: each stage alone, all of them together, and the loop that people write."""
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
+
+from fer_model.engines import Engine, actual_device, load_engine
+from fer_model.engines.detection import letterbox
+from fer_model.errors import FerModelError
+from fer_model.networks.manifest import ModelSet
+from fer_model.preprocess import crop_face
+from fer_model.sources import open_source
+from fer_model.types import Frame, Image
+from results.database import connect, upgrade, writing
+from results.jobs import add_plan, create_job
+from results.tables import Shard
+from workers.batch.planning import BatchOptions, look_into
+from workers.batch.processing import process_shard
+from workers.diagnosis import synthetic
+from workers.models import store
+from workers.settings import media_roots, settings, writable_cache
+
+REPETITIONS = 3
+DETECTED = 64
+"""Pictures held in memory for the detector, and faces for the classifiers."""
+
+ROUNDS = 4
+"""How often these are gone through in one repetition."""
+
+WRITTEN = 10_000
+"""Frames, with as many faces, that one repetition writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Medians; rates per second, see section `fer-batch bench` of the reference."""
+
+    decode_fps: float
+    detector_fps: float
+    classifier_faces_per_s: float
+    write_rows_per_s: float
+    pipeline_fps: float
+    naive_fps: float
+    device: str
+    precision: str
+    peak_rss_mb: float
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster than the naive loop."""
+        return self.pipeline_fps / self.naive_fps
+
+    @property
+    def efficiency(self) -> float:
+        """The part of the slower of decoding alone and detecting alone, 0..1."""
+        return self.pipeline_fps / min(self.decode_fps, self.detector_fps)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values |= {"speedup": self.speedup, "efficiency": self.efficiency}
+        return {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def measure(clip: Path, on_stage: Callable[[str], None] = lambda name: None) -> Figures:
+    """All figures, on the device that is set, with the shipped models. The results go into a temporary database.
+
+    `on_stage` is told what is measured next.
+
+    Raises:
+        UnreadableMediaError: the clip is no video that can be read.
+        FerModelError: the device or the models cannot be used, or the naive loop failed.
+    """
+    models, device = store.shipped(), actual_device(settings().device)
+    look_into(str(clip), BatchOptions())  # before anybody waits for the networks
+    on_stage("preparing the networks")
+    engine = load_engine(models, device, writable_cache())
+    with _database() as database:
+        # First, before anything else has grown this process.
+        on_stage("the whole pipeline")
+        pipeline = _rate(lambda: work_through(database, clip, engine))
+        peak = peak_rss_mb()
+        on_stage("writing rows")
+        write = _rate(lambda: synthetic.write(database, WRITTEN))
+    on_stage("decoding")
+    decode = _rate(lambda: _decode(clip))
+    on_stage("detecting")
+    frames = _first(clip)
+    pictures = [letterbox(frame.image)[0] for frame in frames]
+    detector = _rate(lambda: _detect(engine, pictures))
+    on_stage("classifying")
+    faces = np.stack([_middle(frames[number % len(frames)].image) for number in range(DETECTED)])
+    classifier = _rate(lambda: sum(engine.classify(faces).shape[1] for _ in range(ROUNDS)))
+    on_stage("the naive loop")
+    naive = _naive(models, clip, device)
+    precision = re.sub(r"^.* on [^,]+, ", "", engine.description)
+    return Figures(decode, detector, classifier, write, pipeline, naive, device, precision, peak)
+
+
+def _rate(work: Callable[[], int]) -> float:
+    """The median of what is done in a second; `work` says how much it has done."""
+    work()
+    rates = []
+    for _ in range(REPETITIONS):
+        began = time.perf_counter()
+        done = work()
+        rates.append(done / (time.perf_counter() - began))
+    return median(rates)
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    with tempfile.TemporaryDirectory(prefix="fer-batch-bench-") as folder:
+        url = f"sqlite:///{folder}/bench.db"
+        upgrade(url)
+        database = connect(url)
+        try:
+            yield database
+        finally:
+            database.dispose()
+
+
+def work_through(database: Database, clip: Path, engine: Engine) -> int:
+    """A job of its own, from the claim of its first shard to the commit of its last."""
+    options = BatchOptions(detection_threshold=settings().detection_threshold)
+    medium, segments = look_into(str(clip), options)
+    with writing(database) as session:
+        job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
+        add_plan(session, job.id, [medium], segments)
+        ids = session.scalars(select(Shard.id).where(Shard.job_id == job.id).order_by(Shard.id)).all()
+    for shard_id in ids:
+        process_shard(database, shard_id, "bench", lambda _: engine)
+    with writing(database) as session:
+        rows = session.execute(select(Shard.frames, Shard.state, Shard.error).where(Shard.id.in_(ids))).all()
+    if failed := [error for _, state, error in rows if state != "done"]:
+        raise FerModelError(f"{clip}: {failed[0]}")
+    return sum(frames for frames, _, _ in rows)
+
+
+def _decode(clip: Path) -> int:
+    return sum(1 for _ in open_source(str(clip), kind="video", roots=media_roots()))
+
+
+def _first(clip: Path) -> list[Frame]:
+    frames = open_source(str(clip), kind="video", roots=media_roots())
+    return [frame for frame, _ in zip(frames, range(DETECTED), strict=False)]
+
+
+def _detect(engine: Engine, pictures: list[Image]) -> int:
+    return sum(1 for _ in engine.detect(pictures * ROUNDS, settings().detection_threshold))
+
+
+def _middle(image: Image) -> Any:
+    height, width = image.shape[:2]
+    half = min(height, width) / 4
+    box = np.array([width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half], np.float32)
+    return crop_face(image, box, 0.0)
+
+
+def peak_rss_mb() -> float:
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    # Not `ru_maxrss`, which begins with what the parent had at the fork.
+    return int(status["VmHWM"].split()[0]) / 1024
+
+
+def _naive(models: ModelSet, clip: Path, device: str) -> float:
+    command = [sys.executable, "-P", "-m", "fer_model.analysis.naive", models.as_json(), str(clip), device]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        last = (run.stderr.strip().splitlines() or ["no output"])[-1]
+        raise FerModelError(f"the naive loop failed: {last}")
+    return median(float(rate) for rate in run.stdout.split()[-REPETITIONS:])

@@ -1,0 +1,1 @@
+"""Leases on shards: claim, heartbeat, fenced commit."""

@@ -1,0 +1,153 @@
+"""What there is: models and ensembles of the catalogue and those shipped, as values that a command can print."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
+
+from fer_model.errors import WeightsError
+from fer_model.networks.manifest import ModelSet, WeightsFile
+from results import catalogue
+from results.database import reading
+from results.tables import Ensemble, Evaluation, Model
+from workers.models import store
+
+Row = dict[str, Any]
+
+MODEL_KEYS = ("id", "name", "kind", "architecture", "source", "recipe", "licence", "job_id", "sha256", "facts")
+EVALUATION_KEYS = ("data", "split", "n", "accuracy", "ci_low", "ci_high", "macro_f1", "ece", "gmacs", "job_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a model's file is the one that was promised; `problem` says what is wrong."""
+
+    id: str
+    name: str
+    file: str
+    ok: bool
+    problem: str | None = None
+
+
+def overview(database: Database | None) -> Row:
+    """Everything: `in_use` (a name), `ensembles` and `models`; without a database those shipped."""
+    with _session(database) as session:
+        models = _models(session)
+        return {
+            "in_use": _in_use(session),
+            "ensembles": [_ensemble_row(session, *found) for found in _ensembles(session)],
+            "models": [_model_row(session, model) for model in models],
+        }
+
+
+def details(database: Database | None, reference: str) -> Row:
+    """All that is known about an ensemble (by name, or `shipped`) or a model (by id, name or sha256).
+
+    Raises:
+        UnknownModelError: there is neither, or several models match.
+    """
+    with _session(database) as session:
+        names = (reference, store.shipped_name(store.shipped()) if reference == store.SHIPPED_NAME else reference)
+        for name, models, row in _ensembles(session):
+            if name in names:
+                return _ensemble_row(session, name, models, row) | {"evaluations": _evaluations(session, ensemble=row)}
+        model = store.find_model(session, reference)
+        file = store.weights_file(model, store.shipped())
+        return _model_row(session, model) | {
+            "file": str(file.path),
+            "ensembles": [name for name, models, _ in _ensembles(session) if _holds(models, model)],
+            "evaluations": _evaluations(session, model=model),
+            "card": _card(file),
+        }
+
+
+def verify(database: Database | None, references: Sequence[str]) -> list[Verdict]:
+    """Looks at the files of these models, or of all; one that is wrong stops nothing. Raises `UnknownModelError`."""
+    with _session(database) as session:
+        chosen = [store.find_model(session, reference) for reference in references] or _models(session)
+    ours = store.shipped()
+    return [_verdict(model, store.weights_file(model, ours)) for model in chosen]
+
+
+def _verdict(model: Model, file: WeightsFile) -> Verdict:
+    try:
+        file.verify()
+    except WeightsError as error:
+        return Verdict(model.id, model.name, str(file.path), False, str(error))
+    return Verdict(model.id, model.name, str(file.path), True)
+
+
+def _session(database: Database | None) -> AbstractContextManager[Session | None]:
+    return nullcontext() if database is None else reading(database)
+
+
+def _models(session: Session | None) -> list[Model]:
+    known = [] if session is None else list(catalogue.list_models(session))
+    ids = {model.id for model in known}
+    return known + [model for model in store.shipped_rows() if model.id not in ids]
+
+
+def _ensembles(session: Session | None) -> list[tuple[str, ModelSet, Ensemble | None]]:
+    rows = [] if session is None else catalogue.list_ensembles(session)
+    found = [(row.name, store.resolve(session, row), row) for row in rows if session is not None]
+    shipped = store.shipped()
+    if all(name != store.shipped_name(shipped) for name, _, _ in found):
+        return [*found, (store.shipped_name(shipped), shipped, None)]
+    return [*found]
+
+
+def _in_use(session: Session | None) -> str:
+    return store.shipped_name(store.shipped()) if session is None else store.in_use(session)[0]
+
+
+def _model_row(session: Session | None, model: Model) -> Row:
+    newest = _evaluations(session, model=model)[:1]
+    trained = None if session is None else catalogue.training_of(session, model.id)
+    return {
+        **{key: getattr(model, key) for key in MODEL_KEYS},
+        "accuracy": newest[0]["accuracy"] if newest else None,
+        "accuracy_on": f"{newest[0]['split']} of {newest[0]['data']}" if newest else None,
+        # A detector's epochs tell of another network than the one that was kept, whose figures are among its facts.
+        "best_in_training": trained.best_accuracy if trained and trained.kind == "classifier" else None,
+        "created_at": model.created_at and model.created_at.isoformat(),
+    }
+
+
+def _ensemble_row(session: Session | None, name: str, models: ModelSet, row: Ensemble | None) -> Row:
+    newest = _evaluations(session, ensemble=row)[:1]
+    shares = zip(models.members, models.shares, strict=True)
+    return {
+        "name": name,
+        "in_use": name == _in_use(session),
+        "detector": {"id": models.detector.sha256[: catalogue.ID_DIGITS], "name": models.detector.name},
+        "members": [
+            {"id": file.sha256[: catalogue.ID_DIGITS], "name": file.name, "share": share} for file, share in shares
+        ],
+        "margin": models.margin,
+        "temperature": models.temperature,
+        "fitted_on": row and row.fitted_on,
+        "promoted_at": row and row.promoted_at and row.promoted_at.isoformat(),
+        "accuracy": newest[0]["accuracy"] if newest else None,
+        "accuracy_on": f"{newest[0]['split']} of {newest[0]['data']}" if newest else None,
+    }
+
+
+def _evaluations(session: Session | None, *, model: Model | None = None, ensemble: Ensemble | None = None) -> list[Row]:
+    if session is None or (model is None and ensemble is None):
+        return []
+    found: Sequence[Evaluation] = catalogue.list_evaluations(
+        session, model=model.id if model else None, ensemble=ensemble.id if ensemble else None
+    )
+    return [{key: getattr(row, key) for key in EVALUATION_KEYS} | {"at": row.created_at.isoformat()} for row in found]
+
+
+def _holds(models: ModelSet, model: Model) -> bool:
+    return any(file.sha256 == model.sha256 for file in models.files)
+
+
+def _card(file: WeightsFile) -> str | None:
+    card = file.path.with_suffix(".md")
+    return card.read_text() if card.exists() else None

@@ -1,0 +1,122 @@
+"""Weights from elsewhere into the store and the catalogue: pulled from the registry, or given as files."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
+
+from fer_model.errors import DownloadError, WeightsError
+from fer_model.networks.download import Report, downloaded
+from fer_model.networks.importing import adopt_classifier, adopt_detector, kind_of
+from fer_model.networks.manifest import ModelSet, WeightsFile
+from fer_model.networks.published import REGISTRY, Entry, Kind, Remote
+from results import catalogue
+from results.database import writing
+from results.errors import NameTakenError
+from results.tables import Model
+from workers.models import store
+from workers.settings import settings
+
+Begin = Callable[[Remote], Report]
+"""Called before each download; gives what is to hear of its progress."""
+
+
+def pull(database: Database, name: str, begin: Begin, *, trust: bool = False) -> tuple[list[Model], str]:
+    """Downloads what the registry knows by this name; gives the models' rows and the name of their ensemble.
+
+    A detector makes an ensemble with the classifiers in use, classifiers one with the shipped detector. With
+    `trust`, `name` may be the address of an Ultralytics checkpoint.
+
+    Raises:
+        DownloadError: there is no such entry, or a file could not be fetched.
+        WeightsError: a file is not of a kind that is supported.
+        OSError: the store cannot be written to.
+    """
+    entry = _entry(name, trust)
+    files = [_fetch(file, begin(file), trust) for file in entry.files]
+    with writing(database) as session:
+        store.register(session, store.shipped())
+        models = [_add(session, file, remote) for file, remote in zip(files, entry.files, strict=True)]
+        return models, _ensemble(session, entry, files)
+
+
+def add(database: Database, path: Path, name: str, kind: Kind | None = None, *, trust: bool = False) -> Model:
+    """Takes a file of somebody's own into the store and the catalogue; without a `kind` the file tells.
+
+    Raises:
+        WeightsError: the file cannot be read, is not trusted, or is not of a kind that is supported.
+        OSError: the store cannot be written to.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file")
+    given = Remote(name, kind or kind_of(path), str(path), None, licence=None)
+    file = _adopt(path, given, trust)
+    with writing(database) as session:
+        return _add(session, file, given, source="given")
+
+
+def _entry(name: str, trust: bool) -> Entry:
+    if name in REGISTRY:
+        return REGISTRY[name]
+    if "://" not in name:
+        raise DownloadError(f"'{name}' is not in the registry; it knows {', '.join(sorted(REGISTRY))}.")
+    if not trust:
+        raise DownloadError(f"{name}: is not in the registry, so nobody vouches for it; if you do, add --trust")
+    stem = PurePosixPath(urlsplit(name).path).stem
+    return Entry(stem, (Remote(stem, "detector", name, None),))
+
+
+def _fetch(remote: Remote, report: Report, trust: bool) -> WeightsFile:
+    url = remote.address if "://" in remote.address else f"{settings().registry_url}/{remote.address}"
+    # Many files of many makers are called best.pt.
+    key = hashlib.sha256((remote.digest or url).encode()).hexdigest()[:12]
+    target = store.folder() / "downloads" / f"{key}-{PurePosixPath(urlsplit(url).path).name}"
+    with downloaded(url, target, remote.digest, report) as whole:
+        return _adopt(whole, remote, trust)
+
+
+def _adopt(path: Path, remote: Remote, trust: bool) -> WeightsFile:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "weights.safetensors"
+        if remote.kind == "detector":
+            # The download was checked against the registry's digest.
+            adopt_detector(path, target, trusted=trust or remote.digest is not None)
+        else:
+            adopt_classifier(path, target, remote.mean, remote.std)
+        sha256 = store.keep(target)
+    return WeightsFile(remote.name, store.stored(sha256), sha256)
+
+
+def _add(session: Session, file: WeightsFile, remote: Remote, source: str = "pulled") -> Model:
+    return catalogue.add_model(
+        session,
+        name=remote.name,
+        kind=remote.kind,
+        sha256=file.sha256,
+        architecture=store.architecture(file, remote.kind),
+        source=source,
+        recipe=remote.recipe,
+        licence=remote.licence,
+        facts=remote.facts | {"from": remote.address, "digest": remote.digest},
+    )
+
+
+def _ensemble(session: Session, entry: Entry, files: list[WeightsFile]) -> str:
+    if entry.shares:
+        models = replace(store.shipped(), members=tuple(files), shares=entry.shares, temperature=1.0)
+    else:
+        models = replace(store.in_use(session)[1], detector=files[0])
+    return _named(session, entry.name, models)
+
+
+def _named(session: Session, name: str, models: ModelSet) -> str:
+    try:
+        return store.add_ensemble(session, name, models).name
+    except NameTakenError:
+        # The same name with other parts: the classifiers in use were others then.
+        return store.add_ensemble(session, f"{name}-{models.key[:8]}", models).name

@@ -1,0 +1,238 @@
+"""Where weights lie: files named by their sha256 in FER_MODELS_DIR, and the catalogue's rows made into `ModelSet`."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
+
+from fer_model.digests import digest
+from fer_model.networks.architectures import architecture_of, summary
+from fer_model.networks.loading import classifier_side
+from fer_model.networks.manifest import SHIPPED, ModelSet, WeightsFile, read_models
+from fer_model.preprocess import FACE_SIZE
+from results import catalogue
+from results.database import reading, writing
+from results.errors import NameTakenError, UnknownModelError
+from results.tables import Ensemble, Model
+from workers.settings import settings
+
+CLASSIFIER = "efficientnet_b0"
+DETECTOR = "yolov8n"
+SHIPPED_NAME = "shipped"
+SHIPPED_LICENCE = "AGPL-3.0"
+
+
+def folder() -> Path:
+    """FER_MODELS_DIR; may not exist yet."""
+    return settings().models_dir.expanduser()
+
+
+def keep(weights: Path) -> str:
+    """Copies a safetensors file into the store, atomically; gives its sha256. Raises `OSError`."""
+    store = folder()
+    store.mkdir(parents=True, exist_ok=True)
+    sha256 = digest(weights, "sha256")
+    target = stored(sha256)
+    # One that was damaged on the disk is replaced.
+    if not target.exists() or digest(target, "sha256") != sha256:
+        with tempfile.TemporaryDirectory(dir=store) as partial:
+            whole = Path(partial) / target.name
+            shutil.copyfile(weights, whole)
+            # Whoever runs workers is often not who trained.
+            whole.chmod(0o644)
+            whole.replace(target)
+    return sha256
+
+
+def stored(sha256: str) -> Path:
+    """Where the store keeps the weights with this sha256; may not exist."""
+    return folder() / f"{sha256}.safetensors"
+
+
+def shipped() -> ModelSet:
+    """The models that came with the program, or those of a manifest.json in the store. Raises `WeightsError`."""
+    return read_models(folder() if (folder() / "manifest.json").exists() else SHIPPED)
+
+
+def register(session: Session, models: ModelSet) -> Ensemble:
+    """The catalogue's row for shipped models; made where it is not there yet."""
+    for values in _shipped_values(models):
+        catalogue.add_model(session, **values)
+    return add_ensemble(session, shipped_name(models), models)
+
+
+def add_ensemble(session: Session, name: str, models: ModelSet, fitted_on: str | None = None) -> Ensemble:
+    """The ensemble of this name with these models, which are in the catalogue; made where it is not there yet.
+
+    `fitted_on` says what shares and temperature were fitted on.
+
+    Raises:
+        NameTakenError: there is one of this name with other models.
+    """
+    detector, *members = (file.sha256[: catalogue.ID_DIGITS] for file in models.files)
+    try:
+        return catalogue.add_ensemble(
+            session,
+            name=name,
+            detector=detector,
+            members=list(zip(members, models.shares, strict=True)),
+            margin=models.margin,
+            temperature=models.temperature,
+            fitted_on=fitted_on,
+        )
+    except NameTakenError:
+        known = catalogue.find_ensemble(session, name)
+        if resolve(session, known).key != models.key:
+            raise
+        return known
+
+
+def shipped_name(models: ModelSet) -> str:
+    """What shipped models are called in the catalogue: each release, and each manifest.json, has others."""
+    return f"{_origin(models.detector)}-{models.key[:8]}"
+
+
+def resolve(session: Session, ensemble: Ensemble) -> ModelSet:
+    """An ensemble of the catalogue as `ModelSet`; whether the files are there shows when they are used."""
+    rows = catalogue.members_of(session, ensemble)
+    ours = shipped()
+    return ModelSet(
+        detector=weights_file(session.get_one(Model, ensemble.detector_id), ours),
+        members=tuple(weights_file(model, ours) for model, _ in rows),
+        shares=tuple(share for _, share in rows),
+        margin=ensemble.margin,
+        temperature=ensemble.temperature,
+    )
+
+
+def find_model(session: Session | None, reference: str) -> Model:
+    """A model that is shipped or in the catalogue, as `catalogue.find_model`; without a session only a shipped one.
+
+    Raises:
+        UnknownModelError: none is meant, or several are.
+    """
+    for model in shipped_rows():
+        if reference in (model.id, model.name, model.sha256):
+            return model if session is None else session.get(Model, model.id) or model
+    if session is None:
+        raise UnknownModelError(f"There is no model '{reference}' among those shipped, and no database to look in.")
+    return catalogue.find_model(session, reference)
+
+
+def weights_file(model: Model, ours: ModelSet) -> WeightsFile:
+    """Where a model's weights lie: in the store, or among those shipped, which are `ours`."""
+    return _weights_file(model.name, model.sha256, ours)
+
+
+def _weights_file(name: str, sha256: str, ours: ModelSet) -> WeightsFile:
+    for file in ours.files:
+        if file.sha256 == sha256:
+            return file
+    return WeightsFile(name, stored(sha256), sha256)
+
+
+def in_use(session: Session) -> tuple[str, ModelSet]:
+    """The name and the models of the ensemble in use: the promoted one, else the shipped one."""
+    ensemble = catalogue.promoted(session)
+    if ensemble is not None:
+        return ensemble.name, resolve(session, ensemble)
+    models = shipped()
+    return shipped_name(models), models
+
+
+def known(session: Session) -> tuple[int, ModelSet] | None:
+    """As `in_use`, with the ensemble's id instead of its name; None if that is not in the catalogue yet.
+
+    Raises:
+        NameTakenError: another ensemble has the name of the shipped one.
+    """
+    ours = shipped()
+    found = catalogue.in_use(session, shipped_name(ours))
+    if found is None:
+        return None
+    models = ModelSet(
+        detector=_weights_file(*found.detector, ours),
+        members=tuple(_weights_file(*member, ours) for member in found.members),
+        shares=tuple(found.shares),
+        margin=found.margin,
+        temperature=found.temperature,
+    )
+    if not found.is_promoted and models.key != ours.key:
+        raise NameTakenError(f"There is an ensemble '{found.name}' already, and it is not the one shipped.")
+    return found.id, models
+
+
+def current(session: Session) -> tuple[int, ModelSet]:
+    """As `known`; writes the shipped one into the catalogue on first use, so it needs a session that writes."""
+    found = known(session)
+    if found is None:
+        models = shipped()
+        found = register(session, models).id, models
+    return found
+
+
+def promote(database: Database, name: str) -> Ensemble:
+    """Makes an ensemble the one in use; `shipped` is whichever this and later releases ship.
+
+    Looks at every file first. What was shipped goes into the store: a later release ships other files.
+
+    Raises:
+        UnknownEnsembleError: there is no such ensemble.
+        WeightsError: a file is missing or is not the one that was promised; nothing has changed.
+        OSError: the store cannot be written to.
+    """
+    models = shipped()
+    if name in (SHIPPED_NAME, shipped_name(models)):
+        _verify(models)
+        with writing(database) as session:
+            catalogue.demote_all(session)
+            return register(session, models)
+    with reading(database) as session:
+        models = resolve(session, catalogue.find_ensemble(session, name))
+    _verify(models)
+    for file in models.files:
+        keep(file.path)
+    with writing(database) as session:
+        return catalogue.promote(session, name)
+
+
+def _verify(models: ModelSet) -> None:
+    for file in models.files:
+        file.verify()
+
+
+def architecture(file: WeightsFile, kind: str) -> str:
+    """What a model's row says about its network's build: a name, and of a detector of another build its layers."""
+    if kind == "classifier":
+        side = classifier_side(file.path)
+        return CLASSIFIER if side == FACE_SIZE else f"{CLASSIFIER} at {side}x{side}"
+    config = architecture_of(file.path)
+    return DETECTOR if config is None else summary(config)
+
+
+def shipped_rows() -> list[Model]:
+    """The shipped models as rows that are in no database, for where there is none. Raises `WeightsError`."""
+    return [Model(id=row["sha256"][: catalogue.ID_DIGITS], **row) for row in _shipped_values(shipped())]
+
+
+def _shipped_values(models: ModelSet) -> list[dict[str, Any]]:
+    kinds = [("detector", DETECTOR), *[("classifier", CLASSIFIER)] * len(models.members)]
+    return [
+        {
+            "name": file.name,
+            "kind": kind,
+            "sha256": file.sha256,
+            "architecture": build,
+            "source": _origin(file),
+            "licence": SHIPPED_LICENCE if _origin(file) == "shipped" else None,
+            "facts": dict(file.facts),
+        }
+        for file, (kind, build) in zip(models.files, kinds, strict=True)
+    ]
+
+
+def _origin(file: WeightsFile) -> str:
+    return "shipped" if file.path.parent == SHIPPED else "given"

@@ -1,0 +1,1 @@
+"""Celery on Redis: the application, the broker, dispatching, and the local stack."""

@@ -1,0 +1,74 @@
+"""Where the checkpoints of training runs lie: `runs/RUN/ATTEMPT/` in FER_MODELS_DIR, which all workers share.
+
+Each attempt has a folder of its own, named by its fencing token: a worker that was believed dead and
+comes back spoils nothing but its own.
+"""
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from fer_model.training.definitions import BEST, CHECKPOINT
+from results.shards import Claim
+from workers.errors import CheckpointError
+from workers.models.store import folder
+
+
+def run_folder(job_id: str) -> Path:
+    """Everything of one run; may not exist."""
+    return folder() / "runs" / job_id
+
+
+def take_over(claim: Claim) -> Path:
+    """This attempt's folder, with what the attempt before it last saved; folders of earlier attempts are removed.
+
+    Raises:
+        CheckpointError: it cannot be made.
+    """
+    run = run_folder(claim.job_id)
+    own = run / str(claim.epoch)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        attempts = [each for each in run.iterdir() if each.name.isdigit()]
+        # A later one is a successor's, if this worker was believed dead before it came here.
+        earlier = sorted((each for each in attempts if int(each.name) < claim.epoch), key=lambda each: int(each.name))
+        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=run))
+        source = next((each for each in reversed(earlier) if (each / CHECKPOINT).exists()), None)
+        if source:
+            _adopt(source, partial)
+        # Other workers may run as other users.
+        partial.chmod(0o755)
+        # In one step: whoever dies halfway leaves no folder that looks whole.
+        partial.rename(own)
+    except OSError as error:
+        raise CheckpointError(f"{run}: no checkpoint can be kept there ({error.strerror})") from error
+    for each in earlier:
+        shutil.rmtree(each, ignore_errors=True)
+    return own
+
+
+def forget(job_id: str) -> None:
+    """Removes a run's checkpoints, once its weights are in the store."""
+    shutil.rmtree(run_folder(job_id), ignore_errors=True)
+
+
+def forget_attempt(claim: Claim) -> None:
+    """Removes this attempt's folder alone: another attempt may be at the run again."""
+    run = run_folder(claim.job_id)
+    shutil.rmtree(run / str(claim.epoch), ignore_errors=True)
+    with suppress(OSError):
+        run.rmdir()
+
+
+def _adopt(source: Path, target: Path) -> None:
+    # The checkpoint first: the best weights are then at least as new as it says.
+    for name in (CHECKPOINT, BEST):
+        if not (source / name).exists():
+            continue
+        try:
+            # A second name costs no room. Neither file is ever changed in place.
+            os.link(source / name, target / name)
+        except OSError:
+            shutil.copyfile(source / name, target / name)

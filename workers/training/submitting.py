@@ -1,0 +1,96 @@
+"""Queueing training runs, or taking one up in the foreground."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Engine as Database
+
+from results.database import writing
+from results.training import QUEUE, TrainingPlan, add_training, shard_of, unfinished_run
+from workers.batch.submitting import BROKER_ERRORS, check_broker
+from workers.errors import WorkersError
+from workers.models.subjects import MARK, find_classifier, find_detector
+from workers.queue.app import app
+from workers.queue.dispatching import LOCAL_QUEUE, advance
+from workers.training.trainers import IMAGENET, SCRATCH, SHIPPED
+
+logger = logging.getLogger(__name__)
+
+INSPECTION_S = 1.0
+
+WORDS = {"classifier": (SCRATCH, IMAGENET), "detector": (SHIPPED,)}
+"""Where each kind of run can start, besides files and models."""
+
+
+def submit_training(database: Database, plans: Sequence[TrainingPlan]) -> list[str]:
+    """Writes runs in one transaction and queues them; gives their ids.
+
+    Raises:
+        BrokerUnreachableError: the broker does not answer; no run is made.
+        ResultsError: the database cannot be used.
+    """
+    check_broker()
+    with writing(database) as session:
+        runs = [add_training(session, plan) for plan in plans]
+    try:
+        for run in runs:
+            advance(database, run)
+    except BROKER_ERRORS as error:
+        # The runs are written, and the workers' sweep queues what nobody was told of.
+        logger.warning("the broker went away while runs were queued: %s", error)
+    return runs
+
+
+def local_training(database: Database, plan: TrainingPlan) -> tuple[str, int, bool]:
+    """A run for this process: its id, its shard, and whether it goes on from an earlier, interrupted one."""
+    with writing(database) as session:
+        earlier = unfinished_run(session, plan, LOCAL_QUEUE)
+        run = earlier or add_training(session, plan, LOCAL_QUEUE)
+        return run, shard_of(session, run), earlier is not None
+
+
+def is_served(queue: str = QUEUE) -> bool:
+    """Whether a worker that answers within a second serves the queue; one that is very busy may not."""
+    found = app.control.inspect(timeout=INSPECTION_S).active_queues() or {}
+    return any(served["name"] == queue for worker in found.values() for served in worker)
+
+
+def settled(database: Database, plan: TrainingPlan) -> TrainingPlan:
+    """The plan with a start and teachers that mean the same to every worker: a word, a full path or a sha256.
+
+    Raises:
+        WorkersError: it is a word that means nothing to this kind of run.
+        WeightsError: the file cannot be read.
+        UnknownModelError: it is neither a file nor a model.
+    """
+    teachers = [_settled(database, each, "classifier") for each in plan.definition.get("teachers", ())]
+    taught = {"teachers": teachers} if teachers else {}
+    return replace(plan, definition={**plan.definition, "init": _settled_init(database, plan), **taught})
+
+
+def _settled_init(database: Database, plan: TrainingPlan) -> str:
+    init, words = plan.definition["init"], WORDS[plan.kind]
+    if init in words:
+        return init
+    if any(init in others for others in WORDS.values()):
+        starts = ", ".join(f"`{word}`" for word in words)
+        raise WorkersError(
+            f"A {plan.kind} cannot start from `{init}`, but from {starts}, a .safetensors file or a model."
+        )
+    return _settled(database, init, plan.kind)
+
+
+def _settled(database: Database, reference: str, kind: str) -> str:
+    find = find_classifier if kind == "classifier" else find_detector
+    is_file = reference.endswith(MARK)
+    found = find(database, str(Path(reference).absolute()) if is_file else reference)
+    return str(found.path) if is_file else found.sha256
+
+
+def existing_path(path: Path) -> str:
+    """A path of training data in full. Raises `WorkersError` if there is nothing."""
+    if not path.exists():
+        raise WorkersError(f"{path}: there is no such file or folder.")
+    return str(path.absolute())

@@ -1,0 +1,131 @@
+"""The two trainers as a worker sees them: from a run's row to weights and what they are worth."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine as Database
+
+from fer_model.errors import FerModelError
+from fer_model.networks.manifest import given_file
+from fer_model.training.definitions import CHECKPOINT, ClassifierRun, DetectorRun, Epoch
+from results.tables import TrainingRun
+from workers.models import store
+from workers.models.subjects import find_classifier, find_classifiers, find_detector
+from workers.settings import writable_cache
+
+if TYPE_CHECKING:
+    from fer_model.training.datasets.faces import LabelledPhotograph
+
+logger = logging.getLogger(__name__)
+
+SCRATCH, IMAGENET, SHIPPED = "scratch", "imagenet", "shipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a trainer calls: `on_epoch` when an epoch is safe, `before_batch` often; either may raise to end it."""
+
+    on_epoch: Callable[[Epoch], None]
+    before_batch: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The best weights, what is known about them, and of a classifier the report that `evaluate --json` prints."""
+
+    weights: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] | None = None
+
+
+def run_trainer(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
+    """Trains as the row says, from the checkpoint in `folder` where there is one, and measures the result.
+
+    `device` is `cpu` or `cuda:N`. Raises `FerModelError`, and whatever `watch` raises.
+    """
+    import torch
+
+    # Asked for before anything changes it: a run must not get the threads of the one before it.
+    usual = _usual_threads()
+    torch.set_num_threads(run.definition["threads"] or usual)
+    train = _train_classifier if run.kind == "classifier" else _train_detector
+    return train(database, run, folder, device, watch)
+
+
+@cache
+def _usual_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _train_classifier(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
+    from fer_model.training.classifier import train_classifier
+    from fer_model.training.datasets.data import training_and_validation
+    from fer_model.training.measurement.reports import load_members, report
+
+    faces = training_and_validation(Path(run.data), writable_cache(), resize=run.definition["resize"])
+    if teachers := find_classifiers(database, run.definition.get("teachers", ())):
+        from fer_model.training.teaching import taught
+
+        faces = (taught(faces[0], teachers, writable_cache(), device, watch.before_batch), faces[1])
+    # A run that goes on needs no start, and this machine may have no way to it.
+    init = None if (folder / CHECKPOINT).exists() else _start_of_classifier(database, run.definition["init"])
+    chosen = _fields(ClassifierRun, run.definition)
+    definition = ClassifierRun(**{**chosen, "recipe": run.recipe, "epochs": run.epochs, "init": init, "device": device})
+    weights = train_classifier(definition, *faces, folder, watch.on_epoch, watch.before_batch)
+    members = load_members([given_file(weights)], device)
+    measured = report(members, [1.0], 1.0, faces[1], before_batch=watch.before_batch)[0]
+    parameters = {"parameters": measured.complexity.parameters, "gmacs": measured.complexity.gmacs}
+    return Trained(weights, parameters, measured.as_dict())
+
+
+def _start_of_classifier(database: Database, init: str) -> str | None:
+    if init == SCRATCH:
+        return None
+    if init == IMAGENET:
+        from fer_model.training.starts import imagenet_features
+
+        return str(imagenet_features(writable_cache()))
+    return str(find_classifier(database, init).path)
+
+
+def _train_detector(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
+    from fer_model.training.datasets.face_sets import arrange
+    from fer_model.training.detector import train_detector
+    from fer_model.training.measurement.measuring import detector_precision
+
+    chosen = _fields(DetectorRun, run.definition)
+    definition = DetectorRun(**{**chosen, "epochs": run.epochs, "device": device})
+    init, given = run.definition["init"], run.definition["validation"]
+    start = store.shipped().detector if init == SHIPPED else find_detector(database, init)
+    sources, held_out = [Path(each) for each in run.definition["data"]], Path(given) if given else None
+    # Unpacked photographs may be gigabytes: they go whatever ends the attempt, or, if its process is killed, with its
+    # folder. Whoever goes on unpacks them anew, maybe on another machine.
+    with TemporaryDirectory(prefix="data-", dir=folder, ignore_cleanup_errors=True) as data:
+        sets = arrange(sources, held_out, Path(data), watch.before_batch)
+        weights = train_detector(definition, start.path, sets, folder, watch.on_epoch, watch.before_batch)
+        # The epochs' figures are those of the network in training; these are of the weights that are kept.
+        precision = detector_precision(weights, _photographs(sets.validation, watch))
+    return Trained(weights, {f"ap50_from_{height}_px": value for height, value in precision.items()})
+
+
+def _photographs(paths: Iterable[Path], watch: Watch) -> "Iterator[LabelledPhotograph]":
+    from fer_model.training.datasets.faces import read_photograph
+
+    for path in paths:
+        watch.before_batch()
+        try:
+            yield read_photograph(path)
+        except FerModelError as error:
+            # The trainer has passed over it too; a finished run must not fail for it.
+            logger.warning("not measured: %s", error)
+
+
+def _fields(definition: Any, stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: stored[name] for name in definition.__dataclass_fields__ if name in stored}
