@@ -145,12 +145,12 @@ def test_depth_counts_all_priorities_here_and_in_flower(broker: str) -> None:
     program = """
 import asyncio
 from flower.utils.broker import Broker
-from workers import metrics
+from workers.metrics import recording
 from workers.queue.app import app
 for priority in (None, 0, 3, 5, 9):
     app.send_task("nothing", (1,), queue="elsewhere", priority=priority)
 flower = Broker(app.conf.broker_url, broker_options=app.conf.broker_transport_options)
-print(metrics._depths(), asyncio.run(flower.queues(["elsewhere"])))
+print(recording._depths(), asyncio.run(flower.queues(["elsewhere"])))
 """
     depths = said_by(program, FER_BROKER_URL=broker, FER_QUEUES="elsewhere,empty")
     assert depths == "{'elsewhere': 5, 'empty': 0} [{'name': 'elsewhere', 'messages': 5}]"
@@ -159,8 +159,8 @@ print(metrics._depths(), asyncio.run(flower.queues(["elsewhere"])))
 def test_a_scrape_works_while_redis_and_the_database_are_away() -> None:
     port = free_port()
     program = f"""
-from tests.watching import scrape
-from workers import metrics
+from tests.support.watching import scrape
+from workers.metrics import recording
 with recording.exported():
     recording.batch_done(16)
     recording.frame_done(3)
