@@ -1,24 +1,19 @@
 """The whole system on one machine: an embedded Redis server and a worker process, stopped when done."""
 
-import ctypes
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from workers.errors import LocalStackError
+from workers.queue.processes import spawn, stop
 
 START_S = 30.0
-STOP_S = 20.0
-PR_SET_PDEATHSIG = 1
-"""From <linux/prctl.h>."""
 
 
 def redis_server() -> Path:
@@ -80,38 +75,9 @@ def last_lines(log: Path, count: int = 3) -> str:
 def _running(
     command: list[str], log: Path, environment: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    # A session of its own: Ctrl-C in the terminal reaches this program alone, which then stops the others in order.
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
+        process = spawn(command, output.fileno(), environment)
     try:
         yield process
     finally:
-        _stop(process)
-
-
-def _end_with_parent() -> None:
-    """Has the system end a child when this program is killed and cannot do it; Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Asks it to end, waits, and then ends it with all its children."""
-    try:
-        if process.poll() is None:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_S)
-    finally:
-        # A second Ctrl-C comes here at once.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        stop(process)
