@@ -54,7 +54,7 @@ def status(job: str | None, watch: bool, as_json: bool) -> None:
     from cli.views.following import follow, print_summary
     from cli.views.training import follow_training, look_up, print_training
     from results.database import reading
-    from results.jobs import job_status
+    from results.read.status import job_status
 
     database = current_database()
     with reading(database) as session:
@@ -82,7 +82,8 @@ def jobs(limit: int, as_json: bool) -> None:
     """The jobs in the database, newest first."""
     from cli.connection import current_database
     from results.database import reading
-    from results.jobs import job_status, list_jobs
+    from results.jobs import list_jobs
+    from results.read.status import job_status
 
     with reading(current_database()) as session:
         rows = [job_status(session, job.id) for job in list_jobs(session, limit=limit)]
@@ -167,7 +168,8 @@ def delete(job: str, yes: bool) -> None:
     from cli.connection import current_database
     from cli.views.removal import say_removed
     from results.database import reading
-    from results.jobs import get_job, job_status
+    from results.jobs import get_job
+    from results.read.status import job_status
     from results.retention import compact
     from workers.retention import remove
     from workers.training.checkpoints import forget

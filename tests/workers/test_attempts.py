@@ -14,8 +14,10 @@ from fer_model.networks.manifest import ModelSet
 from results import shards
 from results.database import reading, writing
 from results.errors import DatabaseUnreachableError
-from results.jobs import add_plan, create_job, job_status
-from results.shards import claim
+from results.jobs import create_job
+from results.leases import claim
+from results.plans import add_plan
+from results.read.status import job_status
 from results.tables import Frame, Media, Shard
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions, plan
