@@ -23,7 +23,7 @@ assert SOFT_LIMIT_S < HARD_LIMIT_S < VISIBILITY_TIMEOUT_S
 _SILENCE = {"socket_timeout": 20, "health_check_interval": 10, "socket_keepalive": True}
 _VISIBILITY = {"visibility_timeout": VISIBILITY_TIMEOUT_S}
 
-app = Celery("fer-batch", broker=settings().broker_url, include=["workers.tasks"])
+app = Celery("fer-batch", broker=settings().broker_url, include=["workers.tasks", "workers.watchdog"])
 app.conf.update(
     task_default_queue="batch",
     task_serializer="json",

@@ -192,13 +192,13 @@ def test_without_a_port_nothing_is_imported_or_written() -> None:
     program = """
 import os, sys
 import workers.tasks
-from workers import metrics
+from workers.metrics import recording
 with recording.exported():
     recording.batch_done(16)
     recording.frame_done(3)
     recording.shard_ended("done", 1.0)
     recording.gpu_memory()
-print("prometheus_client" in sys.modules, metrics.FOLDER in os.environ)
+print("prometheus_client" in sys.modules, recording.FOLDER in os.environ)
 """
     assert said_by(program) == "False False"
 
@@ -224,7 +224,7 @@ def _break(database: Database, job_id: str, number: int) -> NoReturn:
     [("failed", lambda *_: None), ("cancelled", _cancel), ("lost", _take_over), ("given_back", _break)],
 )
 def test_each_outcome_is_counted_once(
-    engine: Database,
+    database: Database,
     samples: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -235,7 +235,7 @@ def test_each_outcome_is_counted_once(
     if outcome == "failed":
         file = tmp_path / "text.mp4"
         file.write_text("this is no video")
-    with writing(engine) as session:
+    with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options={})
         segment = ShardPlan(0, 0, 10, video=True, start_ms=0, end_ms=1000)
         add_plan(session, job.id, [MediaPlan(str(file), "video")], [segment])
@@ -244,12 +244,12 @@ def test_each_outcome_is_counted_once(
     monkeypatch.setattr(recording, "shard_ended", lambda outcome, seconds: counted.append(outcome))
 
     def load(_: ModelSet) -> Any:
-        meanwhile(engine, job.id, number)
+        meanwhile(database, job.id, number)
         return IdleEngine()
 
-    process_shard(engine, number, "test", load)
+    process_shard(database, number, "test", load)
     # There is none with this number.
-    process_shard(engine, number + 1, "test", load)
+    process_shard(database, number + 1, "test", load)
     assert counted == [outcome]
 
 
