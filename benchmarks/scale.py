@@ -22,7 +22,7 @@ import numpy as np
 from sqlalchemy import select
 
 from results.database import connect, reading, upgrade
-from results.jobs import job_status
+from results.read.status import job_status
 from results.tables import Shard
 from tests.support.cluster import end, postgresql, start
 from workers.diagnosis import synthetic

@@ -11,7 +11,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
 from results.database import reading
-from results.jobs import job_status
+from results.read.status import job_status
 from results.tables import Shard
 from tests.support.cluster import Cluster, submit
 from tests.support.comparing import Difference, Results, differences, done, ended, miscounted, rows_of

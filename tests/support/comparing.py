@@ -8,7 +8,8 @@ from sqlalchemy import func, select, text
 
 from fer_model.types import EMOTIONS
 from results.database import reading
-from results.jobs import UNFINISHED, job_status
+from results.jobs import UNFINISHED
+from results.read.status import job_status
 from results.tables import Job, Shard
 
 Values = tuple[float, ...]

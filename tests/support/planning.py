@@ -6,7 +6,8 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
 from results.database import writing
-from results.jobs import add_plan, create_job
+from results.jobs import create_job
+from results.plans import add_plan
 from results.tables import Shard
 from workers.batch.planning import BatchOptions, plan
 

@@ -14,8 +14,9 @@ from fer_model.errors import WeightsError
 from fer_model.networks.manifest import ModelSet
 from fer_model.types import EMOTIONS
 from results.database import reading, writing
-from results.jobs import cancel_job, job_status
-from results.shards import claim
+from results.jobs import cancel_job
+from results.leases import claim
+from results.read.status import job_status
 from results.tables import Face, FaceScore, Frame, Media, Shard, Track
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.planning import planned

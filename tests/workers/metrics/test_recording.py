@@ -19,7 +19,8 @@ from sqlalchemy import select, update
 from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from results.database import upgrade, writing
-from results.jobs import MediaPlan, ShardPlan, add_plan, cancel_job, create_job
+from results.jobs import cancel_job, create_job
+from results.plans import MediaPlan, ShardPlan, add_plan
 from results.tables import Shard
 from tests.support.cluster import children
 from tests.support.commands import fer_batch, succeed
