@@ -40,15 +40,15 @@ def flower(port: int, address: str) -> None:
     from workers.batch.submitting import check_broker
     from workers.queue.app import app
 
-    login, said = _login()
+    secret, words = login()
     check_broker()
     # As defaults, which Flower's own configuration may change.
     options.format_task = in_words
     options.tasks_columns = COLUMNS
-    click.echo(f"Flower: http://{address}:{port}, {said}", err=True)
+    click.echo(f"Flower: http://{address}:{port}, {words}", err=True)
     # Within this process: nobody sees the password in the list of processes. What stands here wins over
     # Flower's variables and its file, so that none of them can take the password away.
-    app.start(["--quiet", "flower", f"--address={address}", f"--port={port}", f"--basic_auth={login}"])
+    app.start(["--quiet", "flower", f"--address={address}", f"--port={port}", f"--basic_auth={secret}"])
 
 
 def in_words(task: Any) -> Any:
@@ -61,8 +61,8 @@ def in_words(task: Any) -> Any:
     return task
 
 
-def _login() -> tuple[str, str]:
-    """`user:password`, and what to say about it. Raises `WorkersError` where FER_FLOWER_AUTH is of no use."""
+def login() -> tuple[str, str]:
+    """`user:password`, and a sentence about it for the user. Raises `WorkersError` if FER_FLOWER_AUTH is malformed."""
     from workers.errors import WorkersError
     from workers.settings import settings
 
@@ -70,12 +70,12 @@ def _login() -> tuple[str, str]:
     if given is None:
         password = secrets.token_urlsafe(18)
         return f"fer:{password}", f"user fer, password {password} (for this time; FER_FLOWER_AUTH sets another)"
-    login = given.get_secret_value()
-    user, _, password = login.partition(":")
+    secret = given.get_secret_value()
+    user, _, password = secret.partition(":")
     # Flower takes a comma for the beginning of another login.
-    if not user or not password or "," in login:
+    if not user or not password or "," in secret:
         raise WorkersError("FER_FLOWER_AUTH must be USER:PASSWORD, neither of them empty, and without a comma.")
-    return login, f"user {user}, password as in FER_FLOWER_AUTH"
+    return secret, f"user {user}, password as in FER_FLOWER_AUTH"
 
 
 @lru_cache(maxsize=10_000)

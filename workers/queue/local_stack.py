@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +28,13 @@ def redis_server() -> Path:
     )
 
 
+def redis_command(options: Mapping[str, str]) -> list[str]:
+    """The command that runs a Redis server for a queue. Raises `LocalStackError` if there is no server."""
+    # Redis must refuse messages when its memory is full, not forget earlier ones.
+    given = {**options, "maxmemory-policy": "noeviction"}
+    return [str(redis_server()), *(word for name, value in given.items() for word in (f"--{name}", value))]
+
+
 @contextmanager
 def local_redis(folder: Path) -> Iterator[str]:
     """Runs a Redis server that only this user can reach, on a socket in `folder`; gives its broker URL.
@@ -37,11 +44,7 @@ def local_redis(folder: Path) -> Iterator[str]:
     """
     socket, log = folder / "redis.sock", folder / "redis.log"
     options = {"port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(folder), "save": ""}
-    kept = {"appendonly": "no", "maxmemory-policy": "noeviction", "loglevel": "warning"}
-    command = [str(redis_server())] + [
-        word for name, value in (options | kept).items() for word in (f"--{name}", value)
-    ]
-    with _running(command, log) as process:
+    with _running(redis_command(options | {"appendonly": "no", "loglevel": "warning"}), log) as process:
         until = time.monotonic() + START_S
         while not socket.is_socket():
             if process.poll() is not None or time.monotonic() > until:

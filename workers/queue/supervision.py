@@ -92,7 +92,7 @@ class Supervised:
 
     def _read(self, pipe: int) -> None:
         with open(pipe, errors="replace") as lines:
-            for line in map(str.rstrip, lines):
+            for line in filter(None, map(str.rstrip, lines)):
                 self._last.append(line)
                 # A terminal that is gone must not block the program.
                 with suppress(OSError, SystemExit):
@@ -116,7 +116,7 @@ def running(groups: Sequence[Sequence[Program]], log: Log) -> Iterator[list[Supe
                 begun.append(Supervised(program, log))
             started += begun
             while not all(each.ready.is_set() for each in begun):
-                _revive(started)
+                revive_all(started)
         yield started
 
 
@@ -127,10 +127,11 @@ def watch(programs: Sequence[Supervised]) -> None:
         LocalStackError: a program died before it was ready, `ATTEMPTS` times in a row.
     """
     while True:
-        _revive(programs)
+        revive_all(programs)
 
 
-def _revive(programs: Sequence[Supervised]) -> None:
+def revive_all(programs: Sequence[Supervised]) -> None:
+    """Starts again what has died, and waits a moment. Raises as `watch` does."""
     for each in programs:
         each.revive()
     time.sleep(POLL_S)
