@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,10 @@ def watched(programs: list[Supervised]) -> Iterator[Callable[[], BaseException |
     thread.join()
 
 
+def another(program: Supervised, process: "subprocess.Popen[bytes]") -> bool:
+    return program.process is not process
+
+
 def test_groups_start_in_order_and_stop_in_the_reverse_order() -> None:
     log = Lines()
     with running([[program("redis")], [], [program("worker 1"), program("worker 2")]], log) as programs:
@@ -83,7 +89,7 @@ def test_a_program_that_dies_is_started_again() -> None:
             first = programs[0].process
             until(lambda: programs[0].ready.is_set())
             os.kill(first.pid, signal.SIGKILL)
-            until(lambda first=first: programs[0].process is not first)
+            until(partial(another, programs[0], first))
         until(lambda: programs[0].ready.is_set())
         assert ended() is None, "it was ready each time"
     assert "worker 1 died (signal 9 (SIGKILL)); starting it again" in log.of("up")
