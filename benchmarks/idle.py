@@ -33,11 +33,11 @@ class IdleEngine:
 
 
 def main() -> None:
-    from workers import tasks
+    from workers.process import WorkerProcess
     from workers.queue.app import app
     from workers.settings import settings
 
-    tasks._engine = lambda models: IdleEngine(len(models.members))
+    WorkerProcess.engine = lambda _, models: IdleEngine(len(models.members))  # type: ignore[assignment, method-assign]
     words = ["--pool=solo", f"--queues={settings().queues}", "--without-gossip", "--without-mingle"]
     app.worker_main(["worker", "--loglevel=WARNING", *words])
 

@@ -208,8 +208,9 @@ def _after_queueing(database: "Database", runs: list[str], wait: bool) -> list[s
 def _train_here(database: "Database", plan: "TrainingPlan") -> str:
     """Trains in this process; Ctrl-C ends it before the next batch, and the same command then goes on."""
     from cli.views.training import follow_training, look_up
+    from workers.process import worker_name
     from workers.settings import settings
-    from workers.training.run import train, worker_name
+    from workers.training.run import train
     from workers.training.submitting import local_training
 
     run, shard, again = local_training(database, plan)

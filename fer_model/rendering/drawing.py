@@ -5,18 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from fer_model.rendering.palette import COLOURS
 from fer_model.types import EMOTIONS, FaceObservation, Image
-
-COLOURS = {
-    "angry": (213, 94, 0),
-    "disgust": (0, 158, 115),
-    "fear": (204, 121, 167),
-    "happy": (240, 228, 66),
-    "sad": (0, 114, 178),
-    "surprise": (230, 159, 0),
-    "neutral": (200, 200, 200),
-}
-"""RGB; the palette of Okabe and Ito (2008), which colour-blind people can tell apart."""
 
 
 def annotate(image: Image, faces: Sequence[FaceObservation], *, bars: bool = False) -> Image:

@@ -10,7 +10,7 @@ import pytest
 
 from results.database import head_revision
 from tests.conftest import Stack, fer_batch, query, succeed
-from workers.tasks import SWEEP_S
+from workers.watchdog import SWEEP_S
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from results.shards import claim
 from results.tables import Frame, Media, Shard
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions, plan
-from workers.batch.processing import Queue, process_shard, take_back
+from workers.batch.processing import Queue, process_shard
+from workers.lease.reclaiming import reclaim
 from workers.models import store
 from workers.settings import settings
 
@@ -158,11 +159,11 @@ def test_the_shard_of_a_dead_process_is_given_back_and_nobody_elses(engine: Data
     first, second, *_ = shards_of(engine, job_id)
     with writing(engine) as session:
         claim(session, first.id, "host:1")
-    assert take_back(engine, first.id, lambda worker: worker == "host:1", "killed") == job_id
+    assert reclaim(engine, first.id, lambda worker: worker == "host:1", "killed") == job_id
     first, *_ = shards_of(engine, job_id)
     assert (first.state, first.attempts, first.error) == ("pending", 1, "killed")
-    assert take_back(engine, second.id, lambda worker: True, "killed") is None, "nobody is at it"
-    assert take_back(engine, 10**6, lambda worker: True, "killed") is None
+    assert reclaim(engine, second.id, lambda worker: True, "killed") is None, "nobody is at it"
+    assert reclaim(engine, 10**6, lambda worker: True, "killed") is None
 
 
 def test_a_picture_outside_the_roots_is_refused_although_its_row_names_it(

@@ -23,7 +23,7 @@ from results.catalogue import ID_DIGITS
 from results.database import reading, writing
 from results.errors import JobCancelledError, NameTakenError, ResultsError, ShardLostError
 from results.jobs import options_of
-from results.tables import Job, Media, Shard
+from results.tables import Job, Media
 from workers.batch import crops
 from workers.batch.pictures import read_ahead
 from workers.batch.planning import BatchOptions, look_into
@@ -31,6 +31,7 @@ from workers.batch.seams import Seam, after, through
 from workers.errors import WorkerStoppingError
 from workers.lease.heartbeat import heartbeat
 from workers.lease.outages import OUTAGES, attempts
+from workers.lease.reasons import reason_of
 from workers.metrics import recording
 from workers.models import store
 from workers.settings import media_roots, settings
@@ -39,11 +40,6 @@ logger = logging.getLogger(__name__)
 
 LEARNED = ("width", "height", "fps", "duration_ms", "frame_count", "error")
 """What is known of a video once it was looked into."""
-
-DEATH_S = 5.0
-"""A process that is being killed is gone by then."""
-
-TOO_LONG = "took longer than a worker may spend on one piece; use shorter ones (--shard-seconds)"
 
 Row = dict[str, Any]
 Load = Callable[[ModelSet], Engine]
@@ -168,28 +164,6 @@ def _forget_crops_of_deleted(database: Database, rows: ShardRows) -> None:
             crops.forget(rows.crops)
 
 
-def take_back(database: Database, shard_id: int, is_dead: Callable[[str], bool], reason: str) -> str | None:
-    """Gives back a shard whose worker's process has died, instead of waiting until its lease is over.
-
-    `is_dead` is asked about the worker that holds it, for some seconds. Gives the job's id if there is something to
-    be queued. Raises `ResultsError`.
-    """
-    with reading(database) as session:
-        shard = session.get(Shard, shard_id)
-    if shard is None or shard.worker is None or shard.state != "running":
-        return None
-    until = time.monotonic() + DEATH_S
-    while not is_dead(shard.worker):
-        if time.monotonic() > until:
-            return None
-        time.sleep(0.1)
-    with suppress(JobCancelledError, ShardLostError), writing(database) as session:
-        if (claim := shards.held_by(session, shard_id, shard.worker)) is not None:
-            logger.warning("shard %s: %s", shard_id, reason)
-            shards.give_back(session, claim, reason)
-    return shard.job_id
-
-
 def _claim(database: Database, shard_id: int, worker: str, queue: Queue) -> _Start | None:
     """Claims the shard, and asks in the same transaction for all that its work needs: each one more costs time."""
     with writing(database) as session:
@@ -225,17 +199,6 @@ def _give_up(database: Database, claim: shards.Claim, error: Exception) -> recor
         # Where it is our own mistake the log has the traceback.
         logger.warning("shard %s failed in attempt %s", claim.id, claim.attempts, exc_info=error)
         return "given_back" if shards.give_back(session, claim, reason_of(error)) else "failed"
-
-
-def reason_of(error: Exception) -> str:
-    """What went wrong, in words for the one who reads the row."""
-    if isinstance(error, FerModelError):
-        return str(error)
-    if type(error).__name__ == "SoftTimeLimitExceeded":
-        return TOO_LONG
-    if isinstance(error, MemoryError):
-        return "there was not enough memory"
-    return f"{type(error).__name__}: {error}"
 
 
 def _work(

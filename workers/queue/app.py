@@ -7,6 +7,9 @@ from celery import Celery
 from workers.errors import WorkersError
 from workers.settings import Settings
 
+TRAINING_LIMIT_S = 30 * 24 * 3600
+"""A training outlives every visibility timeout. The worker that gets its message again finds its lease taken."""
+
 PRIORITIES = 10
 """A job's priority is 0 to 9."""
 
@@ -27,7 +30,7 @@ def make_app(settings: Settings) -> Celery:
     """
     soft, hard, visibility = _time_limits(settings.shard_timeout_seconds)
     timeout = {"visibility_timeout": visibility}
-    app = Celery("fer-batch", broker=settings.broker_url, include=["workers.tasks"], set_as_current=False)
+    app = Celery("fer-batch", broker=settings.broker_url, include=["workers.tasks", "workers.watchdog"], set_as_current=False)
     app.conf.update(
         {_SETTINGS: settings},
         task_default_queue="batch",

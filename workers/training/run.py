@@ -1,7 +1,6 @@
 """One training run, from its row to a model in the catalogue. Knows no Celery: a test can call it."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,10 +18,10 @@ from results import catalogue, shards, training
 from results.database import reading, writing
 from results.errors import JobCancelledError, ResultsError, ShardLostError, UnknownModelError
 from results.tables import Job, Model, TrainingRun
-from workers.batch.processing import reason_of
 from workers.errors import WorkersError, WorkerStoppingError
 from workers.lease.heartbeat import heartbeat
 from workers.lease.outages import attempts
+from workers.lease.reasons import reason_of
 from workers.metrics import recording
 from workers.models import store
 from workers.models.subjects import evaluation_row
@@ -79,11 +78,6 @@ def _while_ours(claim: shards.Claim) -> Iterator[None]:
     except JobCancelledError as error:
         logger.info("run %s given up: %s", claim.job_id, error)
         forget_attempt(claim)
-
-
-def worker_name() -> str:
-    """What this process is called in the database: its host and its number."""
-    return f"{os.uname().nodename}:{os.getpid()}"
 
 
 def _train(database: Database, claim: shards.Claim, device: str, stopping: Callable[[], bool]) -> Trained:

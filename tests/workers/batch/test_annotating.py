@@ -14,7 +14,7 @@ from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from fer_model.preprocess import face_square
 from fer_model.rendering.anonymise import How
-from fer_model.rendering.drawing import COLOURS
+from fer_model.rendering.palette import COLOURS
 from fer_model.samples import write_clip
 from fer_model.sources import open_source
 from fer_model.sources.images import read_picture

@@ -191,13 +191,13 @@ def test_without_a_port_nothing_is_imported_or_written() -> None:
     program = """
 import os, sys
 import workers.tasks
-from workers import metrics
+from workers.metrics import recording
 with recording.exported():
     recording.batch_done(16)
     recording.frame_done(3)
     recording.shard_ended("done", 1.0)
     recording.gpu_memory()
-print("prometheus_client" in sys.modules, metrics.FOLDER in os.environ)
+print("prometheus_client" in sys.modules, recording.FOLDER in os.environ)
 """
     assert said_by(program) == "False False"
 

@@ -1,0 +1,96 @@
+"""What a worker process holds: its connection to the database, its networks, its device, and whether it is to stop."""
+
+import logging
+import os
+import signal
+import time
+from functools import cache, cached_property
+from threading import Event
+from typing import Any
+
+from billiard import current_process
+from celery import Celery, current_app
+from celery.signals import worker_process_init
+from sqlalchemy import Engine as Database
+
+from fer_model.engines import Engine, gpu_count, load_engine
+from fer_model.networks.manifest import ModelSet
+from results.database import connect
+from workers.metrics import recording
+from workers.queue.app import settings_of
+from workers.settings import writable_cache
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerProcess:
+    """The state of one process of a worker: of its main process, or of one that works on shards."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        self.settings = settings_of(app)
+        self._stopping = Event()
+        self._grace_ends = 0.0
+        self._engines: dict[tuple[str, ...], Engine] = {}
+
+    @cached_property
+    def database(self) -> Database:
+        """One pool of connections for the whole process."""
+        return connect(self.settings.database_url)
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `auto` or `cuda:N`. With several GPUs each process of the pool takes one."""
+        if self.settings.device == "auto" and (gpus := gpu_count()):
+            return f"cuda:{current_process().index % gpus}"
+        return self.settings.device
+
+    def engine(self, models: ModelSet) -> Engine:
+        """The networks of these models, kept until others are needed: promoting others needs no restart.
+
+        Ensembles of the same files with other shares have the same networks. Raises as `load_engine`.
+        """
+        files = tuple(file.sha256 for file in models.files)
+        if files not in self._engines:
+            # Before the new ones are loaded: a GPU may not have room for both.
+            self._engines.clear()
+            self._engines[files] = load_engine(models, self.device, writable_cache(self.settings.cache_dir))
+            logger.info("networks ready: %s", self._engines[files].description)
+        return self._engines[files]
+
+    def stop(self) -> None:
+        """Asks the work in this process to end: trainings at once, shards when the grace period is over."""
+        self._grace_ends = time.monotonic() + self.settings.grace_seconds
+        self._stopping.set()
+
+    def is_stopping(self) -> bool:
+        """Whether the worker is shutting down."""
+        return self._stopping.is_set()
+
+    def is_grace_over(self) -> bool:
+        """Whether the worker is shutting down and a shard may take no more time."""
+        return self._stopping.is_set() and time.monotonic() > self._grace_ends
+
+
+@cache
+def this_process() -> WorkerProcess:
+    """The state of the calling process, whose worker was started with Celery's current application."""
+    return WorkerProcess(current_app._get_current_object())
+
+
+def worker_name() -> str:
+    """The name of this process in the database: HOST:PID."""
+    return f"{os.uname().nodename}:{os.getpid()}"
+
+
+@worker_process_init.connect
+def listen(**_: Any) -> None:
+    """A process of the pool stops on SIGUSR2, which the main process sends: a training would take hours to end."""
+    signal.signal(signal.SIGUSR2, lambda *_: this_process().stop())
+
+
+@worker_process_init.connect
+def record(**_: Any) -> None:
+    """A process of the pool records figures for Prometheus, if its worker serves them."""
+    if this_process().settings.metrics_port:
+        recording.begin(str(current_process().index))
