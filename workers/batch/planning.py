@@ -61,9 +61,10 @@ def plan(
 ) -> tuple[list[MediaPlan], list[ShardPlan]]:
     """What there is to do, in the order of the paths; calls `on_medium` for each file as it is found.
 
-    `roots` is where media must lie, as in `Settings.permitted_roots`. The media are those that are there now; what is added to a folder later is not part of the job. Videos are
-    looked into for `patience_s` seconds, the others become one shard each, which the worker that claims it
-    cuts (`look_into`). A file that cannot be read becomes a medium that failed, with the reason.
+    `roots` is where media must lie, as in `Settings.permitted_roots`. The media are those that are there now; what is
+    added to a folder later is not part of the job. Videos are looked into for `patience_s` seconds, the others become
+    one shard each, which the worker that claims it cuts (`look_into`). A file that cannot be read becomes a medium
+    that failed, with the reason.
 
     Raises:
         NothingToDoError: there is no file at all; says why for each path.

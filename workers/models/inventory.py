@@ -121,9 +121,7 @@ def _model_row(session: Session | None, model: Model) -> Row:
     }
 
 
-def _ensemble_row(
-    session: Session | None, in_use: str, name: str, models: ModelSet, row: Ensemble | None
-) -> Row:
+def _ensemble_row(session: Session | None, in_use: str, name: str, models: ModelSet, row: Ensemble | None) -> Row:
     newest = _evaluations(session, ensemble=row)[:1]
     shares = zip(models.members, models.shares, strict=True)
     return {

@@ -26,7 +26,9 @@ Begin = Callable[[Remote], Report]
 """Called before each download; gives what is to hear of its progress."""
 
 
-def pull(database: Database, settings: Settings, name: str, begin: Begin, *, trust: bool = False) -> tuple[list[Model], str]:
+def pull(
+    database: Database, settings: Settings, name: str, begin: Begin, *, trust: bool = False
+) -> tuple[list[Model], str]:
     """Downloads what the registry knows by this name; gives the models' rows and the name of their ensemble.
 
     A detector makes an ensemble with the classifiers in use, classifiers one with the shipped detector. With

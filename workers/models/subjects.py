@@ -69,9 +69,7 @@ def find_classifier(database: Database | None, models_dir: Path, reference: str)
     return _find(database, models_dir, reference, "classifier")
 
 
-def find_classifiers(
-    database: Database | None, models_dir: Path, references: Sequence[str]
-) -> tuple[WeightsFile, ...]:
+def find_classifiers(database: Database | None, models_dir: Path, references: Sequence[str]) -> tuple[WeightsFile, ...]:
     """Classifiers of which no two are the same, each as of `find_classifier`.
 
     Raises:

@@ -30,7 +30,9 @@ def make_app(settings: Settings) -> Celery:
     """
     soft, hard, visibility = _time_limits(settings.shard_timeout_seconds)
     timeout = {"visibility_timeout": visibility}
-    app = Celery("fer-batch", broker=settings.broker_url, include=["workers.tasks", "workers.watchdog"], set_as_current=False)
+    app = Celery(
+        "fer-batch", broker=settings.broker_url, include=["workers.tasks", "workers.watchdog"], set_as_current=False
+    )
     app.conf.update(
         {_SETTINGS: settings},
         task_default_queue="batch",
