@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -15,7 +15,7 @@ from cli.options import connection_options, filter_from, filter_options
 @click.option("--anonymise", type=click.Choice(["blur", "pixelate"]), help="Hide every face that was found.")
 @filter_options
 @connection_options(broker=False)
-def annotate(job: str | None, output: Path, anonymise: str | None, **options: Any) -> None:
+def annotate(job: str | None, output: Path, anonymise: Literal["blur", "pixelate"] | None, **options: Any) -> None:
     """Draw boxes, tracks, emotions and bars into copies of the media. Of the newest job, if none is named.
 
     Labels are smoothed over a second unless --smooth says otherwise. Your files stay as they are.
@@ -33,13 +33,10 @@ def annotate(job: str | None, output: Path, anonymise: str | None, **options: An
     with asked_about(job) as (session, job_id):
         frames = job_status(session, job_id).frames
         with progress("frames", frames) as on_frame:
-            asked: dict[str, Any] = {
-                "choice": face_filter,
-                "anonymise": anonymise,
-                "name": file_name,
-                "on_frame": on_frame,
-            }
-            for done in annotate_job(session, job_id, output, **asked):
+            copies = annotate_job(
+                session, job_id, output, face_filter=face_filter, anonymise=anonymise, name=file_name, on_frame=on_frame
+            )
+            for done in copies:
                 failed += done.path is None
                 click.echo(f"Failed: {done.error}" if done.path is None else done.path, err=done.path is None)
     sys.exit(failed > 0)

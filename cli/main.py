@@ -5,30 +5,30 @@ from typing import Any
 
 import click
 
-COMMANDS = {
-    "run": "cli.run",
-    "submit": "cli.jobs",
-    "status": "cli.jobs",
-    "jobs": "cli.jobs",
-    "cancel": "cli.jobs",
-    "retry": "cli.jobs",
-    "resume": "cli.jobs",
-    "delete": "cli.jobs",
-    "timeline": "cli.timeline",
-    "export": "cli.export",
-    "report": "cli.report",
-    "annotate": "cli.annotate",
-    "models": "cli.models",
-    "train": "cli.train",
-    "evaluate": "cli.evaluate",
-    "ensemble": "cli.ensemble",
-    "worker": "cli.operations",
-    "flower": "cli.flower",
-    "bench": "cli.bench",
-    "doctor": "cli.operations",
-    "db": "cli.operations",
-}
-"""In the order in which `--help` lists them."""
+COMMANDS = (
+    "run",
+    "submit",
+    "status",
+    "jobs",
+    "cancel",
+    "retry",
+    "resume",
+    "delete",
+    "timeline",
+    "export",
+    "report",
+    "annotate",
+    "models",
+    "train",
+    "evaluate",
+    "ensemble",
+    "worker",
+    "flower",
+    "bench",
+    "doctor",
+    "db",
+)
+"""In the order in which `--help` lists them. Each is in the module of its name."""
 
 
 class LazyGroup(click.Group):
@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[name]), name)
+        command: click.Command = getattr(importlib.import_module(f"cli.{name}"), name)
         return command
 
     def main(self, *arguments: Any, **options: Any) -> Any:

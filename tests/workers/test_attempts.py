@@ -60,15 +60,15 @@ def roots(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
     settings.cache_clear()
 
 
-def test_a_video_is_cut_by_the_worker_just_as_by_submit(engine: Database, networks: Engine, samples: Path) -> None:
+def test_a_video_is_cut_by_the_worker_just_as_by_submit(database: Database, networks: Engine, samples: Path) -> None:
     found = []
     for patience_s in (60, -1):
-        job_id = planned(engine, [samples / "clip.mp4"], patience_s)
+        job_id = planned(database, [samples / "clip.mp4"], patience_s)
         told: list[str] = []
-        while waiting := [shard for shard in shards_of(engine, job_id) if shard.state == "pending"]:
-            process_shard(engine, waiting[0].id, "w", lambda _: networks, queue=noting(told))
-        finish(engine, job_id)
-        with reading(engine) as session:
+        while waiting := [shard for shard in shards_of(database, job_id) if shard.state == "pending"]:
+            process_shard(database, waiting[0].id, "w", lambda _: networks, queue=noting(told))
+        finish(database, job_id)
+        with reading(database) as session:
             (medium,) = session.scalars(select(Media).where(Media.job_id == job_id))
             frames = session.execute(
                 select(Frame.frame_index, Frame.time_ms, Frame.faces)
@@ -76,7 +76,9 @@ def test_a_video_is_cut_by_the_worker_just_as_by_submit(engine: Database, networ
                 .order_by(Frame.frame_index)
             ).all()
             status = job_status(session, job_id)
-        pieces = [(s.start_ms, s.end_ms, s.start_frame, s.planned_frames, s.frames) for s in shards_of(engine, job_id)]
+        pieces = [
+            (s.start_ms, s.end_ms, s.start_frame, s.planned_frames, s.frames) for s in shards_of(database, job_id)
+        ]
         assert (status.state, status.planned_frames) == ("done", 20)
         found.append((frames, pieces, medium.width, medium.fps, medium.duration_ms, medium.frame_count))
         assert told.count(job_id) == len(pieces) + (patience_s < 0), "what can be queued is told"
@@ -84,38 +86,38 @@ def test_a_video_is_cut_by_the_worker_just_as_by_submit(engine: Database, networ
 
 
 def test_a_file_that_is_no_video_fails_at_once_when_a_worker_looks_into_it(
-    engine: Database, networks: Engine, tmp_path: Path
+    database: Database, networks: Engine, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"not a video at all" * 50)
-    job_id = planned(engine, [tmp_path / "broken.mp4"], patience_s=-1)
-    (shard,) = shards_of(engine, job_id)
-    process_shard(engine, shard.id, "w", lambda _: networks)
-    finish(engine, job_id)
-    with reading(engine) as session:
+    job_id = planned(database, [tmp_path / "broken.mp4"], patience_s=-1)
+    (shard,) = shards_of(database, job_id)
+    process_shard(database, shard.id, "w", lambda _: networks)
+    finish(database, job_id)
+    with reading(database) as session:
         status = job_status(session, job_id)
     assert status.state == "failed" and status.errors[0]["error"].startswith(str(tmp_path / "broken.mp4"))
 
 
-def test_an_unforeseen_error_is_tried_three_times(engine: Database, samples: Path) -> None:
+def test_an_unforeseen_error_is_tried_three_times(database: Database, samples: Path) -> None:
     def broken(models: ModelSet) -> Engine:
         raise OSError("the file system went away")
 
-    job_id = planned(engine, [samples / "clip.mp4"])
-    shard, *_ = shards_of(engine, job_id)
+    job_id = planned(database, [samples / "clip.mp4"])
+    shard, *_ = shards_of(database, job_id)
     for attempts in (1, 2, 3):
-        process_shard(engine, shard.id, "w", broken)
-        shard, *_ = shards_of(engine, job_id)
+        process_shard(database, shard.id, "w", broken)
+        shard, *_ = shards_of(database, job_id)
         assert (shard.attempts, shard.state) == (attempts, "pending" if attempts < 3 else "failed")
     assert shard.error == "tried 3 times, without success: OSError: the file system went away"
 
 
 def test_a_worker_that_is_asked_to_stop_gives_its_shard_back_untried(
-    engine: Database, networks: Engine, samples: Path
+    database: Database, networks: Engine, samples: Path
 ) -> None:
-    job_id = planned(engine, [samples / "clip.mp4"])
-    shard, *_ = shards_of(engine, job_id)
-    process_shard(engine, shard.id, "w", lambda _: networks, stopping=lambda: True)
-    shard, *_ = shards_of(engine, job_id)
+    job_id = planned(database, [samples / "clip.mp4"])
+    shard, *_ = shards_of(database, job_id)
+    process_shard(database, shard.id, "w", lambda _: networks, stopping=lambda: True)
+    shard, *_ = shards_of(database, job_id)
     assert (shard.state, shard.attempts, shard.queued_at, shard.frames) == ("pending", 0, None, 0)
 
 
@@ -136,7 +138,7 @@ def away_once(function: Callable[..., Any]) -> Callable[..., Any]:
     [(shards, "claim", ("done", 1)), (store, "current", ("pending", 0)), (shards, "complete", ("done", 1))],
 )
 def test_a_database_that_is_away_for_a_while_uses_up_no_attempt(
-    engine: Database,
+    database: Database,
     networks: Engine,
     samples: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,47 +147,47 @@ def test_a_database_that_is_away_for_a_while_uses_up_no_attempt(
     found: tuple[str, int],
 ) -> None:
     monkeypatch.setattr(module, name, away_once(getattr(module, name)))
-    job_id = planned(engine, [samples / "clip.mp4"])
-    shard, *_ = shards_of(engine, job_id)
-    process_shard(engine, shard.id, "w", lambda _: networks)
-    shard, *_ = shards_of(engine, job_id)
+    job_id = planned(database, [samples / "clip.mp4"])
+    shard, *_ = shards_of(database, job_id)
+    process_shard(database, shard.id, "w", lambda _: networks)
+    shard, *_ = shards_of(database, job_id)
     assert (shard.state, shard.attempts) == found
     if shard.state == "pending":
         assert shard.queued_at is None, "it is queued again at once"
 
 
-def test_the_shard_of_a_dead_process_is_given_back_and_nobody_elses(engine: Database, samples: Path) -> None:
-    job_id = planned(engine, [samples / "clip.mp4"])
-    first, second, *_ = shards_of(engine, job_id)
-    with writing(engine) as session:
+def test_the_shard_of_a_dead_process_is_given_back_and_nobody_elses(database: Database, samples: Path) -> None:
+    job_id = planned(database, [samples / "clip.mp4"])
+    first, second, *_ = shards_of(database, job_id)
+    with writing(database) as session:
         claim(session, first.id, "host:1")
-    assert reclaim(engine, first.id, lambda worker: worker == "host:1", "killed") == job_id
-    first, *_ = shards_of(engine, job_id)
+    assert reclaim(database, first.id, lambda worker: worker == "host:1", "killed") == job_id
+    first, *_ = shards_of(database, job_id)
     assert (first.state, first.attempts, first.error) == ("pending", 1, "killed")
-    assert reclaim(engine, second.id, lambda worker: True, "killed") is None, "nobody is at it"
-    assert reclaim(engine, 10**6, lambda worker: True, "killed") is None
+    assert reclaim(database, second.id, lambda worker: True, "killed") is None, "nobody is at it"
+    assert reclaim(database, 10**6, lambda worker: True, "killed") is None
 
 
 def test_a_picture_outside_the_roots_is_refused_although_its_row_names_it(
-    engine: Database, networks: Engine, samples: Path, tmp_path: Path, roots: Callable[[Path], None]
+    database: Database, networks: Engine, samples: Path, tmp_path: Path, roots: Callable[[Path], None]
 ) -> None:
-    job_id = planned(engine, [samples / "zidane.jpg"])
+    job_id = planned(database, [samples / "zidane.jpg"])
     roots(tmp_path)
-    (shard,) = shards_of(engine, job_id)
-    process_shard(engine, shard.id, "w", lambda _: networks)
-    finish(engine, job_id)
-    with reading(engine) as session:
+    (shard,) = shards_of(database, job_id)
+    process_shard(database, shard.id, "w", lambda _: networks)
+    finish(database, job_id)
+    with reading(database) as session:
         (error,) = job_status(session, job_id).errors
     assert error["error"] == f"{samples / 'zidane.jpg'}: lies outside FER_MEDIA_ROOTS"
 
 
 def test_a_video_outside_the_roots_is_refused_although_its_row_names_it(
-    engine: Database, networks: Engine, samples: Path, tmp_path: Path, roots: Callable[[Path], None]
+    database: Database, networks: Engine, samples: Path, tmp_path: Path, roots: Callable[[Path], None]
 ) -> None:
-    job_id = planned(engine, [samples / "clip.mp4"])
+    job_id = planned(database, [samples / "clip.mp4"])
     roots(tmp_path)
-    shard, *_ = shards_of(engine, job_id)
-    process_shard(engine, shard.id, "w", lambda _: networks)
-    shard, *_ = shards_of(engine, job_id)
+    shard, *_ = shards_of(database, job_id)
+    process_shard(database, shard.id, "w", lambda _: networks)
+    shard, *_ = shards_of(database, job_id)
     assert (shard.state, shard.attempts) == ("failed", 1)
     assert shard.error == f"{samples / 'clip.mp4'}: lies outside FER_MEDIA_ROOTS"

@@ -42,105 +42,105 @@ def left(database: Database) -> set[str]:
         return {each.id for each in list_jobs(session)}
 
 
-def test_only_what_ended_long_ago_and_holds_faces_is_old(engine: Database) -> None:
-    old, _, _ = job(engine, days=31), job(engine, days=29), job(engine, days=None)
-    with writing(engine) as session:
+def test_only_what_ended_long_ago_and_holds_faces_is_old(database: Database) -> None:
+    old, _, _ = job(database, days=31), job(database, days=29), job(database, days=None)
+    with writing(database) as session:
         training, _ = create_job(session, kind="train", name=None, options={})
         long_ago = utc_now(session) - timedelta(days=90)
         session.execute(update(Job).where(Job.id == training.id).values(state="done", finished_at=long_ago))
-    with reading(engine) as session:
+    with reading(database) as session:
         assert [each.id for each in old_jobs(session, timedelta(days=30))] == [old]
 
 
-def test_rows_and_crops_of_old_jobs_go_and_others_stay(engine: Database, tmp_path: Path) -> None:
+def test_rows_and_crops_of_old_jobs_go_and_others_stay(database: Database, tmp_path: Path) -> None:
     crops = tmp_path / "crops"
-    old, new = job(engine, days=31, crops=crops), job(engine, days=1, crops=crops)
-    assert retention.purge(engine, timedelta(days=30)) == [retention.Removed(old, None)]
-    assert left(engine) == {new} and [path.name for path in crops.iterdir()] == [new]
-    with reading(engine) as session:
+    old, new = job(database, days=31, crops=crops), job(database, days=1, crops=crops)
+    assert retention.purge(database, timedelta(days=30)) == [retention.Removed(old, None)]
+    assert left(database) == {new} and [path.name for path in crops.iterdir()] == [new]
+    with reading(database) as session:
         assert session.execute(text("SELECT count(*) FROM faces")).scalar() == 1
 
 
-def test_crops_that_are_elsewhere_are_said_to_be(engine: Database, tmp_path: Path) -> None:
+def test_crops_that_are_elsewhere_are_said_to_be(database: Database, tmp_path: Path) -> None:
     crops = tmp_path / "crops"
-    job_id = job(engine, days=31, crops=crops)
+    job_id = job(database, days=31, crops=crops)
     crops.rename(tmp_path / "unmounted")
-    assert retention.remove(engine, job_id) == retention.Removed(job_id, crops / job_id)
+    assert retention.remove(database, job_id) == retention.Removed(job_id, crops / job_id)
 
 
-def test_a_database_is_compact_again(engine: Database) -> None:
-    small = job(engine, days=0)
+def test_a_database_is_compact_again(database: Database) -> None:
+    small = job(database, days=0)
     rows = "INSERT INTO frames SELECT :medium, n, :shard, n, 0 FROM counted"
     counted = "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 100000) "
-    statement = counted + rows if engine.dialect.name == "sqlite" else rows.replace(
+    statement = counted + rows if database.dialect.name == "sqlite" else rows.replace(
         "counted", "generate_series(1, 100000) AS counted(n)"
     )  # fmt: skip
-    before = size(engine)
-    big = job(engine, days=31)
-    with writing(engine) as session:
+    before = size(database)
+    big = job(database, days=31)
+    with writing(database) as session:
         names = "(media_id, frame_index, shard_id, time_ms, faces)"
         session.execute(text(statement.replace("INTO frames", f"INTO frames {names}")), {"medium": 2, "shard": 2})
-    full = size(engine)
+    full = size(database)
     assert full > before + 2_000_000
-    retention.purge(engine, timedelta(days=30))
-    assert left(engine) == {small} and big not in left(engine)
-    assert size(engine) < before + (full - before) / 4
+    retention.purge(database, timedelta(days=30))
+    assert left(database) == {small} and big not in left(database)
+    assert size(database) < before + (full - before) / 4
 
 
-def size(engine: Database) -> int:
+def size(database: Database) -> int:
     """Bytes on the disk; of PostgreSQL's the table alone, whose indexes keep their pages for what comes."""
-    if engine.dialect.name == "postgresql":
-        with reading(engine) as session:
+    if database.dialect.name == "postgresql":
+        with reading(database) as session:
             return int(session.execute(text("SELECT pg_relation_size('frames')")).scalar_one())
-    path = Path(str(engine.url.database))
+    path = Path(str(database.url.database))
     return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
 
 
-def test_nothing_of_what_was_deleted_is_left_in_the_file(engine: Database) -> None:
-    if engine.dialect.name != "sqlite":
+def test_nothing_of_what_was_deleted_is_left_in_the_file(database: Database) -> None:
+    if database.dialect.name != "sqlite":
         pytest.skip("PostgreSQL's files are its own")
-    job_id = job(engine, days=31)
-    with writing(engine) as session:
+    job_id = job(database, days=31)
+    with writing(database) as session:
         session.execute(text("UPDATE media SET uri = '/secret/person.mp4'"))
-    retention.purge(engine, timedelta(days=30))
-    path = Path(str(engine.url.database))
+    retention.purge(database, timedelta(days=30))
+    path = Path(str(database.url.database))
     content = b"".join(each.read_bytes() for each in path.parent.glob(f"{path.name}*"))
     assert b"person" not in content and job_id.encode() not in content
 
 
-def test_a_running_job_is_not_held_up(engine: Database) -> None:
-    job(engine, days=None)
-    assert compact(engine) == (engine.dialect.name == "postgresql")
+def test_a_running_job_is_not_held_up(database: Database) -> None:
+    job(database, days=None)
+    assert compact(database) == (database.dialect.name == "postgresql")
 
 
-def test_workers_keep_to_the_setting(engine: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    old, new = job(engine, days=8), job(engine, days=6)
+def test_workers_keep_to_the_setting(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = job(database, days=8), job(database, days=6)
     monkeypatch.setattr(retention, "_next", 0.0)
     settings.cache_clear()
-    retention.enforce(engine)
-    assert left(engine) == {old, new}, "not set: never"
+    retention.enforce(database)
+    assert left(database) == {old, new}, "not set: never"
     monkeypatch.setenv("FER_RETENTION_DAYS", "7")
     settings.cache_clear()
-    retention.enforce(engine)
-    assert left(engine) == {new}
-    late = job(engine, days=8)
-    retention.enforce(engine)
-    assert left(engine) == {new, late}, "an hour has not passed"
+    retention.enforce(database)
+    assert left(database) == {new}
+    late = job(database, days=8)
+    retention.enforce(database)
+    assert left(database) == {new, late}, "an hour has not passed"
     monkeypatch.undo()
     settings.cache_clear()
 
 
 @pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
-def test_a_worker_does_it_by_itself(engine: Database, broker: str, tmp_path: Path) -> None:
-    old, new = job(engine, days=8), job(engine, days=6)
+def test_a_worker_does_it_by_itself(database: Database, broker: str, tmp_path: Path) -> None:
+    old, new = job(database, days=8), job(database, days=6)
     environment = {
-        "FER_DATABASE_URL": engine.url.render_as_string(hide_password=False),
+        "FER_DATABASE_URL": database.url.render_as_string(hide_password=False),
         "FER_BROKER_URL": broker,
         "FER_QUEUES": "retention",
         "FER_RETENTION_DAYS": "7",
     }
     until = time.monotonic() + 100
     with local_worker(environment, tmp_path / "worker.log"):
-        while old in left(engine) and time.monotonic() < until:
+        while old in left(database) and time.monotonic() < until:
             time.sleep(0.2)
-    assert left(engine) == {new}, (tmp_path / "worker.log").read_text()
+    assert left(database) == {new}, (tmp_path / "worker.log").read_text()

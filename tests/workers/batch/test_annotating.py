@@ -72,12 +72,12 @@ def pictures(folder: Path) -> Iterator[Image]:
 @pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("how", get_args(How))
 def test_no_face_is_found_any_more_also_between_the_frames_looked_at(
-    engine: Database, networks: Engine, media: list[Path], tmp_path: Path, how: How
+    database: Database, networks: Engine, media: list[Path], tmp_path: Path, how: How
 ) -> None:
     # Five frames a second are looked at, of twenty-five.
-    job_id = analysed(engine, networks, media, BatchOptions(every=5))
+    job_id = analysed(database, networks, media, BatchOptions(every=5))
     # The limit is for boxes alone: who is left out of them is hidden nevertheless.
-    done = annotated(engine, job_id, tmp_path / "hidden", how, FaceFilter(min_confidence=1.0))
+    done = annotated(database, job_id, tmp_path / "hidden", how, FaceFilter(min_confidence=1.0))
     assert [Path(each.path or "").name for each in done] == ["moving.mp4", "zidane.jpg"]
     found = list(pictures(tmp_path / "hidden"))
     assert len(found) == SECONDS * 25 + 1
@@ -86,11 +86,11 @@ def test_no_face_is_found_any_more_also_between_the_frames_looked_at(
     assert all(detected(networks, image) for image in seen), "they were there before"
 
 
-def test_boxes_are_drawn_around_faces(engine: Database, networks: Engine, media: list[Path], tmp_path: Path) -> None:
-    job_id = analysed(engine, networks, media[1:2], BatchOptions())
-    (done,) = annotated(engine, job_id, tmp_path / "drawn", None, FaceFilter())
+def test_boxes_are_drawn_around_faces(database: Database, networks: Engine, media: list[Path], tmp_path: Path) -> None:
+    job_id = analysed(database, networks, media[1:2], BatchOptions())
+    (done,) = annotated(database, job_id, tmp_path / "drawn", None, FaceFilter())
     after = next(open_source(str(done.path), kind="image")).image.astype(int)
-    with reading(engine) as session:
+    with reading(database) as session:
         faces = session.scalars(select(Face)).all()
     assert len(faces) == 2
     for face in faces:
@@ -99,25 +99,25 @@ def test_boxes_are_drawn_around_faces(engine: Database, networks: Engine, media:
 
 
 def test_a_file_that_has_gone_is_said_to_have(
-    engine: Database, networks: Engine, media: list[Path], tmp_path: Path
+    database: Database, networks: Engine, media: list[Path], tmp_path: Path
 ) -> None:
     photograph = tmp_path / "gone.jpg"
     photograph.write_bytes(media[1].read_bytes())
-    job_id = analysed(engine, networks, [photograph, media[1]], BatchOptions())
+    job_id = analysed(database, networks, [photograph, media[1]], BatchOptions())
     photograph.unlink()
-    gone, there = annotated(engine, job_id, tmp_path / "out", None, FaceFilter())
+    gone, there = annotated(database, job_id, tmp_path / "out", None, FaceFilter())
     assert (gone.path, gone.error) == (None, f"{photograph}: does not exist")
     assert there.path is not None and there.path.exists()
 
 
 def test_crops_are_kept_only_where_that_is_asked_for(
-    engine: Database, networks: Engine, media: list[Path], tmp_path: Path
+    database: Database, networks: Engine, media: list[Path], tmp_path: Path
 ) -> None:
     crops = tmp_path / "crops"
-    analysed(engine, networks, media[1:2], BatchOptions())
+    analysed(database, networks, media[1:2], BatchOptions())
     assert not crops.exists()
-    job_id = analysed(engine, networks, media[:2], BatchOptions(every=10, keep_crops=str(crops)))
-    with reading(engine) as session:
+    job_id = analysed(database, networks, media[:2], BatchOptions(every=10, keep_crops=str(crops)))
+    with reading(database) as session:
         keys = (Face.media_id, Face.frame_index, Face.face_index)
         rows = session.execute(select(*keys).join(Media, Media.id == Face.media_id).where(Media.job_id == job_id)).all()
     names = {f"{medium}/{index:08d}-{face:03d}.jpg" for medium, index, face in rows}
@@ -127,12 +127,12 @@ def test_crops_are_kept_only_where_that_is_asked_for(
 
 
 def test_crops_of_a_large_photograph_show_its_faces(
-    engine: Database, networks: Engine, samples: Path, tmp_path: Path
+    database: Database, networks: Engine, samples: Path, tmp_path: Path
 ) -> None:
     large = np.repeat(np.repeat(read_picture(str(samples / "zidane.jpg")), 4, axis=0), 4, axis=1)
     cv2.imwrite(str(tmp_path / "large.jpg"), large[..., ::-1])
-    job_id = analysed(engine, networks, [tmp_path / "large.jpg"], BatchOptions(keep_crops=str(tmp_path / "crops")))
-    with reading(engine) as session:
+    job_id = analysed(database, networks, [tmp_path / "large.jpg"], BatchOptions(keep_crops=str(tmp_path / "crops")))
+    with reading(database) as session:
         faces = session.scalars(select(Face).join(Media, Media.id == Face.media_id).where(Media.job_id == job_id)).all()
     assert len(faces) == 2
     for face in faces:
@@ -144,25 +144,25 @@ def test_crops_of_a_large_photograph_show_its_faces(
 
 
 def test_a_job_that_is_deleted_while_it_is_worked_on_leaves_no_crops(
-    engine: Database, networks: Engine, media: list[Path], tmp_path: Path
+    database: Database, networks: Engine, media: list[Path], tmp_path: Path
 ) -> None:
     crops = tmp_path / "crops"
-    job_id, (shard_id,) = planned(engine, media[1:2], BatchOptions(keep_crops=str(crops)))
+    job_id, (shard_id,) = planned(database, media[1:2], BatchOptions(keep_crops=str(crops)))
 
     def deleted_meanwhile(_: ModelSet) -> Engine:
-        retention.remove(engine, job_id)
+        retention.remove(database, job_id)
         return networks
 
-    process_shard(engine, shard_id, "test", deleted_meanwhile)
+    process_shard(database, shard_id, "test", deleted_meanwhile)
     assert not (crops / job_id).exists()
 
 
 def test_nothing_is_anonymised_of_which_a_part_was_not_looked_at(
-    engine: Database, media: list[Path], tmp_path: Path
+    database: Database, media: list[Path], tmp_path: Path
 ) -> None:
-    job_id, _ = planned(engine, media[:1], BatchOptions())
-    (refused,) = annotated(engine, job_id, tmp_path / "hidden", "blur", FaceFilter())
+    job_id, _ = planned(database, media[:1], BatchOptions())
+    (refused,) = annotated(database, job_id, tmp_path / "hidden", "blur", FaceFilter())
     assert refused.path is None and refused.error == f"{media[0]}: {NOT_ALL}"
     assert not any((tmp_path / "hidden").iterdir())
-    (drawn,) = annotated(engine, job_id, tmp_path / "drawn", None, FaceFilter())
+    (drawn,) = annotated(database, job_id, tmp_path / "drawn", None, FaceFilter())
     assert drawn.path is not None and drawn.path.exists(), "boxes hide nothing, so a part of them is no danger"

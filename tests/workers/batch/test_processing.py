@@ -49,12 +49,12 @@ def worked(
 
 
 def test_pictures_become_rows(
-    engine: Database, networks: Engine, models: ModelSet, samples: Path, tmp_path: Path
+    database: Database, networks: Engine, models: ModelSet, samples: Path, tmp_path: Path
 ) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("this is no picture")
-    job_id = worked(engine, networks, models, [samples / "zidane.jpg", text, samples / "bus.jpg"])
-    with reading(engine) as session:
+    job_id = worked(database, networks, models, [samples / "zidane.jpg", text, samples / "bus.jpg"])
+    with reading(database) as session:
         status = job_status(session, job_id)
         media = {Path(m.uri).name: m for m in session.scalars(select(Media))}
         faces = session.scalars(select(Face).where(Face.media_id == media["zidane.jpg"].id)).all()
@@ -75,13 +75,13 @@ def test_pictures_become_rows(
 
 @pytest.mark.parametrize("detect_every", [1, 3])
 def test_a_clip_gives_the_same_rows_however_it_is_cut(
-    engine: Database, networks: Engine, models: ModelSet, samples: Path, detect_every: int
+    database: Database, networks: Engine, models: ModelSet, samples: Path, detect_every: int
 ) -> None:
     results = []
     for seconds in (60.0, 3.0):
         options = BatchOptions(every=3, shard_seconds=seconds, detect_every=detect_every)
-        job_id = worked(engine, networks, models, [samples / "clip.mp4"], options)
-        with reading(engine) as session:
+        job_id = worked(database, networks, models, [samples / "clip.mp4"], options)
+        with reading(database) as session:
             media_id = session.scalars(select(Media.id).where(Media.job_id == job_id)).one()
             frames = session.execute(
                 select(Frame.frame_index, Frame.time_ms, Frame.faces)
@@ -106,11 +106,11 @@ def test_a_clip_gives_the_same_rows_however_it_is_cut(
 
 
 def test_a_frame_without_a_face_is_written_too(
-    engine: Database, networks: Engine, models: ModelSet, tmp_path: Path
+    database: Database, networks: Engine, models: ModelSet, tmp_path: Path
 ) -> None:
     clip = write_clip(tmp_path / "noise.mp4", panning_frames(noise_picture(), 10, size=(160, 96)))
-    job_id = worked(engine, networks, models, [clip])
-    with reading(engine) as session:
+    job_id = worked(database, networks, models, [clip])
+    with reading(database) as session:
         counts = session.scalars(select(Frame.faces)).all()
         status = job_status(session, job_id)
     assert list(counts) == [0] * 10
@@ -118,24 +118,24 @@ def test_a_frame_without_a_face_is_written_too(
 
 
 def test_a_video_that_vanished_fails_with_a_reason(
-    engine: Database, networks: Engine, models: ModelSet, tmp_path: Path
+    database: Database, networks: Engine, models: ModelSet, tmp_path: Path
 ) -> None:
     clip = write_clip(tmp_path / "gone.mp4", panning_frames(noise_picture(), 5))
-    job_id, (shard_id,) = planned(engine, [clip])
+    job_id, (shard_id,) = planned(database, [clip])
     clip.unlink()
-    process_shard(engine, shard_id, "test", lambda _: networks)
-    finish(engine, job_id)
-    with reading(engine) as session:
+    process_shard(database, shard_id, "test", lambda _: networks)
+    finish(database, job_id)
+    with reading(database) as session:
         status = job_status(session, job_id)
     assert status.state == "failed"
     assert [error["uri"] for error in status.errors] == [str(clip)] and "gone.mp4" in status.errors[0]["error"]
 
 
 def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
-    engine: Database, networks: Engine, models: ModelSet, samples: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, networks: Engine, models: ModelSet, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.lease.heartbeat.HEARTBEAT_S", 0.01)
-    job_id, (shard_id,) = planned(engine, [samples / "clip.mp4"])
+    job_id, (shard_id,) = planned(database, [samples / "clip.mp4"])
 
     class CancelsOnSecondBatch:
         """The real engine; between its batches somebody cancels the job."""
@@ -148,52 +148,52 @@ def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
         def classify(self, faces):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
             self.batches += 1
             if self.batches == 2:
-                with writing(engine) as session:
+                with writing(database) as session:
                     cancel_job(session, job_id)
             return networks.classify(faces)
 
     interrupted = CancelsOnSecondBatch()
-    process_shard(engine, shard_id, "test", lambda _: interrupted)
-    with reading(engine) as session:
+    process_shard(database, shard_id, "test", lambda _: interrupted)
+    with reading(database) as session:
         assert session.scalars(select(func.count()).select_from(Frame)).one() == 0
         assert job_status(session, job_id).state == "cancelled"
     assert interrupted.batches < 4
 
 
 def test_a_shard_that_another_worker_holds_is_left_alone(
-    engine: Database, networks: Engine, models: ModelSet, samples: Path
+    database: Database, networks: Engine, models: ModelSet, samples: Path
 ) -> None:
-    _, (shard_id,) = planned(engine, [samples / "zidane.jpg"])
-    with writing(engine) as session:
+    _, (shard_id,) = planned(database, [samples / "zidane.jpg"])
+    with writing(database) as session:
         assert claim(session, shard_id, "another") is not None
-    process_shard(engine, shard_id, "test", lambda _: networks)
-    with reading(engine) as session:
+    process_shard(database, shard_id, "test", lambda _: networks)
+    with reading(database) as session:
         assert session.get_one(Shard, shard_id).worker == "another"
         assert session.scalars(select(func.count()).select_from(Face)).one() == 0
 
 
-def test_networks_that_cannot_be_loaded_fail_the_shard_with_the_reason(engine: Database, samples: Path) -> None:
-    job_id, (shard_id,) = planned(engine, [samples / "zidane.jpg"])
+def test_networks_that_cannot_be_loaded_fail_the_shard_with_the_reason(database: Database, samples: Path) -> None:
+    job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"])
 
     def load(models: ModelSet) -> NoReturn:
         raise WeightsError("the weights are not there")
 
-    process_shard(engine, shard_id, "test", load)
-    finish(engine, job_id)
-    with reading(engine) as session:
+    process_shard(database, shard_id, "test", load)
+    finish(database, job_id)
+    with reading(database) as session:
         status = job_status(session, job_id)
     assert status.state == "failed" and status.errors[0]["error"] == "the weights are not there"
 
 
 def test_what_each_classifier_said_is_kept_where_it_is_asked_for(
-    engine: Database, networks: Engine, models: ModelSet, samples: Path
+    database: Database, networks: Engine, models: ModelSet, samples: Path
 ) -> None:
     job_ids = [
-        worked(engine, networks, models, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=keep))
+        worked(database, networks, models, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=keep))
         for keep in (True, False)
     ]
     of_job = select(FaceScore).join(Media, Media.id == FaceScore.media_id)
-    with reading(engine) as session:
+    with reading(database) as session:
         kept, none = (session.scalars(of_job.where(Media.job_id == job_id)).all() for job_id in job_ids)
         faces = {
             face.face_index: face for face in session.scalars(select(Face).where(Face.media_id == kept[0].media_id))
@@ -207,15 +207,15 @@ def test_what_each_classifier_said_is_kept_where_it_is_asked_for(
 
 
 def test_a_second_attempt_replaces_what_each_classifier_said(
-    engine: Database, networks: Engine, models: ModelSet, samples: Path
+    database: Database, networks: Engine, models: ModelSet, samples: Path
 ) -> None:
-    job_id, (shard_id,) = planned(engine, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=True))
+    job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=True))
     for _ in range(2):
-        process_shard(engine, shard_id, "test", lambda _: networks)
-        with writing(engine) as session:
+        process_shard(database, shard_id, "test", lambda _: networks)
+        with writing(database) as session:
             assert session.scalars(select(func.count()).select_from(FaceScore)).one() == 2 * len(models.members)
             session.get_one(Shard, shard_id).state = "pending"
             for medium in session.scalars(select(Media)):
                 medium.state = "pending"
-    with reading(engine) as session:
+    with reading(database) as session:
         assert job_status(session, job_id).ensembles == {store.shipped_name(models): 1}

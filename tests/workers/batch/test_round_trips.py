@@ -62,14 +62,14 @@ def work(database: Database, shard_id: int) -> None:
 
 @pytest.mark.parametrize("pictures_each", [1, 20])
 def test_a_shard_is_three_transactions_of_ten_statements(
-    engine: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures_each: int
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures_each: int
 ) -> None:
     monkeypatch.setattr(planning, "PICTURES_PER_SHARD", pictures_each)
-    job_id, ids = planned(engine, tmp_path / "pictures", 6 * pictures_each)
-    with writing(engine) as session:
+    job_id, ids = planned(database, tmp_path / "pictures", 6 * pictures_each)
+    with writing(database) as session:
         dispatching.queue_next(session, job_id)
     # The first starts the job and writes the shipped ensemble into the catalogue.
-    work(engine, ids[0])
+    work(database, ids[0])
     transactions: list[list[str]] = []
 
     def begin(*_: object) -> None:
@@ -79,13 +79,13 @@ def test_a_shard_is_three_transactions_of_ten_statements(
         if not statement.startswith("BEGIN"):
             transactions[-1].append(statement)
 
-    event.listen(engine, "begin", begin)
-    event.listen(engine, "before_cursor_execute", say)
-    work(engine, ids[1])
-    event.remove(engine, "begin", begin)
-    event.remove(engine, "before_cursor_execute", say)
+    event.listen(database, "begin", begin)
+    event.listen(database, "before_cursor_execute", say)
+    work(database, ids[1])
+    event.remove(database, "begin", begin)
+    event.remove(database, "before_cursor_execute", say)
     # COPY, by which PostgreSQL gets the rows, does not go through SQLAlchemy.
-    rows = ROWS - (engine.dialect.name == "postgresql")
+    rows = ROWS - (database.dialect.name == "postgresql")
     assert [len(statements) for statements in transactions] == [CLAIM, rows, NEXT], transactions
-    with reading(engine) as session:
+    with reading(database) as session:
         assert job_status(session, job_id).frames == 2 * pictures_each

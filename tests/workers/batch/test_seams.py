@@ -104,56 +104,56 @@ def seams(database: Database, shard_ids: list[int]) -> list[list[list[float]] | 
 
 
 def test_people_who_cross_have_the_same_tracks_however_the_clip_is_cut(
-    engine: Database, remembering: Remembering, clip: Path
+    database: Database, remembering: Remembering, clip: Path
 ) -> None:
-    whole, (shard_id,) = process(engine, remembering, clip, 60)
-    expected = spans(engine, whole)
+    whole, (shard_id,) = process(database, remembering, clip, 60)
+    expected = spans(database, whole)
     assert len(expected) == 2
-    assert seams(engine, [shard_id]) == [None]
+    assert seams(database, [shard_id]) == [None]
     assert sum(observations for *_, observations in expected) < 2 * 165 - 5, "one of them is hidden for a while"
     for seconds, pieces in ((2.2, 3), (0.6, 11), (3.3, 2)):
-        job_id, shard_ids = process(engine, remembering, clip, seconds)
+        job_id, shard_ids = process(database, remembering, clip, seconds)
         assert len(shard_ids) == pieces
-        assert sorted(spans(engine, job_id)) == sorted(expected)
-        assert seams(engine, shard_ids)[-1] is None
+        assert sorted(spans(database, job_id)) == sorted(expected)
+        assert seams(database, shard_ids)[-1] is None
         if pieces == 2:
-            (seam, _) = seams(engine, shard_ids)
+            (seam, _) = seams(database, shard_ids)
             assert seam is not None and len({row[0] for row in seam}) == 2, "cut while one of them was hidden"
 
 
 def test_finishing_again_after_a_retry_joins_the_same_tracks(
-    engine: Database, remembering: Remembering, clip: Path
+    database: Database, remembering: Remembering, clip: Path
 ) -> None:
-    whole, _ = process(engine, remembering, clip, 60)
-    expected = spans(engine, whole)
-    job_id, shard_ids = planned(engine, [clip], BatchOptions(shard_seconds=2.2))
-    with writing(engine) as session:
+    whole, _ = process(database, remembering, clip, 60)
+    expected = spans(database, whole)
+    job_id, shard_ids = planned(database, [clip], BatchOptions(shard_seconds=2.2))
+    with writing(database) as session:
         session.execute(update(Shard).where(Shard.id == shard_ids[1]).values(state="failed", error="bad luck"))
     for shard_id in shard_ids:
-        process_shard(engine, shard_id, "test", lambda _: remembering)
-    finish(engine, job_id)
-    assert len(spans(engine, job_id)) == 4, "after a failed segment nobody is the same"
-    with writing(engine) as session:
+        process_shard(database, shard_id, "test", lambda _: remembering)
+    finish(database, job_id)
+    assert len(spans(database, job_id)) == 4, "after a failed segment nobody is the same"
+    with writing(database) as session:
         assert retry_job(session, job_id) == 1
-    process_shard(engine, shard_ids[1], "test", lambda _: remembering)
-    finish(engine, job_id)
-    assert sorted(spans(engine, job_id)) == sorted(expected)
-    assert {row[1] for seam in seams(engine, shard_ids) for row in seam or []} <= {0, 1}
+    process_shard(database, shard_ids[1], "test", lambda _: remembering)
+    finish(database, job_id)
+    assert sorted(spans(database, job_id)) == sorted(expected)
+    assert {row[1] for seam in seams(database, shard_ids) for row in seam or []} <= {0, 1}
 
 
-def test_finishing_twice_changes_nothing(engine: Database, remembering: Remembering, clip: Path) -> None:
-    job_id, shard_ids = process(engine, remembering, clip, 0.6)
+def test_finishing_twice_changes_nothing(database: Database, remembering: Remembering, clip: Path) -> None:
+    job_id, shard_ids = process(database, remembering, clip, 0.6)
     numbered = select(Face.frame_index, Face.face_index, Face.track_id).order_by(Face.frame_index, Face.face_index)
-    with reading(engine) as session:
+    with reading(database) as session:
         before = session.execute(numbered).all()
-    joined = seams(engine, shard_ids)
-    with writing(engine) as session:
+    joined = seams(database, shard_ids)
+    with writing(database) as session:
         session.execute(delete(Track))
         session.execute(update(Job).where(Job.id == job_id).values(state="running"))
-    finish(engine, job_id)
-    assert len(spans(engine, job_id)) == 2
-    assert seams(engine, shard_ids) == joined
-    with reading(engine) as session:
+    finish(database, job_id)
+    assert len(spans(database, job_id)) == 2
+    assert seams(database, shard_ids) == joined
+    with reading(database) as session:
         assert session.execute(numbered).all() == before
 
 

@@ -223,7 +223,7 @@ def _break(database: Database, job_id: str, number: int) -> NoReturn:
     [("failed", lambda *_: None), ("cancelled", _cancel), ("lost", _take_over), ("given_back", _break)],
 )
 def test_each_outcome_is_counted_once(
-    engine: Database,
+    database: Database,
     samples: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -234,7 +234,7 @@ def test_each_outcome_is_counted_once(
     if outcome == "failed":
         file = tmp_path / "text.mp4"
         file.write_text("this is no video")
-    with writing(engine) as session:
+    with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options={})
         segment = ShardPlan(0, 0, 10, video=True, start_ms=0, end_ms=1000)
         add_plan(session, job.id, [MediaPlan(str(file), "video")], [segment])
@@ -243,12 +243,12 @@ def test_each_outcome_is_counted_once(
     monkeypatch.setattr(recording, "shard_ended", lambda outcome, seconds: counted.append(outcome))
 
     def load(_: ModelSet) -> Any:
-        meanwhile(engine, job.id, number)
+        meanwhile(database, job.id, number)
         return IdleEngine()
 
-    process_shard(engine, number, "test", load)
+    process_shard(database, number, "test", load)
     # There is none with this number.
-    process_shard(engine, number + 1, "test", load)
+    process_shard(database, number + 1, "test", load)
     assert counted == [outcome]
 
 

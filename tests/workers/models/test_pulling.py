@@ -58,13 +58,13 @@ def server(published: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Database]:
+def database(tmp_path: Path) -> Iterator[Database]:
     """SQLite alone: test_store and test_catalogue try both."""
     url = f"sqlite:///{tmp_path / 'results.db'}"
     upgrade(url)
-    engine = connect(url)
-    yield engine
-    engine.dispose()
+    database = connect(url)
+    yield database
+    database.dispose()
 
 
 def silent(remote: Remote) -> Report:
@@ -83,73 +83,73 @@ def test_the_registry_is_complete() -> None:
 
 
 def test_the_original_is_pulled_though_the_connection_breaks(
-    engine: Database, models: ModelSet, server: FileServer
+    database: Database, models: ModelSet, server: FileServer
 ) -> None:
     server.cuts = [len(next(iter(server.files.values()))) // 2]
-    rows, name = pull(engine, "original", silent)
+    rows, name = pull(database, "original", silent)
     assert len(server.asked) == 3 and str(server.asked[1][1]).startswith("bytes=")
     assert [(row.name, row.kind, row.source) for row in rows] == [
         ("original-crp", "classifier", "pulled"),
         ("original-mixup-cutmix", "classifier", "pulled"),
     ]
     assert rows[0].facts["digest"] == REGISTRY["original"].files[0].digest
-    chosen = resolved(engine, name)
+    chosen = resolved(database, name)
     assert (name, chosen.shares, chosen.detector) == ("original", (0.45, 0.55), models.detector)
     assert not list((store.folder() / "downloads").iterdir())
-    store.promote(engine, name)
+    store.promote(database, name)
     outputs = TorchEngine(chosen, "cpu", half=False).classify(torch.randint(0, 256, (2, 48, 48)).byte().numpy())
     assert outputs.shape == (2, 2, 7)
 
 
-def test_a_detector_is_pulled_with_its_architecture(engine: Database, models: ModelSet, server: FileServer) -> None:
-    (row,), name = pull(engine, "yolov12n-face", silent)
+def test_a_detector_is_pulled_with_its_architecture(database: Database, models: ModelSet, server: FileServer) -> None:
+    (row,), name = pull(database, "yolov12n-face", silent)
     assert (row.kind, row.architecture) == ("detector", "yolo n: Conv, C3k2, A2C2f")
-    chosen = resolved(engine, name)
+    chosen = resolved(database, name)
     assert chosen.members == models.members and chosen.detector.sha256 == row.sha256
-    store.promote(engine, name)
+    store.promote(database, name)
 
 
-def test_pulling_twice_is_pulling_once(engine: Database, server: FileServer) -> None:
-    first, second = (pull(engine, "original", silent) for _ in range(2))
+def test_pulling_twice_is_pulling_once(database: Database, server: FileServer) -> None:
+    first, second = (pull(database, "original", silent) for _ in range(2))
     assert [row.id for row in first[0]] == [row.id for row in second[0]] and first[1] == second[1]
 
 
 def test_a_detector_pulled_beside_other_classifiers_is_another_ensemble(
-    engine: Database, models: ModelSet, server: FileServer
+    database: Database, models: ModelSet, server: FileServer
 ) -> None:
-    _, first = pull(engine, "yolov12n-face", silent)
-    store.promote(engine, pull(engine, "original", silent)[1])
-    _, second = pull(engine, "yolov12n-face", silent)
+    _, first = pull(database, "yolov12n-face", silent)
+    store.promote(database, pull(database, "original", silent)[1])
+    _, second = pull(database, "yolov12n-face", silent)
     assert second.startswith("yolov12n-face-")
-    assert resolved(engine, second).members != resolved(engine, first).members == models.members
+    assert resolved(database, second).members != resolved(database, first).members == models.members
 
 
 def test_other_bytes_than_promised_reach_neither_the_store_nor_the_catalogue(
-    engine: Database, server: FileServer
+    database: Database, server: FileServer
 ) -> None:
     for path in server.files:
         server.files[path] = b"something else"
     for name in REGISTRY:
         with pytest.raises(DownloadError, match="is not the file that was promised"):
-            pull(engine, name, silent)
+            pull(database, name, silent)
     assert not list((store.folder() / "downloads").iterdir())
-    with reading(engine) as session:
+    with reading(database) as session:
         assert list(catalogue.list_models(session)) == []
 
 
-def test_what_nobody_vouches_for_needs_trust(engine: Database, server: FileServer) -> None:
+def test_what_nobody_vouches_for_needs_trust(database: Database, server: FileServer) -> None:
     server.files["/newer/yolov13n-face.pt"] = next(server.files[path] for path in server.files if path.endswith(".pt"))
     url = f"{server.url}/newer/yolov13n-face.pt"
     with pytest.raises(DownloadError, match="add --trust"):
-        pull(engine, url, silent)
+        pull(database, url, silent)
     assert server.asked == []
-    (row,), name = pull(engine, url, silent, trust=True)
+    (row,), name = pull(database, url, silent, trust=True)
     assert row.name == name == "yolov13n-face" and row.facts["digest"] is None
     with pytest.raises(DownloadError, match="'nothing' is not in the registry; it knows original, yolov12n-face"):
-        pull(engine, "nothing", silent)
+        pull(database, "nothing", silent)
 
 
-def test_files_of_one_name_are_not_mixed_up(engine: Database, server: FileServer) -> None:
+def test_files_of_one_name_are_not_mixed_up(database: Database, server: FileServer) -> None:
     """One is interrupted; another of that name comes from elsewhere; then the first goes on."""
     promised = REGISTRY["yolov12n-face"].files[0]
     elsewhere = f"/elsewhere/{Path(promised.address).name}"
@@ -159,31 +159,31 @@ def test_files_of_one_name_are_not_mixed_up(engine: Database, server: FileServer
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pull(engine, "yolov12n-face", lambda remote: interrupt)
-    pull(engine, server.url + elsewhere, silent, trust=True)
-    pull(engine, "yolov12n-face", silent)
+        pull(database, "yolov12n-face", lambda remote: interrupt)
+    pull(database, server.url + elsewhere, silent, trust=True)
+    pull(database, "yolov12n-face", silent)
     assert [asked for _, asked in server.asked] == [None, None, f"bytes={PIECE}-"]
 
 
-def test_own_files_are_added(engine: Database, server: FileServer, tmp_path: Path) -> None:
+def test_own_files_are_added(database: Database, server: FileServer, tmp_path: Path) -> None:
     save_weights(random_classifier(3), tmp_path / "mine.safetensors")
     write_pth(tmp_path / "mine.pth", random_classifier(4))
     write_checkpoint(tmp_path / "face.pt", random_detector("yolov8n.yaml"))
-    assert add(engine, tmp_path / "mine.safetensors", "mine").kind == "classifier"
-    assert add(engine, tmp_path / "mine.pth", "older").source == "given"
+    assert add(database, tmp_path / "mine.safetensors", "mine").kind == "classifier"
+    assert add(database, tmp_path / "mine.pth", "older").source == "given"
     with pytest.raises(WeightsError, match=r"face\.pt: is a pickle, .* add --trust"):
-        add(engine, tmp_path / "face.pt", "face")
-    assert add(engine, tmp_path / "face.pt", "face", trust=True).kind == "detector"
+        add(database, tmp_path / "face.pt", "face")
+    assert add(database, tmp_path / "face.pt", "face", trust=True).kind == "detector"
     with pytest.raises(WeightsError, match="there is no such file"):
-        add(engine, tmp_path / "none.pt", "none")
+        add(database, tmp_path / "none.pt", "none")
     with pytest.raises(WeightsError, match="another architecture"):
-        add(engine, tmp_path / "mine.safetensors", "wrong", "detector")
-    with writing(engine) as session:
+        add(database, tmp_path / "mine.safetensors", "wrong", "detector")
+    with writing(database) as session:
         assert {model.name for model in session.scalars(select(Model))} == {"mine", "older", "face"}
 
 
 def test_a_checkpoint_that_the_registry_knows_needs_no_trust(
-    engine: Database, server: FileServer, published: dict[str, bytes], tmp_path: Path
+    database: Database, server: FileServer, published: dict[str, bytes], tmp_path: Path
 ) -> None:
     (tmp_path / "copied.pt").write_bytes(published[f"/{REGISTRY['yolov12n-face'].files[0].address}"])
-    assert add(engine, tmp_path / "copied.pt", "face").kind == "detector"
+    assert add(database, tmp_path / "copied.pt", "face").kind == "detector"

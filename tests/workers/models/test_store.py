@@ -56,61 +56,61 @@ def test_weights_are_kept_under_their_sha256(models: ModelSet, folder: Path) -> 
     assert kept.read_bytes() == file.path.read_bytes()
 
 
-def test_the_shipped_ensemble_is_in_use_and_registered_once(engine: Database, models: ModelSet) -> None:
-    assert in_use(engine) == (store.shipped_name(models), models)
+def test_the_shipped_ensemble_is_in_use_and_registered_once(database: Database, models: ModelSet) -> None:
+    assert in_use(database) == (store.shipped_name(models), models)
     ids = []
     for _ in range(2):
-        with writing(engine) as session:
+        with writing(database) as session:
             ensemble_id, found = store.current(session)
             ids.append(ensemble_id)
     assert ids[0] == ids[1] and found == models
-    with reading(engine) as session:
+    with reading(database) as session:
         assert [model.source for model in session.scalars(select(Model))] == ["shipped"] * 3
 
 
-def test_what_is_registered_is_not_written_again(engine: Database) -> None:
+def test_what_is_registered_is_not_written_again(database: Database) -> None:
     """Each worker asks at each shard, and a failing INSERT would be an error in PostgreSQL's log."""
     written: list[str] = []
 
     def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
         written.extend([statement] if statement.startswith("INSERT") else [])
 
-    with writing(engine) as session:
+    with writing(database) as session:
         store.current(session)
-    event.listen(engine, "before_cursor_execute", listen)
-    with writing(engine) as session:
+    event.listen(database, "before_cursor_execute", listen)
+    with writing(database) as session:
         store.current(session)
-    event.remove(engine, "before_cursor_execute", listen)
+    event.remove(database, "before_cursor_execute", listen)
     assert written == []
 
 
-def test_promoting_and_going_back(engine: Database, models: ModelSet, folder: Path) -> None:
-    chosen = one_member(engine, models)
-    assert store.promote(engine, "one").name == "one"
-    name, found = in_use(engine)
+def test_promoting_and_going_back(database: Database, models: ModelSet, folder: Path) -> None:
+    chosen = one_member(database, models)
+    assert store.promote(database, "one").name == "one"
+    name, found = in_use(database)
     assert name == "one" and found.key == chosen.key
     assert {path.stem for path in folder.iterdir()} == {file.sha256 for file in chosen.files}, "outlives the release"
-    assert store.promote(engine, "shipped").name == store.shipped_name(models)
-    assert in_use(engine) == (store.shipped_name(models), models)
+    assert store.promote(database, "shipped").name == store.shipped_name(models)
+    assert in_use(database) == (store.shipped_name(models), models)
 
 
 def test_a_later_release_does_not_change_what_is_promoted(
-    engine: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch
+    database: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one_member(engine, models)
-    store.promote(engine, "one")
+    one_member(database, models)
+    store.promote(database, "one")
     monkeypatch.setattr(store, "shipped", lambda: replace(models, detector=models.members[1], members=()))
-    _, found = in_use(engine)
+    _, found = in_use(database)
     for file in found.files:
         file.verify()
 
 
 @pytest.mark.parametrize("content", [None, b"other bytes"])
 def test_what_cannot_be_used_is_not_promoted(
-    engine: Database, models: ModelSet, folder: Path, content: bytes | None
+    database: Database, models: ModelSet, folder: Path, content: bytes | None
 ) -> None:
-    one_member(engine, models)
-    with writing(engine) as session:
+    one_member(database, models)
+    with writing(database) as session:
         model = catalogue.add_model(
             session, name="lost", kind="classifier", sha256="f" * 64, architecture="a", source="given"
         )
@@ -119,26 +119,26 @@ def test_what_cannot_be_used_is_not_promoted(
     if content is not None:
         folder.mkdir()
         lost.path.write_bytes(content)
-    store.promote(engine, "one")
+    store.promote(database, "one")
     with pytest.raises(WeightsError, match=f"{lost.path}: "):
-        store.promote(engine, "lost")
+        store.promote(database, "lost")
     with pytest.raises(UnknownEnsembleError):
-        store.promote(engine, "nothing")
-    assert in_use(engine)[0] == "one"
+        store.promote(database, "nothing")
+    assert in_use(database)[0] == "one"
 
 
-def test_a_name_stands_for_one_choice(engine: Database, models: ModelSet) -> None:
-    one_member(engine, models)
-    one_member(engine, models)
-    with pytest.raises(NameTakenError), writing(engine) as session:
+def test_a_name_stands_for_one_choice(database: Database, models: ModelSet) -> None:
+    one_member(database, models)
+    one_member(database, models)
+    with pytest.raises(NameTakenError), writing(database) as session:
         store.add_ensemble(session, "one", models)
 
 
-def test_a_manifest_in_the_store_replaces_the_shipped(engine: Database, models: ModelSet, folder: Path) -> None:
+def test_a_manifest_in_the_store_replaces_the_shipped(database: Database, models: ModelSet, folder: Path) -> None:
     folder.mkdir()
     for file in models.detector.path.parent.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    with writing(engine) as session:
+    with writing(database) as session:
         ensemble_id, found = store.current(session)
         name = session.get_one(Ensemble, ensemble_id).name
         assert [(model.source, model.licence) for model in session.scalars(select(Model))] == [("given", None)] * 3
@@ -157,29 +157,31 @@ def test_two_processes_may_register_at_once(migrated_url: str) -> None:
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     answers = {run.communicate(timeout=60)[0].strip() for run in runs}
     assert [run.returncode for run in runs] == [0, 0, 0] and len(answers) == 1
-    engine = connect(migrated_url)
-    with reading(engine) as session:
+    database = connect(migrated_url)
+    with reading(database) as session:
         assert len(session.scalars(select(Model)).all()) == 3
         assert len(session.scalars(select(Ensemble)).all()) == 1
-    engine.dispose()
+    database.dispose()
 
 
-def test_readers_see_the_one_or_the_other(engine: Database, models: ModelSet) -> None:
-    keys = {name: one_member(engine, replace(models, margin=margin), name).key for name, margin in (("a", 0), ("b", 1))}
-    store.promote(engine, "a")
+def test_readers_see_the_one_or_the_other(database: Database, models: ModelSet) -> None:
+    keys = {
+        name: one_member(database, replace(models, margin=margin), name).key for name, margin in (("a", 0), ("b", 1))
+    }
+    store.promote(database, "a")
     ended = threading.Event()
     seen: set[tuple[str, str]] = set()
 
     def read() -> None:
         while not ended.is_set():
-            name, found = in_use(engine)
+            name, found = in_use(database)
             seen.add((name, found.key))
 
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
     for round_number in range(20):
-        store.promote(engine, "ba"[round_number % 2])
+        store.promote(database, "ba"[round_number % 2])
     ended.set()
     for reader in readers:
         reader.join()

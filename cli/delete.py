@@ -1,0 +1,34 @@
+"""The command `delete`: remove a job and its results."""
+
+import sys
+
+import click
+
+from cli.options import connection_options
+
+
+@click.command()
+@click.argument("job")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connection_options(broker=False)
+def delete(job: str, yes: bool) -> None:
+    """Delete a job with everything it found. Your files stay, and so do models that it trained."""
+    from cli.connection import current_database
+    from cli.views.removal import say_removed
+    from results.database import reading
+    from results.jobs import get_job, job_status
+    from results.retention import compact
+    from workers.retention import remove
+    from workers.training.checkpoints import forget
+
+    database = current_database()
+    with reading(database) as session:
+        status = job_status(session, get_job(session, job).id)
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Delete {status.job} with {status.frames:,} frames and {status.faces:,} faces?", abort=True)
+    removed = remove(database, status.job)
+    compacted = compact(database)
+    if status.kind == "train":
+        forget(status.job)
+    say_removed([removed], compacted)
+    click.echo(f"{status.job}: deleted")

@@ -1,0 +1,50 @@
+"""The command `doctor`: check the installation and its surroundings."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import connection_options, json_option
+
+if TYPE_CHECKING:
+    from workers.diagnosis.checks import Check
+
+
+@click.command()
+@json_option
+@connection_options(broker=True)
+def doctor(as_json: bool) -> None:
+    """Check broker, database, device, weights and disk, and say how to mend what fails."""
+    from dataclasses import asdict
+
+    from workers.diagnosis.checks import run_checks, settings_table
+
+    checks = run_checks()
+    healthy = all(check.ok for check in checks)
+    if as_json:
+        shown = [asdict(check) for check in checks]
+        click.echo(json.dumps({"ok": healthy, "checks": shown, "settings": settings_table()}))
+    else:
+        _print_checks(checks, settings_table())
+    sys.exit(not healthy)
+
+
+def _print_checks(checks: "list[Check]", settings: dict[str, tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for check in checks:
+        console.print(
+            f"[{'green' if check.ok else 'red'}]{'✓' if check.ok else '✗'}[/] [bold]{check.name}[/]: ", end=""
+        )
+        console.print(check.found, markup=False, highlight=False)
+        if check.mend:
+            console.print(f"  → {check.mend}", markup=False, highlight=False)
+    table = Table("setting", "value", "from", box=None, pad_edge=False, header_style="bold")
+    for name, (value, origin) in settings.items():
+        table.add_row(name, value, origin)
+    console.print()
+    console.print(table)

@@ -1,0 +1,38 @@
+"""The command `status`: how far a job is."""
+
+import json
+
+import click
+
+from cli.options import connection_options, json_option
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--watch", is_flag=True, help="Show progress until the job has ended.")
+@json_option
+@connection_options(broker=False)
+def status(job: str | None, watch: bool, as_json: bool) -> None:
+    """How far a job is; the newest one, if none is named. The beginning or end of an id is enough."""
+    from cli.connection import current_database, job_or_newest
+    from cli.views.following import follow, print_summary
+    from cli.views.training import follow_training, look_up, print_training
+    from results.database import reading
+    from results.jobs import job_status
+
+    database = current_database()
+    with reading(database) as session:
+        job_id = job_or_newest(session, job).id
+        state = job_status(session, job_id)
+    training = state.kind == "train"
+    if watch:
+        watcher = follow_training if training else follow
+        watcher(database, job_id)
+        with reading(database) as session:
+            state = job_status(session, job_id)
+    if as_json:
+        click.echo(json.dumps(state.as_dict()))
+    elif training:
+        print_training(look_up(database, job_id))
+    else:
+        print_summary(state)

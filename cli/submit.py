@@ -1,0 +1,43 @@
+"""The command `submit`: queue photographs and videos."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from cli.options import batch_options, batch_options_from, connection_options, json_option
+
+
+@click.command()
+@batch_options
+@click.option("--priority", type=click.IntRange(0, 9), default=5, help="Jobs with a higher one go first.")
+@click.option("--token", help="The same token twice is one job: safe to repeat.")
+@click.option("--wait", is_flag=True, help="Show progress, and return when the job has ended.")
+@json_option
+@connection_options(broker=True)
+def submit(
+    paths: tuple[str, ...],
+    name: str | None,
+    priority: int,
+    token: str | None,
+    wait: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Queue photographs and videos: files, folders, globs. Prints the job's id."""
+    from cli.connection import prepared_database
+    from cli.views.following import follow, planning, print_errors
+    from workers.batch.submitting import check_broker
+    from workers.batch.submitting import submit as submit_job
+
+    chosen = batch_options_from(**options)
+    check_broker()
+    database = prepared_database()
+    with planning() as on_medium:
+        job = submit_job(database, paths, chosen, name=name, priority=priority, token=token, on_medium=on_medium)
+    click.echo(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
+    if wait:
+        status = follow(database, job.job)
+        print_errors(status)
+        sys.exit(status.state != "done")
