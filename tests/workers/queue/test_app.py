@@ -12,7 +12,8 @@ from kombu.transport.redis import Transport
 from sqlalchemy import Engine as Database
 
 from results.database import connect, upgrade
-from tests.conftest import ROOT, query
+from tests.support.commands import ROOT
+from tests.support.databases import query
 from tests.support.watching import said_by
 from workers.batch.planning import BatchOptions
 from workers.batch.submitting import submit
