@@ -3,10 +3,14 @@
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import connection_options
+from cli.options import settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 PORT = click.IntRange(1, 65535)
 
@@ -22,8 +26,8 @@ PORT = click.IntRange(1, 65535)
     default="~/.local/share/fer-batch/redis",
     help="Folder of the queue's data.",
 )
-@connection_options(broker=False)
-def up(workers: int, flower: bool, port: int, flower_port: int, data: Path) -> None:
+@settings_options("database_url")
+def up(settings: "Settings", workers: int, flower: bool, port: int, flower_port: int, data: Path) -> None:
     """Run Redis, workers and, if asked, Flower until Ctrl-C, with one log.
 
     Other terminals of this machine submit jobs to them. What is queued survives a restart.
@@ -33,17 +37,16 @@ def up(workers: int, flower: bool, port: int, flower_port: int, data: Path) -> N
     from cli.views.logs import log_to_stdout
     from workers.queue import standing_stack as stack
     from workers.queue.supervision import running, watch
-    from workers.settings import settings
 
-    prepared_database().dispose()
-    environment = {"FER_BROKER_URL": stack.broker_url(port)}
+    prepared_database(settings).dispose()
+    settings = settings.model_copy(update={"broker_url": stack.broker_url(port)})
     stack.check_port(port, "--port")
-    groups = [stack.worker_programs(workers, environment, settings().grace_seconds, settings().metrics_port)]
-    hints = [submit_hint(port, settings().database_url)]
+    groups = [stack.worker_programs(settings, workers)]
+    hints = [submit_hint(settings)]
     if flower:
         stack.check_port(flower_port, "--flower-port")
-        secret, words = login()
-        groups.insert(0, [stack.flower_program(flower_port, environment, secret)])
+        secret, words = login(settings)
+        groups.insert(0, [stack.flower_program(settings, flower_port, secret)])
         hints.append(f"Flower: http://127.0.0.1:{flower_port}, {words}")
     # As Ctrl-C: an exception, so that everything that was started is stopped on the way out.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -57,19 +60,17 @@ def up(workers: int, flower: bool, port: int, flower_port: int, data: Path) -> N
             watch(programs)
 
 
-def submit_hint(port: int, database_url: str) -> str:
+def submit_hint(settings: "Settings") -> str:
     """How another terminal submits a job: with the options that it needs to find this queue and this database."""
     from results.urls import describe, parse_url
-    from workers.queue.standing_stack import broker_url
-    from workers.settings import Settings
 
-    default = {name: field.default for name, field in Settings.model_fields.items()}
+    default = {name: field.default for name, field in type(settings).model_fields.items()}
     words, place = ["fer-batch submit videos/"], ""
-    if broker_url(port) != default["broker_url"]:
-        words.append(f"--broker {broker_url(port)}")
-    if database_url != default["database_url"]:
-        words.append(f"--db {describe(database_url)}")
-    path = parse_url(database_url).database
-    if database_url.startswith("sqlite") and path and not Path(path).is_absolute():
+    if settings.broker_url != default["broker_url"]:
+        words.append(f"--broker {settings.broker_url}")
+    if settings.database_url != default["database_url"]:
+        words.append(f"--db {describe(settings.database_url)}")
+    path = parse_url(settings.database_url).database
+    if settings.database_url.startswith("sqlite") and path and not Path(path).is_absolute():
         place = f", in the folder {Path.cwd()}"
     return f"To submit from another terminal{place}: {' '.join(words)}"

@@ -37,10 +37,10 @@ def redis_command(options: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def local_redis(folder: Path) -> Iterator[str]:
-    """Runs a Redis server that only this user can reach, on a socket in `folder`; gives its broker URL.
+    """Runs a Redis server that only this user can reach, on a socket in `folder`; yields its broker URL.
 
     Raises:
-        LocalStackError: it does not start; holds what it said.
+        LocalStackError: it does not start; the message ends with its log.
     """
     socket, log = folder / "redis.sock", folder / "redis.log"
     options = {"port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(folder), "save": ""}
@@ -55,14 +55,14 @@ def local_redis(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def local_worker(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `fer-batch worker` with extra environment variables, its output in `log`."""
+    """Runs `fer-batch worker` with extra environment variables (`Settings.as_environment`), its output in `log`."""
     with _running([sys.executable, "-P", "-m", "cli", "worker"], log, environment) as process:
         yield process
 
 
 @contextmanager
 def stack_folder() -> Iterator[Path]:
-    """A folder for sockets and logs that only this user can enter, gone at the end."""
+    """A temporary folder for sockets and logs that only this user can enter."""
     # Sockets must have a short path: the system allows about 100 bytes.
     with tempfile.TemporaryDirectory(prefix="fer-batch-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
@@ -71,7 +71,7 @@ def stack_folder() -> Iterator[Path]:
 def last_lines(log: Path, count: int = 3) -> str:
     """The end of a log, in one line."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return " | ".join(lines[-count:]) or "it said nothing"
+    return " | ".join(lines[-count:]) or "its log is empty"
 
 
 @contextmanager

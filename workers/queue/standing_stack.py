@@ -3,7 +3,7 @@
 import fcntl
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from workers.errors import LocalStackError
 from workers.queue.local_stack import redis_command
 from workers.queue.processes import STOP_S
 from workers.queue.supervision import Program
+from workers.settings import Settings
 
 UNSAFE = ("CONFIG", "MODULE", "REPLICAOF", "SLAVEOF", "DEBUG")
 """With these, any user of this machine could have the server write files or load code as its owner."""
@@ -81,21 +82,24 @@ def redis_program(folder: Path, port: int, lock: int) -> Program:
     return Program("redis", command, ready="Ready to accept connections", pass_fds=(lock,))
 
 
-def worker_programs(count: int, environment: Mapping[str, str], grace_s: float, metrics_port: int) -> list[Program]:
+def worker_programs(settings: Settings, count: int) -> list[Program]:
     """Workers, each with a metrics port of its own, from `metrics_port` on, unless that is 0."""
     return [
         Program(
             f"worker {number}",
             [*COMMAND, "worker", "--name", f"worker-{number}"],
             ready=" ready.",
-            environment={**environment, "FER_METRICS_PORT": str(metrics_port and metrics_port + number - 1)},
-            stop_s=grace_s + STOP_S,
+            environment={
+                **settings.as_environment(),
+                "FER_METRICS_PORT": str(settings.metrics_port and settings.metrics_port + number - 1),
+            },
+            stop_s=settings.grace_seconds + STOP_S,
         )
         for number in range(1, count + 1)
     ]
 
 
-def flower_program(port: int, environment: Mapping[str, str], login: str) -> Program:
+def flower_program(settings: Settings, port: int, login: str) -> Program:
     """Flower at a port of the loopback interface, behind a login of the form `user:password`."""
-    given = {**environment, "FER_FLOWER_AUTH": login}
-    return Program("flower", [*COMMAND, "flower", "--port", str(port)], ready="Flower: http", environment=given)
+    environment = {**settings.as_environment(), "FER_FLOWER_AUTH": login}
+    return Program("flower", [*COMMAND, "flower", "--port", str(port)], ready="Flower: http", environment=environment)
