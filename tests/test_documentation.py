@@ -21,6 +21,9 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+MARKDOWN = [*PAGES, *sorted(SHIPPED.glob("*.md"))]
+ROOMS = ("fer_model", "results", "workers", "cli", "migrations")
+FOLDERS = (*ROOMS, "benchmarks", "deploy", "docs", "examples", "tests", "tools")
 REFERENCE = ROOT / "docs" / "reference"
 GIVEN_BY_CLICK = {"--help"}
 
@@ -74,6 +77,13 @@ def command_lines() -> list[tuple[str, list[str]]]:
             for call in re.findall(r"(?:^|[\s/(])fer-batch((?: [^#|&;>)]+)?)", line):
                 found.append((page, shlex.split(call)))
     return [(page, words) for page, words in found if words]
+
+
+def paths_in_backquotes(text: str) -> list[str]:
+    """Paths of the repository: below one of its folders, any path of a Python file, and files of configuration."""
+    below = rf"(?:{'|'.join(FOLDERS)})/[\w./-]*"
+    forms = (below, r"[\w/.-]+/[\w-]+\.py", r"[\w-]+\.(?:toml|yml)", "Makefile|Dockerfile")
+    return re.findall(rf"`({'|'.join(forms)})`", text)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +162,10 @@ def test_python_examples_compile(page: str, code: str) -> None:
     compile(code, page, "exec")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+each_page = pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@each_page
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if not target.startswith(("http://", "https://", "mailto:")):
@@ -161,6 +174,17 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert linked.exists(), f"{page.name}: {target}"
             assert linked.is_relative_to(ROOT), f"{page.name}: {target} leads out of the repository"
             assert not anchor or anchor in _anchors(linked), f"{page.name}: {target}"
+
+
+@each_page
+def test_paths_in_backquotes_exist(page: Path) -> None:
+    for path in paths_in_backquotes(page.read_text()):
+        assert (ROOT / path).exists(), f"{page.relative_to(ROOT)}: {path}"
+
+
+def test_paths_in_backquotes_are_told_from_other_code() -> None:
+    text = "`cli/main.py` `docs/` `report/` `Makefile` `pyproject.toml` `results.db` `read_faces` `errors.py` `a/b.py`"
+    assert paths_in_backquotes(text) == ["cli/main.py", "docs/", "Makefile", "pyproject.toml", "a/b.py"]
 
 
 def test_every_page_is_reachable_from_the_readme() -> None:
