@@ -51,7 +51,7 @@ def judge(error: Exception, is_permanent: Callable[[Exception], bool]) -> Verdic
 
 def is_permanent(error: Exception) -> bool:
     """Whether another attempt would end in the same way: a file that is no video stays none."""
-    return isinstance(error, CLEAR) and not isinstance(error, TransientMediaError)
+    return isinstance(error, (FerModelError, *REFUSALS)) and not isinstance(error, TransientMediaError)
 
 
 def reason_of(error: Exception) -> str:
