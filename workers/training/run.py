@@ -21,7 +21,7 @@ from workers.lease import heartbeat
 from workers.lease.holding import Lease, lease
 from workers.metrics import recording
 from workers.models import store
-from workers.models.subjects import evaluation_row
+from workers.models.evaluating import evaluation_row
 from workers.settings import Settings
 from workers.training.checkpoints import forget, forget_attempt, run_folder, take_over
 from workers.training.trainers import Trained, Watch, run_trainer
