@@ -7,25 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import connection_options
+from cli.options import settings_options
 from cli.output_files import written
 
 if TYPE_CHECKING:
     from results.jobs import JobStatus
+    from workers.settings import Settings
 
 
 @click.command()
 @click.argument("job", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page, such as report.html.")
-@connection_options(broker=False)
-def report(job: str | None, output: Path) -> None:
+@settings_options("database_url")
+def report(settings: "Settings", job: str | None, output: Path) -> None:
     """Write a report: one HTML page that needs nothing beside it. Of the newest job, if none is named."""
     from cli.connection import asked_about
     from cli.views.notes import notes
     from results.jobs import job_status
     from results.read.report import write_report
 
-    with asked_about(job) as (session, job_id), written(output) as file:
+    with asked_about(settings, job) as (session, job_id), written(output) as file:
         status = job_status(session, job_id)
         page = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
         write_report(session, job_id, page, notes=[sentence(note) for note in notes(status)], limits=limits_of(status))

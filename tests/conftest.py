@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.support.sharing import one_at_a_time, shared_folder
-from workers.settings import settings
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -40,8 +39,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ["FER_CACHE_DIR"] = str(folder)
     # Not the user's own.
     os.environ["FER_MODELS_DIR"] = str(tmp_path_factory.mktemp("models"))
-    # Collecting the tests has read them already.
-    settings.cache_clear()
     return folder
 
 
@@ -56,13 +53,6 @@ def prepared(cache: Path) -> None:
 
     with one_at_a_time(cache / "lock"):
         load_engine(read_models(), "cpu", cache)
-
-
-@pytest.fixture(autouse=True)
-def settings_of_its_own() -> Iterator[None]:
-    """What a test makes this process read as its settings ends with the test, however that ends."""
-    yield
-    settings.cache_clear()
 
 
 @pytest.fixture(scope="session")
@@ -149,9 +139,7 @@ def fer_batch_here(*words: str, **environment: str) -> "subprocess.CompletedProc
 
     from cli.main import main
 
-    settings.cache_clear()
     run = CliRunner(env=environment).invoke(main, words, catch_exceptions=False)
-    settings.cache_clear()
     return subprocess.CompletedProcess(words, run.exit_code, run.stdout, run.stderr)
 
 

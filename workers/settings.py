@@ -1,7 +1,6 @@
 """All settings. Entry points (a command, a worker process, a page, a test) make them and pass them down."""
 
 import tempfile
-from functools import cache
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -75,12 +74,6 @@ def _plain(value: object) -> str:
         return value.get_secret_value()
     # An empty variable counts as not set.
     return "" if value is None else str(value)
-
-
-@cache
-def settings() -> Settings:
-    """The settings of this process. Raises `pydantic.ValidationError`."""
-    return Settings()
 
 
 def writable_cache(cache_dir: Path) -> Path:

@@ -22,6 +22,7 @@ from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions, plan
 from workers.batch.processing import process_shard
 from workers.models import store
+from workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 def planned(database: Database, paths: list[Path], options: BatchOptions | None = None) -> tuple[str, list[int]]:
     """A job in the database: its id and those of its shards."""
     options = options or BatchOptions()
-    media, shards = plan([str(path) for path in paths], options)
+    media, shards = plan([str(path) for path in paths], options, ())
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
         add_plan(session, job.id, media, shards)
@@ -43,7 +44,7 @@ def worked(
     """A job that one worker has done to the end."""
     job_id, ids = planned(database, paths, options)
     for shard_id in ids:
-        process_shard(database, shard_id, "test", lambda _: networks)
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
     return job_id
 
@@ -123,7 +124,7 @@ def test_a_video_that_vanished_fails_with_a_reason(
     clip = write_clip(tmp_path / "gone.mp4", panning_frames(noise_picture(), 5))
     job_id, (shard_id,) = planned(database, [clip])
     clip.unlink()
-    process_shard(database, shard_id, "test", lambda _: networks)
+    process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
     with reading(database) as session:
         status = job_status(session, job_id)
@@ -153,7 +154,7 @@ def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
             return networks.classify(faces)
 
     interrupted = CancelsOnSecondBatch()
-    process_shard(database, shard_id, "test", lambda _: interrupted)
+    process_shard(database, Settings(), shard_id, "test", lambda _: interrupted)
     with reading(database) as session:
         assert session.scalars(select(func.count()).select_from(Frame)).one() == 0
         assert job_status(session, job_id).state == "cancelled"
@@ -166,7 +167,7 @@ def test_a_shard_that_another_worker_holds_is_left_alone(
     _, (shard_id,) = planned(database, [samples / "zidane.jpg"])
     with writing(database) as session:
         assert claim(session, shard_id, "another") is not None
-    process_shard(database, shard_id, "test", lambda _: networks)
+    process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     with reading(database) as session:
         assert session.get_one(Shard, shard_id).worker == "another"
         assert session.scalars(select(func.count()).select_from(Face)).one() == 0
@@ -178,7 +179,7 @@ def test_networks_that_cannot_be_loaded_fail_the_shard_with_the_reason(database:
     def load(models: ModelSet) -> NoReturn:
         raise WeightsError("the weights are not there")
 
-    process_shard(database, shard_id, "test", load)
+    process_shard(database, Settings(), shard_id, "test", load)
     finish(database, job_id)
     with reading(database) as session:
         status = job_status(session, job_id)
@@ -211,7 +212,7 @@ def test_a_second_attempt_replaces_what_each_classifier_said(
 ) -> None:
     job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=True))
     for _ in range(2):
-        process_shard(database, shard_id, "test", lambda _: networks)
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
         with writing(database) as session:
             assert session.scalars(select(func.count()).select_from(FaceScore)).one() == 2 * len(models.members)
             session.get_one(Shard, shard_id).state = "pending"
