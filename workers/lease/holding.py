@@ -45,7 +45,7 @@ class Lease(Generic[T]):
     outcome: Outcome = "lost"
 
     def check(self) -> None:
-        """Call it often. Raises `JobCancelledError`, `ShardLostError` or `WorkerStoppingError` if the work is to end."""
+        """Raises `JobCancelledError`, `ShardLostError` or `WorkerStoppingError` if the work must end; call it often."""
         self.is_ours()
         if self.stopping():
             raise WorkerStoppingError
