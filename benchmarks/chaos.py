@@ -28,7 +28,8 @@ from benchmarks.faults import FAULTS, Fault, JobEndedError, revived_until
 from fer_model.samples import write_clip
 from fer_model.types import EMOTIONS
 from results.database import reading
-from results.jobs import UNFINISHED, job_status
+from results.jobs import UNFINISHED
+from results.read.status import job_status
 from results.tables import Job, Shard
 
 Values = tuple[float, ...]

@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from benchmarks.cluster import end, postgresql, start
 from results.database import connect, reading, upgrade
-from results.jobs import job_status
+from results.read.status import job_status
 from results.tables import Shard
 from workers.diagnosis import synthetic
 from workers.queue.local_stack import local_redis, stack_folder

@@ -19,8 +19,9 @@ def db() -> None:
 @settings_options("database_url")
 def upgrade(settings: "Settings") -> None:
     """Make the tables, or bring them to this version."""
-    from results.database import describe, head_revision
+    from results.database import head_revision
     from results.database import upgrade as upgrade_database
+    from results.urls import describe
 
     upgrade_database(settings.database_url)
     click.echo(f"{describe(settings.database_url)} is at revision {head_revision()}.")

@@ -26,7 +26,7 @@ def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **option
     from cli.connection import prepared_database
     from cli.timeline import print_timeline
     from cli.views.following import print_summary
-    from results.database import describe
+    from results.urls import describe
 
     chosen = batch_options_from(settings, **options)
     database = prepared_database(settings)

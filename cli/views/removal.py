@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def purge(database: "Database", older_than_ms: int, dry_run: bool) -> None:
     """Deletes the jobs that ended at least so long ago, or says which these are."""
     from results.database import reading
-    from results.jobs import job_status
+    from results.read.status import job_status
     from results.retention import compact, old_jobs
     from workers.retention import remove
 

@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from results.leases import Claim
-from results.media import media_of
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
@@ -20,6 +18,8 @@ from results.catalogue import ID_DIGITS
 from results.database import reading
 from results.errors import NameTakenError
 from results.jobs import options_of
+from results.leases import Claim
+from results.media import media_of
 from results.tables import Job, Media
 from workers.batch import crops
 from workers.batch.analysing import Work, analyse_shard

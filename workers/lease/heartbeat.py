@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from results.leases import Claim
 from sqlalchemy import Engine as Database
 
 from results import leases
 from results.database import writing
 from results.errors import JobCancelledError, ResultsError, ShardLostError
+from results.leases import Claim
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from results.leases import Claim
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
@@ -16,6 +15,7 @@ from fer_model.networks.manifest import WeightsFile
 from fer_model.training.definitions import BEST, Epoch, trained_facts
 from results import catalogue, leases, shards, training
 from results.closing import close_job
+from results.leases import Claim
 from results.tables import Job, Model, TrainingRun
 from workers.lease import heartbeat
 from workers.lease.holding import Lease, lease

@@ -14,8 +14,10 @@ from fer_model.errors import WeightsError
 from fer_model.networks.manifest import ModelSet
 from fer_model.types import EMOTIONS
 from results.database import reading, writing
-from results.jobs import add_plan, cancel_job, create_job, job_status
-from results.shards import claim
+from results.jobs import cancel_job, create_job
+from results.leases import claim
+from results.plans import add_plan
+from results.read.status import job_status
 from results.tables import Face, FaceScore, Frame, Media, Shard, Track
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from workers.batch.finishing import finish

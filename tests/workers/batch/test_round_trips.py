@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 
 from benchmarks.idle import IdleEngine
 from results.database import reading, writing
-from results.jobs import add_plan, create_job, job_status
+from results.jobs import create_job
+from results.plans import add_plan
+from results.read.status import job_status
 from results.tables import Shard
 from workers.batch import planning
 from workers.batch.planning import BatchOptions, plan

@@ -66,6 +66,17 @@ def write(session: Session, claim: Claim) -> None:
     shards.complete(session, claim, ROWS, [])
 
 
+def checked(ours: Lease[None]) -> bool:
+    """False, until a check raises."""
+    ours.check()
+    return False
+
+
+def end_with(error: Exception) -> None:
+    """The work ends with this error."""
+    raise error
+
+
 def shard(database: Database) -> Shard:
     with reading(database) as session:
         return session.get_one(Shard, SHARD)
@@ -134,7 +145,7 @@ def test_a_cancelled_lease_ends_quietly(database: Database, job: str) -> None:
         with writing(database) as session:
             cancel_job(session, job)
         with pytest.raises(JobCancelledError):
-            until(lambda: bool(ours.check()))
+            until(lambda: checked(ours))
         ours.commit(write)
     assert (ours.outcome, shard(database).state, rows(database)) == ("cancelled", "cancelled", 0)
 
@@ -144,7 +155,7 @@ def test_a_lost_lease_ends_quietly(database: Database, job: str) -> None:
         with writing(database) as session:
             assert leases.claim(session, SHARD, "successor", lease_s=-1) is not None
         with pytest.raises(ShardLostError):
-            until(lambda: bool(ours.check()))
+            until(lambda: checked(ours))
         ours.commit(write)
     assert (ours.outcome, shard(database).worker, rows(database)) == ("lost", "successor", 0)
 
@@ -154,7 +165,7 @@ def test_a_worker_that_lost_its_lease_decides_nothing(database: Database, job: s
     with taken(database, "late", heartbeat_s=3600.0) as ours:
         with writing(database) as session:
             assert leases.claim(session, SHARD, "successor", lease_s=-1) is not None
-        raise error
+        end_with(error)
     row = shard(database)
     assert (ours.outcome, row.state, row.worker, row.error) == ("lost", "running", "successor", None)
 

@@ -50,6 +50,10 @@ def add(ours: Lease[int], first: int, count: int) -> None:
     ours.commit(lambda session, claim: append(session, claim, frames, faces))
 
 
+def the_camera_fails() -> None:
+    raise OSError("it went away")
+
+
 def indices(database: Database) -> tuple[list[int], list[int]]:
     """The frames' and the faces' numbers."""
     with reading(database) as session:
@@ -94,7 +98,7 @@ def test_progress_resets_the_count_of_attempts(database: Database, stream: int) 
     for attempt in range(2 * MAX_ATTEMPTS):
         with on_air(database, stream, "w") as ours:
             add(ours, ours.begun, 1)
-            raise OSError("the camera went away")
+            the_camera_fails()
         assert (ours.begun, ours.outcome) == (attempt, "given_back")
     with reading(database) as session:
         row = session.get_one(Shard, stream)
@@ -102,6 +106,6 @@ def test_progress_resets_the_count_of_attempts(database: Database, stream: int) 
     assert indices(database)[0] == list(range(2 * MAX_ATTEMPTS))
     for _ in range(MAX_ATTEMPTS - 1):
         with on_air(database, stream, "w"):
-            raise OSError("the camera went away")
+            the_camera_fails()
     with reading(database) as session:
         assert session.get_one(Shard, stream).state == "failed", "without progress attempts are counted"

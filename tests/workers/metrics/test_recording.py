@@ -21,7 +21,8 @@ from benchmarks.idle import IdleEngine
 from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from results.database import upgrade, writing
-from results.jobs import MediaPlan, ShardPlan, add_plan, cancel_job, create_job
+from results.jobs import cancel_job, create_job
+from results.plans import MediaPlan, ShardPlan, add_plan
 from results.tables import Shard
 from tests.conftest import Stack, fer_batch, query, succeed
 from tests.support.watching import free_port, kill_at_work, said_by, scrape, until

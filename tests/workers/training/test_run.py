@@ -19,8 +19,9 @@ from fer_model.training.datasets.face_sets import FaceSets
 from fer_model.training.definitions import BEST, ClassifierRun, DetectorRun, Epoch
 from results.database import reading, writing
 from results.errors import DatabaseUnreachableError
-from results.jobs import cancel_job, job_status
-from results.shards import claim
+from results.jobs import cancel_job
+from results.leases import claim
+from results.read.status import job_status
 from results.tables import Evaluation, Model, Shard, TrainingEpoch
 from results.training import (
     TrainingPlan,
