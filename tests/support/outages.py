@@ -16,3 +16,8 @@ def away_once(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*given, **named)
 
     return call
+
+
+def always_away(*_: object, **__: object) -> None:
+    """What any function does while the database is away."""
+    raise DatabaseUnreachableError
