@@ -7,7 +7,7 @@ from results.database import writing
 from results.jobs import cancel_job, create_job, get_job
 from results.leases import claim
 from results.plans import MediaPlan, ShardPlan, add_plan
-from tests.conftest import succeed
+from tests.support.commands import succeed
 
 NOTHING = "There is nothing to resume: all that is not finished is queued or being worked on."
 

@@ -16,15 +16,17 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 
-from benchmarks.cluster import children
-from benchmarks.idle import IdleEngine
 from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from results.database import upgrade, writing
 from results.jobs import cancel_job, create_job
 from results.plans import MediaPlan, ShardPlan, add_plan
 from results.tables import Shard
-from tests.conftest import Stack, fer_batch, query, succeed
+from tests.support.cluster import children
+from tests.support.commands import fer_batch, succeed
+from tests.support.databases import query
+from tests.support.idle import IdleEngine
+from tests.support.stack import Stack
 from tests.support.watching import free_port, kill_at_work, said_by, scrape, until
 from workers.batch.processing import process_shard
 from workers.metrics import recording

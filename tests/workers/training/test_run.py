@@ -33,9 +33,9 @@ from results.training import (
     shard_of,
     training_status,
 )
-from tests.fer_model.training.datasets.test_faces import archive
 from tests.support.outages import always_away, away_once
 from tests.support.tiny import write_tiny_faces
+from tests.support.training_data import write_photographs
 from workers.errors import WorkersError
 from workers.models.inventory import details
 from workers.models.store import shipped
@@ -377,7 +377,7 @@ def test_too_high_a_learning_rate_fails_the_run_with_the_reason(
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tar file of one photograph to train the detector on, and one to validate on."""
-    return archive(tmp_path_factory.mktemp("photographs"), "train", "val")
+    return write_photographs(tmp_path_factory.mktemp("photographs"), "train", "val")
 
 
 def detector_plan(photographs: Path) -> TrainingPlan:
