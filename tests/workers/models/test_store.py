@@ -94,7 +94,7 @@ def test_a_later_release_does_not_change_what_is_promoted(
 ) -> None:
     one_member(database, folder, models)
     store.promote(database, folder, "one")
-    monkeypatch.setattr(store, "shipped", lambda: replace(models, detector=models.members[1], members=()))
+    monkeypatch.setattr(store, "shipped", lambda _: replace(models, detector=models.members[1], members=()))
     _, found = in_use(database, folder)
     for file in found.files:
         file.verify()
