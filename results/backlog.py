@@ -83,6 +83,20 @@ def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection
     return changed(session, update(Shard).where(Shard.id.in_(lost), Shard.state == "pending").values(queued_at=None))
 
 
+def longest_waits(session: Session, queues: Sequence[str]) -> dict[str, float]:
+    """For each of these queues the seconds that its longest-waiting shard has been queued; 0 if none is."""
+    oldest = (
+        select(Job.queue, func.min(Shard.queued_at))
+        .join(Shard, Shard.job_id == Job.id)
+        .where(Job.queue.in_(queues), Job.state.in_(UNFINISHED), Shard.state == "pending")
+        .group_by(Job.queue)
+    )
+    moment = utc_now(session)
+    found = session.execute(oldest)
+    waits = {queue: max((moment - since).total_seconds(), 0.0) for queue, since in found if since is not None}
+    return dict.fromkeys(queues, 0.0) | waits
+
+
 _shards, _jobs = Shard.metadata.tables["shards"], Job.metadata.tables["jobs"]
 _NEEDS = or_(
     and_(_shards.c.state == "pending", _shards.c.queued_at.is_(None)),

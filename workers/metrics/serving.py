@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 from sqlalchemy import Engine as Database
 
+from results.backlog import longest_waits
 from results.database import existing, reading
-from results.waiting import longest_waits
 from workers.errors import WorkersError
 from workers.metrics import recording
 from workers.metrics.timeouts import within
