@@ -103,13 +103,13 @@ def _look(file: BufferedReader, found: Scan) -> _Look:
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture in it can be decoded")
         upright = Upright(container, stream)
-        height, width = upright(upright.square(first.picture)).shape[:2]
+        shown = upright.shown(upright.square(first.picture))
         stamp = first.picture.pts
         lost_ms = 0 if stamp is None or clock.counted else max(0, clock.ms(stamp))
         rest = () if clock.ordered else (frame.time_ms for frame in frames)
         times = np.fromiter((first.time_ms, *rest), np.int64)
         coded = (stream.width, stream.height)
-        return _Look(container.format.name, stream.index, coded, (width, height), lost_ms, times)
+        return _Look(container.format.name, stream.index, coded, shown, lost_ms, times)
 
 
 def _incomplete(found: Scan, look: _Look, grew: bool) -> list[str]:

@@ -19,9 +19,7 @@ WIDEST = 5
 """Pixels that are wider or higher than this many to one are an error and count as square; 2:1 is the widest in use."""
 
 # One side grows and the other stays, as players do it: nothing gets lost. `sar` is each picture's own aspect ratio.
-_SQUARE = (
-    f"w='if(between(sar,1,{WIDEST}),round(iw*sar),iw)':h='if(between(sar,1/{WIDEST},1),round(ih/sar),ih)':eval=frame:flags=bilinear"
-)
+_SQUARE = f"w='if(between(sar,1,{WIDEST}),round(iw*sar),iw)':h='if(between(sar,1/{WIDEST},1),round(ih/sar),ih)':eval=frame:flags=bilinear"
 
 
 class Upright:
@@ -58,6 +56,11 @@ class Upright:
         if self._aspect > 1:
             return round(frame.width * self._aspect), frame.height
         return frame.width, round(frame.height / self._aspect)
+
+    def shown(self, frame: VideoFrame) -> tuple[int, int]:
+        """Width and height as a viewer sees them; of a picture that `square` gave."""
+        size, turn = self.size(frame), self.turn(frame)
+        return size if turn is None or abs(turn[1]) <= abs(turn[0]) else size[::-1]
 
     def turn(self, frame: VideoFrame) -> tuple[int, int, int, int] | None:
         """The matrix's a, b, c, d; None where there is none."""

@@ -210,7 +210,7 @@ def _work(
     queue: Queue,
 ) -> None:
     claim, media, stored = start.claim, start.media, start.stored
-    options = BatchOptions(**{name: stored[name] for name in BatchOptions.__dataclass_fields__ if name in stored})
+    options = BatchOptions.of(stored)
     rows.ensemble_id, models = start.in_use or _register(database)
     if options.keep_member_scores:
         rows.members = tuple(file.sha256[:ID_DIGITS] for file in models.members)
