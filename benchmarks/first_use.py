@@ -13,10 +13,10 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from benchmarks.cluster import end, start
 from fer_model.samples import write_samples
 from results.database import connect, reading, upgrade
 from results.tables import Shard
+from tests.support.cluster import end, start
 from workers.queue.local_stack import local_redis, stack_folder
 
 PYTHON = (sys.executable, "-P", "-m", "cli")

@@ -3,33 +3,7 @@
 One process with Celery's solo pool, so that what is measured is the queue and the database.
 """
 
-from collections.abc import Generator, Iterable, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
-
-from fer_model.engines.detection import Detections
-from fer_model.preprocess import crop_faces
-from fer_model.types import EMOTIONS, Image
-
-
-class IdleEngine:
-    """Sees no face in anything."""
-
-    description = "nothing on cpu, no precision"
-
-    def __init__(self, members: int = 2) -> None:
-        self.members = members
-
-    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
-        for _ in pictures:
-            yield np.zeros((0, 5), np.float32)
-
-    def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
-        return crop_faces(pictures, boxes, margin)
-
-    def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.full((self.members, len(faces), len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
+from tests.support.idle import IdleEngine
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.idle import IdleEngine
 from results.database import connect, upgrade
+from tests.support.idle import IdleEngine
 from workers.diagnosis.benchmark import peak_rss_mb, work_through
 
 if __name__ == "__main__":

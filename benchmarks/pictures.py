@@ -16,7 +16,8 @@ from fer_model.engines import Engine, load_engine
 from fer_model.engines.detection import letterbox
 from fer_model.sources import open_source
 from results.database import connect, upgrade, writing
-from results.jobs import add_plan, create_job
+from results.jobs import create_job
+from results.plans import add_plan
 from results.tables import Shard
 from workers.batch.planning import BatchOptions, plan
 from workers.batch.processing import process_shard

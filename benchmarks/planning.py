@@ -19,9 +19,9 @@ import click
 import cv2
 import numpy as np
 
-from benchmarks.chaos import done, ended
-from benchmarks.cluster import postgresql, submit, wait_for
 from results.database import connect, upgrade
+from tests.support.cluster import postgresql, submit, wait_for
+from tests.support.comparing import done, ended
 from workers.queue.local_stack import local_redis, local_worker, stack_folder
 
 SMALL = 20

@@ -17,12 +17,14 @@ from typing import Any
 
 from sqlalchemy import Engine as Database
 
+from results.closing import close_job
 from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
-from results.jobs import MediaPlan, ShardPlan, create_job
-from results.plans import add_plan
+from results.jobs import create_job
+from results.leases import claim
+from results.plans import MediaPlan, ShardPlan, add_plan
 from results.read.report import write_report
-from results.shards import claim, close_job, complete
+from results.shards import complete
 
 FRAMES, STEP_S, PEOPLE = 120, 5, 2
 RUNS = 3

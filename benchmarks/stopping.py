@@ -15,11 +15,13 @@ from tempfile import TemporaryDirectory
 import click
 from sqlalchemy import func, select
 
-from benchmarks.chaos import OPTIONS, done, ended, run_job, write_media
-from benchmarks.cluster import WORKERS, Cluster, cluster, end, held, start_worker, submit, wait_for
 from results.database import reading, writing
 from results.jobs import cancel_job
 from results.tables import Shard
+from tests.support.chaos import OPTIONS, run_job
+from tests.support.cluster import WORKERS, Cluster, cluster, end, held, start_worker, submit, wait_for
+from tests.support.comparing import done, ended
+from tests.support.media import write_media
 
 LEASE_S = 60.0
 

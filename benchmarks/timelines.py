@@ -15,13 +15,13 @@ from pathlib import Path
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
-from benchmarks.cluster import local_url, make_postgresql, pg_ctl
 from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
-from results.jobs import MediaPlan, ShardPlan, create_job
-from results.plans import add_plan
+from results.jobs import create_job
+from results.plans import MediaPlan, ShardPlan, add_plan
 from results.read.face_filter import FaceFilter
 from results.read.timelines import By, timeline
+from tests.support.cluster import local_url, make_postgresql, pg_ctl
 
 VIDEOS, PEOPLE, FPS = 100, 2, 25
 RUNS = 2

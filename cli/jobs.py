@@ -15,7 +15,8 @@ def jobs(limit: int, as_json: bool) -> None:
     """The jobs in the database, newest first."""
     from cli.connection import current_database
     from results.database import reading
-    from results.jobs import job_status, list_jobs
+    from results.jobs import list_jobs
+    from results.read.status import job_status
 
     with reading(current_database()) as session:
         rows = [job_status(session, job.id) for job in list_jobs(session, limit=limit)]

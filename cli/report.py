@@ -11,7 +11,7 @@ from cli.options import connection_options
 from cli.output_files import written
 
 if TYPE_CHECKING:
-    from results.jobs import JobStatus
+    from results.read.status import JobStatus
 
 
 @click.command()
@@ -22,8 +22,8 @@ def report(job: str | None, output: Path) -> None:
     """Write a report: one HTML page that needs nothing beside it. Of the newest job, if none is named."""
     from cli.connection import asked_about
     from cli.views.notes import notes
-    from results.jobs import job_status
     from results.read.report import write_report
+    from results.read.status import job_status
 
     with asked_about(job) as (session, job_id), written(output) as file:
         status = job_status(session, job_id)

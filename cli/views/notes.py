@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from results.jobs import JobStatus
+    from results.read.status import JobStatus
 
 
 def note_what_is_missing(session: "Session", job_id: str) -> None:
     """Says on stderr what of a job is not there, or not there yet."""
-    from results.jobs import job_status
+    from results.read.status import job_status
 
     for note in notes(job_status(session, job_id)):
         print(f"Note: {note}", file=sys.stderr)

@@ -15,7 +15,7 @@ def purge(older_than_ms: int, dry_run: bool) -> None:
     """Deletes the jobs that ended at least so long ago, or says which these are."""
     from cli.connection import current_database
     from results.database import reading
-    from results.jobs import job_status
+    from results.read.status import job_status
     from results.retention import compact, old_jobs
     from workers.retention import remove
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine as Database
 
+from results.closing import close_job, ready_to_close, relabel_tracks
 from results.database import writing
 from results.seams import Box, ShardTracks, Sighting, tracks_by_segment, videos_in_segments
-from results.shards import close_job, ready_to_close, relabel_tracks
 
 LEAST_OVERLAP = 0.5
 """Intersection over union from which two boxes in one picture are the same face. For the same face it is 1 but for

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS
-from results.jobs import get_job, job_status, utc_now
+from results.jobs import get_job, utc_now
 from results.read.report import charts
 from results.read.report.facts import (
     DETAILED,
@@ -20,6 +20,7 @@ from results.read.report.facts import (
     series_of,
     whole_job,
 )
+from results.read.status import job_status
 from results.tables import Media
 
 HERE = Path(__file__).parent

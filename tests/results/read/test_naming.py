@@ -7,7 +7,8 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 
 from results.database import reading, writing
-from results.jobs import MediaPlan, ShardPlan, add_plan, cancel_job, create_job, utc_now
+from results.jobs import cancel_job, create_job, utc_now
+from results.plans import MediaPlan, ShardPlan, add_plan
 from results.read.naming import name_of_job, name_of_shard
 from results.tables import Shard, TrainingRun
 from results.waiting import longest_waits

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine as Database
 
+from results.closing import close_job
 from results.database import reading, writing
-from results.jobs import MediaPlan, ShardPlan
+from results.plans import MediaPlan, ShardPlan
 from results.read.report import facts, write_report
 from results.read.report.charts import clock
-from results.shards import close_job, complete
+from results.shards import complete
 from tests.support.answers_job import add_job, film
 from tests.support.browser import seen_in_browser
 from tests.support.rows import new_job, take

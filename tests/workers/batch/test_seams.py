@@ -22,7 +22,7 @@ from results.jobs import retry_job
 from results.seams import ShardTracks, Sighting
 from results.tables import Face, Job, Media, Shard, Track
 from tests.support.clips import write_clip
-from tests.workers.batch.test_processing import planned
+from tests.support.planning import planned
 from workers.batch.finishing import finish, join_tracks
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
