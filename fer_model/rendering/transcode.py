@@ -158,7 +158,7 @@ class _Pictures:
 
 
 def _fitted(image: Image, width: int, height: int) -> Image:
-    """In the file's size: an edge is doubled (H.264 with halved colours has no odd sides), other sizes get black bars."""
+    """In the size of the file. H.264 has no odd sides, so an edge is doubled; other sizes get black bars."""
     down, right = height - image.shape[0], width - image.shape[1]
     if down == right == 0:
         return image

@@ -76,7 +76,7 @@ def _index(file: BufferedReader) -> VideoIndex:
     found = scan(file)
     look = _look(file, found)
     times = look.times if found.times is None else found.times
-    duration_ms = max(1, ceil(times[-1] + (_usual(times, found) if found.last is None else found.last)))
+    duration_ms = max(1, _end(times, found))
     # Where any piece means fetching the whole file, there should be few.
     segmentable = found.times is not None and (not isinstance(file.raw, RemoteFile) or file.raw.parts)
     divisible = found.times is not None or found.clock.counted or look.container not in SEEKABLE
@@ -90,9 +90,14 @@ def _size(file: BufferedReader) -> int:
     return file.raw.size if isinstance(file.raw, RemoteFile) else os.fstat(file.fileno()).st_size
 
 
-def _usual(times: Times, found: Scan) -> float:
-    """How long most pictures are shown, in milliseconds; of a single one what the frame rate says."""
-    return float(np.median(np.diff(times))) if len(times) > 1 else float(found.clock.step * found.clock.tick_ms)
+def _end(times: Times, found: Scan) -> int:
+    """When the last picture ends: as the file says, else as long after its beginning as most pictures are shown."""
+    if found.end is not None:
+        return ceil(found.end)
+    if found.last is not None:
+        return round(int(times[-1]) + found.last)
+    usual = np.median(np.diff(times)) if len(times) > 1 else float(found.clock.step * found.clock.tick_ms)
+    return round(times[-1] + usual)
 
 
 def _look(file: BufferedReader, found: Scan) -> _Look:

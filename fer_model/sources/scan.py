@@ -32,7 +32,7 @@ _MOST_MS = 2**31 - 1
 class Scan(NamedTuple):
     """`times` are those of all pictures in milliseconds, in order, None where only the decoded pictures tell them.
 
-    `last` is how long the last picture is shown, in milliseconds, None if the file does not say it.
+    `last` is how long the last picture is shown, and `end` when it ends, in milliseconds; None if the file hides it.
     `reached` and `declared` are the second that any stream reaches, and that it should reach. `films` counts the
     streams that could have been taken.
     """
@@ -40,6 +40,7 @@ class Scan(NamedTuple):
     clock: Clock
     times: Times | None
     last: Fraction | None
+    end: Fraction | None
     reached: float
     declared: float
     films: int
@@ -79,9 +80,10 @@ def _scan(container: InputContainer, stream: VideoStream) -> Scan:
     times = _times(clock, np.array(stamps, np.int64), stream) if complete else None
     reached = max(float(end * (of.time_base or 0)) for end, of in zip(ends, container.streams, strict=True))
     declared = (container.duration or 0) / av.time_base if container.format.name in DECLARING else 0.0
-    lasts = last[1] * clock.tick_ms if 0 < last[1] <= clock.leap and not clock.counted else None
+    length = last[1] * clock.tick_ms if 0 < last[1] <= clock.leap and not clock.counted else None
+    end = None if length is None or times is None else (last[0] - clock.origin) * clock.tick_ms + length
     clock = replace(clock, ordered=times is not None)
-    return Scan(clock, times, lasts, reached, declared, len(films_of(container)))
+    return Scan(clock, times, length, end, reached, declared, len(films_of(container)))
 
 
 def _times(clock: Clock, stamps: Times, stream: VideoStream) -> Times | None:

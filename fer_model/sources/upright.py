@@ -19,7 +19,10 @@ WIDEST = 5
 """Pixels that are wider or higher than this many to one are an error and count as square; 2:1 is the widest in use."""
 
 # One side grows and the other stays, as players do it: nothing gets lost. `sar` is each picture's own aspect ratio.
-_SQUARE = f"w='if(between(sar,1,{WIDEST}),round(iw*sar),iw)':h='if(between(sar,1/{WIDEST},1),round(ih/sar),ih)':eval=frame:flags=bilinear"
+_SQUARE = (
+    f"w='if(between(sar,1,{WIDEST}),round(iw*sar),iw)':h='if(between(sar,1/{WIDEST},1),round(ih/sar),ih)'"
+    ":eval=frame:flags=bilinear"
+)
 
 
 class Upright:

@@ -29,6 +29,10 @@ _BACK_MS = (0, 1000, 10_000, 60_000)
 """How far before the start a keyframe is looked for, one after the other, before the whole file is decoded."""
 
 
+HELD = 8
+"""Pictures that wait after a gap for earlier ones."""
+
+
 class Decoded(NamedTuple):
     """A decoded picture, not yet converted; `place` counts from the first one at or after the start."""
 
@@ -161,10 +165,12 @@ def _decoded(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, 
     """Every picture that `packets` yield; only those from `start_ms` on advance the place.
 
     The place is the picture's rank among the packets, not among what could be decoded, so that a damaged
-    packet does not shift the pictures after it.
+    packet does not shift the pictures after it. Damage also lets decoders give pictures before earlier ones: those
+    after a gap are held back for a while.
     """
     waiting: list[int] = []
-    place = -1
+    held: list[tuple[int, int, VideoFrame]] = []
+    place, number = -1, 0
     for packet in chain(packets, (None,)):
         due = None if packet is None or not is_shown(packet) else packet.pts
         if due is not None and clock.ms(due) >= start_ms:
@@ -172,13 +178,17 @@ def _decoded(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, 
         for picture in decode(stream, packet):
             if picture.pts is None:
                 continue
-            time_ms = clock.ms(picture.pts)
-            if time_ms >= start_ms:
-                passed = _pass(waiting, picture.pts)
-                if not passed:
-                    continue  # half a picture, or one that damage has put out of its order: its place is gone
+            if (time_ms := clock.ms(picture.pts)) < start_ms:
+                yield Decoded(place, time_ms, picture)
+                continue
+            number += 1
+            heappush(held, (picture.pts, number, picture))
+        while held and (packet is None or len(held) > HELD or not waiting or held[0][0] <= waiting[0]):
+            stamp, _, picture = heappop(held)
+            # Half a picture, and one that comes too late, has no place.
+            if passed := _pass(waiting, stamp):
                 place += passed
-            yield Decoded(place, time_ms, picture)
+                yield Decoded(place, clock.ms(stamp), picture)
 
 
 def _counted(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int) -> Iterator[Decoded]:
