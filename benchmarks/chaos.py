@@ -1,10 +1,10 @@
-"""What a job loses, counts twice and costs while everything beneath it is killed, again and again.
+"""Rows lost, rows doubled and time taken by a job while its processes and servers are killed repeatedly.
 
     python -m benchmarks.chaos --faults 30 --seconds 60 --seed 1
 
-Two workers do the same job twice, with a real Redis and a real PostgreSQL: undisturbed, and then with faults at
-random moments. What died is started again a second later, as an init system would. The rows of both are compared.
-Where the job ends before everything has happened to it, it is done again, and the rest happens then.
+Two workers process the same job twice, with a real Redis and a real PostgreSQL: undisturbed, and with faults at
+random moments. Dead processes restart after one second, as under an init system. The rows of both jobs are compared.
+If the job ends before all faults have happened, it is repeated with the rest.
 """
 
 import shutil
@@ -26,7 +26,7 @@ from tests.support.media import write_media
 @click.option("--seed", default=1, show_default=True)
 @click.option("--keep-logs", type=click.Path(path_type=Path), help="Where the workers' logs are to stay.")
 def main(faults: int, seconds: float, pictures: int, lease: float, seed: int, keep_logs: Path | None) -> None:
-    """Prints what a job went through, and what it cost."""
+    """Prints the faults of a job and their cost."""
     with TemporaryDirectory(prefix="fer-chaos-media-") as folder, cluster(lease) as running:
         try:
             outcomes = compare(running, write_media(Path(folder), seconds, pictures), faults, seed, 3600)

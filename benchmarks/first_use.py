@@ -1,6 +1,6 @@
-"""What the first frame waits for: `python -m benchmarks.first_use`.
+"""Delay of the first frame: `python -m benchmarks.first_use`.
 
-Starts a worker on a job that waits already, once with an empty cache of compiled networks and then with a full one, and
+Starts a worker on a queued job, first with an empty cache of compiled networks and then with a full one, and
 measures from the start of the worker's process to the end of a shard with one photograph.
 """
 

@@ -1,6 +1,6 @@
-"""A worker whose networks do nothing: `python -m benchmarks.idle` is `fer-batch worker` without inference.
+"""A worker without inference: `python -m benchmarks.idle` is `fer-batch worker` with an empty engine.
 
-One process with Celery's solo pool, so that what is measured is the queue and the database.
+One process with Celery's solo pool, so that only the queue and the database are measured.
 """
 
 from tests.support.idle import IdleEngine

@@ -1,6 +1,6 @@
 """`python -m benchmarks.one_video CLIP`: a job of one video in this process, without inference.
 
-Prints its frames and the most memory that was held, in MB.
+Prints its frames and the peak memory in MB.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Photographs of mixed sizes: `python -m benchmarks.pictures FOLDER [COUNT]`.
 
-Makes COUNT JPEGs (2000) of the photographs in a folder, enlarged or not to four sizes from 640 to 4032 pixels, and
+Makes COUNT JPEGs (2000) of the photographs in a folder, resized to four sizes from 640 to 4032 pixels, and
 measures photographs per second from files to committed rows against the detector alone.
 """
 

@@ -1,8 +1,8 @@
 """The report of a large job in a browser: `python -m benchmarks.report [--videos N] [--keep FOLDER]`.
 
-Generates a job of N videos of ten minutes each (a frame every five seconds looked at, two people in each, new tracks
-every two minutes, one in fifty failed), writes its report, and opens it in headless Chromium, which tells how long
-loading took.
+Generates a job of N videos of ten minutes each (one frame sampled every five seconds, two people in each, new tracks
+every two minutes, one in fifty failed), writes its report, and opens it in headless Chromium, which reports the
+loading time.
 """
 
 import argparse
@@ -39,7 +39,7 @@ MEASURE = """<script>addEventListener("load", () => requestAnimationFrame(() => 
 
 
 def fill(database: Database, videos: int) -> str:
-    """A finished job of so many videos; its id."""
+    """Writes a finished job of `videos` videos; returns its id."""
     failed: dict[str, Any] = {"state": "failed", "error": "is truncated: the index at its end (moov) is missing"}
     media = [
         MediaPlan(f"/srv/{n:03d}.mp4", "video", duration_ms=FRAMES * STEP_S * 1000, **(failed if n % 50 == 7 else {}))
@@ -68,7 +68,7 @@ def frame(n: int) -> dict[str, Any]:
 
 
 def face(video: int, n: int, who: int) -> dict[str, Any]:
-    """A row of `faces`, without its keys: probabilities that drift slowly and shake."""
+    """A row of `faces`, without its keys: probabilities that drift slowly with noise."""
     weights = [
         math.exp(2 * math.sin(n / 12 + 2 * place * (who + 1) + video) + random.gauss(0, 0.5)) for place in range(7)
     ]
@@ -85,7 +85,7 @@ def face(video: int, n: int, who: int) -> dict[str, Any]:
 
 
 def opened(page: Path) -> tuple[int, int]:
-    """Milliseconds until a page's load event, and until it was painted."""
+    """Milliseconds until a page's load event, and until its first paint."""
     measured = page.with_name("measured.html")
     measured.write_text(page.read_text().replace("</body>", MEASURE + "</body>"))
     with tempfile.TemporaryDirectory() as profile:
