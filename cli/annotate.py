@@ -39,4 +39,6 @@ def annotate(job: str | None, output: Path, anonymise: Literal["blur", "pixelate
             for done in copies:
                 failed += done.path is None
                 click.echo(f"Failed: {done.error}" if done.path is None else done.path, err=done.path is None)
+                for note in done.notes:
+                    click.echo(f"Note: {note}", err=True)
     sys.exit(failed > 0)

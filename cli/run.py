@@ -46,7 +46,8 @@ SAMPLE_QUERY = (
 
 
 def _analyse(database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
-    from cli.views.following import follow, planning
+    from cli.views.following import follow, planning, print_passed_over
+    from fer_model.sources.discover import PassedOver
     from results.database import writing
     from results.jobs import cancel_job
     from workers.errors import LocalStackError
@@ -61,8 +62,10 @@ def _analyse(database: Any, paths: tuple[str, ...], options: Any, name: str | No
         # The Celery application is configured when it is imported, so only after the broker has its address.
         from workers.batch.submitting import submit
 
+        passed_over = PassedOver()
         with planning() as on_medium:
-            job = submit(database, paths, options, name=name, on_medium=on_medium)
+            job = submit(database, paths, options, name=name, on_medium=on_medium, passed_over=passed_over)
+        print_passed_over(passed_over)
         log = folder / "worker.log"
         with local_stack.local_worker({}, log) as worker:
 

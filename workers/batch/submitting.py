@@ -8,6 +8,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy import Engine as Database
 
+from fer_model.sources.discover import PassedOver
 from fer_model.sources.files import masked
 from results.closing import close_job
 from results.database import reading, writing
@@ -47,6 +48,7 @@ def submit(
     token: str | None = None,
     priority: int = PRIORITY,
     on_medium: Callable[[MediaPlan], None] = lambda medium: None,
+    passed_over: PassedOver | None = None,
 ) -> Submitted:
     """Lists what there is to do, writes the job in one transaction and queues its first shards.
 
@@ -64,7 +66,7 @@ def submit(
         # What an earlier request asked for counts, whatever has become of the files since.
         job_id = earlier.id if earlier else None
     if job_id is None:
-        media, shards = plan(paths, options, on_medium, PATIENCE_S)
+        media, shards = plan(paths, options, on_medium, PATIENCE_S, passed_over)
         asked = {"paths": [masked(path) for path in paths], **options.as_dict()}
         with writing(database) as session:
             queue = settings().queues.split(",")[0]
