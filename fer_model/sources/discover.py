@@ -13,10 +13,9 @@ from fer_model.errors import UnreadableMediaError
 from fer_model.sources.files import check_remote, is_remote, masked, natural, to_path
 from fer_model.sources.roots import check_permitted
 
-PICTURE_SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .jp2 .heic .heif .avif".split())
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .avi .webm .mts .m2ts .ts .3gp .3g2 .wmv .asf .flv .mpg .mpeg .ogv".split()
-)
+_PICTURES = ".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .jp2 .heic .heif .avif"
+_VIDEOS = ".mp4 .m4v .mov .mkv .avi .webm .mts .m2ts .ts .3gp .3g2 .wmv .asf .flv .mpg .mpeg .ogv"
+PICTURE_SUFFIXES, VIDEO_SUFFIXES = frozenset(_PICTURES.split()), frozenset(_VIDEOS.split())
 
 THUMBNAILS, RESOURCE_FORK = "@eaDir", "._"
 """What Synology's and Apple's file systems put beside files: a folder, and the beginning of a file's name."""
