@@ -110,7 +110,8 @@ def _look(file: BufferedReader, found: Scan) -> _Look:
         upright = Upright(container, stream)
         shown = upright.shown(upright.square(first.picture))
         stamp = first.picture.pts
-        lost_ms = 0 if stamp is None or clock.counted else max(0, clock.ms(stamp))
+        unknown = stamp is None or clock.counted or (found.opens and not clock.ordered)
+        lost_ms = 0 if unknown else max(0, clock.ms(stamp))
         rest = () if clock.ordered else (frame.time_ms for frame in frames)
         times = np.fromiter((first.time_ms, *rest), np.int64)
         coded = (stream.width, stream.height)

@@ -34,7 +34,7 @@ class Scan(NamedTuple):
 
     `last` is how long the last picture is shown, and `end` when it ends, in milliseconds; None if the file hides it.
     `reached` and `declared` are the second that any stream reaches, and that it should reach. `films` counts the
-    streams that could have been taken.
+    streams that could have been taken. `opens` says whether the first packet is a keyframe.
     """
 
     clock: Clock
@@ -44,6 +44,7 @@ class Scan(NamedTuple):
     reached: float
     declared: float
     films: int
+    opens: bool
 
 
 def scan(file: BufferedReader) -> Scan:
@@ -83,7 +84,8 @@ def _scan(container: InputContainer, stream: VideoStream) -> Scan:
     length = last[1] * clock.tick_ms if 0 < last[1] <= clock.leap and not clock.counted else None
     end = None if length is None or times is None else (last[0] - clock.origin) * clock.tick_ms + length
     clock = replace(clock, ordered=times is not None)
-    return Scan(clock, times, length, end, reached, declared, len(films_of(container)))
+    opens = not head or head[0].is_keyframe
+    return Scan(clock, times, length, end, reached, declared, len(films_of(container)), opens)
 
 
 def _times(clock: Clock, stamps: Times, stream: VideoStream) -> Times | None:
