@@ -17,13 +17,14 @@ from typing import Any
 
 from sqlalchemy import Engine as Database
 
+from fer_model.rendering.palette import COLOURS, hex_colour
 from results.closing import close_job
 from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
 from results.jobs import create_job
 from results.leases import claim
 from results.plans import MediaPlan, ShardPlan, add_plan
-from results.read.report import write_report
+from results.read.report.page import write_report
 from results.shards import complete
 
 FRAMES, STEP_S, PEOPLE = 120, 5, 2
@@ -112,7 +113,7 @@ def main() -> None:
         page = folder / "report.html"
         began = time.perf_counter()
         with reading(database) as session, page.open("w") as file:
-            write_report(session, job_id, file)
+            write_report(session, job_id, file, palette={emotion: hex_colour(emotion) for emotion in COLOURS})
         seconds = time.perf_counter() - began
         print(f"{arguments.videos} videos: written in {seconds:.1f} s, {page.stat().st_size / 1e6:.1f} MB")
         for _ in range(RUNS):

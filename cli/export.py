@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from cli.options import connection_options, filter_from, filter_options
+from cli.options import filter_from, filter_options, settings_options
 from cli.output_files import written
 from cli.output_names import file_name
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from results.read.face_filter import FaceFilter
     from results.tables import Media
+    from workers.settings import Settings
 
 TABLES = ("csv", "jsonl", "parquet", "xlsx")
 SUBTITLES = ("srt", "vtt")
@@ -27,8 +28,8 @@ STREAMS = ("csv", "jsonl", *SUBTITLES)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File, or with --each folder.  [default: stdout]")
 @click.option("--each", is_flag=True, help="One file for each photograph or video.")
 @filter_options
-@connection_options(broker=False)
-def export(job: str | None, style: str, output: Path | None, each: bool, **options: Any) -> None:
+@settings_options("database_url")
+def export(settings: "Settings", job: str | None, style: str, output: Path | None, each: bool, **options: Any) -> None:
     """Write what was found to a file: every face, or subtitles. The newest job, if none is named.
 
     Subtitles are smoothed over a second unless --smooth says otherwise.
@@ -39,7 +40,7 @@ def export(job: str | None, style: str, output: Path | None, each: bool, **optio
     if output is None and (each or style not in STREAMS):
         raise click.UsageError(f"{'--each' if each else style} needs -o.")
     face_filter = filter_from(**options, default=SMOOTH_S if style in SUBTITLES else 0.0)
-    with asked_about(job) as (session, job_id):
+    with asked_about(settings, job) as (session, job_id):
         if each:
             assert output is not None
             _write_each(session, job_id, style, output, face_filter)
@@ -63,9 +64,10 @@ def _write_table(session: "Session", job_id: str, style: str, output: Path | Non
 
 def _write_each(session: "Session", job_id: str, style: str, folder: Path, face_filter: "FaceFilter") -> None:
     from cli.views.progress import progress
+    from results.media import readable_media
     from results.read.exports import export_faces
 
-    media = [medium for medium in _media(session, job_id) if style in TABLES or medium.kind == "video"]
+    media = readable_media(session, job_id, None if style in TABLES else "video")
     folder.mkdir(parents=True, exist_ok=True)
     with progress("files", len(media)) as on_file:
         for medium in media:
@@ -87,18 +89,10 @@ def _write_subtitles(
         target.write(piece.encode())
 
 
-def _media(session: "Session", job_id: str) -> "list[Media]":
-    """Those of a job's media that something can have been found in."""
-    from sqlalchemy import select
-
-    from results.tables import Media
-
-    readable = select(Media).where(Media.job_id == job_id, Media.state != "failed")
-    return list(session.scalars(readable.order_by(Media.position)))
-
-
 def _only_video(session: "Session", job_id: str) -> "Media":
-    videos = [medium for medium in _media(session, job_id) if medium.kind == "video"]
+    from results.media import readable_media
+
+    videos = readable_media(session, job_id, "video")
     if len(videos) != 1:
         raise click.UsageError(
             f"The job has {len(videos)} videos; with --each there is a file of subtitles for each of them."

@@ -82,7 +82,7 @@ def _written(
         partial = path.with_name(f"{stem.name}.partial{path.suffix}")
         try:
             with av.open(str(partial), "w") as output:
-                pictures = _Pictures(output, container, stream, change)
+                pictures = _Pictures(output, container, stream, change, clock.counted)
                 _transcode(frames_from(container, stream, clock=clock), pictures, Sound(heard, output, way), on_frame)
             on_end()
             partial.replace(path)
@@ -116,8 +116,10 @@ def _transcode(frames: Iterable[Decoded], pictures: "_Pictures", sound: Sound, o
 class _Pictures:
     """The stream of the new pictures."""
 
-    def __init__(self, output: OutputContainer, container: InputContainer, stream: VideoStream, change: Change) -> None:
-        self._output, self._change, self._source = output, change, stream
+    def __init__(
+        self, output: OutputContainer, container: InputContainer, stream: VideoStream, change: Change, counted: bool
+    ) -> None:
+        self._output, self._change, self._source, self._counted = output, change, stream, counted
         self._upright = Upright(container, stream)
         rate = stream.average_rate or Fraction(25)
         video = output.add_stream("libx264", rate=rate, options=ENCODER)
@@ -128,7 +130,7 @@ class _Pictures:
     def second(self, frame: Decoded) -> Fraction:
         """When the first picture is shown, on the clock that the sound has too."""
         stamp, tick = frame.picture.pts, self._source.time_base
-        return Fraction(0) if stamp is None or tick is None else stamp * tick - frame.time_ms * TICK
+        return Fraction(0) if self._counted or stamp is None or tick is None else stamp * tick - frame.time_ms * TICK
 
     def start(self, picture: VideoFrame) -> None:
         """Size and colours are those of the first picture."""

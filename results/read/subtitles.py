@@ -8,16 +8,17 @@ from sqlalchemy.orm import Session
 
 from results.read.face_filter import FaceFilter, filtered_faces
 from results.read.faces import step_ms
+from results.read.times import timestamp
 
 GAP_MS = 1000
-"""So long a track may be out of sight and its line stays."""
+"""Gaps in a track up to this long, in ms, keep its line on screen."""
 
 SMOOTH_S = 1.0
-"""The filter's width where nothing else is asked for: at 25 frames a second, unfiltered lines cannot be read."""
+"""Default smoothing in seconds: at 25 frames a second unsmoothed lines change too fast to be read."""
 
 
 class Span(NamedTuple):
-    """A time [start_ms, end_ms) in which a track shows one emotion."""
+    """An interval [start_ms, end_ms) in which a track shows one emotion."""
 
     start_ms: int
     end_ms: int
@@ -26,7 +27,7 @@ class Span(NamedTuple):
 
 
 class Cue(NamedTuple):
-    """What is to be read in [start_ms, end_ms)."""
+    """The lines shown in [start_ms, end_ms)."""
 
     start_ms: int
     end_ms: int
@@ -34,17 +35,17 @@ class Cue(NamedTuple):
 
 
 def subtitles(session: Session, job_id: str, media_id: int, style: str, face_filter: FaceFilter) -> Iterator[str]:
-    """The subtitles of one video, in pieces, as `srt` (SubRip) or `vtt` (WebVTT)."""
+    """The subtitles of one video, cue by cue, as `srt` (SubRip) or `vtt` (WebVTT)."""
     point = "," if style == "srt" else "."
     if style == "vtt":
         yield "WEBVTT\n\n"
     for number, cue in enumerate(cues(spans(session, job_id, media_id, face_filter)), 1):
-        times = f"{_time(cue.start_ms, point)} --> {_time(cue.end_ms, point)}"
+        times = f"{timestamp(cue.start_ms, point)} --> {timestamp(cue.end_ms, point)}"
         yield "\n".join((str(number), times, *cue.lines)) + "\n\n"
 
 
 def spans(session: Session, job_id: str, media_id: int, face_filter: FaceFilter) -> list[Span]:
-    """When each track of a video shows which emotion, in the order of time; memory grows with the changes only."""
+    """The spans of each track of a video, by time; memory grows with the number of changes only."""
     step = step_ms(session, media_id, GAP_MS)
     faces = filtered_faces(job_id, face_filter, media_id).c
     followed = (
@@ -54,12 +55,12 @@ def spans(session: Session, job_id: str, media_id: int, face_filter: FaceFilter)
     )
     rows = session.execute(followed, execution_options={"yield_per": 10_000})
     found = _joined(((int(track), time, emotion) for track, time, emotion in rows), step)
-    # Two pictures of a damaged file may have the same time.
+    # Two frames of a damaged file may have the same time.
     return sorted(span for span in found if span.end_ms > span.start_ms)
 
 
 def cues(found: Iterable[Span]) -> Iterator[Cue]:
-    """One cue between each two moments at which something changes; none where nobody is seen."""
+    """One cue between each two consecutive changes; none where no track is in view."""
     events = sorted(
         event
         for span in found
@@ -78,7 +79,7 @@ def cues(found: Iterable[Span]) -> Iterator[Cue]:
 
 
 def _joined(rows: Iterable[tuple[int, int, str]], step_ms: int) -> Iterator[Span]:
-    """The spans that rows (track, time, emotion), in the order of time, make up."""
+    """Joins rows (track, time, emotion), sorted by time, to spans."""
     gap = max(GAP_MS, 2 * step_ms)
     open_spans: dict[int, tuple[Span, int]] = {}
     for track, time_ms, emotion in rows:
@@ -90,8 +91,3 @@ def _joined(rows: Iterable[tuple[int, int, str]], step_ms: int) -> Iterator[Span
         open_spans[track] = (span or Span(time_ms, time_ms, track, emotion), time_ms)
     for span, last_ms in open_spans.values():
         yield span._replace(end_ms=last_ms + step_ms)
-
-
-def _time(ms: int, point: str) -> str:
-    seconds, ms = divmod(ms, 1000)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{ms:03d}"

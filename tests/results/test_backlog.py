@@ -2,11 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from results.backlog import LEAST_WAITING, forget_lost_messages, jobs_to_sweep
-from results.database import writing
+from results.backlog import LEAST_WAITING, forget_lost_messages, jobs_to_sweep, longest_waits
+from results.database import reading, writing
+from results.jobs import cancel_job, create_job, utc_now
+from results.plans import ShardPlan, add_plan
 from results.tables import Job, Shard
 from tests.support.rows import (
     ONE_VIDEO,
@@ -63,3 +66,21 @@ def test_only_unfinished_jobs_with_shards_are_swept(database: Database) -> None:
         assert list(jobs_to_sweep(session, ["elsewhere"])) == []
         session.execute(update(Job).where(Job.id == first).values(kind="stream"))
         assert list(jobs_to_sweep(session)) == [second]
+
+
+def test_the_longest_wait_is_that_of_a_queued_unclaimed_shard(database: Database) -> None:
+    with writing(database) as session:
+        ids = []
+        for queue in ("batch", "batch", "other"):
+            job, _ = create_job(session, kind="batch", name=None, options={}, queue=queue)
+            add_plan(session, job.id, ONE_VIDEO, [ShardPlan(0, 0, 1)] * 3)
+            ids.append(job.id)
+        numbers = session.scalars(select(Shard.id).order_by(Shard.id)).all()
+        for number, seconds in zip(numbers[:5], (900, 100, 50, 700, 800), strict=True):
+            queued_at = utc_now(session) - timedelta(seconds=seconds)
+            session.execute(update(Shard).where(Shard.id == number).values(queued_at=queued_at))
+        take(session, numbers[0])
+        cancel_job(session, ids[1])
+    with reading(database) as session:
+        waits = longest_waits(session, ["batch", "other", "empty"])
+    assert waits == {"batch": pytest.approx(100, abs=30), "other": 0.0, "empty": 0.0}

@@ -1,12 +1,11 @@
 """Media once more, with what was found drawn into them, or with their faces hidden."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fer_model.atomic import write_atomically
@@ -19,17 +18,15 @@ from fer_model.sources.images import read_picture
 from fer_model.sources.sampling import Sampling, chooser
 from fer_model.types import Image
 from results.jobs import options_of
+from results.media import readable_media
 from results.read.face_filter import FaceFilter
 from results.read.faces import face_rows, looked_at, step_ms
 from results.tables import Media
+from workers.batch.coverage import NOT_ALL, Coverage
 from workers.batch.planning import BatchOptions
-from workers.settings import media_roots
 
 HIDDEN_MS = 500
 """So long before its first and after its last detection a face is hidden: it may be there and not be found yet."""
-
-
-NOT_ALL = "not all of it has been looked at, so a face could stay visible; it is left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +39,6 @@ class Annotated:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
-class Coverage:
-    """Whether every frame that is written was looked at, or lies between two that were, by their places.
-
-    `known` are index and time of the frames that were looked at; `keeps` is the sampling that chose them.
-    """
-
-    uri: str
-    known: list[tuple[int, int]]
-    keeps: Callable[[int, int], bool]
-    count: int = 0
-
-    def check(self, place: int, time_ms: int) -> None:
-        """Raises `UnreadableMediaError` for a frame that should have been looked at and was not."""
-        if self.keeps(place, time_ms):
-            if self.count == len(self.known) or self.known[self.count] != (place, time_ms):
-                raise UnreadableMediaError(f"{self.uri}: {NOT_ALL}")
-            self.count += 1
-
-    def check_end(self) -> None:
-        """Raises `UnreadableMediaError` unless as many were written as were looked at."""
-        if self.count != len(self.known) or not self.count:
-            raise UnreadableMediaError(f"{self.uri}: {NOT_ALL}")
-
-
 def annotate_job(
     session: Session,
     job_id: str,
@@ -74,19 +46,19 @@ def annotate_job(
     *,
     face_filter: FaceFilter,
     anonymise: How | None,
+    roots: Sequence[str],
     name: Callable[[Media], str],
     on_frame: Callable[[int], None] = lambda frames: None,
 ) -> Iterator[Annotated]:
     """Writes the media of a job that could be read into `folder`; a medium that fails does not stop the others.
 
     `face_filter` says which faces get a box, and over how long their labels are smoothed. With `anonymise` all faces
-    are hidden, whatever `face_filter` says, also between the frames that were looked at; a medium is left out, with
-    that as its error, unless every frame that is written is known to have been looked at or to lie between two that
-    were. `name` gives a file's name without its ending. Raises `OSError` if a file cannot be written.
+    are hidden, those it leaves out too, also between the frames that were looked at; a medium is left out, with that as
+    its error, unless every frame that is written was looked at or lies between two that were. `name` gives a file's
+    name without its ending. Raises `OSError` if a file cannot be written.
     """
     options = BatchOptions.of(options_of(session, job_id))
-    wanted = select(Media).where(Media.job_id == job_id, Media.state != "failed").order_by(Media.position)
-    for medium in session.scalars(wanted).all():
+    for medium in readable_media(session, job_id):
         sampling = options.sampling if medium.kind == "video" else Sampling()
         cover = Coverage(medium.uri, looked_at(session, medium.id), chooser(sampling)) if anonymise else None
         if cover and (medium.state != "done" or not cover.known):
@@ -95,7 +67,7 @@ def annotate_job(
         change = drawing(session, medium, face_filter, anonymise, cover)
         notes: list[str] = []
         try:
-            path = _write(medium, folder / name(medium), change, cover, on_frame, notes.append)
+            path = _write(medium, folder / name(medium), change, cover, roots, on_frame, notes.append)
         except UnreadableMediaError as error:
             yield Annotated(medium.uri, None, str(error))
         else:
@@ -107,24 +79,20 @@ def _write(
     stem: Path,
     change: Change,
     cover: Coverage | None,
+    roots: Sequence[str],
     on_frame: Callable[[int], None],
     on_note: Callable[[str], None],
 ) -> Path:
     if medium.kind == "image":
-        path = _write_picture(stem, change(0, 0, lambda: read_picture(medium.uri, media_roots())))
+        path = _write_picture(stem, change(0, 0, lambda: read_picture(medium.uri, roots)))
         on_frame(1)
         return path
     on_end = cover.check_end if cover else lambda: None
-    given = {"roots": media_roots(), "on_frame": on_frame, "on_note": on_note, "on_end": on_end}
-    return transcode_video(medium.uri, stem, change, **given)
+    return transcode_video(medium.uri, stem, change, roots=roots, on_frame=on_frame, on_note=on_note, on_end=on_end)
 
 
 def drawing(
-    session: Session,
-    medium: Media,
-    face_filter: FaceFilter,
-    anonymise: How | None,
-    cover: Coverage | None = None,
+    session: Session, medium: Media, face_filter: FaceFilter, anonymise: How | None, cover: Coverage | None = None
 ) -> Change:
     """What is done to each picture of a medium, by its place and time."""
     step = step_ms(session, medium.id)
@@ -135,7 +103,7 @@ def drawing(
 
     # A frame that was not looked at is closer to one that was than half the distance between two of these.
     shown = paths(face_filter, step // 2 if medium.kind == "video" else 0)
-    hidden = paths(FaceFilter(), HIDDEN_MS, [place for place, _ in cover.known]) if anonymise and cover else None
+    hidden = paths(FaceFilter(), max(HIDDEN_MS, step), [place for place, _ in cover.known]) if cover else None
 
     def change(place: int, time_ms: int, image: Callable[[], Image]) -> Image | None:
         if cover:

@@ -13,7 +13,6 @@ from fer_model.sources.sampling import Sampling
 from fer_model.sources.segments import Segment, cut
 from results.plans import MediaPlan, ShardPlan
 from workers.errors import NothingToDoError
-from workers.settings import media_roots
 
 PICTURES_PER_SHARD = 50
 
@@ -50,28 +49,29 @@ class BatchOptions:
         return self.sampling.coarser(self.detect_every)
 
     def as_dict(self) -> dict[str, object]:
-        """For the database; `BatchOptions.of(it)` is the same again."""
+        """For the database; `of` is the inverse."""
         return asdict(self)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
-        """From a job's `options`, which hold more than these."""
+        """The options in a job's `options`, which holds others too."""
         return cls(**{name: stored[name] for name in cls.__dataclass_fields__ if name in stored})
 
 
 def plan(
     paths: Sequence[str],
     options: BatchOptions,
+    roots: Sequence[str],
     on_medium: Callable[[MediaPlan], None] = lambda medium: None,
     patience_s: float = inf,
     passed_over: PassedOver | None = None,
 ) -> tuple[list[MediaPlan], list[ShardPlan]]:
-    """What there is to do, in the order of the paths; `on_medium` is told of each file as it is found.
+    """What there is to do, in the order of the paths; calls `on_medium` for each file as it is found.
 
-    The media are those that are there now; what is added to a folder later is not part of the job. Videos are
-    looked into for `patience_s` seconds, the others become one shard each, which the worker that claims it
-    cuts (`look_into`). A file that cannot be read becomes a medium that failed, with the reason. `passed_over` counts
-    what else lies in folders.
+    `roots` is where media must lie, as in `Settings.permitted_roots`. The media are those that are there now; what is
+    added to a folder later is not part of the job. Videos are looked into for `patience_s` seconds, the others become
+    one shard each, which the worker that claims it cuts (`look_into`). A file that cannot be read becomes a medium
+    that failed, with the reason. `passed_over` counts what else lies in folders.
 
     Raises:
         NothingToDoError: there is no file at all; says why for each path.
@@ -79,7 +79,7 @@ def plan(
     media: list[MediaPlan] = []
     shards: list[ShardPlan] = []
     until = monotonic() + patience_s
-    for medium, segments in _media(paths, options, until, passed_over):
+    for medium, segments in _media(paths, options, roots, until, passed_over):
         shards += [replace(each, first_position=len(media), last_position=len(media)) for each in segments]
         media.append(medium)
         on_medium(medium)
@@ -90,14 +90,14 @@ def plan(
     return media, shards
 
 
-def look_into(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[ShardPlan]]:
-    """A video and its segments, as shards of the medium at position 0.
+def look_into(uri: str, options: BatchOptions, roots: Sequence[str]) -> tuple[MediaPlan, list[ShardPlan]]:
+    """A video and its segments, as shards of the medium at position 0; `roots` as in `plan`.
 
     Raises:
         TransientMediaError: it could not be read now.
         UnreadableMediaError: it is no video, or lies outside FER_MEDIA_ROOTS.
     """
-    index = index_video(uri, media_roots())
+    index = index_video(uri, roots)
     medium = MediaPlan(
         uri,
         "video",
@@ -113,9 +113,13 @@ def look_into(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[ShardPla
 
 
 def _media(
-    paths: Sequence[str], options: BatchOptions, until: float, passed_over: PassedOver | None
+    paths: Sequence[str],
+    options: BatchOptions,
+    roots: Sequence[str],
+    until: float,
+    passed_over: PassedOver | None,
 ) -> Iterator[tuple[MediaPlan, list[ShardPlan]]]:
-    found = list(find_media(paths, media_roots(), passed_over))
+    found = list(find_media(paths, roots, passed_over))
     if all(each.kind is None for each in found):
         raise NothingToDoError("; ".join(each.error or "" for each in found) or None)
     for each in found:
@@ -127,12 +131,12 @@ def _media(
         elif monotonic() > until:
             yield MediaPlan(each.uri, "video"), [_UNPLANNED]
         else:
-            yield _video(each.uri, options)
+            yield _video(each.uri, options, roots)
 
 
-def _video(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[ShardPlan]]:
+def _video(uri: str, options: BatchOptions, roots: Sequence[str]) -> tuple[MediaPlan, list[ShardPlan]]:
     try:
-        return look_into(uri, options)
+        return look_into(uri, options, roots)
     except TransientMediaError:
         # A worker will try again, three times.
         return MediaPlan(uri, "video"), [_UNPLANNED]

@@ -1,4 +1,4 @@
-"""The page: facts and pictures put into the template, section by section."""
+"""The page: renders facts and charts with the template, section by section."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,25 +21,33 @@ from results.read.report.facts import (
     whole_job,
 )
 from results.read.status import job_status
+from results.read.times import clock
 from results.tables import Media
 
 HERE = Path(__file__).parent
 
 
 def write_report(
-    session: Session, job_id: str, file: IO[str], *, notes: Sequence[str] = (), limits: Mapping[str, str] | None = None
+    session: Session,
+    job_id: str,
+    file: IO[str],
+    *,
+    palette: Mapping[str, str],
+    notes: Sequence[str] = (),
+    limits: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the report of a job as one HTML page.
 
-    `notes` stand at its beginning; `limits` are what is known not to work, by the name of the model. The page loads
-    nothing, and its size is bounded: see `facts.DETAILED` and `facts.LISTED`. Raises `OSError`.
+    `palette` maps each of the seven emotions to a CSS colour. `notes` stand at the page's beginning; `limits` are the
+    models' known limits by name of the model. The page loads nothing, and its size is bounded: see `facts.DETAILED`
+    and `facts.LISTED`. Raises `OSError`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": percent, "clock": charts.clock, "name": short_name}
+    environment.filters |= {"percent": percent, "clock": clock, "name": short_name}
     media = media_of_report(session, job_id)
     total = session.scalars(select(func.count()).where(Media.job_id == job_id)).one()
     page = environment.get_template("page.html.j2").stream(
@@ -52,6 +60,7 @@ def write_report(
         videos=count_media(media, "video"),
         detailed=DETAILED,
         emotions=EMOTIONS,
+        palette=palette,
         charts=charts,
         notes=notes,
         limits=limits or {},
@@ -65,7 +74,7 @@ def write_report(
 
 
 def _sections(session: Session, job_id: str, media: Sequence[Medium]) -> Iterator[tuple[Medium, Series]]:
-    """The videos of which there is something to show; each is read when its turn comes."""
+    """The videos with results; read lazily, one at a time."""
     videos = [medium for medium in media if medium.kind != "image" and medium.quality]
     for medium in videos[:DETAILED]:
         series = series_of(session, job_id, medium, many=len(videos) > MANY)
@@ -74,7 +83,7 @@ def _sections(session: Session, job_id: str, media: Sequence[Medium]) -> Iterato
 
 
 def percent(value: float | None) -> str:
-    """0.123 as 12 %; nothing as a dash."""
+    """0.123 as 12 %; None as a dash."""
     return "–" if value is None else f"{100 * value:.0f} %"
 
 

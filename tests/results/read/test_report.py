@@ -1,4 +1,4 @@
-"""The report: what stands in it, that it needs nothing beside it, and how it looks in a real browser."""
+"""The report: its content, that it is self-contained, and its layout in a real browser."""
 
 import io
 import json
@@ -8,32 +8,36 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine as Database
 
+from fer_model.rendering.palette import hex_colour
 from results.closing import close_job
 from results.database import reading, writing
+from results.emotions import EMOTIONS
 from results.plans import MediaPlan, ShardPlan
-from results.read.report import facts, write_report
-from results.read.report.charts import clock
+from results.read.report import facts
+from results.read.report.page import write_report
 from results.shards import complete
 from tests.support.answers_job import add_job, film
 from tests.support.browser import seen_in_browser
 from tests.support.rows import new_job, take
 
+PALETTE = {emotion: hex_colour(emotion) for emotion in EMOTIONS}
+
 
 def page_of(database: Database, job_id: str, **options: object) -> str:
     file = io.StringIO()
     with reading(database) as session:
-        write_report(session, job_id, file, **options)  # type: ignore[arg-type]
+        write_report(session, job_id, file, **({"palette": PALETTE} | options))  # type: ignore[arg-type]
     return file.getvalue()
 
 
 def test_everything_stands_in_it(database: Database) -> None:
     page = page_of(database, add_job(database), notes=["one thing to know"], limits={"our-model": "sees no beards"})
-    for said in (
+    for text in (
         "interview one.mp4", "face.jpg", "second.mp4", "81</b> faces", "is not a video (unknown format)",
         "one thing to know", "our-model", "sees no beards", "AI Act", "#0", "#1",
         "frames with a face", "expression, not a feeling",
     ):  # fmt: skip
-        assert said in page, said
+        assert text in page, text
     assert page.count('<article class="medium"') == 2, "one for each video"
     assert page.count('class="plot lane"') == 4
 
@@ -42,12 +46,21 @@ def test_the_pictures_show_the_numbers(database: Database) -> None:
     page = page_of(database, add_job(database))
     article = page[page.index('<article class="medium"') : page.index("</article>")]
     stacked = article[article.index("plot emotions") : article.index("plot faces")]
-    # Of two people one is happy with 0.9 and then with 0.1: 45 % and 5 % of what is seen.
+    # One of two people is happy with 0.9 and then with 0.1: means of 45 % and 5 %.
     happy = stacked.partition('class="happy"')[2].partition("</path>")[0]
     heights = [float(height) for height in re.findall(r"v([\d.]+)h-1z", happy)]
     assert heights[:15] == [45.0] * 15 and heights[15:] == [5.0] * 15
     lanes = article[article.index("plot lane") :]
     assert 'class="happy"' in lanes and 'class="sad"' in lanes and 'class="neutral"' in lanes
+
+
+def test_its_colours_are_those_of_the_callers_palette(database: Database) -> None:
+    palette = {emotion: f"#00000{digit}" for digit, emotion in enumerate(EMOTIONS)}
+    page = page_of(database, add_job(database), palette=palette)
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    light = style.partition("prefers-color-scheme: dark")[0]
+    for emotion, colour in palette.items():
+        assert re.findall(rf"--{emotion}: ([^;]+);", light) == [colour]
 
 
 def test_it_loads_nothing(database: Database) -> None:
@@ -70,7 +83,7 @@ def test_a_job_that_has_found_nothing_yet(database: Database) -> None:
     with writing(database) as session:
         job_id = new_job(session, [MediaPlan("/srv/film.mp4", "video")], [ShardPlan(0, 0, 10, video=True)])
     page = page_of(database, job_id)
-    assert "No face was found." in page and "No video was looked at." in page and "not yet" in page
+    assert "No face was found." in page and "No video was processed." in page and "not yet" in page
 
 
 @pytest.mark.parametrize("hours", [0.01, 1, 12])
@@ -97,10 +110,6 @@ def test_of_too_many_files_the_first_ones_are_shown(database: Database, monkeypa
     assert "2 more files are not listed here" in page and "torn.mp4</td>" not in page.split("What failed")[0]
 
 
-def test_clock() -> None:
-    assert [clock(ms) for ms in (0, 65_000, 3_599_999, 7_265_000)] == ["0:00", "1:05", "59:59", "2:01:05"]
-
-
 LOOK = """JSON.stringify({
   wide: document.documentElement.scrollWidth, room: innerWidth,
   fill: getComputedStyle(document.querySelector("path.happy")).fill,
@@ -115,8 +124,8 @@ LOOK = """JSON.stringify({
 def test_it_fits_a_phone_and_a_desktop(database: Database, tmp_path: Path, width: int) -> None:
     page = tmp_path / "report.html"
     page.write_text(page_of(database, add_job(database)))
-    told, complaints = seen_in_browser(page, tmp_path, LOOK, width)
-    seen = json.loads(told)
+    result, complaints = seen_in_browser(page, tmp_path, LOOK, width)
+    seen = json.loads(result)
     assert complaints == ""
     assert seen["room"] in range(width - 20, width + 1) and seen["wide"] <= seen["room"], "nothing sticks out"
     assert seen["fill"] == "rgb(240, 228, 66)", "the styles are there"

@@ -25,11 +25,13 @@ from results.tables import Face, Media
 from tests.support.faces import detected
 from tests.support.planning import planned
 from workers import retention
-from workers.batch.annotating import NOT_ALL, Annotated, annotate_job
+from workers.batch.annotating import Annotated, annotate_job
+from workers.batch.coverage import NOT_ALL
 from workers.batch.crops import MARGIN
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
+from workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("cache")
 SECONDS = 1.0
@@ -47,7 +49,7 @@ def media(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
 def analysed(database: Database, networks: Engine, media: list[Path], options: BatchOptions) -> str:
     job_id, shards = planned(database, media, options)
     for shard_id in shards:
-        process_shard(database, shard_id, "test", lambda _: networks)
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
     return job_id
 
@@ -61,7 +63,9 @@ def annotated(
 ) -> list[Annotated]:
     folder.mkdir()
     with reading(database) as session:
-        return list(annotate_job(session, job_id, folder, face_filter=face_filter, anonymise=anonymise, name=name))
+        return list(
+            annotate_job(session, job_id, folder, face_filter=face_filter, anonymise=anonymise, roots=(), name=name)
+        )
 
 
 def pictures(folder: Path) -> Iterator[Image]:
@@ -153,7 +157,7 @@ def test_a_job_that_is_deleted_while_it_is_worked_on_leaves_no_crops(
         retention.remove(database, job_id)
         return networks
 
-    process_shard(database, shard_id, "test", deleted_meanwhile)
+    process_shard(database, Settings(), shard_id, "test", deleted_meanwhile)
     assert not (crops / job_id).exists()
 
 

@@ -19,7 +19,7 @@ from fer_model.sources.images import read_picture
 from fer_model.types import FaceObservation, Frame, Image
 from results.database import reading, writing
 from results.jobs import retry_job
-from results.seams import ShardTracks, Sighting
+from results.seams import ShardTracks, TrackBox
 from results.tables import Face, Job, Media, Shard, Track
 from tests.support.clips import write_clip
 from tests.support.planning import planned
@@ -27,6 +27,7 @@ from workers.batch.finishing import finish, join_tracks
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
 from workers.batch.seams import LOST_MS, Seam
+from workers.settings import Settings
 
 Spans = list[tuple[int, int, int]]
 
@@ -83,7 +84,7 @@ def clip(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def process(database: Database, networks: Engine, clip: Path, seconds: float) -> tuple[str, list[int]]:
     job_id, shard_ids = planned(database, [clip], BatchOptions(shard_seconds=seconds))
     for shard_id in shard_ids:
-        process_shard(database, shard_id, "test", lambda _: networks)
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
     return job_id, shard_ids
 
@@ -130,12 +131,12 @@ def test_finishing_again_after_a_retry_joins_the_same_tracks(
     with writing(database) as session:
         session.execute(update(Shard).where(Shard.id == shard_ids[1]).values(state="failed", error="bad luck"))
     for shard_id in shard_ids:
-        process_shard(database, shard_id, "test", lambda _: remembering)
+        process_shard(database, Settings(), shard_id, "test", lambda _: remembering)
     finish(database, job_id)
     assert len(spans(database, job_id)) == 4, "after a failed segment nobody is the same"
     with writing(database) as session:
         assert retry_job(session, job_id) == 1
-    process_shard(database, shard_ids[1], "test", lambda _: remembering)
+    process_shard(database, Settings(), shard_ids[1], "test", lambda _: remembering)
     finish(database, job_id)
     assert sorted(spans(database, job_id)) == sorted(expected)
     assert {row[1] for seam in seams(database, shard_ids) for row in seam or []} <= {0, 1}
@@ -206,9 +207,9 @@ def segment(tracks: list[list[int]], start: int, end: int, last: int) -> ShardTr
         start * FRAME_MS,
         seam.end_ms,
         list(dict.fromkeys(face.track_id for _, faces in own for face in faces if face.track_id is not None)),
-        [Sighting(int(row[0]), int(row[1]), (row[2], row[3], row[4], row[5])) for row in seam.rows],
+        [TrackBox(int(row[0]), int(row[1]), (row[2], row[3], row[4], row[5])) for row in seam.rows],
         {
-            frame.index: [Sighting(frame.index, face.track_id or 0, face.box) for face in faces]
+            frame.index: [TrackBox(frame.index, face.track_id or 0, face.box) for face in faces]
             for frame, faces in own
             if faces
         },
@@ -235,5 +236,5 @@ def test_cut_anywhere_and_joined_the_tracks_are_the_same(tracks: list[list[int]]
     assert sorted(n for (n,) in numbers.values()) == list(range(len(tracks)))
 
 
-def is_of(person: int, frames: list[int], sighting: Sighting) -> bool:
+def is_of(person: int, frames: list[int], sighting: TrackBox) -> bool:
     return sighting.frame_index in frames and observation(person, sighting.frame_index, 0).box == sighting.box
