@@ -25,7 +25,8 @@ from results.tables import Face, Media
 from tests.support.faces import detected
 from tests.support.planning import planned
 from workers import retention
-from workers.batch.annotating import NOT_ALL, Annotated, annotate_job
+from workers.batch.annotating import Annotated, annotate_job
+from workers.batch.coverage import NOT_ALL
 from workers.batch.crops import MARGIN
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
