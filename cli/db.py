@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import Duration, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -24,7 +25,7 @@ def upgrade(settings: "Settings") -> None:
     from results.urls import describe
 
     upgrade_database(settings.database_url)
-    click.echo(f"{describe(settings.database_url)} is at revision {head_revision()}.")
+    say(f"{describe(settings.database_url)} is at revision {head_revision()}.")
 
 
 @db.command()
@@ -46,4 +47,4 @@ def current(settings: "Settings") -> None:
     from results.database import current_revision, existing, head_revision
 
     revision = current_revision(existing(settings.database_url))
-    click.echo(f"{revision or 'no tables yet'} (this program: {head_revision()})")
+    say(f"{revision or 'no tables yet'} (this program: {head_revision()})")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -36,4 +37,4 @@ def delete(settings: "Settings", job: str, yes: bool) -> None:
     if status.kind == "train":
         forget(settings.models_dir, status.job)
     say_removed([removed], compacted)
-    click.echo(f"{status.job}: deleted")
+    say(f"{status.job}: deleted")

@@ -5,6 +5,9 @@ from typing import Any
 
 import click
 
+from cli.errors import escaped_messages, one_sentence
+from cli.streams import prepare_streams
+
 COMMANDS = (
     "run",
     "up",
@@ -44,9 +47,16 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(f"cli.{name}"), name)
         return command
 
-    def main(self, *arguments: Any, **options: Any) -> Any:
-        from cli.errors import one_sentence
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with escaped_messages():
+            return super().make_context(*arguments, **options)
 
+    def invoke(self, context: click.Context) -> Any:
+        with escaped_messages():
+            return super().invoke(context)
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        prepare_streams()
         with one_sentence():
             return super().main(*arguments, **options)
 

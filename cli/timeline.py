@@ -1,8 +1,8 @@
 """The command that shows what was found: timeline."""
 
 import csv
+import io
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import Duration, filter_from, filter_options, settings_options
+from cli.output_files import written
+from cli.views.lines import say
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from workers.settings import Settings
 
 TERMINAL_ROWS = 40
@@ -48,7 +52,7 @@ def timeline(settings: "Settings", job: str | None, bucket: int, by: str, style:
         elif style == "csv":
             _print_csv(rows)
         else:
-            click.echo(json.dumps(list(rows)))
+            say(json.dumps(list(rows)))
 
 
 def print_timeline(database: Any, job_id: str) -> None:
@@ -63,14 +67,19 @@ def print_timeline(database: Any, job_id: str) -> None:
 def _print_csv(rows: Iterator[dict[str, Any]]) -> None:
     from results.read.timelines import COLUMNS
 
-    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    with written(None) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text.detach()
 
 
 def _print_table(rows: Iterator[dict[str, Any]], limit: int | None) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from cli.views.terminal import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     # 80 columns must do: only the file's name gives way.
@@ -86,29 +95,29 @@ def _print_table(rows: Iterator[dict[str, Any]], limit: int | None) -> None:
             table.add_row(*_cells(row))
         else:
             more += 1
-    console = Console()
+    console = terminal()
     console.print(table)
     if more:
-        console.print(f"… and {more:,} more rows: [bold]fer-batch timeline[/bold]")
+        console.print(f"… and {more:,} more rows:", Text("fer-batch timeline", "bold"))
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    from rich.markup import escape
+def _cells(row: dict[str, Any]) -> "list[str | Text]":
+    from rich.text import Text
 
     from results.emotions import EMOTIONS
     from results.read.times import exact_clock
 
     track = "" if row["track_id"] is None else f" #{row['track_id']}"
-    name = escape((Path(row["uri"]).name if row["uri"] else "all files") + track)
+    name = (Path(row["uri"]).name if row["uri"] else "all files") + track
     place = [name, exact_clock(row["start_ms"]), f"{row['faces']:,}"]
     if row["emotion"] is None:
-        return [*place, "[dim]no face[/dim]", "", ""]
+        return [*place, Text("no face", "dim"), "", ""]
     first, second = sorted(EMOTIONS, key=lambda emotion: -row[emotion])[:2]
     colour = COLOURS[first]
     bar = "█" * round(row[first] * BAR_WIDTH)
     return [
         *place,
-        f"[{colour}]{first}[/]",
-        f"[{colour}]{bar:<{BAR_WIDTH}}[/] {row[first]:>4.0%}",
+        Text(first, colour),
+        Text.assemble((f"{bar:<{BAR_WIDTH}}", colour), f" {row[first]:>4.0%}"),
         f"{second} {row[second]:.0%}",
     ]

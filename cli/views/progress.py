@@ -7,10 +7,11 @@ from contextlib import contextmanager
 @contextmanager
 def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar of `total` steps, which goes away at the end; gives what is to be called with how many more are done."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from cli.views.terminal import terminal
+
+    console = terminal(stderr=True)
     if not console.is_terminal:
         yield lambda steps: None
         return

@@ -1,11 +1,10 @@
 """Deleting jobs, and saying what was deleted and what could not be."""
 
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import click
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine as Database
@@ -27,10 +26,10 @@ def purge(database: "Database", older_than_ms: int, dry_run: bool) -> None:
         if not dry_run:
             removed.append(remove(database, each.job))
         name = f" ({each.name})" if each.name else ""
-        click.echo(f"{each.job}{name}: {'would be ' * dry_run}deleted, {each.frames:,} frames and {each.faces:,} faces")
+        say(f"{each.job}{name}: {'would be ' * dry_run}deleted, {each.frames:,} frames and {each.faces:,} faces")
     if removed:
         say_removed(removed, compact(database))
-    click.echo(f"{len(old):,} jobs {'would be ' * dry_run}deleted")
+    say(f"{len(old):,} jobs {'would be ' * dry_run}deleted")
 
 
 def say_removed(removed: "Sequence[Removed]", compacted: bool) -> None:
@@ -38,6 +37,6 @@ def say_removed(removed: "Sequence[Removed]", compacted: bool) -> None:
     for each in removed:
         if each.crops_left:
             where = f"{each.crops_left} are not on this machine"
-            print(f"Note: the pictures of faces in {where}; delete them there.", file=sys.stderr)
+            say(f"Note: the pictures of faces in {where}; delete them there.", err=True)
     if not compacted:
-        print("Note: another job is not finished, so the file keeps its size until the next deletion.", file=sys.stderr)
+        say("Note: another job is not finished, so the file keeps its size until the next deletion.", err=True)

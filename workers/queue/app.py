@@ -31,7 +31,10 @@ def make_app(settings: Settings) -> Celery:
     soft, hard, visibility = _time_limits(settings.shard_timeout_seconds)
     timeout = {"visibility_timeout": visibility}
     app = Celery(
-        "fer-batch", broker=settings.broker_url, include=["workers.tasks", "workers.watchdog"], set_as_current=False
+        "fer-batch",
+        broker=settings.broker_url,
+        include=["workers.tasks", "workers.watchdog", "workers.queue.log_lines"],
+        set_as_current=False,
     )
     app.conf.update(
         {_SETTINGS: settings},
