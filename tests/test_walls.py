@@ -17,6 +17,7 @@ KNOW_CELERY = {
     "workers.queue.best_effort",
     "workers.queue.broker",
     "workers.queue.dispatching",
+    "workers.queue.standing_stack",
     "workers.tasks",
     "workers.training.submitting",
     "workers.watchdog",
