@@ -51,7 +51,7 @@ def annotate(
             )
             for done in copies:
                 failed += done.path is None
-                say(f"Failed: {done.error}" if done.path is None else done.path, err=done.path is None)
+                say(f"Failed: {done.error}" if done.path is None else str(done.path), err=done.path is None)
                 for note in done.notes:
                     say(f"Note: {note}", err=True)
     sys.exit(failed > 0)

@@ -36,7 +36,7 @@ def escaped_messages() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = shown(error.message)
+        error.message = shown(error.message)  # type: ignore[misc]
         raise
 
 

@@ -1,6 +1,5 @@
 """Watching a job until it ends: a progress bar on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,8 +124,7 @@ def _lines() -> Show:
         say(
             f"{phase}: {status.frames:,} of {status.planned_frames:,} frames, {status.faces:,} faces, "
             f"{status.fps:.1f} frames/s",
-            file=sys.stderr,
-            flush=True,
+            err=True,
         )
 
     return show
