@@ -150,7 +150,9 @@ class _Anew:
         self._decoder = stream.codec_context
         rate = min(RATES, key=lambda each: abs(each - (self._decoder.sample_rate or RATES[0])))
         with sound_errors():
-            self._encoder = output.add_stream(ENCODER, rate=rate)
+            encoder = output.add_stream(ENCODER, rate=rate)
+            assert isinstance(encoder, AudioStream)
+            self._encoder = encoder
             self._encoder.layout = "mono" if self._decoder.layout.nb_channels == 1 else "stereo"
 
     def packets(self, packet: Packet[Any] | None, zero: Fraction) -> list[Packet[Any]]:
