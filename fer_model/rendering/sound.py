@@ -56,7 +56,8 @@ def left_out(container: InputContainer, way: Way) -> str | None:
 
 
 def _codec(stream: AudioStream) -> str | None:
-    return None if stream.codec_context is None else stream.codec_context.name
+    # Not the decoder's name: that of mp3 is `mp3float`.
+    return None if stream.codec_context is None else stream.codec_context.codec.canonical_name
 
 
 class Sound:

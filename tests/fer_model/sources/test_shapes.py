@@ -150,6 +150,7 @@ def test_other_containers_are_read(tmp_path: Path, suffix: str, codec: str) -> N
     path = tmp_path / f"a.{suffix}"
     with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.video.stream.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for picture in PICTURES:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
