@@ -44,7 +44,7 @@ def film(
         tone = None if sound is None else container.add_stream(sound, rate=16_000)
         if tone is not None:
             assert isinstance(tone, av.audio.stream.AudioStream)
-            tone.layout = "mono"
+            tone.layout, tone.bit_rate = "mono", 32_000
             for first in range(0, round((begins_s + 0.4) * 16_000), 1024):
                 samples = (8000 * np.sin(np.arange(first, first + 1024) / 10)).astype(np.int16)
                 frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")

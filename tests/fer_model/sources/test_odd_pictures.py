@@ -111,7 +111,7 @@ def test_a_png_whose_picture_has_a_bad_checksum_is_damaged(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("alpha", "expected"), [(0, PICTURE), (255, PICTURE)])
-def test_an_alpha_of_zeros_in_a_bmp_is_none(tmp_path: Path, alpha: int, expected: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_an_alpha_of_zeros_in_a_bmp_is_none(tmp_path: Path, alpha: int, expected: np.ndarray) -> None:
     height, width = PICTURE.shape[:2]
     pixels = np.dstack([PICTURE[::-1, :, ::-1], np.full((height, width), alpha, np.uint8)]).tobytes()
     masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)

@@ -1,6 +1,7 @@
 """Sample aspect ratios, several streams, encryption, lengths: a video as a player shows it."""
 
 from fractions import Fraction
+from io import BufferedReader
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ import pytest
 
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources.index import index_video
+from fer_model.sources.scan import Scan, scan
 from fer_model.sources.video import read_video
 from fer_model.types import Image
 from tests.support.clips import noise_picture, panning_frames, write_clip
@@ -115,16 +117,14 @@ def test_a_recording_that_begins_between_two_keyframes_says_so(tmp_path: Path) -
 
 
 def test_a_file_that_grows_while_it_is_looked_into_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fer_model.sources import index as module
+    path = write_clip(tmp_path / "a.mkv", PICTURES)
 
-    path, scan = write_clip(tmp_path / "a.mkv", PICTURES), module.scan
-
-    def growing(file: object) -> object:
+    def growing(file: BufferedReader) -> Scan:
         with path.open("ab") as end:
             end.write(bytes(100))
-        return scan(file)  # type: ignore[arg-type]
+        return scan(file)
 
-    monkeypatch.setattr(module, "scan", growing)
+    monkeypatch.setattr("fer_model.sources.index.scan", growing)
     assert "was still being written while it was looked into" in (index_video(str(path)).warning or "")
 
 
