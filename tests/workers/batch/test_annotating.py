@@ -187,11 +187,11 @@ def joined(folder: Path, samples: Path) -> Path:
 @pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("every", [1, 4])
 def test_no_face_of_a_joined_recording_stays_visible(
-    engine: Database, networks: Engine, samples: Path, tmp_path: Path, every: int
+    database: Database, networks: Engine, samples: Path, tmp_path: Path, every: int
 ) -> None:
     film = joined(tmp_path, samples)
-    job_id = analysed(engine, networks, [film], BatchOptions(every=every))
-    (done,) = annotated(engine, job_id, tmp_path / "hidden", "blur", FaceFilter())
+    job_id = analysed(database, networks, [film], BatchOptions(every=every))
+    (done,) = annotated(database, job_id, tmp_path / "hidden", "blur", FaceFilter())
     found = [frame.image for frame in open_source(str(done.path), kind="video")]
     assert len(found) == 20
     assert [detected(networks, image) for image in found] == [[]] * 20
@@ -199,13 +199,13 @@ def test_no_face_of_a_joined_recording_stays_visible(
 
 @pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 def test_a_film_of_which_one_frame_was_not_looked_at_is_left_out(
-    engine: Database, networks: Engine, samples: Path, tmp_path: Path
+    database: Database, networks: Engine, samples: Path, tmp_path: Path
 ) -> None:
     film = joined(tmp_path, samples)
-    job_id = analysed(engine, networks, [film], BatchOptions())
-    with writing(engine) as session:
+    job_id = analysed(database, networks, [film], BatchOptions())
+    with writing(database) as session:
         session.execute(delete(Face).where(Face.frame_index == 13))
         session.execute(delete(Frame).where(Frame.frame_index == 13))
-    (refused,) = annotated(engine, job_id, tmp_path / "hidden", "blur", FaceFilter())
+    (refused,) = annotated(database, job_id, tmp_path / "hidden", "blur", FaceFilter())
     assert refused.path is None and refused.error == f"{film}: {NOT_ALL}"
     assert not any((tmp_path / "hidden").iterdir())
