@@ -56,7 +56,8 @@ def left_out(container: InputContainer, way: Way) -> str | None:
 
 
 def _codec(stream: AudioStream) -> str | None:
-    return None if stream.codec_context is None else stream.codec_context.name
+    # Not the decoder's name: that of mp3 is `mp3float`.
+    return None if stream.codec_context is None else stream.codec_context.codec.canonical_name
 
 
 class Sound:
@@ -150,7 +151,9 @@ class _Anew:
         self._decoder = stream.codec_context
         rate = min(RATES, key=lambda each: abs(each - (self._decoder.sample_rate or RATES[0])))
         with sound_errors():
-            self._encoder = output.add_stream(ENCODER, rate=rate)
+            encoder = output.add_stream(ENCODER, rate=rate)
+            assert isinstance(encoder, AudioStream)
+            self._encoder = encoder
             self._encoder.layout = "mono" if self._decoder.layout.nb_channels == 1 else "stereo"
 
     def packets(self, packet: Packet[Any] | None, zero: Fraction) -> list[Packet[Any]]:

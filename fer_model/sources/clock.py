@@ -99,7 +99,8 @@ class Timeline:
         self._step, self._leap = step, leap
         self._last: int | None = None
         self._shifts: tuple[int, ...] = ()  # from timestamps to times: the present one, and the one before it
-        self._stamp, self._repeats = None, 0
+        self._stamp: int | None = None
+        self._repeats = 0
 
     def at(self, stamp: int | None) -> int:
         """Ticks since the first one."""

@@ -26,9 +26,6 @@ _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
 
 NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
-ENCRYPTED = ("encryption_info", "encryption_init_info")
-"""Side data of packets that are of no use without a key (Common Encryption, ISO/IEC 23001-7)."""
-
 ENCRYPTED_TAGS = ("encv", "drmi")
 """Sample entries of protected mp4 video."""
 
@@ -169,7 +166,10 @@ def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[A
 
 
 def _check_clear(container: InputContainer, packet: Packet[Any]) -> None:
-    if packet.stream.type == "video" and any(packet.has_sidedata(kind) for kind in ENCRYPTED):
+    if packet.stream.type == "video" and (
+        packet.has_sidedata("encryption_info") or packet.has_sidedata("encryption_init_info")
+    ):
+        # Common Encryption, ISO/IEC 23001-7
         raise UnreadableMediaError(f"{container.name}: {IS_ENCRYPTED}")
 
 

@@ -64,9 +64,8 @@ def eight_bits(picture: Pillow.Image, samples: Samples) -> NDArray[np.uint8]:
 
 def _by_range(values: NDArray[Any], whole: bool) -> NDArray[np.uint8]:
     known = np.isfinite(values)
-    low, high = (
-        float(edge(values, where=known, initial=start)) for edge, start in ((np.min, np.inf), (np.max, -np.inf))
-    )
+    present = values[known] if not known.all() else values
+    low, high = (float(present.min()), float(present.max())) if present.size else (0.0, 0.0)
     if low >= 0 and high <= (65535 if whole else 1):
         low, high = 0.0, 65535.0 if whole else 1.0
     if not low < high:

@@ -148,7 +148,7 @@ def _rgb(picture: Pillow.Image) -> Pillow.Image:
 
 def _is_padding(picture: Pillow.Image) -> bool:
     """Whether the alpha of a BMP is zero everywhere: programs leave the fourth byte unused and call it alpha."""
-    return picture.format in ("BMP", "DIB") and picture.mode == "RGBA" and picture.getextrema()[3] == (0, 0)
+    return picture.format in ("BMP", "DIB") and picture.mode == "RGBA" and picture.getchannel(3).getextrema() == (0, 0)
 
 
 def _complaint(error: Exception) -> str:

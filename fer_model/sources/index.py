@@ -64,7 +64,7 @@ class _Look:
     """What the first picture tells, and where the scan was in vain all of them."""
 
     container: str
-    stream: int
+    stream: int | None
     coded: tuple[int, int]
     shown: tuple[int, int]
     lost_ms: int
@@ -102,16 +102,16 @@ def _end(times: Times, found: Scan) -> int:
 
 def _look(file: BufferedReader, found: Scan) -> _Look:
     with opened(file, threads=1 if found.times is not None else 0) as (container, stream):
-        clock = found.clock
+        clock, upright = found.clock, Upright(container, stream)
         frames = frames_from(container, stream, clock=clock)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture in it can be decoded")
-        upright = Upright(container, stream)
         shown = upright.shown(upright.square(first.picture))
         stamp = first.picture.pts
-        unknown = stamp is None or clock.counted or (found.opens and not clock.ordered)
-        lost_ms = 0 if unknown else max(0, clock.ms(stamp))
+        # Where timestamps jump, the first picture may have any; then only the keyframe tells.
+        known = stamp is not None and not clock.counted and (clock.ordered or not found.opens)
+        lost_ms = max(0, clock.ms(stamp)) if known and stamp is not None else 0
         rest = () if clock.ordered else (frame.time_ms for frame in frames)
         times = np.fromiter((first.time_ms, *rest), np.int64)
         coded = (stream.width, stream.height)

@@ -69,13 +69,13 @@ def read_video(
         file = stack.enter_context(open_media(uri, roots))
         clock = _clock_of(file, part=bool(start_ms) or end_ms is not None)
         container, stream = stack.enter_context(opened(file, threads or _threads()))
+        upright = Upright(container, stream)  # before the decoder begins to change what it says
         frames = frames_from(container, stream, start_ms, clock, on_packet)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
         piece = takewhile(lambda frame: end_ms is None or frame.time_ms < end_ms, chain([first], frames))
         numbered = (frame._replace(place=start_frame + frame.place) for frame in piece)
-        upright = Upright(container, stream)
         squared = (frame._replace(picture=upright.square(frame.picture)) for frame in numbered)
         for index, time_ms, picture in select(sampling or Sampling(), squared):
             yield Frame(index, time_ms, upright(picture))
