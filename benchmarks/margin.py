@@ -61,7 +61,7 @@ def face_box(engine: Engine, picture: Image) -> Detections | None:
     """The surest face's box in the picture, on grey ground so that it may reach beyond; None if there is none."""
     canvas = np.full((CANVAS, CANVAS, 3), PADDING_GREY, np.uint8)
     canvas[CORNER : CORNER + SIDE, CORNER : CORNER + SIDE] = picture
-    (boxes,) = engine.detect([canvas], THRESHOLD)
+    (boxes,) = engine.start([canvas], THRESHOLD)()
     return boxes[0] - np.array([CORNER] * 4 + [0], np.float32) if len(boxes) else None
 
 

@@ -12,14 +12,13 @@ from typing import Any
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
-from fer_model.analysis.analyser import analyse
+from fer_model.analysis.analyser import Analyser, SourceState
 from fer_model.engines import Engine
 from fer_model.errors import FerModelError, TransientMediaError, UnreadableMediaError, WeightsError
 from fer_model.networks.manifest import ModelSet
 from fer_model.sources import open_source
 from fer_model.types import EMOTIONS, FaceObservation, Frame
 from results import shards
-from results.catalogue import ID_DIGITS
 from results.database import reading, writing
 from results.errors import JobCancelledError, NameTakenError, ResultsError, ShardLostError
 from results.jobs import options_of
@@ -66,8 +65,8 @@ class _Start:
 class ShardRows:
     """The rows of one shard, as they grow, and the ensemble that makes them.
 
-    The limits of `claim` change where the shard was a whole video. `members` are the ids of the classifiers whose
-    own answers are kept; none, unless they were asked for. `crops` is where the faces' pictures go, if they are kept.
+    The limits of `claim` change where the shard was a whole video. `crops` is where the faces' pictures go, if they are
+    kept.
     """
 
     claim: shards.Claim
@@ -78,7 +77,6 @@ class ShardRows:
     seam: list[list[float]] | None = None
     ensemble_id: int | None = None
     crops: Path | None = None
-    members: tuple[str, ...] = ()
 
     def counts(self) -> tuple[int, int]:
         """Frames and faces so far."""
@@ -90,9 +88,9 @@ class ShardRows:
         self.faces += [{**place, "face_index": n, **_face_row(face)} for n, face in enumerate(faces)]
         del place["time_ms"]
         self.scores += [
-            {**place, "face_index": n, "model_id": model_id, **dict(zip(EMOTIONS, face.members[member], strict=True))}
+            {**place, "face_index": n, "model_id": model_id, **dict(zip(EMOTIONS, scores, strict=True))}
             for n, face in enumerate(faces)
-            for member, model_id in enumerate(self.members)
+            for model_id, scores in face.members.items()
         ]
 
 
@@ -212,23 +210,21 @@ def _work(
     claim, media, stored = start.claim, start.media, start.stored
     options = BatchOptions(**{name: stored[name] for name in BatchOptions.__dataclass_fields__ if name in stored})
     rows.ensemble_id, models = start.in_use or _register(database)
-    if options.keep_member_scores:
-        rows.members = tuple(file.sha256[:ID_DIGITS] for file in models.members)
     origins: deque[int] = deque()
     if claim.is_unplanned_video:
         claim = rows.claim = _cut(database, claim, media[0], options, queue)
-    engine = load(models)
-    follow, detect_on = None, None
+    analyser = Analyser(load(models), models)
+    source, detect_on = SourceState(options.detection_threshold), None
     if claim.media_id is None:
         frames = _pictures(media, origins, rows.media)
     else:
-        frames, follow = _segment(claim, media[0], options, check), _follower(media[0], options)
+        frames, source.follow = _segment(claim, media[0], options, check), _follower(media[0], options)
         detect_on = options.detected
     seam = Seam(claim.end_ms)
     rows.crops = crops.folder_of(stored, claim.job_id)
-    given = (engine, models, options.detection_threshold, follow, detect_on)
+    kept = options.keep_member_scores
     read = _checked(frames, check)
-    for frame, faces in analyse(read, *given, keep_members=options.keep_member_scores, on_batch=recording.batch_done):
+    for frame, faces in analyser.frames(read, source, detect_on, keep_members=kept, on_batch=recording.batch_done):
         check()
         if not seam.note(frame, faces):
             medium_id = claim.media_id or origins.popleft()
@@ -239,7 +235,7 @@ def _work(
     if seam.shared and (until := seam.waits_until()):
         beyond = replace(claim, start_ms=seam.shared.time_ms, end_ms=until + 1, start_frame=seam.shared.index)
         rest = after(_video(beyond, beyond.end_ms, media[0], options, check), seam.shared.index)
-        with closing(analyse(_checked(rest, check), *given)) as seen:
+        with closing(analyser.frames(_checked(rest, check), source, detect_on)) as seen:
             seam.wait(seen)
     rows.seam = None if claim.end_ms is None else seam.rows
 
