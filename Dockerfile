@@ -1,5 +1,5 @@
 # The program `fer-batch`: command line, worker and Flower in one image. Nothing is compiled, so one stage is enough;
-# the layers are in the order in which they change.
+# the layers are ordered by how often they change.
 FROM python:3.11-slim-bookworm
 
 ENV PIP_NO_CACHE_DIR=1 \
@@ -14,7 +14,7 @@ ENV PIP_NO_CACHE_DIR=1 \
 RUN useradd --create-home --uid 10001 fer \
     && install --directory --owner=fer --group=fer /var/cache/fer-batch /var/lib/fer-batch
 
-# The libraries take gigabytes and change seldom: they are installed before the program's own files are looked at.
+# The libraries take gigabytes and change seldom, so they are installed before the program is copied.
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
@@ -32,7 +32,7 @@ RUN pip install --no-deps . && rm -rf /src/build
 USER fer
 WORKDIR /home/fer
 
-# Asks the worker itself. The name is the one that CMD gives it.
+# Pings the worker. The name is that of CMD.
 HEALTHCHECK --interval=60s --timeout=30s --start-period=2m --retries=3 \
     CMD celery --app workers.queue.app inspect ping --destination "worker@$HOSTNAME" --timeout 10
 

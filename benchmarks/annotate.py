@@ -1,7 +1,7 @@
 """Annotating against a plain transcode: `python -m benchmarks.annotate --db URL [--job JOB]`.
 
-Each video of a job once through the loop that PyAV's documentation shows (decode, encode with the same settings, copy
-the sound), once annotated, once annotated with its faces pixelated. Pictures a second, the best of three.
+Each video of a job runs through the loop of PyAV's documentation (decode, encode with the same settings, copy
+the sound), then annotated, then annotated with pixelated faces. Pictures per second, the best of three.
 """
 
 import argparse
@@ -42,14 +42,14 @@ def plain(source: str, target: Path) -> None:
                     written.mux(packet)
                 continue
             for frame in video.decode(packet):
-                # Numbered anew: a phone's clip may begin before its own beginning.
+                # Renumbered: a phone's clip may have negative timestamps.
                 frame.pts = None
                 written.mux(encoded.encode(frame))
         written.mux(encoded.encode())
 
 
 def best(work: Callable[[], object]) -> tuple[float, float]:
-    """Of some runs the fewest seconds, and the fewest seconds of a processor, which other work does not add to."""
+    """The least wall time of several runs, and the least processor time, which other load does not affect. Seconds."""
     walls, busy = [], []
     for _ in range(RUNS):
         began, used = time.perf_counter(), time.process_time()

@@ -1,11 +1,11 @@
-"""Which resize filter makes the crops that the classifiers know, and what a misplaced box costs.
+"""Compares resize filters for crops, and measures the cost of misplaced boxes.
 
     python -m benchmarks.crops fer2013.csv.xz human_faces.tar
 
 Shrinking: faces of at least 96 pixels are cut from photographs and shrunk to 48 with each
-filter; the best one's crops are as sharp as FER-2013's own pictures. Enlarging: the same faces are
-first made 20 pixels wide; the best filter's answers stay nearest to those for the whole face.
-Misplaced boxes: PublicTest's pictures, shifted and sized as a detector's box would be off.
+filter; the best filter's crops are as sharp as FER-2013's pictures. Enlarging: the same faces are
+first reduced to 20 pixels; the best filter's predictions stay nearest to those for the full face.
+Misplaced boxes: PublicTest's pictures, shifted and scaled as by an inaccurate detector box.
 """
 
 import sys
@@ -79,13 +79,13 @@ def shrunk(crops: list[Crops], side: int, method: int) -> Crops:
 
 
 def sharpness(crops: Crops) -> float:
-    """Median over pictures of the Laplacian's spread against the grey values' spread."""
+    """Median over pictures of the Laplacian's standard deviation divided by that of the grey values."""
     spread = [cv2.Laplacian(crop, cv2.CV_64F).std() / (crop.std() + 1e-6) for crop in crops]
     return float(np.median(spread))
 
 
 def misplaced(image: Crops, shift: float, size: float, random: np.random.Generator) -> Crops:
-    """The picture as a box would cut it that is off by up to `shift` of its side, and by `size` in size."""
+    """The crop of a box that is off by up to `shift` of its side, and by `size` in size."""
     scale = 1 + random.uniform(-size, size)
     move = random.uniform(-shift, shift, 2) * FACE_SIZE + (FACE_SIZE - 1) / 2 * (1 - scale)
     matrix = np.array([[scale, 0, move[0]], [0, scale, move[1]]])

@@ -1,7 +1,7 @@
-"""What `--detect-every N` keeps and what it gains: `python -m benchmarks.detect_every CLIP...`.
+"""Recall and speed of `--detect-every N`: `python -m benchmarks.detect_every CLIP...`.
 
-For each clip and N, against N = 1: the share of faces that are still there (the same frame, IoU at least 0.5), the
-share of its own that are nowhere in N = 1, how often the same face has the same emotion, and frames per second.
+For each clip and N, against N = 1: the share of faces found (same frame, IoU at least 0.5), the share of found faces
+without a match in N = 1, the share of matched faces with the same emotion, and frames per second.
 """
 
 import sys
@@ -54,7 +54,7 @@ def found(clip: Path, step: int, engine: Engine, models: ModelSet) -> tuple[Face
 
 
 def compare(truth: Faces, faces: Faces) -> tuple[float, float, float]:
-    """Shares 0..1: of the true faces that were found, of the found that are none, of the pairs with one emotion."""
+    """Shares 0..1: true faces that were found, found faces that match none, matched pairs with the same emotion."""
     hits = agreed = 0
     for expected, seen in zip(truth, faces, strict=True):
         if expected and seen:

@@ -1,6 +1,6 @@
-"""What the first frame waits for: `python -m benchmarks.first_use`.
+"""Delay of the first frame: `python -m benchmarks.first_use`.
 
-Starts a worker on a job that waits already, once with an empty cache of compiled networks and then with a full one, and
+Starts a worker on a queued job, first with an empty cache of compiled networks and then with a full one, and
 measures from the start of the worker's process to the end of a shard with one photograph.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from benchmarks.cluster import end, start
 from fer_model.samples import write_samples
 from results.database import connect, reading, upgrade
 from results.tables import Shard
+from tests.support.cluster import end, start
 from workers.queue.local_stack import local_redis, stack_folder
 
 PYTHON = (sys.executable, "-P", "-m", "cli")

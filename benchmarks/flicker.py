@@ -1,9 +1,8 @@
-"""What smoothing does to the tracks of a job: `python -m benchmarks.flicker --db URL [--job JOB]`.
+"""The effect of smoothing on the tracks of a job: `python -m benchmarks.flicker --db URL [--job JOB]`.
 
-For each video whose faces were followed: how often a minute the emotion of a track changes from one looked-at frame to
-the next, without the filter and with filters of several widths; and, for each change that the filtered track keeps (a
-second of one emotion before it, a second of another after it), how far it lies from where the unfiltered frames change:
-the moment that best parts those of the first emotion from those of the second.
+For each video with tracks: changes of emotion per minute between sampled frames, unfiltered and with filters of several
+widths; and, for each lasting change of the filtered track (a second of one emotion before it, a second of another after
+it), its distance from the change of the unfiltered frames: the moment that best separates the two emotions.
 """
 
 import argparse
@@ -34,18 +33,18 @@ def series_of(session: Session, job_id: str, media_id: int, smooth_s: float) -> 
 
 
 def changes(track: Series) -> list[int]:
-    """The places in a track at which the emotion is another than one frame before."""
+    """Indices in a track at which the emotion differs from the previous frame's."""
     return [n for n in range(1, len(track)) if track[n][1] != track[n - 1][1]]
 
 
 def a_minute(tracks: list[Series]) -> float:
-    """Changes a minute of the tracks' time."""
+    """Changes per minute of the tracks' time."""
     minutes = sum(track[-1][0] - track[0][0] for track in tracks) / 60_000
     return sum(len(changes(track)) for track in tracks) / minutes if minutes else 0.0
 
 
 def shifts(raw: Series, smooth: Series, half_ms: float) -> list[float]:
-    """For each lasting change of the smoothed track how far it is from the raw one's, in milliseconds."""
+    """For each lasting change of the smoothed track, its distance from the raw one's in milliseconds."""
     edges = [0, *changes(smooth), len(smooth)]
     found: list[float] = []
     for before, here, after in zip(edges, edges[1:], edges[2:], strict=False):
@@ -55,13 +54,13 @@ def shifts(raw: Series, smooth: Series, half_ms: float) -> list[float]:
             near = [n for n in range(before, after) if abs(raw[n][0] - smooth[here][0]) <= 4 * half_ms]
             parts = {split: _fit(raw, near, split, first, second) for split in near}
             best = max(parts.values())
-            # Frames that show neither leave several moments equally good.
+            # Frames of a third emotion leave several moments equally good.
             found.append(min(abs(raw[n][0] - smooth[here][0]) for n, fit in parts.items() if fit == best))
     return found
 
 
 def _fit(raw: Series, near: list[int], split: int, first: str, second: str) -> int:
-    """How many frames near a change show what they should, if it is at `split`."""
+    """How many frames near a change have the expected emotion if it is at `split`."""
     return sum(raw[n][1] == (first if n < split else second) for n in near)
 
 

@@ -1,10 +1,10 @@
-"""How much of an epoch goes into making batches: reading faces from the cache, augmenting them, mixing targets.
+"""The share of an epoch spent on loading batches: reading faces from the cache, augmenting, mixing targets.
 
     python -m benchmarks.loader fer2013.csv.xz [FACES [THREADS]]
 
 Decodes the data once into a memory-mapped cache, then trains one epoch per recipe on the first
-FACES of them (1500) on THREADS processor cores (1), after a short epoch that warms up. Network,
-gradients and validation (a fifth of FACES) are the rest of the epoch. The aim is below 5 %.
+FACES of them (1500) on THREADS processor cores (1), after a short warm-up epoch. Network,
+gradients and validation (a fifth of FACES) are the rest of the epoch. The target is below 5 %.
 """
 
 import sys
@@ -41,13 +41,13 @@ def main(data: Path, faces: int = 1500, threads: int = 1) -> None:
 
 
 def first(faces: LabelledFaces, count: int) -> LabelledFaces:
-    """The first faces, still mapped."""
+    """The first faces, still memory-mapped."""
     votes = None if faces.votes is None else faces.votes[:count]
     return replace(faces, images=faces.images[:count], labels=faces.labels[:count], votes=votes)
 
 
 def one_epoch(recipe: str, training: LabelledFaces, validation: LabelledFaces) -> Epoch:
-    """Trains from random weights and throws them away."""
+    """Trains from random weights and discards the result."""
     epochs: list[Epoch] = []
     with tempfile.TemporaryDirectory() as folder:
         run = ClassifierRun(recipe=recipe, epochs=1, batch=64)

@@ -1,11 +1,11 @@
-"""Which margin around the detector's box gives the classifiers what they were trained on.
+"""Measures which margin around the detector's box matches the classifiers' training pictures.
 
     python -m benchmarks.margin fer2013.csv.xz
 
-Finds the faces in FER-2013's PublicTest pictures (enlarged to 192 pixels on grey), compares the
-boxes with the pictures' own framing, cuts them out again with several margins and measures the
+Detects the faces in FER-2013's PublicTest pictures (enlarged to 192 pixels on grey), compares the
+boxes with the pictures' framing, crops again with several margins and measures the
 ensemble's accuracy. Margins over 0 reach beyond most of these pictures, whose edge is then
-repeated: for them the comparison of sizes says more than the accuracy.
+repeated: for them the comparison of sizes is more reliable than the accuracy.
 """
 
 import sys
@@ -58,7 +58,7 @@ def enlarge(face: NDArray[np.uint8]) -> Image:
 
 
 def face_box(engine: Engine, picture: Image) -> Detections | None:
-    """The surest face's box in the picture, on grey ground so that it may reach beyond; None if there is none."""
+    """The box of the highest score; the picture lies on grey, so the box may reach beyond it. None without a face."""
     canvas = np.full((CANVAS, CANVAS, 3), PADDING_GREY, np.uint8)
     canvas[CORNER : CORNER + SIDE, CORNER : CORNER + SIDE] = picture
     (boxes,) = engine.start([canvas], THRESHOLD)()

@@ -1,14 +1,14 @@
 """`python -m benchmarks.one_video CLIP`: a job of one video in this process, without inference.
 
-Prints its frames and the most memory that was held, in MB.
+Prints its frames and the peak memory in MB.
 """
 
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.idle import IdleEngine
 from results.database import connect, upgrade
+from tests.support.idle import IdleEngine
 from workers.diagnosis.benchmark import peak_rss_mb, work_through
 
 if __name__ == "__main__":

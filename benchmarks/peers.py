@@ -1,10 +1,10 @@
-"""The same clip on this machine: fer-batch, and the package `fer` from PyPI, whose weights are inside.
+"""Compares fer-batch on one clip with the package `fer` from PyPI, which includes its weights.
 
     python -m benchmarks.peers CLIP [REPETITIONS]
 
-`fer` is installed into a virtual environment of its own in a temporary folder (TensorFlow, 1 GB). Other peers that were
-looked at load their weights from the network at run time. Each reads the clip with OpenCV, or as it does by
-itself, and gives the share of frames in which it found a face; the first repetition warms up.
+`fer` is installed into a virtual environment in a temporary folder (TensorFlow, 1 GB). Other peers download
+their weights at run time. Each reads the clip with OpenCV or its own reader, and reports the share of frames
+with a face; the first repetition is a warm-up.
 """
 
 import json
@@ -57,7 +57,7 @@ def main(clip: Path, repetitions: int = 3) -> None:
 def _install(folder: Path) -> Path:
     venv.create(folder / "venv", with_pip=True)
     pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    # Without what it asks for: plain OpenCV needs libGL, and torch is for its second detector alone.
+    # Without its dependencies: plain OpenCV needs libGL, and only its second detector needs torch.
     subprocess.run([*pip, "--no-deps", FER], check=True, capture_output=True)
     subprocess.run([*pip, *PACKAGES, *MORE], check=True, capture_output=True)
     return folder / "venv" / "bin" / "python"
@@ -90,7 +90,7 @@ def _ours(clip: Path, repetitions: int) -> tuple[float, float]:
 
 
 def _figures(rounds: list[dict[str, Any]]) -> tuple[float, float]:
-    """Frames a second, the median without the first round, and the share of frames with a face."""
+    """Frames per second (median without the first round), and the share of frames with a face."""
     rate = statistics.median(each["frames"] / each["seconds"] for each in rounds[1:])
     return rate, rounds[-1]["found"] / rounds[-1]["frames"]
 

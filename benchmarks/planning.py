@@ -1,9 +1,9 @@
-"""What it takes to submit a folder of many pictures, and how long a small job behind it takes.
+"""Time and memory to submit a folder of many pictures, and the time of a small job behind it.
 
     python -m benchmarks.planning --pictures 100000
 
-With a real Redis, on SQLite and on PostgreSQL. Seconds and memory are those of the whole command `fer-batch submit`,
-from its start to its end. Then 20 pictures are submitted behind the large job, while a worker is at it.
+With a real Redis, on SQLite and on PostgreSQL. Seconds and memory are those of the whole command `fer-batch submit`.
+Then 20 pictures are submitted behind the large job while a worker processes it.
 """
 
 import os
@@ -19,9 +19,9 @@ import click
 import cv2
 import numpy as np
 
-from benchmarks.chaos import done, ended
-from benchmarks.cluster import postgresql, submit, wait_for
 from results.database import connect, upgrade
+from tests.support.cluster import postgresql, submit, wait_for
+from tests.support.comparing import done, ended
 from workers.queue.local_stack import local_redis, local_worker, stack_folder
 
 SMALL = 20
@@ -30,7 +30,7 @@ EACH = 10_000
 
 
 def write_pictures(folder: Path, count: int) -> Path:
-    """A folder with so many pictures, of 64x48 pixels."""
+    """Writes `count` pictures of 64x48 pixels into a folder."""
     rng = np.random.default_rng(0)
     for first in range(0, count, EACH):
         below = folder / f"{first:08}"
@@ -43,7 +43,7 @@ def write_pictures(folder: Path, count: int) -> Path:
 
 
 def measured(media: Path, environment: dict[str, str]) -> tuple[str, float, float]:
-    """Submits a folder; gives the job's id, seconds, and the most memory that was taken, in MB."""
+    """Submits a folder; returns the job's id, seconds, and the peak memory in MB."""
     began = time.monotonic()
     command = [sys.executable, "-P", "-m", "cli", "submit", str(media)]
     with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True) as process:
@@ -69,7 +69,7 @@ def measure(name: str, url: str, large: Path, small: Path) -> None:
     with stack_folder() as folder, local_redis(folder) as broker:
         environment = {"FER_DATABASE_URL": url, "FER_BROKER_URL": broker, "FER_DEVICE": "cpu"}
         with local_worker(environment, folder / "worker.log"):
-            # The first use of the networks on a machine prepares them.
+            # The first use on a machine converts the networks.
             warm = submit(small, (), environment)
             wait_for(lambda: ended(database, warm), "the first job", 600)
             job, seconds, megabytes = measured(large, environment)
@@ -86,7 +86,7 @@ def measure(name: str, url: str, large: Path, small: Path) -> None:
 @click.command()
 @click.option("--pictures", default=100_000, show_default=True)
 def main(pictures: int) -> None:
-    """Prints seconds and memory of `submit`, and how long a small job behind it takes."""
+    """Prints seconds and memory of `submit`, and the seconds of a small job behind it."""
     with tempfile.TemporaryDirectory(prefix="fer-planning-media-") as folder:
         large = write_pictures(Path(folder) / "large", pictures)
         small = write_pictures(Path(folder) / "small", SMALL)

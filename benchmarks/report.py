@@ -1,8 +1,8 @@
 """The report of a large job in a browser: `python -m benchmarks.report [--videos N] [--keep FOLDER]`.
 
-Generates a job of N videos of ten minutes each (a frame every five seconds looked at, two people in each, new tracks
-every two minutes, one in fifty failed), writes its report, and opens it in headless Chromium, which tells how long
-loading took.
+Generates a job of N videos of ten minutes each (one frame sampled every five seconds, two people in each, new tracks
+every two minutes, one in fifty failed), writes its report, and opens it in headless Chromium, which reports the
+loading time.
 """
 
 import argparse
@@ -17,12 +17,15 @@ from typing import Any
 
 from sqlalchemy import Engine as Database
 
+from fer_model.rendering.palette import COLOURS, hex_colour
+from results.closing import close_job
 from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
-from results.jobs import MediaPlan, ShardPlan, create_job
-from results.plans import add_plan
-from results.read.report import write_report
-from results.shards import claim, close_job, complete
+from results.jobs import create_job
+from results.leases import claim
+from results.plans import MediaPlan, ShardPlan, add_plan
+from results.read.report.page import write_report
+from results.shards import complete
 
 FRAMES, STEP_S, PEOPLE = 120, 5, 2
 RUNS = 3
@@ -37,7 +40,7 @@ MEASURE = """<script>addEventListener("load", () => requestAnimationFrame(() => 
 
 
 def fill(database: Database, videos: int) -> str:
-    """A finished job of so many videos; its id."""
+    """Writes a finished job of `videos` videos; returns its id."""
     failed: dict[str, Any] = {"state": "failed", "error": "is truncated: the index at its end (moov) is missing"}
     media = [
         MediaPlan(f"/srv/{n:03d}.mp4", "video", duration_ms=FRAMES * STEP_S * 1000, **(failed if n % 50 == 7 else {}))
@@ -66,7 +69,7 @@ def frame(n: int) -> dict[str, Any]:
 
 
 def face(video: int, n: int, who: int) -> dict[str, Any]:
-    """A row of `faces`, without its keys: probabilities that drift slowly and shake."""
+    """A row of `faces`, without its keys: probabilities that drift slowly with noise."""
     weights = [
         math.exp(2 * math.sin(n / 12 + 2 * place * (who + 1) + video) + random.gauss(0, 0.5)) for place in range(7)
     ]
@@ -83,7 +86,7 @@ def face(video: int, n: int, who: int) -> dict[str, Any]:
 
 
 def opened(page: Path) -> tuple[int, int]:
-    """Milliseconds until a page's load event, and until it was painted."""
+    """Milliseconds until a page's load event, and until its first paint."""
     measured = page.with_name("measured.html")
     measured.write_text(page.read_text().replace("</body>", MEASURE + "</body>"))
     with tempfile.TemporaryDirectory() as profile:
@@ -110,7 +113,7 @@ def main() -> None:
         page = folder / "report.html"
         began = time.perf_counter()
         with reading(database) as session, page.open("w") as file:
-            write_report(session, job_id, file)
+            write_report(session, job_id, file, palette={emotion: hex_colour(emotion) for emotion in COLOURS})
         seconds = time.perf_counter() - began
         print(f"{arguments.videos} videos: written in {seconds:.1f} s, {page.stat().st_size / 1e6:.1f} MB")
         for _ in range(RUNS):

@@ -1,8 +1,8 @@
-"""What workers, the queue and the database add, and whether memory grows with a video's length.
+"""Scaling over workers, overhead of queue and database, and memory by a video's length.
 
     python -m benchmarks.scale [workers] [overhead] [rows] [memory]
 
-Without words, all of them. Everything runs on this machine; workers of one thread are bound to one processor each.
+All by default. Everything runs on this machine; single-threaded workers are pinned to one processor each.
 """
 
 import json
@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 from sqlalchemy import select
 
-from benchmarks.cluster import end, postgresql, start
 from results.database import connect, reading, upgrade
-from results.jobs import job_status
+from results.read.status import job_status
 from results.tables import Shard
+from tests.support.cluster import end, postgresql, start
 from workers.diagnosis import synthetic
 from workers.queue.local_stack import local_redis, stack_folder
 
@@ -41,7 +41,7 @@ LIMIT_S = 280.0
 
 
 def workers(folder: Path) -> None:
-    """One job, done by one worker on one processor and by two on two."""
+    """One job with one worker on one processor and with two on two."""
     from fer_model.samples import write_samples
 
     write_samples(folder / "media")
@@ -54,7 +54,7 @@ def workers(folder: Path) -> None:
         with _stack(folder / f"workers{count}") as environment:
             commands = [("taskset", "-c", str(n), *PYTHON, "cli", "worker") for n in range(count)]
             with _running(commands, folder, environment):
-                # Their networks are loaded and compiled before the clock runs.
+                # Load and compile the networks before the measurement.
                 _job(environment, [clip], name="warm up")
                 _job(environment, [clip, *copies[:1]], name="warm up")
                 rates.append(_job(environment, copies))
@@ -100,7 +100,7 @@ def rows(folder: Path) -> None:
 
 
 def memory(folder: Path) -> None:
-    """The most memory of a process that works through a video of 1 minute, and of one that does so with 60."""
+    """Peak memory of a process for a video of 1 minute, and for one of 60."""
     peaks = []
     for minutes in (1, 60):
         clip = folder / f"{minutes}.mp4"
@@ -127,7 +127,7 @@ def _encode(path: Path, minutes: int) -> None:
 
 
 def _submit_one_by_one(environment: dict[str, str], pictures: Path) -> None:
-    """In a process of its own, which makes each picture a shard."""
+    """Submits in a separate process, with one shard per picture."""
     code = (
         "from workers import planning; planning.PICTURES_PER_SHARD = 1\n"
         f"from cli.main import main; main(['submit', {str(pictures)!r}, '--wait'])"
@@ -136,7 +136,7 @@ def _submit_one_by_one(environment: dict[str, str], pictures: Path) -> None:
 
 
 def _job(environment: dict[str, str], paths: list[Path], name: str = "measured") -> float:
-    """Has a job done; gives frames per second from its first claim to its end."""
+    """Runs a job; returns frames per second from its first claim to its end."""
     command = [*PYTHON, "cli", "submit", *map(str, paths), "--name", name, "--wait", "--json"]
     run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=LIMIT_S)
     engine = connect(environment["FER_DATABASE_URL"])
@@ -149,7 +149,7 @@ def _job(environment: dict[str, str], paths: list[Path], name: str = "measured")
 
 @contextmanager
 def _stack(place: Path, url: str | None = None) -> Iterator[dict[str, str]]:
-    """Redis, and a new SQLite database if none is given; gives the environment of who uses them."""
+    """Starts Redis, and a new SQLite database by default; yields the environment of their users."""
     place.mkdir(exist_ok=True)
     url = url or f"sqlite:///{place / 'results.db'}"
     upgrade(url)

@@ -1,8 +1,8 @@
-"""How soon a cancelled job stops, and what it costs to restart all workers one after the other.
+"""Delay of a cancelled job's end, and the cost of a rolling restart of all workers.
 
     python -m benchmarks.stopping --seconds 60 --cancels 20
 
-Two workers, a real Redis and a real PostgreSQL. The lease is a minute, so that waiting for one would show.
+Two workers, a real Redis and a real PostgreSQL. The lease is a minute, so a wait for it would be visible.
 """
 
 import signal
@@ -15,17 +15,19 @@ from tempfile import TemporaryDirectory
 import click
 from sqlalchemy import func, select
 
-from benchmarks.chaos import OPTIONS, done, ended, run_job, write_media
-from benchmarks.cluster import WORKERS, Cluster, cluster, end, held, start_worker, submit, wait_for
 from results.database import reading, writing
 from results.jobs import cancel_job
 from results.tables import Shard
+from tests.support.chaos import OPTIONS, run_job
+from tests.support.cluster import WORKERS, Cluster, cluster, end, held, start_worker, submit, wait_for
+from tests.support.comparing import done, ended
+from tests.support.media import write_media
 
 LEASE_S = 60.0
 
 
 def cancelled(running: Cluster, media: Path, rng: Random) -> float:
-    """Cancels a job while a worker is at one of its shards; gives the seconds until that worker has given it up."""
+    """Cancels a job while a worker processes one of its shards; returns the seconds until that worker stops."""
     job = submit(media, OPTIONS, running.environment)
     name = rng.choice(WORKERS)
     wait_for(lambda: done(running.database, job) >= 1, "the job goes on")
@@ -44,14 +46,14 @@ def cancelled(running: Cluster, media: Path, rng: Random) -> float:
 
 
 def held_or_cancelled(running: Cluster, shard_id: int) -> bool:
-    """False for a shard that was finished just before its job was cancelled: nobody had to stop."""
+    """False for a shard that finished just before its job was cancelled, so that no worker had to stop."""
     with reading(running.database) as session:
         return session.scalar(select(Shard.state).where(Shard.id == shard_id)) == "cancelled"
 
 
 def rolled(running: Cluster, media: Path) -> tuple[float, list[float], int]:
-    """Restarts every worker once during a job; gives the job's seconds, those that each worker was away, and how many
-    shards were begun more than once."""
+    """Restarts every worker once during a job; returns the job's seconds, each worker's seconds of absence, and the
+    number of shards that were started more than once."""
     began = time.monotonic()
     job = submit(media, OPTIONS, running.environment)
     away = []
@@ -67,9 +69,9 @@ def rolled(running: Cluster, media: Path) -> tuple[float, list[float], int]:
 
 
 def restarted(running: Cluster, name: str, job: str) -> float:
-    """Asks a worker to stop and starts it again; gives the seconds from its end to its first shard.
+    """Stops a worker and starts it again; returns the seconds from its end to its first shard.
 
-    Raises `TimeoutError` if the other worker has ended the job before.
+    Raises `TimeoutError` if the other worker ends the job first.
     """
     process = running.workers[name]
     process.send_signal(signal.SIGTERM)
@@ -89,11 +91,11 @@ def restarted(running: Cluster, name: str, job: str) -> float:
 @click.option("--cancels", default=20, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(seconds: float, cancels: int, seed: int) -> None:
-    """Prints how long workers went on after `cancel`, and a job's seconds with and without a rolling restart."""
+    """Prints the delay of `cancel`, and a job's seconds with and without a rolling restart."""
     rng = Random(seed)
     with TemporaryDirectory(prefix="fer-stopping-media-") as folder, cluster(LEASE_S) as running:
         media = write_media(Path(folder), seconds, 20)
-        # The first use of the networks on a machine prepares them; and both workers are to have loaded them.
+        # The first use on a machine converts the networks, and both workers must have loaded them.
         run_job(running, media / "0000.jpg", [], rng, 600)
         _, calm_s, _ = run_job(running, media, [], rng, 600)
         _, calm_s, _ = run_job(running, media, [], rng, 600)

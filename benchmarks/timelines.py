@@ -1,8 +1,8 @@
 """Timelines over ten million faces on PostgreSQL: `python -m benchmarks.timelines [--faces N]`.
 
-Makes a PostgreSQL server of its own with its default settings and a job of 100 videos with generated faces (25 frames a
-second, two people in each, new tracks every minute), and times each question from the statement to the last row. The
-server goes away at the end; ten million faces take about 4 GB of the disk while it runs.
+Starts a temporary PostgreSQL server with default settings and a job of 100 videos with generated faces (25 frames per
+second, two people in each, new tracks every minute), and times each query from the statement to the last row. Ten
+million faces take about 4 GB of disk while it runs.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from pathlib import Path
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
-from benchmarks.cluster import local_url, make_postgresql, pg_ctl
 from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
-from results.jobs import MediaPlan, ShardPlan, create_job
-from results.plans import add_plan
+from results.jobs import create_job
+from results.plans import MediaPlan, ShardPlan, add_plan
 from results.read.face_filter import FaceFilter
 from results.read.timelines import By, timeline
+from tests.support.cluster import local_url, make_postgresql, pg_ctl
 
 VIDEOS, PEOPLE, FPS = 100, 2, 25
 RUNS = 2
@@ -38,7 +38,7 @@ DRIFTING = ", ".join(
 )
 SHARES = [f"{name} / total" for name in EMOTIONS]
 
-# Each person's probabilities drift slowly and shake from frame to frame; they sum to 1.
+# Each person's probabilities drift slowly with noise from frame to frame; they sum to 1.
 FACES = f"""
 INSERT INTO faces (media_id, frame_index, face_index, shard_id, time_ms, track_id, x1, y1, x2, y2, detection_score,
                    emotion, confidence, {", ".join(EMOTIONS)}, quality)
@@ -54,7 +54,7 @@ FROM (
 
 
 def fill(database: Database, faces: int) -> str:
-    """A job with so many faces; its id."""
+    """Writes a job with `faces` faces; returns its id."""
     frames = faces // VIDEOS // PEOPLE
     media = [MediaPlan(f"/srv/{n:03d}.mp4", "video", fps=FPS, duration_ms=frames * 40) for n in range(VIDEOS)]
     shards = [ShardPlan(n, n, frames, video=True, start_ms=0) for n in range(VIDEOS)]
@@ -72,7 +72,7 @@ def fill(database: Database, faces: int) -> str:
 def measure(
     database: Database, job_id: str, bucket_ms: int, by: By, face_filter: FaceFilter, media_id: int | None
 ) -> tuple[int, float, float]:
-    """How many rows there are, and of the best run the seconds, and those of a processor that the server used."""
+    """The number of rows, and the best run's seconds of wall time and of the server's processor time."""
     runs = []
     rows = 0
     for _ in range(RUNS):
@@ -86,7 +86,7 @@ def measure(
 
 
 def busy_s(process: int) -> float:
-    """Seconds of a processor that a process of this machine has had; what else runs there does not add to them."""
+    """Processor seconds of a process of this machine, which other load does not affect."""
     user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 

@@ -23,7 +23,7 @@ def annotate(job: str | None, output: Path, anonymise: Literal["blur", "pixelate
     from cli.connection import asked_about
     from cli.output_names import file_name
     from cli.views.progress import progress
-    from results.jobs import job_status
+    from results.read.status import job_status
     from results.read.subtitles import SMOOTH_S
     from workers.batch.annotating import annotate_job
 

@@ -14,8 +14,9 @@ def db() -> None:
 @connection_options(broker=False)
 def upgrade() -> None:
     """Make the tables, or bring them to this version."""
-    from results.database import describe, head_revision
+    from results.database import head_revision
     from results.database import upgrade as upgrade_database
+    from results.urls import describe
     from workers.settings import settings
 
     upgrade_database(settings().database_url)

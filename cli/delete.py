@@ -16,7 +16,8 @@ def delete(job: str, yes: bool) -> None:
     from cli.connection import current_database
     from cli.views.removal import say_removed
     from results.database import reading
-    from results.jobs import get_job, job_status
+    from results.jobs import get_job
+    from results.read.status import job_status
     from results.retention import compact
     from workers.retention import remove
     from workers.training.checkpoints import forget

@@ -63,9 +63,10 @@ def _write_table(session: "Session", job_id: str, style: str, output: Path | Non
 
 def _write_each(session: "Session", job_id: str, style: str, folder: Path, face_filter: "FaceFilter") -> None:
     from cli.views.progress import progress
+    from results.media import readable_media
     from results.read.exports import export_faces
 
-    media = [medium for medium in _media(session, job_id) if style in TABLES or medium.kind == "video"]
+    media = readable_media(session, job_id, None if style in TABLES else "video")
     folder.mkdir(parents=True, exist_ok=True)
     with progress("files", len(media)) as on_file:
         for medium in media:
@@ -87,18 +88,10 @@ def _write_subtitles(
         target.write(piece.encode())
 
 
-def _media(session: "Session", job_id: str) -> "list[Media]":
-    """Those of a job's media that something can have been found in."""
-    from sqlalchemy import select
-
-    from results.tables import Media
-
-    readable = select(Media).where(Media.job_id == job_id, Media.state != "failed")
-    return list(session.scalars(readable.order_by(Media.position)))
-
-
 def _only_video(session: "Session", job_id: str) -> "Media":
-    videos = [medium for medium in _media(session, job_id) if medium.kind == "video"]
+    from results.media import readable_media
+
+    videos = readable_media(session, job_id, "video")
     if len(videos) != 1:
         raise click.UsageError(
             f"The job has {len(videos)} videos; with --each there is a file of subtitles for each of them."

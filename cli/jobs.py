@@ -15,10 +15,11 @@ def jobs(limit: int, as_json: bool) -> None:
     """The jobs in the database, newest first."""
     from cli.connection import current_database
     from results.database import reading
-    from results.jobs import job_status, list_jobs
+    from results.jobs import list_jobs
+    from results.read.status import job_statuses
 
     with reading(current_database()) as session:
-        rows = [job_status(session, job.id) for job in list_jobs(session, limit=limit)]
+        rows = job_statuses(session, [job.id for job in list_jobs(session, limit=limit)])
     if as_json:
         click.echo(json.dumps([{**row.as_dict(), "name": row.name, "kind": row.kind} for row in rows]))
         return

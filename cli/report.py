@@ -11,7 +11,7 @@ from cli.options import connection_options
 from cli.output_files import written
 
 if TYPE_CHECKING:
-    from results.jobs import JobStatus
+    from results.read.status import JobStatus
 
 
 @click.command()
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 def report(job: str | None, output: Path) -> None:
     """Write a report: one HTML page that needs nothing beside it. Of the newest job, if none is named."""
     from cli.connection import asked_about
-    from cli.views.notes import notes
-    from results.jobs import job_status
-    from results.read.report import write_report
+    from fer_model.rendering.palette import COLOURS, hex_colour
+    from results.read.notes import notes
+    from results.read.report.page import write_report
+    from results.read.status import job_status
 
     with asked_about(job) as (session, job_id), written(output) as file:
         status = job_status(session, job_id)
         page = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
-        write_report(session, job_id, page, notes=[sentence(note) for note in notes(status)], limits=limits_of(status))
+        palette = {emotion: hex_colour(emotion) for emotion in COLOURS}
+        said = [sentence(note) for note in notes(status)]
+        write_report(session, job_id, page, palette=palette, notes=said, limits=limits_of(status))
         page.detach()
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)
 

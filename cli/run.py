@@ -24,7 +24,7 @@ def run(paths: tuple[str, ...], name: str | None, **options: Any) -> None:
     from cli.connection import prepared_database
     from cli.timeline import print_timeline
     from cli.views.following import print_summary
-    from results.database import describe
+    from results.urls import describe
     from workers.settings import settings
 
     chosen = batch_options_from(**options)

@@ -18,7 +18,7 @@ def status(job: str | None, watch: bool, as_json: bool) -> None:
     from cli.views.following import follow, print_summary
     from cli.views.training import follow_training, look_up, print_training
     from results.database import reading
-    from results.jobs import job_status
+    from results.read.status import job_status
 
     database = current_database()
     with reading(database) as session:

@@ -93,10 +93,11 @@ def _cells(row: dict[str, Any]) -> list[str]:
     from rich.markup import escape
 
     from results.emotions import EMOTIONS
+    from results.read.times import exact_clock
 
     track = "" if row["track_id"] is None else f" #{row['track_id']}"
     name = escape((Path(row["uri"]).name if row["uri"] else "all files") + track)
-    place = [name, _clock(row["start_ms"]), f"{row['faces']:,}"]
+    place = [name, exact_clock(row["start_ms"]), f"{row['faces']:,}"]
     if row["emotion"] is None:
         return [*place, "[dim]no face[/dim]", "", ""]
     first, second = sorted(EMOTIONS, key=lambda emotion: -row[emotion])[:2]
@@ -108,10 +109,3 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"[{colour}]{bar:<{BAR_WIDTH}}[/] {row[first]:>4.0%}",
         f"{second} {row[second]:.0%}",
     ]
-
-
-def _clock(ms: int) -> str:
-    """0:00:07, with thousandths where there are any."""
-    minutes, rest = divmod(ms, 60_000)
-    seconds = f"{rest // 1000:02d}" + (f".{rest % 1000:03d}" if rest % 1000 else "")
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds}"

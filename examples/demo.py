@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 
-from examples.sample_media import write_samples
 from fer_model.rendering.drawing import annotate
+from fer_model.samples import write_samples
 from fer_model.sources.images import read_picture
 from fer_model.types import EMOTIONS, FaceObservation
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from fer_model.samples import write_samples as write_samples
+from fer_model.samples import write_samples
 
 if __name__ == "__main__":
     write_samples(Path(sys.argv[1]))

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Double, and_, bindparam, func, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from results.clock import ago, now
+from results.clock import now
 from results.jobs import UNFINISHED, changed, utc_now
+from results.leases import EXPIRED, LEASE_S, LEASE_START
 from results.tables import Job, Shard
-
-LEASE_S = 60.0
-"""A worker that was not heard of for so long has lost its shard."""
 
 LEAST_WAITING = 2
 """So many shards of a job wait in the queue at least, so that a worker that becomes free finds one."""
@@ -85,18 +83,30 @@ def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection
     return changed(session, update(Shard).where(Shard.id.in_(lost), Shard.state == "pending").values(queued_at=None))
 
 
+def longest_waits(session: Session, queues: Sequence[str]) -> dict[str, float]:
+    """For each of these queues the seconds that its longest-waiting shard has been queued; 0 if none is."""
+    oldest = (
+        select(Job.queue, func.min(Shard.queued_at))
+        .join(Shard, Shard.job_id == Job.id)
+        .where(Job.queue.in_(queues), Job.state.in_(UNFINISHED), Shard.state == "pending")
+        .group_by(Job.queue)
+    )
+    moment = utc_now(session)
+    found = session.execute(oldest)
+    waits = {queue: max((moment - since).total_seconds(), 0.0) for queue, since in found if since is not None}
+    return dict.fromkeys(queues, 0.0) | waits
+
+
 _shards, _jobs = Shard.metadata.tables["shards"], Job.metadata.tables["jobs"]
-_LEASE = ago(bindparam("lease_s", type_=Double))
-_UNHEARD = and_(_shards.c.state == "running", _shards.c.heartbeat_at < _LEASE)
 _NEEDS = or_(
     and_(_shards.c.state == "pending", _shards.c.queued_at.is_(None)),
-    and_(_UNHEARD, or_(_shards.c.queued_at.is_(None), _shards.c.queued_at < _LEASE)),
+    and_(EXPIRED, or_(_shards.c.queued_at.is_(None), _shards.c.queued_at < LEASE_START)),
 )
 _WAITS = or_(
     and_(_shards.c.state == "pending", _shards.c.queued_at.is_not(None)),
-    and_(_UNHEARD, _shards.c.queued_at >= _LEASE),
+    and_(EXPIRED, _shards.c.queued_at >= LEASE_START),
 )
-_WORKS = and_(_shards.c.state == "running", _shards.c.heartbeat_at >= _LEASE)
+_WORKS = and_(_shards.c.state == "running", _shards.c.heartbeat_at >= LEASE_START)
 _OPEN = and_(_shards.c.job_id == bindparam("of_job"), _shards.c.state.in_(("pending", "running")))
 _count = func.count(_shards.c.id)
 _BACKLOG = (

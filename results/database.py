@@ -16,10 +16,9 @@ from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
+from results.driver_errors import translate_errors
 from results.errors import DatabaseOutdatedError, DatabaseTooNewError, DatabaseUnreachableError
-from results.faults import translate_errors as translate_errors
-from results.urls import describe as describe
-from results.urls import parse_url
+from results.urls import describe, parse_url
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -22,13 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from results.errors import UnknownJobError
-from results.plans import MediaPlan as MediaPlan
-from results.plans import ShardPlan as ShardPlan
-from results.plans import add_plan as add_plan
-from results.read.status import JobStatus as JobStatus
-from results.read.status import job_status as job_status
-from results.tables import PRIORITY as PRIORITY
-from results.tables import Job, Media, Shard, UtcDateTime
+from results.tables import PRIORITY, Job, Media, Shard, UtcDateTime
 
 UNFINISHED = ("queued", "running")
 

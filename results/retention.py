@@ -8,7 +8,8 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import exists, select, text
 from sqlalchemy.orm import Session
 
-from results.database import reading, translate_errors
+from results.database import reading
+from results.driver_errors import translate_errors
 from results.jobs import UNFINISHED, utc_now
 from results.tables import Job
 

@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the original picture."""
 
 
-class Sighting(NamedTuple):
+class TrackBox(NamedTuple):
     """One track in one frame of the video."""
 
     frame_index: int
@@ -36,8 +36,8 @@ class ShardTracks:
     start_ms: int
     end_ms: int | None
     tracks: Sequence[int]
-    seam: Sequence[Sighting]
-    seen: Mapping[int, Sequence[Sighting]]
+    seam: Sequence[TrackBox]
+    seen: Mapping[int, Sequence[TrackBox]]
 
 
 def videos_in_segments(session: Session, job_id: str) -> list[int]:
@@ -51,9 +51,9 @@ def tracks_by_segment(session: Session, media_id: int) -> list[ShardTracks]:
     columns = (Shard.id, Shard.start_ms, Shard.end_ms, Shard.seam)
     finished = select(*columns).where(Shard.media_id == media_id, Shard.state == "done").order_by(Shard.start_ms)
     shards = session.execute(finished).all()
-    seams = {shard.id: [_sighting(*row) for row in shard.seam or ()] for shard in shards}
+    seams = {shard.id: [_track_box(*row) for row in shard.seam or ()] for shard in shards}
     tracks = _tracks(session, media_id)
-    seen = _seen(session, media_id, {sighting.frame_index for seam in seams.values() for sighting in seam})
+    seen = _seen(session, media_id, {seen_box.frame_index for seam in seams.values() for seen_box in seam})
     return [
         ShardTracks(
             shard.id,
@@ -67,8 +67,8 @@ def tracks_by_segment(session: Session, media_id: int) -> list[ShardTracks]:
     ]
 
 
-def _sighting(frame_index: float, track_id: float, x1: float, y1: float, x2: float, y2: float) -> Sighting:
-    return Sighting(int(frame_index), int(track_id), (x1, y1, x2, y2))
+def _track_box(frame_index: float, track_id: float, x1: float, y1: float, x2: float, y2: float) -> TrackBox:
+    return TrackBox(int(frame_index), int(track_id), (x1, y1, x2, y2))
 
 
 def _tracks(session: Session, media_id: int) -> dict[int, list[int]]:
@@ -86,10 +86,10 @@ def _tracks(session: Session, media_id: int) -> dict[int, list[int]]:
     return tracks
 
 
-def _seen(session: Session, media_id: int, frames: Iterable[int]) -> dict[int, dict[int, list[Sighting]]]:
+def _seen(session: Session, media_id: int, frames: Iterable[int]) -> dict[int, dict[int, list[TrackBox]]]:
     """Shard -> frame index -> the faces there that are followed."""
     wanted = sorted(frames)
-    seen: dict[int, dict[int, list[Sighting]]] = {}
+    seen: dict[int, dict[int, list[TrackBox]]] = {}
     for start in range(0, len(wanted), FRAMES_PER_QUERY):
         faces = select(Face.shard_id, Face.frame_index, Face.track_id, Face.x1, Face.y1, Face.x2, Face.y2).where(
             Face.media_id == media_id,
@@ -97,6 +97,6 @@ def _seen(session: Session, media_id: int, frames: Iterable[int]) -> dict[int, d
         )
         for shard_id, frame_index, track_id, *box in session.execute(faces):
             if track_id is not None:
-                sighting = _sighting(frame_index, track_id, *box)
-                seen.setdefault(shard_id, {}).setdefault(frame_index, []).append(sighting)
+                seen_box = _track_box(frame_index, track_id, *box)
+                seen.setdefault(shard_id, {}).setdefault(frame_index, []).append(seen_box)
     return seen

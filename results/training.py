@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import case, delete, exists, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from results.jobs import UNFINISHED, changed, create_job, utc_now
-from results.shards import Claim, update_own
+from results.leases import Claim, progress
 from results.tables import Job, Shard, TrainingEpoch, TrainingRun
 
 QUEUE = "train"
@@ -100,18 +100,18 @@ def unfinished_run(session: Session, plan: TrainingPlan, queue: str) -> str | No
 
 
 def record_epoch(session: Session, claim: Claim, row: Mapping[str, Any]) -> None:
-    """Writes one epoch's row, in place of it and of later ones that a lost attempt has left.
+    """Writes one epoch's row, in place of that epoch's and later ones' rows from an earlier attempt.
 
-    `row` is keyed as `training_epochs`, without `job_id` and `finished_at`. Progress makes the attempts
-    count from one again: a run fails when its process dies three times within one epoch. An epoch that
-    has its row already is no progress: whoever goes on tells of the last one again.
+    `row` is keyed as `training_epochs`, without `job_id` and `finished_at`. An epoch is progress
+    (`leases.progress`): a run fails when its process dies three times within one epoch. An epoch that has
+    its row already is not: each attempt records the last one of its checkpoint again.
 
     Raises:
-        JobCancelledError, ShardLostError: the run is not ours any more; nothing is written.
+        JobCancelledError, ShardLostError: as `leases.heartbeat`; nothing is written.
     """
+    recorded = exists().where(TrainingEpoch.job_id == claim.job_id, TrainingEpoch.epoch == row["epoch"])
+    progress(session, claim, repeated=recorded)
     now = utc_now(session)
-    told = exists().where(TrainingEpoch.job_id == claim.job_id, TrainingEpoch.epoch == row["epoch"])
-    update_own(session, claim, {"attempts": case((told, Shard.attempts), else_=1), "heartbeat_at": now})
     old = delete(TrainingEpoch).where(TrainingEpoch.job_id == claim.job_id, TrainingEpoch.epoch >= row["epoch"])
     changed(session, old)
     session.execute(insert(TrainingEpoch), [{**row, "job_id": claim.job_id, "finished_at": now}])

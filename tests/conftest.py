@@ -1,21 +1,17 @@
 """What the tests of all rooms share: sample media, networks, and a running stack."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.support.commands import ROOT
 from tests.support.sharing import one_at_a_time, shared_folder
+from tests.support.stack import Stack
 from workers.settings import settings
 
 pytest_plugins = ["tests.support.databases"]
-
-ROOT = Path(__file__).resolve().parent.parent
 
 # For torch, here and in the processes that are started, before it is imported: the threads of several that compute at
 # once would wait for each other most of the time. OpenVINO and OpenCV take no notice of it.
@@ -68,7 +64,7 @@ def settings_of_its_own() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with zidane.jpg (two faces), bus.jpg (several) and clip.mp4 (both, panned over)."""
-    from examples.sample_media import write_samples
+    from fer_model.samples import write_samples
 
     folder = tmp_path_factory.mktemp("samples")
     write_samples(folder)
@@ -82,19 +78,6 @@ def shared_data() -> Path:
     if not folder.exists():
         pytest.skip(f"the development data are not at {folder} (set FER_TEST_DATA)")
     return folder
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A Redis server, a database and a worker that run."""
-
-    database_url: str
-    broker_url: str
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """For processes that are to use it."""
-        return {"FER_DATABASE_URL": self.database_url, "FER_BROKER_URL": self.broker_url}
 
 
 @pytest.fixture(scope="session")
@@ -123,53 +106,3 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         with local_worker(running.environment, log):
             yield running
     print(f"--- what the worker on {request.param} said ---\n{log.read_text()}")
-
-
-def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "cli", *words],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env={**os.environ, **environment},
-    )
-
-
-def succeed(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """As `fer_batch`, and the test fails with what it said if it fails."""
-    run = fer_batch(*words, **environment)
-    assert run.returncode == 0, run.stderr
-    return run
-
-
-def fer_batch_here(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """As `fer_batch`, but in this process, for commands that need torch: importing it takes seconds each time."""
-    from click.testing import CliRunner
-
-    from cli.main import main
-
-    settings.cache_clear()
-    run = CliRunner(env=environment).invoke(main, words, catch_exceptions=False)
-    settings.cache_clear()
-    return subprocess.CompletedProcess(words, run.exit_code, run.stdout, run.stderr)
-
-
-def succeed_here(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """As `fer_batch_here`, and the test fails with what it said if it fails."""
-    run = fer_batch_here(*words, **environment)
-    assert run.returncode == 0, run.stderr
-    return run
-
-
-def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
-    """The rows that a database gives for a statement."""
-    from sqlalchemy import text
-
-    from results.database import connect, reading
-
-    database = connect(url)
-    with reading(database) as session:
-        rows = [tuple(row) for row in session.execute(text(statement), values)]
-    database.dispose()
-    return rows

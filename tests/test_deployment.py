@@ -92,7 +92,7 @@ def queries() -> list[str]:
 def exported() -> set[str]:
     """The names of a worker's figures, as a scrape gives them."""
     program = """
-from workers import metrics
+from workers.metrics import recording as metrics
 with metrics.exported():
     series = vars(metrics._series())
     families = [family for one in series.values() for family in one.collect()]

@@ -187,6 +187,14 @@ def test_paths_in_backquotes_are_told_from_other_code() -> None:
     assert paths_in_backquotes(text) == ["cli/main.py", "docs/", "Makefile", "pyproject.toml", "a/b.py"]
 
 
+def test_every_decision_has_a_date() -> None:
+    pages = [page for page in (ROOT / "docs/decisions").glob("*.md") if page.name != "README.md"]
+    records = [record for page in pages for record in re.split(r"^## ", page.read_text(), flags=re.MULTILINE)[1:]]
+    assert len(records) > 80
+    for record in records:
+        assert re.match(r".+\n\n20\d\d-\d\d-\d\d[.,] ", record), record.partition("\n")[0]
+
+
 def test_every_page_is_reachable_from_the_readme() -> None:
     reached: set[Path] = set()
     waiting = [ROOT / "README.md"]

@@ -1,7 +1,7 @@
-"""Puts pip into this Python where `ensurepip` is missing, as in Debian's python3 without python3-venv.
+"""Installs pip into this Python where `ensurepip` is missing, as in Debian's python3 without python3-venv.
 
-Takes the newest wheel of pip from a package index (PEP 691) and has it install itself. The index
-is PIP_INDEX_URL, or PyPI. Needs nothing but the standard library.
+Downloads the newest wheel of pip from a package index (PEP 691) and runs it to install itself. The index
+is PIP_INDEX_URL, or PyPI. Needs only the standard library.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ JSON = "application/vnd.pypi.simple.v1+json"
 
 
 def newest_wheel(files: "list[dict[str, object]]") -> "dict[str, object]":
-    """The entry of the highest final version that was not withdrawn. Raises `SystemExit` if there is none."""
+    """The entry of the highest final version that was not yanked. Raises `SystemExit` if there is none."""
     versions = {}
     for file in files:
         match = re.fullmatch(r"pip-(\d+(?:\.\d+)*)-py3-none-any\.whl", str(file["filename"]))

@@ -1,10 +1,10 @@
-"""The shipped detector in eight bits, for processors: `fer_model/weights/NAME-int8.safetensors`.
+"""Quantises the shipped detector to eight bits, for processors: `fer_model/weights/NAME-int8.safetensors`.
 
     python -m tools.quantise_detector wider_train.tar human_faces.tar
 
-Needs NNCF (`pip install nncf`) beside this project; whoever uses the file needs neither NNCF nor this.
-Ranges are taken from 300 of the photographs that the detector was trained on. Afterwards the file's sha256 belongs
-into `manifest.json`, and its figures (`python -m fer_model.training precision --quantised`) into the card.
+Needs NNCF (`pip install nncf`); users of the file do not. Activation ranges come from 300 of the detector's training
+photographs. Afterwards enter the file's sha256 into `manifest.json`, and its figures (`python -m fer_model.training
+precision --quantised`) into the model card.
 """
 
 import sys
@@ -40,7 +40,7 @@ def main(archives: list[Path]) -> None:
         quantised = nncf.quantize(
             openvino.Core().read_model(graph),
             nncf.Dataset(pictures),
-            # Activations with a zero point: SiLU's values are nearly all positive.
+            # Asymmetric activations: SiLU's values are nearly all positive.
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(pictures),
         )

@@ -12,7 +12,8 @@ from rich.table import Table
 from sqlalchemy import Engine as Database
 
 from results.database import reading
-from results.jobs import JobStatus, MediaPlan, job_status
+from results.plans import MediaPlan
+from results.read.status import JobStatus, job_status
 
 POLL_S = 0.25
 LINE_S = 5.0

@@ -15,13 +15,13 @@ def purge(older_than_ms: int, dry_run: bool) -> None:
     """Deletes the jobs that ended at least so long ago, or says which these are."""
     from cli.connection import current_database
     from results.database import reading
-    from results.jobs import job_status
+    from results.read.status import job_statuses
     from results.retention import compact, old_jobs
     from workers.retention import remove
 
     database = current_database()
     with reading(database) as session:
-        old = [job_status(session, job.id) for job in old_jobs(session, timedelta(milliseconds=older_than_ms))]
+        old = job_statuses(session, [job.id for job in old_jobs(session, timedelta(milliseconds=older_than_ms))])
     removed = []
     for each in old:
         if not dry_run:

@@ -45,7 +45,7 @@ class FaceFilter:
         return self.min_confidence > 0 or self.min_quality > 0
 
 
-def media_of(job_id: str) -> Select[int]:
+def media_ids(job_id: str) -> Select[int]:
     """The ids of a job's media."""
     return select(Media.id).where(Media.job_id == job_id)
 
@@ -53,7 +53,7 @@ def media_of(job_id: str) -> Select[int]:
 def filtered_faces(job_id: str, face_filter: FaceFilter, media_id: int | None = None) -> Subquery:
     """The faces of a job, or of one of its media, that count, with the columns of `faces`; smoothed if asked for."""
     columns = Face.__table__.c
-    wanted = Face.media_id.in_(media_of(job_id)) if media_id is None else Face.media_id == media_id
+    wanted = Face.media_id.in_(media_ids(job_id)) if media_id is None else Face.media_id == media_id
     chosen = select(*columns).where(wanted)
     if face_filter.min_confidence > 0:
         chosen = chosen.where(Face.confidence >= face_filter.min_confidence)

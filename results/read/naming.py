@@ -5,6 +5,7 @@ from pathlib import PurePath
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from results.read.times import clock
 from results.tables import Job, Media, Shard, TrainingRun
 
 
@@ -30,7 +31,8 @@ def _segment(session: Session, shard: Shard) -> str:
     file = _file(session, shard.job_id, shard.first_position)
     if shard.start_ms is None:
         return file
-    return f"{file} · {_clock(shard.start_ms)} to {'the end' if shard.end_ms is None else _clock(shard.end_ms)}"
+    end = "the end" if shard.end_ms is None else _rounded(shard.end_ms)
+    return f"{file} · {_rounded(shard.start_ms)} to {end}"
 
 
 def _pictures(session: Session, shard: Shard) -> str:
@@ -43,7 +45,5 @@ def _file(session: Session, job_id: str, position: int) -> str:
     return PurePath(uri).name
 
 
-def _clock(time_ms: int) -> str:
-    minutes, seconds = divmod(round(time_ms / 1000), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+def _rounded(ms: int) -> str:
+    return clock(round(ms, -3))

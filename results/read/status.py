@@ -1,4 +1,4 @@
-"""How far a job is."""
+"""The status of jobs: state, counts, speed, errors, and the models that made the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, case, column, func, select, table
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from results.tables import Job, Media, Shard
@@ -21,7 +22,7 @@ class JobStatus:
     """A job at one moment. `frames` and `faces` include what running shards have reported so far.
 
     `fps` is frames per second of wall time since the job started; `eta_seconds` is None when unknown.
-    `models` are the job's rows of the view `job_models`: what made the results that are there.
+    `models` are the job's rows of the view `job_models`: the models that made the results so far.
     """
 
     job: str
@@ -51,16 +52,39 @@ class JobStatus:
 
 
 def job_status(session: Session, job_id: str) -> JobStatus:
-    """The state of the job whose full id is `job_id`; lists at most `MAX_ERRORS` errors.
+    """The status of the job whose full id is `job_id`.
 
     Raises:
-        sqlalchemy.exc.NoResultFound: there is no such job; `get_job` finds one by what a person typed.
+        sqlalchemy.exc.NoResultFound: there is no such job; `jobs.get_job` finds one by what a user typed.
     """
-    job = session.scalars(select(Job).where(Job.id == job_id)).one()
-    media = session.scalars(select(func.count()).where(Media.job_id == job_id)).one()
-    work = _work(session, job_id)
+    found = job_statuses(session, [job_id])
+    if not found:
+        raise NoResultFound(f"no job {job_id}")
+    return found[0]
+
+
+def job_statuses(session: Session, job_ids: Sequence[str]) -> list[JobStatus]:
+    """The statuses of these jobs, in this order, in five statements however many they are; unknown ids are left out.
+
+    Each lists at most `MAX_ERRORS` errors.
+    """
+    jobs = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(job_ids)))}
+    media, errors = _count_media(session, job_ids), _errors(session, job_ids)
+    work, models = _work(session, job_ids), _models(session, job_ids)
+    return [
+        _status(jobs[key], media.get(key, 0), work.get(key, []), errors.get(key, []), models.get(key, []))
+        for key in job_ids
+        if key in jobs
+    ]
+
+
+def _status(
+    job: Job, media: int, work: Sequence[Row[Any]], errors: list[dict[str, str]], models: list[dict[str, Any]]
+) -> JobStatus:
     frames = sum(row.frames for row in work)
     fps = frames / seconds if (seconds := _seconds(job)) > 0 else 0.0
+    # A training has no files of its own; its data are in its options.
+    own = [{"uri": str(job.options["data"]), "error": job.error}] if job.kind == "train" and job.error else []
     return JobStatus(
         job=job.id,
         kind=job.kind,
@@ -74,16 +98,23 @@ def job_status(session: Session, job_id: str) -> JobStatus:
         faces=sum(row.faces for row in work),
         fps=round(fps, 3),
         eta_seconds=_eta(job, sum(row.remaining for row in work), fps),
-        errors=_errors(session, job),
-        models=_models(session, job_id),
+        errors=own or errors,
+        models=models,
     )
 
 
-def _work(session: Session, job_id: str) -> Sequence[Row[Any]]:
+def _count_media(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+    counts = select(Media.job_id, func.count()).where(Media.job_id.in_(job_ids)).group_by(Media.job_id)
+    return {row[0]: row[1] for row in session.execute(counts)}
+
+
+def _work(session: Session, job_ids: Sequence[str]) -> dict[str, list[Row[Any]]]:
+    """By job, one row for each state that its shards are in."""
     # A variable frame rate may give a shard more frames than were planned.
     remaining = case((Shard.frames < Shard.planned_frames, Shard.planned_frames - Shard.frames), else_=0)
     is_open = Shard.state.in_(("pending", "running"))
     columns = (
+        Shard.job_id,
         Shard.state,
         func.count().label("shards"),
         func.sum(Shard.frames).label("frames"),
@@ -91,7 +122,10 @@ def _work(session: Session, job_id: str) -> Sequence[Row[Any]]:
         func.sum(Shard.faces).label("faces"),
         func.sum(case((is_open, remaining), else_=0)).label("remaining"),
     )
-    return session.execute(select(*columns).where(Shard.job_id == job_id).group_by(Shard.state)).all()
+    found: dict[str, list[Row[Any]]] = {}
+    for row in session.execute(select(*columns).where(Shard.job_id.in_(job_ids)).group_by(Shard.job_id, Shard.state)):
+        found.setdefault(row.job_id, []).append(row)
+    return found
 
 
 def _counts(work: Sequence[Row[Any]]) -> dict[str, int]:
@@ -110,22 +144,24 @@ def _eta(job: Job, remaining: int, fps: float) -> float | None:
     return round(remaining / fps, 1) if fps > 0 else None
 
 
-def _errors(session: Session, job: Job) -> list[dict[str, str]]:
-    if job.kind == "train":
-        # It has no files of its own; what it was given is in its options.
-        return [{"uri": str(job.options["data"]), "error": job.error}] if job.error else []
-    statement = (
-        select(Media.uri, Media.error)
-        .where(Media.job_id == job.id, Media.error.is_not(None))
-        .order_by(Media.position)
-        .limit(MAX_ERRORS)
-    )
-    return [{"uri": uri, "error": str(error)} for uri, error in session.execute(statement)]
+def _errors(session: Session, job_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+    place = func.row_number().over(partition_by=Media.job_id, order_by=Media.position).label("place")
+    failed = select(Media.job_id, Media.uri, Media.error, place)
+    failed_media = failed.where(Media.job_id.in_(job_ids), Media.error.is_not(None)).subquery().c
+    wanted = select(failed_media.job_id, failed_media.uri, failed_media.error)
+    ordered = wanted.where(failed_media.place <= MAX_ERRORS).order_by(failed_media.job_id, failed_media.place)
+    found: dict[str, list[dict[str, str]]] = {}
+    for job_id, uri, error in session.execute(ordered):
+        found.setdefault(job_id, []).append({"uri": uri, "error": error})
+    return found
 
 
-def _models(session: Session, job_id: str) -> list[dict[str, Any]]:
-    made = table("job_models", column("job_id"), *(column(name) for name in MADE_BY))
-    statement = select(*(made.c[name] for name in MADE_BY)).where(made.c.job_id == job_id)
-    # The detector, which has no share, comes first; then the members, the weightiest first.
-    order = (made.c.ensemble, made.c.role.desc(), made.c.share.desc(), made.c.model_id)
-    return [dict(row) for row in session.execute(statement.order_by(*order)).mappings()]
+def _models(session: Session, job_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    made = table("job_models", column("job_id"), *(column(name) for name in MADE_BY)).c
+    # The detector, which has no share, comes first; then the members by descending share.
+    order = (made.ensemble, made.role.desc(), made.share.desc(), made.model_id)
+    statement = select(made.job_id, *(made[name] for name in MADE_BY)).where(made.job_id.in_(job_ids)).order_by(*order)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for job_id, *values in session.execute(statement):
+        found.setdefault(job_id, []).append(dict(zip(MADE_BY, values, strict=True)))
+    return found

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from results.read.face_filter import FaceFilter, filtered_faces
 from results.read.faces import step_ms
+from results.read.times import timestamp
 
 GAP_MS = 1000
 """So long a track may be out of sight and its line stays."""
@@ -39,7 +40,7 @@ def subtitles(session: Session, job_id: str, media_id: int, style: str, face_fil
     if style == "vtt":
         yield "WEBVTT\n\n"
     for number, cue in enumerate(cues(spans(session, job_id, media_id, face_filter)), 1):
-        times = f"{_time(cue.start_ms, point)} --> {_time(cue.end_ms, point)}"
+        times = f"{timestamp(cue.start_ms, point)} --> {timestamp(cue.end_ms, point)}"
         yield "\n".join((str(number), times, *cue.lines)) + "\n\n"
 
 
@@ -90,8 +91,3 @@ def _joined(rows: Iterable[tuple[int, int, str]], step_ms: int) -> Iterator[Span
         open_spans[track] = (span or Span(time_ms, time_ms, track, emotion), time_ms)
     for span, last_ms in open_spans.values():
         yield span._replace(end_ms=last_ms + step_ms)
-
-
-def _time(ms: int, point: str) -> str:
-    seconds, ms = divmod(ms, 1000)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{ms:03d}"

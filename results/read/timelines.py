@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, dominant, means
 from results.errors import TimelineError
-from results.read.face_filter import FaceFilter, filtered_faces, media_of
+from results.read.face_filter import FaceFilter, filtered_faces, media_ids
 from results.tables import Frame, Media
 
 By = Literal["media", "track", "job"]
@@ -100,7 +100,7 @@ def _looked(job_id: str, bucket_ms: int, by: By, media_id: int | None) -> Subque
     keys = [_start(Frame.time_ms, bucket_ms)] + ([] if by == "job" else [Frame.media_id.label("media_id")])
     face_share = cast(func.avg(case((Frame.faces > 0, 1), else_=0)), Double)
     columns = [*keys, func.count().label("frames"), face_share.label("face_share")]
-    wanted = Frame.media_id.in_(media_of(job_id)) if media_id is None else Frame.media_id == media_id
+    wanted = Frame.media_id.in_(media_ids(job_id)) if media_id is None else Frame.media_id == media_id
     return select(*columns).where(wanted).group_by(*keys).subquery("looked")
 
 

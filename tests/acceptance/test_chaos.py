@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos import compare, write_media
-from benchmarks.cluster import cluster
-from benchmarks.faults import FAULTS
+from tests.support.chaos import compare
+from tests.support.cluster import cluster
+from tests.support.faults import FAULTS
+from tests.support.media import write_media
 
 
 @pytest.mark.timeout(900)

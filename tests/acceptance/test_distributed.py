@@ -16,9 +16,10 @@ import cv2
 import pytest
 import redis
 
-from benchmarks.cluster import children
-from tests.conftest import query, succeed
 from tests.support.clips import noise_picture
+from tests.support.cluster import children
+from tests.support.commands import succeed
+from tests.support.databases import query
 from tests.support.watching import kill_at_work, until
 from workers.queue.local_stack import local_redis, local_worker, stack_folder
 

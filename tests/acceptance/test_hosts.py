@@ -18,8 +18,10 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
-from benchmarks.chaos import OPTIONS, differences, ended, miscounted, rows_of, write_media
-from benchmarks.cluster import (
+from results.database import connect, reading, upgrade
+from results.tables import Shard
+from tests.support.chaos import OPTIONS
+from tests.support.cluster import (
     WORKER,
     end,
     freeze_at_work,
@@ -31,9 +33,9 @@ from benchmarks.cluster import (
     submit,
     wait_for,
 )
-from benchmarks.faults import shard_of
-from results.database import connect, reading, upgrade
-from results.tables import Shard
+from tests.support.comparing import differences, ended, miscounted, rows_of
+from tests.support.faults import shard_of
+from tests.support.media import write_media
 
 SERVER, SECRET = "10.77.0.1", "secret"
 HOSTS = {"a": "10.77.0.2", "b": "10.77.0.3"}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import fer_batch, query
+from tests.support.commands import fer_batch
+from tests.support.databases import query
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from fer_model.types import EMOTIONS
-from tests.conftest import fer_batch, query
 from tests.support.clips import noise_picture, panning_frames, write_clip
+from tests.support.commands import fer_batch
+from tests.support.databases import query
 
 RUN = (sys.executable, "-P", "-m", "cli", "run")
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from cli.main import main
 from fer_model.training.recipes import ABLATION, RECIPES
-from tests.conftest import query, succeed
+from tests.support.commands import succeed
+from tests.support.databases import query
 from tests.support.tiny import write_tiny_faces
 from workers.queue.local_stack import local_redis, local_worker, stack_folder
 from workers.settings import settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from results.database import connect, upgrade
-from tests.conftest import fer_batch
+from tests.support.commands import fer_batch
 
 NO_BROKER = "redis://:secret@127.0.0.1:1/0"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fer_model.sources.images import read_picture
-from tests.conftest import fer_batch, succeed
 from tests.support.clips import write_clip
+from tests.support.commands import fer_batch, succeed
 
 RATES = {"decode_fps", "detector_fps", "classifier_faces_per_s", "write_rows_per_s", "pipeline_fps", "naive_fps"}
 OTHERS = {"speedup", "efficiency", "device", "precision", "peak_rss_mb"}

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from results.database import head_revision
-from tests.conftest import Stack, fer_batch, query, succeed
+from tests.support.commands import fer_batch, succeed
+from tests.support.databases import query
+from tests.support.stack import Stack
 from workers.watchdog import SWEEP_S
 
 

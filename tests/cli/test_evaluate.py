@@ -16,7 +16,8 @@ from fer_model.networks.manifest import read_models
 from fer_model.training.datasets.data import read_faces
 from fer_model.training.measurement.reports import load_members, member_outputs
 from results.database import upgrade
-from tests.conftest import fer_batch_here, query, succeed, succeed_here
+from tests.support.commands import fer_batch_here, succeed, succeed_here
+from tests.support.databases import query
 from tests.support.training_data import write_folders, write_table
 
 KEYS = {"accuracy", "ci95", "macro_f1", "ece", "gmacs", "efficiency", "per_class", "confusion", "n"}

@@ -14,7 +14,9 @@ from urllib.parse import urlencode
 import pytest
 
 from cli import flower
-from tests.conftest import ROOT, Stack, fer_batch, query, succeed
+from tests.support.commands import ROOT, fer_batch, succeed
+from tests.support.databases import query
+from tests.support.stack import Stack
 from tests.support.watching import fetch, free_port, until
 from workers.diagnosis.checks import settings_table
 from workers.settings import settings

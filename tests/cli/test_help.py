@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import COMMANDS, main
-from tests.conftest import fer_batch
+from tests.support.commands import fer_batch
 
 HEAVY = ("torch", "openvino", "cv2", "celery", "sqlalchemy", "ultralytics", "numpy", "pydantic", "rich")
 

@@ -10,9 +10,11 @@ import pytest
 from fer_model.networks.loading import save_weights
 from fer_model.networks.manifest import SHIPPED, read_models
 from results.database import connect, writing
-from tests.conftest import Stack, fer_batch, query, succeed
 from tests.support.checkpoints import random_classifier, write_pth
+from tests.support.commands import fer_batch, succeed
+from tests.support.databases import query
 from tests.support.servers import FileServer, serving
+from tests.support.stack import Stack
 from workers.models import store
 
 

@@ -4,9 +4,10 @@ import redis
 from sqlalchemy import Engine as Database
 
 from results.database import writing
-from results.jobs import MediaPlan, ShardPlan, add_plan, cancel_job, create_job, get_job
-from results.shards import claim
-from tests.conftest import succeed
+from results.jobs import cancel_job, create_job, get_job
+from results.leases import claim
+from results.plans import MediaPlan, ShardPlan, add_plan
+from tests.support.commands import succeed
 
 NOTHING = "There is nothing to resume: all that is not finished is queued or being worked on."
 

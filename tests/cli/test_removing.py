@@ -10,7 +10,8 @@ from sqlalchemy import update
 from cli.report import limits_of
 from fer_model.networks.manifest import read_models
 from results.database import reading, writing
-from results.jobs import job_status, list_jobs, utc_now
+from results.jobs import list_jobs, utc_now
+from results.read.status import job_status
 from results.tables import Job
 from tests.support.answers_job import add_job, answered
 from workers.models import store

@@ -21,7 +21,8 @@ from sqlalchemy import create_engine
 from cli.main import main
 from cli.views.training import curve, follow_training
 from results.training import TrainingStatus
-from tests.conftest import fer_batch, query, succeed
+from tests.support.commands import fer_batch, succeed
+from tests.support.databases import query
 from tests.support.tiny import write_tiny_faces
 from tests.support.training_data import grey_picture, write_folders
 

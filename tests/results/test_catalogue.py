@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from results import catalogue
 from results.database import reading, writing
 from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
-from results.jobs import delete_job, job_status
+from results.jobs import delete_job
+from results.read.status import job_status
 from results.shards import complete
 from results.tables import Ensemble, EnsembleMember, Evaluation, Job, Model, Shard, TrainingRun
 from tests.support.rows import FOUR_PICTURES, TWO_PICTURES_EACH, new_job, take

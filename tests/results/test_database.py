@@ -16,16 +16,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import inspect, select, text, update
 
 from results import database as database_module
-from results.database import (
-    check_revision,
-    connect,
-    current_revision,
-    describe,
-    head_revision,
-    reading,
-    upgrade,
-    writing,
-)
+from results.database import check_revision, connect, current_revision, head_revision, reading, upgrade, writing
 from results.errors import (
     DatabaseOutdatedError,
     DatabaseReadOnlyError,
@@ -35,6 +26,7 @@ from results.errors import (
 )
 from results.jobs import create_job, list_jobs
 from results.tables import Base, Job
+from results.urls import describe
 
 
 def test_models_and_migrations_agree(database: Database) -> None:

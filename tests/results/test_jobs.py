@@ -10,23 +10,15 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select, update
 
-from results.closing import shards_left
+from results.closing import close_job, shards_left
 from results.database import reading, writing
 from results.errors import JobCancelledError, ShardLostError, UnknownJobError
-from results.jobs import (
-    MediaPlan,
-    ShardPlan,
-    add_plan,
-    adopt_jobs,
-    cancel_job,
-    create_job,
-    delete_job,
-    get_job,
-    job_status,
-    list_jobs,
-    retry_job,
-)
-from results.shards import claim, close_job, complete, fail, heartbeat, media_of
+from results.jobs import adopt_jobs, cancel_job, create_job, delete_job, get_job, list_jobs, retry_job
+from results.leases import claim, fail, heartbeat
+from results.media import media_of
+from results.plans import MediaPlan, ShardPlan, add_plan
+from results.read.status import job_status
+from results.shards import complete
 from results.tables import Base, Job, Media, Shard, new_job_id
 from tests.support.rows import (
     FOUR_PICTURES,
@@ -99,7 +91,7 @@ def test_cancelling(database: Database) -> None:
         assert set(session.scalars(select(Media.state))) == {"cancelled"}
         assert set(session.scalars(select(Shard.state))) == {"cancelled"}
         with pytest.raises(JobCancelledError):
-            heartbeat(session, ours, 1, 1)
+            heartbeat(session, ours, (1, 1))
         with pytest.raises(JobCancelledError):
             complete(session, ours, [frame(1, 0, 0, 0)], [])
         assert not close_job(session, job_id)
@@ -167,7 +159,7 @@ def test_status(database: Database) -> None:
         assert job_status(session, job_id).fps == 0
         assert job_status(session, job_id).eta_seconds is None
         complete(session, take(session, 1), [frame(1, i, i * 100, 0) for i in range(10)], [])
-        heartbeat(session, take(session, 2), 4, 2)
+        heartbeat(session, take(session, 2), (4, 2))
         time.sleep(0.01)
         status = job_status(session, job_id)
     assert list(status.as_dict()) == [

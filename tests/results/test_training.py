@@ -7,10 +7,13 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 
 from results.backlog import jobs_to_sweep
+from results.closing import close_job
 from results.database import reading, writing
 from results.errors import JobCancelledError, ShardLostError
-from results.jobs import cancel_job, delete_job, job_status, retry_job
-from results.shards import MAX_ATTEMPTS, Claim, claim, close_job, complete, fail, release
+from results.jobs import cancel_job, delete_job, retry_job
+from results.leases import MAX_ATTEMPTS, Claim, claim, fail, requeue
+from results.read.status import job_status
+from results.shards import complete
 from results.tables import Job, Shard, TrainingEpoch, TrainingRun
 from results.training import (
     TrainingPlan,
@@ -146,7 +149,7 @@ def test_a_run_ends_as_its_shard_does(database: Database, run: str) -> None:
 def test_a_run_that_is_given_back_or_retried_waits_again(database: Database, run: str) -> None:
     own = claimed(database, run)
     with writing(database) as session:
-        release(session, own)
+        requeue(session, own, counted=False)
         assert pending_to_queue(session, run) == [own.id], "at once, by any worker's sweep"
     with writing(database) as session:
         cancel_job(session, run)

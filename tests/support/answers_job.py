@@ -7,9 +7,10 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine as Database
 
 from cli.main import main
+from results.closing import close_job
 from results.database import writing
-from results.jobs import MediaPlan, ShardPlan
-from results.shards import close_job, complete
+from results.plans import MediaPlan, ShardPlan
+from results.shards import complete
 from tests.support.rows import face, frame, new_job, take
 from workers.settings import settings
 

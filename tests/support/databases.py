@@ -1,17 +1,19 @@
-"""Fixtures: the same test on SQLite and on a real PostgreSQL; `tests/conftest.py` loads them."""
+"""Asking a database, and fixtures: the same test on SQLite and on a real PostgreSQL; `tests/conftest.py` loads them."""
 
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import Engine as Database
+from sqlalchemy import text
 
-from results.database import connect, upgrade
+from results.database import connect, reading, upgrade
 from tests.support.sharing import one_at_a_time, shared_folder
 
 NewDatabase = Callable[[], str]
@@ -23,6 +25,15 @@ DO $$ BEGIN
              FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version');
 END $$
 """
+
+
+def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+    """The rows that a database gives for a statement."""
+    database = connect(url)
+    with reading(database) as session:
+        rows = [tuple(row) for row in session.execute(text(statement), values)]
+    database.dispose()
+    return rows
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,17 @@
 """Small jobs and rows for the tests of this room."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from results.backlog import backlog, mark_queued
 from results.emotions import EMOTIONS
-from results.jobs import MediaPlan, ShardPlan, add_plan, create_job
-from results.shards import Claim, claim
+from results.jobs import create_job
+from results.leases import Claim, claim
+from results.plans import MediaPlan, ShardPlan, add_plan
+from results.tables import Shard
 
 FOUR_PICTURES = [MediaPlan(uri=f"{name}.jpg", kind="image") for name in "abcd"]
 TWO_PICTURES_EACH = [ShardPlan(0, 1, planned_frames=2), ShardPlan(2, 3, planned_frames=2)]
@@ -52,3 +56,9 @@ def pending_to_queue(session: Session, job_id: str) -> list[int]:
     """The shards of a job to send a message for, now marked as queued."""
     job = backlog(session, job_id)
     return mark_queued(session, job_id, job.wanted) if job else []
+
+
+def silence(session: Session, shard_id: int, seconds: float = 3600) -> None:
+    """The shard's last heartbeat is so many seconds old."""
+    past = datetime.now(UTC) - timedelta(seconds=seconds)
+    session.execute(update(Shard).where(Shard.id == shard_id).values(heartbeat_at=past))

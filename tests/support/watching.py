@@ -13,8 +13,8 @@ import urllib.request
 from collections.abc import Callable
 from typing import TypeVar
 
-from benchmarks.cluster import children, freeze_at_work
 from results.database import connect
+from tests.support.cluster import children, freeze_at_work
 
 T = TypeVar("T")
 

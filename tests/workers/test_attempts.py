@@ -11,11 +11,13 @@ from sqlalchemy import select
 
 from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
-from results import shards
+from results import leases, shards
 from results.database import reading, writing
 from results.errors import DatabaseUnreachableError
-from results.jobs import add_plan, create_job, job_status
-from results.shards import claim
+from results.jobs import create_job
+from results.leases import claim
+from results.plans import add_plan
+from results.read.status import job_status
 from results.tables import Frame, Media, Shard
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions, plan
@@ -135,7 +137,7 @@ def away_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(
     ("module", "name", "found"),
-    [(shards, "claim", ("done", 1)), (store, "current", ("pending", 0)), (shards, "complete", ("done", 1))],
+    [(leases, "claim", ("done", 1)), (store, "current", ("pending", 0)), (shards, "complete", ("done", 1))],
 )
 def test_a_database_that_is_away_for_a_while_uses_up_no_attempt(
     database: Database,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fer_model.atomic import write_atomically
@@ -17,6 +16,7 @@ from fer_model.rendering.trajectories import Trajectories, trajectories_of
 from fer_model.rendering.transcode import transcode_video
 from fer_model.sources.images import read_picture
 from fer_model.types import Image
+from results.media import readable_media
 from results.read.face_filter import FaceFilter
 from results.read.faces import face_rows, step_ms
 from results.tables import Media
@@ -50,13 +50,12 @@ def annotate_job(
 ) -> Iterator[Annotated]:
     """Writes the media of a job that could be read into `folder`; a medium that fails does not stop the others.
 
-    `choice` says which faces get a box, and over how long their labels are smoothed. With `anonymise` all faces
-    are hidden, whatever `choice` says, also between the frames that were looked at; a medium that was not looked at to
-    its end is left out, with that as its error. `name` gives a file's name without
-    its ending. Raises `OSError` if a file cannot be written.
+    `face_filter` says which faces get a box, and over how long their labels are smoothed. With `anonymise` all faces
+    are hidden, those it leaves out too, also between the frames that were looked at; a medium that was not looked at
+    to its end is left out, with that as its error. `name` gives a file's name without its ending. Raises `OSError` if
+    a file cannot be written.
     """
-    wanted = select(Media).where(Media.job_id == job_id, Media.state != "failed").order_by(Media.position)
-    for medium in session.scalars(wanted).all():
+    for medium in readable_media(session, job_id):
         if anonymise and (medium.state != "done" or medium.error):
             yield Annotated(medium.uri, None, f"{medium.uri}: {NOT_ALL}")
             continue

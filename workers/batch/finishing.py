@@ -6,9 +6,9 @@ import numpy as np
 from sqlalchemy import Engine as Database
 
 from fer_model.boxes import iou
+from results.closing import close_job, ready_to_close, relabel_tracks
 from results.database import writing
-from results.seams import Box, ShardTracks, Sighting, tracks_by_segment, videos_in_segments
-from results.shards import close_job, ready_to_close, relabel_tracks
+from results.seams import Box, ShardTracks, TrackBox, tracks_by_segment, videos_in_segments
 
 LEAST_OVERLAP = 0.5
 """Intersection over union from which two boxes in one picture are the same face. For the same face it is 1 but for
@@ -59,7 +59,7 @@ def join_tracks(segments: Sequence[ShardTracks]) -> list[dict[int, int]]:
     return joined
 
 
-def _matches(ahead: Mapping[int, Box], seen: Sequence[Sighting], known: Mapping[int, int]) -> dict[int, int]:
+def _matches(ahead: Mapping[int, Box], seen: Sequence[TrackBox], known: Mapping[int, int]) -> dict[int, int]:
     """Track -> number, each at most once, for tracks and numbers that are not in `known` yet."""
     there = [(number, box) for number, box in ahead.items() if number not in known.values()]
     here = [sighting for sighting in seen if sighting.track_id not in known]

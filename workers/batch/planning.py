@@ -10,7 +10,7 @@ from fer_model.sources.discover import find_media, kind_of
 from fer_model.sources.index import index_video
 from fer_model.sources.sampling import Sampling
 from fer_model.sources.segments import Segment, cut
-from results.jobs import MediaPlan, ShardPlan
+from results.plans import MediaPlan, ShardPlan
 from workers.errors import NothingToDoError
 from workers.settings import media_roots
 

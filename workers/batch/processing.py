@@ -18,10 +18,11 @@ from fer_model.errors import FerModelError, TransientMediaError, UnreadableMedia
 from fer_model.networks.manifest import ModelSet
 from fer_model.sources import open_source
 from fer_model.types import EMOTIONS, FaceObservation, Frame
-from results import shards
+from results import leases, shards
 from results.database import reading, writing
 from results.errors import JobCancelledError, NameTakenError, ResultsError, ShardLostError
 from results.jobs import options_of
+from results.media import media_of
 from results.tables import Job, Media
 from workers.batch import crops
 from workers.batch.pictures import read_ahead
@@ -54,7 +55,7 @@ class _Start:
     in use, None where it cannot be told without writing.
     """
 
-    claim: shards.Claim
+    claim: leases.Claim
     send: Callable[[], object]
     media: Sequence[Media]
     stored: Row
@@ -69,7 +70,7 @@ class ShardRows:
     kept.
     """
 
-    claim: shards.Claim
+    claim: leases.Claim
     frames: list[Row] = field(default_factory=list)
     faces: list[Row] = field(default_factory=list)
     media: list[Row] = field(default_factory=list)
@@ -165,10 +166,10 @@ def _forget_crops_of_deleted(database: Database, rows: ShardRows) -> None:
 def _claim(database: Database, shard_id: int, worker: str, queue: Queue) -> _Start | None:
     """Claims the shard, and asks in the same transaction for all that its work needs: each one more costs time."""
     with writing(database) as session:
-        claim = shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
+        claim = leases.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
         if claim is None:
             return None
-        send, media = queue(session, claim.job_id), shards.media_of(session, claim)
+        send, media = queue(session, claim.job_id), media_of(session, claim)
         stored, in_use = options_of(session, claim.job_id), None
         # What is wrong comes out in `_register`, when the shard can be given up for it.
         with suppress(WeightsError, NameTakenError):
@@ -182,21 +183,21 @@ def _write(session: Session, rows: ShardRows) -> None:
     shards.complete(session, rows.claim, *found, scores=rows.scores, ensemble_id=made_by, seam=seam)
 
 
-def _give_up(database: Database, claim: shards.Claim, error: Exception) -> recording.Outcome:
+def _give_up(database: Database, claim: leases.Claim, error: Exception) -> recording.Outcome:
     """Only what would be the same the next time fails at once: a file that is no video stays none."""
     with writing(database) as session:
         if isinstance(error, (WorkerStoppingError, *OUTAGES)):
             # Untried: three restarts of the database must not make a shard fail.
             logger.info("shard %s goes back: %s", claim.id, error)
-            shards.release(session, claim)
+            leases.requeue(session, claim, counted=False)
             return "given_back"
         if isinstance(error, FerModelError) and not isinstance(error, TransientMediaError):
             logger.info("shard %s failed: %s", claim.id, error)
-            shards.fail(session, claim, str(error))
+            leases.fail(session, claim, str(error))
             return "failed"
         # Where it is our own mistake the log has the traceback.
         logger.warning("shard %s failed in attempt %s", claim.id, claim.attempts, exc_info=error)
-        return "given_back" if shards.give_back(session, claim, reason_of(error)) else "failed"
+        return "given_back" if leases.requeue(session, claim, reason_of(error)) else "failed"
 
 
 def _work(
@@ -245,7 +246,7 @@ def _register(database: Database) -> tuple[int, ModelSet]:
         return store.current(session)
 
 
-def _cut(database: Database, claim: shards.Claim, medium: Media, options: BatchOptions, queue: Queue) -> shards.Claim:
+def _cut(database: Database, claim: leases.Claim, medium: Media, options: BatchOptions, queue: Queue) -> leases.Claim:
     """Looks into a video that was not looked into when the job was submitted; gives the claim to its first segment."""
     found, segments = look_into(medium.uri, options)
     learned = {name: getattr(found, name) for name in LEARNED}
@@ -278,13 +279,13 @@ def _pictures(media: Sequence[Media], origins: deque[int], updates: list[Row]) -
         yield frame
 
 
-def _segment(claim: shards.Claim, medium: Media, options: BatchOptions, check: Callable[[], None]) -> Iterator[Frame]:
+def _segment(claim: leases.Claim, medium: Media, options: BatchOptions, check: Callable[[], None]) -> Iterator[Frame]:
     """The segment's frames and the one at the seam."""
     return through(_video(claim, None, medium, options, check), claim.end_ms)
 
 
 def _video(
-    claim: shards.Claim, end_ms: int | None, medium: Media, options: BatchOptions, check: Callable[[], None]
+    claim: leases.Claim, end_ms: int | None, medium: Media, options: BatchOptions, check: Callable[[], None]
 ) -> Iterator[Frame]:
     return open_source(
         medium.uri,

@@ -9,9 +9,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine as Database
 
 from fer_model.sources.files import masked
+from results.closing import close_job
 from results.database import reading, writing
-from results.jobs import PRIORITY, MediaPlan, add_plan, create_job, job_of_token, job_status
-from results.shards import close_job
+from results.jobs import create_job, job_of_token
+from results.plans import MediaPlan, add_plan
+from results.read.status import job_status
+from results.tables import PRIORITY
 from workers.batch.planning import BatchOptions, plan
 from workers.errors import BrokerUnreachableError
 from workers.queue.app import app

@@ -25,7 +25,8 @@ from fer_model.preprocess import crop_face
 from fer_model.sources import open_source
 from fer_model.types import Frame, Image
 from results.database import connect, upgrade, writing
-from results.jobs import add_plan, create_job
+from results.jobs import create_job
+from results.plans import add_plan
 from results.tables import Shard
 from workers.batch.planning import BatchOptions, look_into
 from workers.batch.processing import process_shard

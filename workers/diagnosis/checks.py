@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fer_model.engines import actual_device, gpu_count
 from fer_model.errors import FerModelError
 from fer_model.networks.manifest import ModelSet
-from results.database import check_revision, describe, existing, reading
+from results.database import check_revision, existing, reading
 from results.errors import ResultsError
+from results.urls import describe
 from workers.batch.submitting import check_broker
 from workers.errors import WorkersError
 from workers.models import store

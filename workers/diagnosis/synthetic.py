@@ -6,15 +6,16 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
 from fer_model.types import EMOTIONS
-from results import shards
+from results import leases, shards
 from results.database import writing
-from results.jobs import MediaPlan, ShardPlan, add_plan, create_job
+from results.jobs import create_job
+from results.plans import MediaPlan, ShardPlan, add_plan
 from results.tables import Shard
 
 FRAME_MS = 40
 
 
-def claimed(database: Database, frames: int) -> shards.Claim:
+def claimed(database: Database, frames: int) -> leases.Claim:
     """A new job of one video in one shard, and the claim to it."""
     medium = MediaPlan("bench.mp4", "video", width=640, height=360, fps=25.0, frame_count=frames)
     plan = ShardPlan(0, 0, planned_frames=frames, video=True, start_ms=0)
@@ -23,12 +24,12 @@ def claimed(database: Database, frames: int) -> shards.Claim:
         add_plan(session, job.id, [medium], [plan])
         shard_id = session.scalars(select(Shard.id).where(Shard.job_id == job.id)).one()
     with writing(database) as session:
-        claim = shards.claim(session, shard_id, "bench")
+        claim = leases.claim(session, shard_id, "bench")
     assert claim is not None
     return claim
 
 
-def rows(claim: shards.Claim, frames: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def rows(claim: leases.Claim, frames: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of so many frames, and of one face in each."""
     places = [{"media_id": claim.media_id, "frame_index": n, "time_ms": n * FRAME_MS} for n in range(frames)]
     face: dict[str, Any] = {

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine as Database
 
-from results import shards
+from results import leases
 from results.database import writing
 from results.errors import JobCancelledError, ResultsError, ShardLostError
 
@@ -19,7 +19,7 @@ HEARTBEAT_S = 0.25
 
 @contextmanager
 def heartbeat(
-    database: Database, claim: shards.Claim, counts: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    database: Database, claim: leases.Claim, counts: Callable[[], tuple[int, int]] = lambda: (0, 0)
 ) -> Iterator[Callable[[], None]]:
     """Reports in a thread of its own while the work goes on: preparing networks or a long seek is no death.
 
@@ -33,7 +33,7 @@ def heartbeat(
         while not ended.wait(HEARTBEAT_S):
             try:
                 with writing(database) as session:
-                    shards.heartbeat(session, claim, *counts())
+                    leases.heartbeat(session, claim, counts())
             except (JobCancelledError, ShardLostError) as error:
                 stop.append(error)
                 return

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from sqlalchemy import Engine as Database
 
-from results import shards
+from results import leases
 from results.database import reading, writing
 from results.errors import JobCancelledError, ShardLostError
 from results.tables import Shard
@@ -34,7 +34,6 @@ def reclaim(database: Database, shard_id: int, is_dead: Callable[[str], bool], r
             return None
         time.sleep(0.1)
     with suppress(JobCancelledError, ShardLostError), writing(database) as session:
-        if (claim := shards.held_by(session, shard_id, shard.worker)) is not None:
+        if leases.reclaim(session, shard_id, shard.worker, reason):
             logger.warning("shard %s: %s", shard_id, reason)
-            shards.give_back(session, claim, reason)
     return shard.job_id

@@ -170,8 +170,8 @@ def _depths() -> dict[str, float]:
 
 
 def _ages() -> dict[str, float]:
+    from results.backlog import longest_waits
     from results.database import reading
-    from results.waiting import longest_waits
 
     with reading(_database()) as session:
         return longest_waits(session, _queues())

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fer_model.training.definitions import BEST, CHECKPOINT
-from results.shards import Claim
+from results.leases import Claim
 from workers.errors import CheckpointError
 from workers.models.store import folder
 

@@ -14,7 +14,8 @@ from fer_model.errors import FerModelError, WeightsError
 from fer_model.networks.loading import read_metadata
 from fer_model.networks.manifest import WeightsFile
 from fer_model.training.definitions import BEST, Epoch, trained_facts
-from results import catalogue, shards, training
+from results import catalogue, leases, shards, training
+from results.closing import close_job
 from results.database import reading, writing
 from results.errors import JobCancelledError, ResultsError, ShardLostError, UnknownModelError
 from results.tables import Job, Model, TrainingRun
@@ -48,7 +49,7 @@ def train(
         ResultsError: the database cannot be used; the run will be taken up again.
     """
     with writing(database) as session:
-        claim = shards.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
+        claim = leases.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
     if claim is None:
         return False
     with _while_ours(claim):
@@ -57,7 +58,7 @@ def train(
         except WorkerStoppingError:
             logger.info("run %s goes back", claim.job_id)
             with writing(database) as session:
-                shards.release(session, claim)
+                leases.requeue(session, claim, counted=False)
         except Exception as error:
             if isinstance(error, ResultsError) and not isinstance(error, UnknownModelError):
                 raise
@@ -69,7 +70,7 @@ def train(
 
 
 @contextmanager
-def _while_ours(claim: shards.Claim) -> Iterator[None]:
+def _while_ours(claim: leases.Claim) -> Iterator[None]:
     """Ends quietly what is not wanted any more, or is another worker's."""
     try:
         yield
@@ -80,7 +81,7 @@ def _while_ours(claim: shards.Claim) -> Iterator[None]:
         forget_attempt(claim)
 
 
-def _train(database: Database, claim: shards.Claim, device: str, stopping: Callable[[], bool]) -> Trained:
+def _train(database: Database, claim: leases.Claim, device: str, stopping: Callable[[], bool]) -> Trained:
     run = _run_of(database, claim.job_id)
     with heartbeat(database, claim) as check:
 
@@ -99,7 +100,7 @@ def _train(database: Database, claim: shards.Claim, device: str, stopping: Calla
         return run_trainer(database, run, take_over(claim), chosen, Watch(on_epoch, before_batch))
 
 
-def _keep(database: Database, claim: shards.Claim, trained: Trained) -> None:
+def _keep(database: Database, claim: leases.Claim, trained: Trained) -> None:
     """The weights into the store; then the model, its evaluation, and the run's end in one transaction."""
     sha256 = store.keep(trained.weights)
     run = _run_of(database, claim.job_id)
@@ -111,18 +112,18 @@ def _keep(database: Database, claim: shards.Claim, trained: Trained) -> None:
             measured = evaluation_row(model, trained.report, run.data, "validation")
             measured.job_id = run.job_id
             catalogue.add_evaluation(session, measured)
-        shards.close_job(session, claim.job_id)
+        close_job(session, claim.job_id)
     forget(claim.job_id)
 
 
-def _fail(database: Database, claim: shards.Claim, reason: str) -> None:
+def _fail(database: Database, claim: leases.Claim, reason: str) -> None:
     run, best = _run_of(database, claim.job_id), run_folder(claim.job_id) / str(claim.epoch) / BEST
     sha256, rescued = _rescue(best)
     with writing(database) as session:
-        shards.fail(session, claim, reason + rescued)
+        leases.fail(session, claim, reason + rescued)
         if sha256:
             _add_model(session, run, sha256, {"incomplete": reason})
-        shards.close_job(session, claim.job_id)
+        close_job(session, claim.job_id)
 
 
 def _rescue(best: Path) -> tuple[str | None, str]:

@@ -1,3 +1,1 @@
-"""A job as one HTML page that needs nothing beside it: timelines, tracks, quality, failures, models and limits."""
-
-from results.read.report.page import write_report as write_report
+"""A job as one self-contained HTML page: timelines, tracks, quality, failures, models and limits."""

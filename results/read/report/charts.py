@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from results.emotions import EMOTIONS
 from results.read.report.facts import Lane, Series
+from results.read.times import clock
 
 TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 MAX_TICKS = 6
@@ -71,13 +72,6 @@ def ticks(series: Series) -> list[tuple[float, str]]:
     length = series.steps * series.step_ms
     step = 1000 * next((tick for tick in TICKS_S if length / tick <= 1000 * MAX_TICKS), TICKS_S[-1])
     return [(round(100 * ms / length, 2), clock(ms)) for ms in range(0, length, step)]
-
-
-def clock(ms: int) -> str:
-    """1:05, or 2:01:05 from an hour on."""
-    seconds = ms // 1000
-    hours = f"{seconds // 3600}:{seconds // 60 % 60:02d}" if seconds >= 3600 else str(seconds // 60)
-    return f"{hours}:{seconds % 60:02d}"
 
 
 def _svg(width: int, height: int, paths: Mapping[str, Iterable[str]]) -> Markup:

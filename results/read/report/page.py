@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS
-from results.jobs import get_job, job_status, utc_now
+from results.jobs import get_job, utc_now
 from results.read.report import charts
 from results.read.report.facts import (
     DETAILED,
@@ -20,25 +20,34 @@ from results.read.report.facts import (
     series_of,
     whole_job,
 )
+from results.read.status import job_status
+from results.read.times import clock
 from results.tables import Media
 
 HERE = Path(__file__).parent
 
 
 def write_report(
-    session: Session, job_id: str, file: IO[str], *, notes: Sequence[str] = (), limits: Mapping[str, str] | None = None
+    session: Session,
+    job_id: str,
+    file: IO[str],
+    *,
+    palette: Mapping[str, str],
+    notes: Sequence[str] = (),
+    limits: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the report of a job as one HTML page.
 
-    `notes` stand at its beginning; `limits` are what is known not to work, by the name of the model. The page loads
-    nothing, and its size is bounded: see `facts.DETAILED` and `facts.LISTED`. Raises `OSError`.
+    `palette` maps each of the seven emotions to a CSS colour. `notes` stand at the page's beginning; `limits` are the
+    models' known limits by name of the model. The page loads nothing, and its size is bounded: see `facts.DETAILED`
+    and `facts.LISTED`. Raises `OSError`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": percent, "clock": charts.clock, "name": short_name}
+    environment.filters |= {"percent": percent, "clock": clock, "name": short_name}
     media = media_of_report(session, job_id)
     total = session.scalars(select(func.count()).where(Media.job_id == job_id)).one()
     page = environment.get_template("page.html.j2").stream(
@@ -51,6 +60,7 @@ def write_report(
         videos=count_media(media, "video"),
         detailed=DETAILED,
         emotions=EMOTIONS,
+        palette=palette,
         charts=charts,
         notes=notes,
         limits=limits or {},

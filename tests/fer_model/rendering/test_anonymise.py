@@ -9,16 +9,11 @@ import pytest
 from fer_model.engines import Engine
 from fer_model.rendering.anonymise import CELLS, MARGIN, How, hide
 from fer_model.sources.images import read_picture
-from fer_model.types import Box, Image
+from fer_model.types import Box
 from tests.support.clips import noise_picture
+from tests.support.faces import detected
 
 WAYS = get_args(How)
-
-
-def detected(engine: Engine, image: Image, threshold: float = 0.4) -> list[Box]:
-    """The boxes of the faces that the detector finds."""
-    (boxes,) = engine.start([image], threshold)()
-    return [(float(x1), float(y1), float(x2), float(y2)) for x1, y1, x2, y2, _ in boxes]
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
+from results.closing import close_job
 from results.database import reading, writing
-from results.jobs import MediaPlan, ShardPlan
-from results.shards import close_job, complete
+from results.plans import MediaPlan, ShardPlan
+from results.shards import complete
 from tests.support.rows import face, frame, new_job, take
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "sql-cookbook.md"

@@ -17,7 +17,7 @@ from results import read_faces
 from results.database import reading, writing
 from results.emotions import EMOTIONS
 from results.errors import UnknownJobError
-from results.jobs import MediaPlan, ShardPlan
+from results.plans import MediaPlan, ShardPlan
 from results.read import exports
 from results.read.exports import COLUMNS, export_faces
 from results.read.face_filter import FaceFilter
@@ -54,7 +54,7 @@ def expected(database: Database) -> list[tuple[Any, ...]]:
 
 def exported(database: Database, job_id: str, style: str, path: Path, **asked: Any) -> Path:
     with reading(database) as session:
-        export_faces(session, job_id, style, path, **{"choice": FaceFilter(), **asked})
+        export_faces(session, job_id, style, path, **{"face_filter": FaceFilter(), **asked})
     return path
 
 

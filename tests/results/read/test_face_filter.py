@@ -11,7 +11,7 @@ from sqlalchemy import select
 from results.database import reading, writing
 from results.emotions import EMOTIONS
 from results.errors import TimelineError
-from results.jobs import MediaPlan, ShardPlan
+from results.plans import MediaPlan, ShardPlan
 from results.read.face_filter import FaceFilter, filtered_faces
 from results.read.timelines import By, timeline
 from results.shards import complete

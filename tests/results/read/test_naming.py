@@ -1,17 +1,14 @@
 """What shards and jobs are called, and how long they have waited, on both databases."""
 
-from datetime import timedelta
-
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from results.database import reading, writing
-from results.jobs import MediaPlan, ShardPlan, add_plan, cancel_job, create_job, utc_now
+from results.database import writing
+from results.jobs import create_job
+from results.plans import MediaPlan, ShardPlan, add_plan
 from results.read.naming import name_of_job, name_of_shard
 from results.tables import Shard, TrainingRun
-from results.waiting import longest_waits
-from tests.support.rows import take
 
 MEDIA = [
     MediaPlan("/srv/a.jpg", "image"),
@@ -55,21 +52,3 @@ def test_a_job_without_a_name_is_called_by_its_id(database: Database) -> None:
         job, _ = create_job(session, kind="batch", name=None, options={})
         assert name_of_job(session, job.id) == job.id
         assert name_of_job(session, "nobody") is None
-
-
-def test_the_longest_wait_is_that_of_a_queued_shard_that_nobody_took(database: Database) -> None:
-    with writing(database) as session:
-        ids = []
-        for queue in ("batch", "batch", "other"):
-            job, _ = create_job(session, kind="batch", name=None, options={}, queue=queue)
-            add_plan(session, job.id, MEDIA[:1], [ShardPlan(0, 0, 1)] * 3)
-            ids.append(job.id)
-        numbers = session.scalars(select(Shard.id).order_by(Shard.id)).all()
-        for number, seconds in zip(numbers[:5], (900, 100, 50, 700, 800), strict=True):
-            queued_at = utc_now(session) - timedelta(seconds=seconds)
-            session.execute(update(Shard).where(Shard.id == number).values(queued_at=queued_at))
-        take(session, numbers[0])
-        cancel_job(session, ids[1])
-    with reading(database) as session:
-        waits = longest_waits(session, ["batch", "other", "empty"])
-    assert waits == {"batch": pytest.approx(100, abs=30), "other": 0.0, "empty": 0.0}

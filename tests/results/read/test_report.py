@@ -8,20 +8,25 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine as Database
 
+from fer_model.rendering.palette import hex_colour
+from results.closing import close_job
 from results.database import reading, writing
-from results.jobs import MediaPlan, ShardPlan
-from results.read.report import facts, write_report
-from results.read.report.charts import clock
-from results.shards import close_job, complete
+from results.emotions import EMOTIONS
+from results.plans import MediaPlan, ShardPlan
+from results.read.report import facts
+from results.read.report.page import write_report
+from results.shards import complete
 from tests.support.answers_job import add_job, film
 from tests.support.browser import seen_in_browser
 from tests.support.rows import new_job, take
+
+PALETTE = {emotion: hex_colour(emotion) for emotion in EMOTIONS}
 
 
 def page_of(database: Database, job_id: str, **options: object) -> str:
     file = io.StringIO()
     with reading(database) as session:
-        write_report(session, job_id, file, **options)  # type: ignore[arg-type]
+        write_report(session, job_id, file, **({"palette": PALETTE} | options))  # type: ignore[arg-type]
     return file.getvalue()
 
 
@@ -47,6 +52,15 @@ def test_the_pictures_show_the_numbers(database: Database) -> None:
     assert heights[:15] == [45.0] * 15 and heights[15:] == [5.0] * 15
     lanes = article[article.index("plot lane") :]
     assert 'class="happy"' in lanes and 'class="sad"' in lanes and 'class="neutral"' in lanes
+
+
+def test_its_colours_are_those_of_the_callers_palette(database: Database) -> None:
+    palette = {emotion: f"#00000{digit}" for digit, emotion in enumerate(EMOTIONS)}
+    page = page_of(database, add_job(database), palette=palette)
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    light = style.partition("prefers-color-scheme: dark")[0]
+    for emotion, colour in palette.items():
+        assert re.findall(rf"--{emotion}: ([^;]+);", light) == [colour]
 
 
 def test_it_loads_nothing(database: Database) -> None:
@@ -94,10 +108,6 @@ def test_of_too_many_files_the_first_ones_are_shown(database: Database, monkeypa
     monkeypatch.setattr(facts, "LISTED", 2)
     page = page_of(database, add_job(database))
     assert "2 more files are not listed here" in page and "torn.mp4</td>" not in page.split("What failed")[0]
-
-
-def test_clock() -> None:
-    assert [clock(ms) for ms in (0, 65_000, 3_599_999, 7_265_000)] == ["0:00", "1:05", "59:59", "2:01:05"]
 
 
 LOOK = """JSON.stringify({

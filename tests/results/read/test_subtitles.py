@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine as Database
 
 from results.database import reading, writing
-from results.jobs import MediaPlan, ShardPlan
+from results.plans import MediaPlan, ShardPlan
 from results.read.face_filter import FaceFilter
 from results.read.subtitles import Cue, Span, cues, spans, subtitles
 from results.shards import complete

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from results.database import reading, writing
 from results.emotions import EMOTIONS
 from results.errors import TimelineError
-from results.jobs import MediaPlan, ShardPlan
+from results.leases import fail
+from results.plans import MediaPlan, ShardPlan
 from results.read.timelines import By, timeline
-from results.shards import complete, fail
+from results.shards import complete
 from tests.support.rows import THREE_SECONDS, face, frame, new_job, take
 
 MEDIA = [

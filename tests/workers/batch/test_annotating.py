@@ -22,8 +22,8 @@ from fer_model.types import Image
 from results.database import reading
 from results.read.face_filter import FaceFilter
 from results.tables import Face, Media
-from tests.fer_model.rendering.test_anonymise import detected
-from tests.workers.batch.test_processing import planned
+from tests.support.faces import detected
+from tests.support.planning import planned
 from workers import retention
 from workers.batch.annotating import NOT_ALL, Annotated, annotate_job
 from workers.batch.crops import MARGIN

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from results.seams import Box, ShardTracks, Sighting
+from results.seams import Box, ShardTracks, TrackBox
 from workers.batch.finishing import join_tracks
 
 LEFT: Box = (0, 0, 10, 10)
@@ -23,8 +23,8 @@ def segment(number: int, tracks: int, seam: Boxes | None = None, seen: Boxes | N
     )
 
 
-def face_rows(frame: int, boxes: Mapping[int, Box]) -> list[Sighting]:
-    return [Sighting(frame, track, box) for track, box in boxes.items()]
+def face_rows(frame: int, boxes: Mapping[int, Box]) -> list[TrackBox]:
+    return [TrackBox(frame, track, box) for track, box in boxes.items()]
 
 
 def test_a_face_in_the_frame_at_a_seam_keeps_its_number() -> None:

@@ -14,27 +14,18 @@ from fer_model.errors import WeightsError
 from fer_model.networks.manifest import ModelSet
 from fer_model.types import EMOTIONS
 from results.database import reading, writing
-from results.jobs import add_plan, cancel_job, create_job, job_status
-from results.shards import claim
+from results.jobs import cancel_job
+from results.leases import claim
+from results.read.status import job_status
 from results.tables import Face, FaceScore, Frame, Media, Shard, Track
 from tests.support.clips import noise_picture, panning_frames, write_clip
+from tests.support.planning import planned
 from workers.batch.finishing import finish
-from workers.batch.planning import BatchOptions, plan
+from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
 from workers.models import store
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def planned(database: Database, paths: list[Path], options: BatchOptions | None = None) -> tuple[str, list[int]]:
-    """A job in the database: its id and those of its shards."""
-    options = options or BatchOptions()
-    media, shards = plan([str(path) for path in paths], options)
-    with writing(database) as session:
-        job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
-        add_plan(session, job.id, media, shards)
-        ids = list(session.scalars(select(Shard.id).where(Shard.job_id == job.id).order_by(Shard.id)))
-    return job.id, ids
 
 
 def worked(

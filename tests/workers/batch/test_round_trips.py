@@ -10,10 +10,12 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-from benchmarks.idle import IdleEngine
 from results.database import reading, writing
-from results.jobs import add_plan, create_job, job_status
+from results.jobs import create_job
+from results.plans import add_plan
+from results.read.status import job_status
 from results.tables import Shard
+from tests.support.idle import IdleEngine
 from workers.batch import planning
 from workers.batch.planning import BatchOptions, plan
 from workers.batch.processing import process_shard

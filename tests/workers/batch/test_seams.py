@@ -19,10 +19,10 @@ from fer_model.sources.images import read_picture
 from fer_model.types import FaceObservation, Frame, Image
 from results.database import reading, writing
 from results.jobs import retry_job
-from results.seams import ShardTracks, Sighting
+from results.seams import ShardTracks, TrackBox
 from results.tables import Face, Job, Media, Shard, Track
 from tests.support.clips import write_clip
-from tests.workers.batch.test_processing import planned
+from tests.support.planning import planned
 from workers.batch.finishing import finish, join_tracks
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
@@ -207,9 +207,9 @@ def segment(tracks: list[list[int]], start: int, end: int, last: int) -> ShardTr
         start * FRAME_MS,
         seam.end_ms,
         list(dict.fromkeys(face.track_id for _, faces in own for face in faces if face.track_id is not None)),
-        [Sighting(int(row[0]), int(row[1]), (row[2], row[3], row[4], row[5])) for row in seam.rows],
+        [TrackBox(int(row[0]), int(row[1]), (row[2], row[3], row[4], row[5])) for row in seam.rows],
         {
-            frame.index: [Sighting(frame.index, face.track_id or 0, face.box) for face in faces]
+            frame.index: [TrackBox(frame.index, face.track_id or 0, face.box) for face in faces]
             for frame, faces in own
             if faces
         },
@@ -236,5 +236,5 @@ def test_cut_anywhere_and_joined_the_tracks_are_the_same(tracks: list[list[int]]
     assert sorted(n for (n,) in numbers.values()) == list(range(len(tracks)))
 
 
-def is_of(person: int, frames: list[int], sighting: Sighting) -> bool:
+def is_of(person: int, frames: list[int], sighting: TrackBox) -> bool:
     return sighting.frame_index in frames and observation(person, sighting.frame_index, 0).box == sighting.box

@@ -16,14 +16,17 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 
-from benchmarks.cluster import children
-from benchmarks.idle import IdleEngine
 from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from results.database import upgrade, writing
-from results.jobs import MediaPlan, ShardPlan, add_plan, cancel_job, create_job
+from results.jobs import cancel_job, create_job
+from results.plans import MediaPlan, ShardPlan, add_plan
 from results.tables import Shard
-from tests.conftest import Stack, fer_batch, query, succeed
+from tests.support.cluster import children
+from tests.support.commands import fer_batch, succeed
+from tests.support.databases import query
+from tests.support.idle import IdleEngine
+from tests.support.stack import Stack
 from tests.support.watching import free_port, kill_at_work, said_by, scrape, until
 from workers.batch.processing import process_shard
 from workers.metrics import recording
@@ -143,12 +146,12 @@ def test_depth_counts_all_priorities_here_and_in_flower(broker: str) -> None:
     program = """
 import asyncio
 from flower.utils.broker import Broker
-from workers import metrics
+from workers.metrics import recording
 from workers.queue.app import app
 for priority in (None, 0, 3, 5, 9):
     app.send_task("nothing", (1,), queue="elsewhere", priority=priority)
 flower = Broker(app.conf.broker_url, broker_options=app.conf.broker_transport_options)
-print(metrics._depths(), asyncio.run(flower.queues(["elsewhere"])))
+print(recording._depths(), asyncio.run(flower.queues(["elsewhere"])))
 """
     depths = said_by(program, FER_BROKER_URL=broker, FER_QUEUES="elsewhere,empty")
     assert depths == "{'elsewhere': 5, 'empty': 0} [{'name': 'elsewhere', 'messages': 5}]"
@@ -157,8 +160,8 @@ print(metrics._depths(), asyncio.run(flower.queues(["elsewhere"])))
 def test_a_scrape_works_while_redis_and_the_database_are_away() -> None:
     port = free_port()
     program = f"""
-from tests.watching import scrape
-from workers import metrics
+from tests.support.watching import scrape
+from workers.metrics import recording
 with recording.exported():
     recording.batch_done(16)
     recording.frame_done(3)

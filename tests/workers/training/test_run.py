@@ -19,8 +19,9 @@ from fer_model.training.datasets.face_sets import FaceSets
 from fer_model.training.definitions import BEST, ClassifierRun, DetectorRun, Epoch
 from results.database import reading, writing
 from results.errors import DatabaseUnreachableError
-from results.jobs import cancel_job, job_status
-from results.shards import claim
+from results.jobs import cancel_job
+from results.leases import claim
+from results.read.status import job_status
 from results.tables import Evaluation, Model, Shard, TrainingEpoch
 from results.training import (
     TrainingPlan,
@@ -30,8 +31,8 @@ from results.training import (
     shard_of,
     training_status,
 )
-from tests.fer_model.training.datasets.test_faces import archive
 from tests.support.tiny import write_tiny_faces
+from tests.support.training_data import write_photographs
 from workers.errors import WorkersError
 from workers.models.inventory import details
 from workers.models.store import shipped
@@ -317,7 +318,7 @@ def test_too_high_a_learning_rate_fails_the_run_with_the_reason(database: Databa
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tar file of one photograph to train the detector on, and one to validate on."""
-    return archive(tmp_path_factory.mktemp("photographs"), "train", "val")
+    return write_photographs(tmp_path_factory.mktemp("photographs"), "train", "val")
 
 
 def detector_plan(photographs: Path) -> TrainingPlan:

@@ -7,14 +7,14 @@ import yaml
 from fer_model.errors import TrainingDataError
 from fer_model.training.datasets.face_sets import FaceSets, arrange
 from fer_model.training.datasets.faces import read_photograph
-from tests.fer_model.training.datasets.test_faces import photograph
+from tests.support.training_data import write_photograph
 
 
 def dataset(folder: Path, **counts: int) -> Path:
     """A folder with so many photographs in each set."""
     for name, count in counts.items():
         for number in range(count):
-            photograph(folder, name, "0 0.5 0.5 0.1 0.2\n", number)
+            write_photograph(folder, name, "0 0.5 0.5 0.1 0.2\n", number)
     return folder
 
 

@@ -3,35 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
 from fer_model.errors import FerModelError, TrainingDataError
 from fer_model.training.datasets.faces import read_photographs, unpack
-from tests.support.clips import noise_picture
-
-
-def photograph(folder: Path, name: str, labels: str | None, number: int = 0) -> None:
-    """A picture of 200 x 100 pixels, and its label file where `labels` is given."""
-    for kind in ("images", "labels"):
-        (folder / kind / name).mkdir(parents=True, exist_ok=True)
-    Pillow.fromarray(noise_picture(200, 100, number)).save(folder / "images" / name / f"{number}.png")
-    if labels is not None:
-        (folder / "labels" / name / f"{number}.txt").write_text(labels)
-
-
-def archive(folder: Path, *names: str) -> Path:
-    for name in names:
-        photograph(folder / "in" / name, name, "0 0.5 0.5 0.1 0.2\n")
-    path = folder / f"{'_'.join(names)}.tar"
-    with tarfile.open(path, "w") as tar:
-        for name in names:
-            for kind in ("images", "labels"):
-                tar.add(folder / "in" / name / kind, kind)
-    return path
+from tests.support.training_data import write_photograph, write_photographs
 
 
 def test_archives_are_unpacked_side_by_side(tmp_path: Path) -> None:
-    archives = [archive(tmp_path, "second"), archive(tmp_path, "first")]
+    archives = [write_photographs(tmp_path, "second"), write_photographs(tmp_path, "first")]
     assert unpack(archives, tmp_path / "out") == ["first", "second"]
     assert (tmp_path / "out" / "labels" / "second" / "0.txt").exists()
 
@@ -46,12 +25,12 @@ def test_unpacking_ends_where_somebody_says_so(tmp_path: Path) -> None:
             raise RuntimeError("cancelled")
 
     with pytest.raises(RuntimeError, match="cancelled"):
-        unpack([archive(tmp_path, "set")], tmp_path / "out", before_file)
+        unpack([write_photographs(tmp_path, "set")], tmp_path / "out", before_file)
     assert asked == 3 and not list((tmp_path / "out").rglob("*.txt"))
 
 
 def test_what_an_earlier_run_has_unpacked_does_not_count(tmp_path: Path) -> None:
-    training, validation = archive(tmp_path, "training"), archive(tmp_path, "validation")
+    training, validation = write_photographs(tmp_path, "training"), write_photographs(tmp_path, "validation")
     for _ in range(2):
         assert unpack([training], tmp_path / "out") == ["training"]
         assert unpack([validation], tmp_path / "out") == ["validation"]
@@ -83,8 +62,8 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
 
 
 def test_boxes_are_read_in_pixels(tmp_path: Path) -> None:
-    photograph(tmp_path, "set", "0 0.5 0.5 0.1 0.2\n\n0 0.1 0.2 0.2 0.4\n")
-    photograph(tmp_path, "set", "", number=1)
+    write_photograph(tmp_path, "set", "0 0.5 0.5 0.1 0.2\n\n0 0.1 0.2 0.2 0.4\n")
+    write_photograph(tmp_path, "set", "", number=1)
     first, second = read_photographs(tmp_path, "set")
     np.testing.assert_allclose(first.boxes, [[90, 40, 110, 60], [0, 0, 40, 40]], atol=1e-4)
     assert first.image.shape == (100, 200, 3)
@@ -95,13 +74,13 @@ def test_boxes_are_read_in_pixels(tmp_path: Path) -> None:
     "labels", ["0 0.5 0.5 0.1\n", "0 0.5 0.5 0.1 x\n", "0 0.5\n0 0.5 0.5\n", "0 .5 .5 .1 .1 0 .5 .5 .1 .1\n", None]
 )
 def test_a_wrong_label_file_is_named(tmp_path: Path, labels: str | None) -> None:
-    photograph(tmp_path, "set", labels)
+    write_photograph(tmp_path, "set", labels)
     with pytest.raises(TrainingDataError, match=r"0\.txt: is not a YOLO label file"):
         read_photographs(tmp_path, "set")
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    photograph(tmp_path, "set", "")
+    write_photograph(tmp_path, "set", "")
     (tmp_path / "images" / "set" / "0.png").write_bytes(b"not a picture")
     with pytest.raises(FerModelError, match=r"0\.png: is not a picture"):
         read_photographs(tmp_path, "set")

@@ -11,7 +11,10 @@ from random import Random
 from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
-from benchmarks.cluster import (
+from results.database import reading
+from results.jobs import UNFINISHED
+from results.tables import Job, Shard
+from tests.support.cluster import (
     BACK_S,
     START_S,
     WORKERS,
@@ -26,9 +29,6 @@ from benchmarks.cluster import (
     start_worker,
     wait_for,
 )
-from results.database import reading
-from results.jobs import UNFINISHED
-from results.tables import Job, Shard
 
 
 class JobEndedError(Exception):

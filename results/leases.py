@@ -1,0 +1,204 @@
+"""Leases on shards: claim, heartbeat, fenced write, requeue, fail.
+
+A claim carries the shard's `epoch`, a fencing token that each claim increments. Every write of a worker requires its
+own epoch, so a worker that lost its lease cannot write any more. Trainings and streams are shards too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from results.clock import ago, now
+from results.errors import JobCancelledError, ShardLostError
+from results.jobs import UNFINISHED, changed, start_job
+from results.media import Piece, fail_media, media_of
+from results.tables import Job, Shard
+
+LEASE_S = 60.0
+"""Seconds without a heartbeat after which a worker has lost its shard."""
+
+MAX_ATTEMPTS = 3
+DIED = "the worker process died"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Piece):
+    """A leased shard: the piece of work `id`, held while its row still has this `epoch`."""
+
+    id: int
+    epoch: int
+    attempts: int
+
+
+def claim(session: Session, shard_id: int, worker: str, *, lease_s: float = LEASE_S) -> Claim | None:
+    """Leases the shard to `worker` if it is pending, or if its last heartbeat is more than `lease_s` seconds old.
+
+    None if it is finished, cancelled or leased to another worker. A shard that used up its `MAX_ATTEMPTS` attempts
+    becomes `failed` and gives None too; so after None, as after a completed shard, look at the job's backlog.
+    The last attempt takes the pictures of a shard one by one.
+    """
+    place = {"claimed": shard_id, "lease_s": lease_s}
+    row = session.execute(_CLAIM, place | {"worker": worker}).one_or_none()
+    if row is None:
+        if (exhausted := session.execute(_EXHAUST, place).one_or_none()) is not None:
+            *columns, error = exhausted
+            _fail_exhausted(session, Claim(*columns), error)
+        return None
+    *columns, state = row
+    found = Claim(*columns)
+    if state == "queued":
+        start_job(session, found.job_id)
+    return _isolate_first(session, found) if found.attempts == MAX_ATTEMPTS else found
+
+
+def held_by(session: Session, shard_id: int, worker: str) -> Claim | None:
+    """The claim of a worker that may be dead; None if it does not hold the shard."""
+    held = (Shard.id == shard_id, Shard.worker == worker, Shard.state == "running")
+    row = session.execute(select(*_COLUMNS).where(*held)).one_or_none()
+    return None if row is None else Claim(*row)
+
+
+def heartbeat(session: Session, claim: Claim, counts: tuple[int, int] | None = None) -> None:
+    """Renews the lease; `counts` are the frames and faces processed so far, None leaves them as they are.
+
+    Raises:
+        JobCancelledError: the job was cancelled.
+        ShardLostError: another worker has the shard, or it was deleted.
+    """
+    renew(session, claim, {} if counts is None else {"frames": counts[0], "faces": counts[1]})
+
+
+def renew(session: Session, claim: Claim, values: Mapping[str, Any]) -> None:
+    """As `update_own`, and renews the lease; `values` are plain values, the statement is built once."""
+    _update_fenced(session, claim, _OWN_ALIVE, values)
+
+
+def update_own(session: Session, claim: Claim, values: Mapping[str, Any]) -> None:
+    """The fence: changes the shard's row while it still has the claim's epoch; raises as `heartbeat`.
+
+    Every transaction in which a worker writes begins with it, or with a function that calls it.
+    """
+    _update_fenced(session, claim, _OWN.values(dict(values)), {})
+
+
+def progress(
+    session: Session,
+    claim: Claim,
+    values: Mapping[str, Any] | None = None,
+    *,
+    repeated: ColumnElement[bool] | None = None,
+) -> None:
+    """Renews the lease and restarts the count of attempts: a shard fails after three deaths without progress.
+
+    Attempts stay as they are where `repeated` is true in SQL, for a step that an earlier attempt had made already.
+    `values` are further columns of the shard. Raises as `heartbeat`.
+    """
+    attempts: Any = 1 if repeated is None else case((repeated, Shard.attempts), else_=1)
+    update_own(session, claim, {"heartbeat_at": now, "attempts": attempts, **(values or {})})
+
+
+def requeue(session: Session, claim: Claim, reason: str | None = None, *, counted: bool = True) -> bool:
+    """Makes the shard pending again; True if so. Raises as `heartbeat`.
+
+    A counted attempt that was the last of `MAX_ATTEMPTS` fails the shard instead. An attempt is not counted when the
+    shard is not to blame: the worker stops, or the database was away. `reason` becomes the shard's error; None
+    leaves an earlier one.
+    """
+    values = {"state": "pending", "queued_at": None, **_COUNTS, **({"error": reason} if reason else {})}
+    if not counted:
+        update_own(session, claim, {**values, "attempts": Shard.attempts - 1})
+        return True
+    # The row counts, not the claim: progress may have restarted it.
+    if changed(session, _OWN.where(Shard.attempts < MAX_ATTEMPTS).values(values), _token(claim)):
+        return True
+    update_own(session, claim, {"state": "failed"})
+    _fail_exhausted(session, replace(claim, attempts=MAX_ATTEMPTS), reason)
+    return False
+
+
+def reclaim(session: Session, shard_id: int, worker: str, reason: str = DIED) -> bool:
+    """Requeues, counted, a shard whose worker is known to be dead, before its lease is over; False if it moved on."""
+    held = held_by(session, shard_id, worker)
+    if held is not None:
+        requeue(session, held, reason)
+    return held is not None
+
+
+def fail(session: Session, claim: Claim, reason: str) -> None:
+    """Fails the shard and its media for good; `reason` is shown to users. Raises as `heartbeat`."""
+    update_own(session, claim, {"state": "failed", "error": reason})
+    fail_media(session, claim, reason)
+
+
+def _fail_exhausted(session: Session, claim: Claim, reason: str | None) -> None:
+    message = f"tried {claim.attempts} times, without success: {reason or DIED}"
+    changed(session, update(Shard).where(Shard.id == claim.id).values(error=message))
+    fail_media(session, claim, message)
+
+
+def _isolate_first(session: Session, claim: Claim) -> Claim:
+    """Leaves a shard of pictures its first one alone, and makes a shard of each of the others.
+
+    Two attempts died on one of them, and which one is unknown; in the third it fails alone.
+    """
+    positions = [medium.position for medium in media_of(session, claim)]
+    if len(positions) < 2:
+        return claim
+    first, *others = positions
+    update_own(session, claim, {"first_position": first, "last_position": first, "planned_frames": 1})
+    same = {"job_id": claim.job_id, "attempts": claim.attempts - 1, "planned_frames": 1}
+    session.execute(insert(Shard), [{**same, "first_position": n, "last_position": n} for n in others])
+    return replace(claim, first_position=first, last_position=first, planned_frames=1)
+
+
+def _update_fenced(session: Session, claim: Claim, statement: Update, values: Mapping[str, Any]) -> None:
+    if changed(session, statement, {**_token(claim), **values}) == 0:
+        state = session.scalar(select(Shard.state).where(Shard.id == claim.id))
+        raise JobCancelledError if state == "cancelled" else ShardLostError
+
+
+def _token(claim: Claim) -> dict[str, Any]:
+    return {"own_id": claim.id, "own_epoch": claim.epoch}
+
+
+# Statements of every shard are built once: building one takes SQLAlchemy longer than the database needs to answer.
+_COLUMNS = [getattr(Shard, each.name) for each in fields(Claim)]
+_SHARDS = Shard.metadata.tables["shards"]
+
+LEASE_START = ago(bindparam("lease_s", type_=Double))
+EXPIRED = and_(_SHARDS.c.state == "running", _SHARDS.c.heartbeat_at < LEASE_START)
+_FREE = and_(
+    Shard.id == bindparam("claimed"),
+    or_(Shard.state == "pending", EXPIRED),
+    exists().where(Job.id == Shard.job_id, Job.state.in_(UNFINISHED)),
+)
+_JOB_STATE = select(Job.state).where(Job.id == Shard.job_id).correlate(Shard).scalar_subquery()
+# A stream's next attempt appends to the rows that are there; any other one replaces them.
+_APPENDS = exists().where(Job.id == Shard.job_id, Job.kind == "stream")
+_COUNTS = {name: case((_APPENDS, _SHARDS.c[name]), else_=0) for name in ("frames", "faces")}
+_CLAIM = (
+    update(_SHARDS)
+    .where(_FREE, Shard.attempts < MAX_ATTEMPTS)
+    .values(state="running", heartbeat_at=now, **_COUNTS, epoch=Shard.epoch + 1, attempts=Shard.attempts + 1)
+    .returning(*_COLUMNS, _JOB_STATE)
+)
+_EXHAUST = update(_SHARDS).where(_FREE).values(state="failed", epoch=Shard.epoch + 1).returning(*_COLUMNS, Shard.error)
+_OWN = update(_SHARDS).where(
+    Shard.id == bindparam("own_id"), Shard.epoch == bindparam("own_epoch"), Shard.state == "running"
+)
+_OWN_ALIVE = _OWN.values(heartbeat_at=now)

@@ -1,0 +1,48 @@
+"""The command line, called as its users and their scripts call it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from workers.settings import settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+"""Of the repository."""
+
+
+def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={**os.environ, **environment},
+    )
+
+
+def succeed(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """As `fer_batch`, and the test fails with what it said if it fails."""
+    run = fer_batch(*words, **environment)
+    assert run.returncode == 0, run.stderr
+    return run
+
+
+def fer_batch_here(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """As `fer_batch`, but in this process, for commands that need torch: importing it takes seconds each time."""
+    from click.testing import CliRunner
+
+    from cli.main import main
+
+    settings.cache_clear()
+    run = CliRunner(env=environment).invoke(main, words, catch_exceptions=False)
+    settings.cache_clear()
+    return subprocess.CompletedProcess(words, run.exit_code, run.stdout, run.stderr)
+
+
+def succeed_here(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """As `fer_batch_here`, and the test fails with what it said if it fails."""
+    run = fer_batch_here(*words, **environment)
+    assert run.returncode == 0, run.stderr
+    return run

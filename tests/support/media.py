@@ -1,0 +1,26 @@
+"""Folders of media for jobs that take a while."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fer_model.samples import write_clip
+
+
+def write_media(folder: Path, seconds: float, pictures: int) -> Path:
+    """Two clips of `seconds` each and some pictures, from the two photographs that a package carries."""
+    package = find_spec("ultralytics")
+    assert package and package.origin
+    photographs = [Path(package.origin).parent / "assets" / name for name in ("zidane.jpg", "bus.jpg")]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_clip(folder / "there.mp4", photographs, seconds / 2)
+    write_clip(folder / "back.mp4", photographs[::-1], seconds / 2)
+    images = [np.asarray(cv2.imread(str(path)), np.uint8) for path in photographs]
+    for number in range(pictures):
+        image = images[number % 2]
+        # Each is a little larger than the one before, so that no two give the same boxes.
+        scale = 0.4 + 0.4 * number / pictures
+        cv2.imwrite(str(folder / f"{number:04}.jpg"), cv2.resize(image, None, fx=scale, fy=scale))
+    return folder
