@@ -22,7 +22,7 @@ from fer_model.networks.manifest import read_models
 from fer_model.preprocess import FACE_SIZE, face_square
 from fer_model.training.datasets.faces import read_photographs, unpack
 from fer_model.training.datasets.fer2013 import read_fer2013
-from workers.settings import writable_cache
+from workers.settings import Settings, writable_cache
 
 Crops = NDArray[np.uint8]
 FILTERS = {
@@ -35,7 +35,7 @@ ERRORS = ((0.0, 0.0), (0.05, 0.0), (0.1, 0.0), (0.15, 0.0), (0.0, 0.1), (0.0, 0.
 
 def main(data: Path, photographs: Path) -> None:
     models = read_models()
-    engine = load_engine(models, "cpu", writable_cache())
+    engine = load_engine(models, "cpu", writable_cache(Settings().cache_dir))
 
     def answers(crops: Crops) -> NDArray[np.float64]:
         return combine(engine.classify(crops), models.shares, models.temperature)

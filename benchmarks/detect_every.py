@@ -18,7 +18,7 @@ from fer_model.networks.manifest import ModelSet, read_models
 from fer_model.sources import open_source
 from fer_model.sources.sampling import Sampling
 from fer_model.types import FaceObservation
-from workers.settings import settings, writable_cache
+from workers.settings import Settings, writable_cache
 
 STEPS = (1, 2, 3, 5)
 LEAST_OVERLAP = 0.5
@@ -29,7 +29,8 @@ Faces = list[list[FaceObservation]]
 
 def main(clips: list[Path]) -> None:
     models = read_models()
-    engine = load_engine(models, settings().device, writable_cache())
+    settings = Settings()
+    engine = load_engine(models, settings.device, writable_cache(settings.cache_dir))
     print(engine.description)
     found(clips[0], 1, engine, models)
     for clip in clips:

@@ -8,12 +8,13 @@ from tests.support.idle import IdleEngine
 
 def main() -> None:
     from workers.process import WorkerProcess
-    from workers.queue.app import app
-    from workers.settings import settings
+    from workers.queue.app import make_app
+    from workers.settings import Settings
 
     WorkerProcess.engine = lambda _, models: IdleEngine(len(models.members))  # type: ignore[assignment, method-assign]
-    words = ["--pool=solo", f"--queues={settings().queues}", "--without-gossip", "--without-mingle"]
-    app.worker_main(["worker", "--loglevel=WARNING", *words])
+    settings = Settings()
+    words = ["--pool=solo", f"--queues={settings.queues}", "--without-gossip", "--without-mingle"]
+    make_app(settings).worker_main(["worker", "--loglevel=WARNING", *words])
 
 
 if __name__ == "__main__":

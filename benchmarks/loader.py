@@ -18,7 +18,7 @@ import torch
 from fer_model.training.classifier import ClassifierRun, Epoch, train_classifier
 from fer_model.training.datasets.data import training_and_validation
 from fer_model.training.datasets.labelled import LabelledFaces
-from workers.settings import writable_cache
+from workers.settings import Settings, writable_cache
 
 RECIPES = ("crp", "best", "best_mixed")
 
@@ -26,10 +26,10 @@ RECIPES = ("crp", "best", "best_mixed")
 def main(data: Path, faces: int = 1500, threads: int = 1) -> None:
     torch.set_num_threads(threads)
     began = time.perf_counter()
-    training, validation = training_and_validation(data, writable_cache())
+    training, validation = training_and_validation(data, writable_cache(Settings().cache_dir))
     print(f"{len(training.labels)} + {len(validation.labels)} faces decoded or mapped: {seconds_since(began)}")
     began = time.perf_counter()
-    training_and_validation(data, writable_cache())
+    training_and_validation(data, writable_cache(Settings().cache_dir))
     print(f"mapped again: {seconds_since(began)}")
     training, validation = first(training, faces), first(validation, faces // 5)
     one_epoch("baseline", first(training, 128), first(validation, 64))

@@ -21,7 +21,7 @@ from fer_model.networks.manifest import read_models
 from fer_model.preprocess import crop_face
 from fer_model.training.datasets.fer2013 import read_fer2013
 from fer_model.types import Image
-from workers.settings import writable_cache
+from workers.settings import Settings, writable_cache
 
 SIDE, CANVAS, CORNER = 192, 384, 96
 FACES = 1200
@@ -31,7 +31,7 @@ MARGINS = (-0.2, -0.1, 0.0, 0.05, 0.1, 0.2, 0.3, 0.4)
 
 def main(data: Path) -> None:
     models = read_models()
-    engine = load_engine(models, "cpu", writable_cache())
+    engine = load_engine(models, "cpu", writable_cache(Settings().cache_dir))
     faces = read_fer2013(data, "PublicTest")
     pictures = [enlarge(face) for face in faces.images[:FACES]]
     boxes = [face_box(engine, picture) for picture in pictures]

@@ -10,8 +10,9 @@ from pathlib import Path
 from results.database import connect, upgrade
 from tests.support.idle import IdleEngine
 from workers.diagnosis.benchmark import peak_rss_mb, work_through
+from workers.settings import Settings
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         upgrade(url := f"sqlite:///{folder}/results.db")
-        print(work_through(connect(url), Path(sys.argv[1]), IdleEngine()), peak_rss_mb())
+        print(work_through(connect(url), Settings(), Path(sys.argv[1]), IdleEngine()), peak_rss_mb())

@@ -71,16 +71,17 @@ def _ours(clip: Path, repetitions: int) -> tuple[float, float]:
     from results.tables import Frame
     from workers.diagnosis.benchmark import work_through
     from workers.models import store
-    from workers.settings import settings, writable_cache
+    from workers.settings import Settings, writable_cache
 
-    engine = load_engine(store.shipped(), settings().device, writable_cache())
+    settings = Settings()
+    engine = load_engine(store.shipped(settings.models_dir), settings.device, writable_cache(settings.cache_dir))
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         upgrade(url := f"sqlite:///{folder}/results.db")
         database = connect(url)
         for _ in range(repetitions + 1):
             began = time.perf_counter()
-            frames = work_through(database, clip, engine)
+            frames = work_through(database, settings, clip, engine)
             rounds.append({"frames": frames, "seconds": time.perf_counter() - began})
         with reading(database) as session:
             with_face = select(func.count()).select_from(Frame).where(Frame.faces > 0)

@@ -23,7 +23,7 @@ from results.tables import Shard
 from workers.batch.planning import BatchOptions, plan
 from workers.batch.processing import process_shard
 from workers.models import store
-from workers.settings import settings, writable_cache
+from workers.settings import Settings, writable_cache
 
 SIDES = (640, 1024, 1920, 4032)
 """Long sides in turn: a thumbnail, an old camera's picture, a screen's, a telephone's of 12 megapixels."""
@@ -31,19 +31,20 @@ SIDES = (640, 1024, 1920, 4032)
 
 def main(folder: Path, count: int = 2000) -> None:
     originals = sorted(folder.iterdir())
-    engine = load_engine(store.shipped(), settings().device, writable_cache())
+    settings = Settings()
+    engine = load_engine(store.shipped(settings.models_dir), settings.device, writable_cache(settings.cache_dir))
     print(engine.description)
     with tempfile.TemporaryDirectory() as place:
         paths = [_photograph(originals[n % len(originals)], Path(place), n) for n in range(count)]
         sample = [next(open_source(str(path), kind="image")).image for path in paths[:64]]
         pictures = [letterbox(image)[0] for image in sample]
-        threshold = settings().detection_threshold
+        threshold = settings.detection_threshold
         for _ in detect(pictures, engine, threshold):
             pass
         began = time.perf_counter()
         looked_at = sum(1 for _ in detect(pictures * 3, engine, threshold))
         alone = looked_at / (time.perf_counter() - began)
-        rate = _work_through(engine, paths, Path(place))
+        rate = _work_through(settings, engine, paths, Path(place))
     print(f"{count} photographs: {rate:.1f} a second; the detector alone {alone:.1f}; share {rate / alone:.2f}")
 
 
@@ -57,18 +58,18 @@ def _photograph(original: Path, place: Path, number: int) -> Path:
     return path
 
 
-def _work_through(engine: Engine, paths: list[Path], place: Path) -> float:
+def _work_through(settings: Settings, engine: Engine, paths: list[Path], place: Path) -> float:
     upgrade(url := f"sqlite:///{place / 'results.db'}")
     database = connect(url)
-    media, shards = plan([str(path) for path in paths], BatchOptions())
+    media, shards = plan([str(path) for path in paths], BatchOptions(), settings.permitted_roots)
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options=BatchOptions().as_dict())
         add_plan(session, job.id, media, shards)
         ids = session.scalars(select(Shard.id).order_by(Shard.id)).all()
-    process_shard(database, ids[0], "warm up", lambda _: engine)
+    process_shard(database, settings, ids[0], "warm up", lambda _: engine)
     began = time.perf_counter()
     for shard_id in ids[1:]:
-        process_shard(database, shard_id, "bench", lambda _: engine)
+        process_shard(database, settings, shard_id, "bench", lambda _: engine)
     rate = (len(paths) - shards[0].planned_frames) / (time.perf_counter() - began)
     database.dispose()
     return rate

@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cli.options import connection_options, filter_from, filter_options
+from cli.options import filter_from, filter_options, settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 @click.command()
@@ -14,8 +17,10 @@ from cli.options import connection_options, filter_from, filter_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the new files.")
 @click.option("--anonymise", type=click.Choice(["blur", "pixelate"]), help="Hide every face that was found.")
 @filter_options
-@connection_options(broker=False)
-def annotate(job: str | None, output: Path, anonymise: Literal["blur", "pixelate"] | None, **options: Any) -> None:
+@settings_options("database_url")
+def annotate(
+    settings: "Settings", job: str | None, output: Path, anonymise: Literal["blur", "pixelate"] | None, **options: Any
+) -> None:
     """Draw boxes, tracks, emotions and bars into copies of the media. Of the newest job, if none is named.
 
     Labels are smoothed over a second unless --smooth says otherwise. Your files stay as they are.
@@ -30,11 +35,18 @@ def annotate(job: str | None, output: Path, anonymise: Literal["blur", "pixelate
     face_filter = filter_from(**options, default=SMOOTH_S)
     output.mkdir(parents=True, exist_ok=True)
     failed = 0
-    with asked_about(job) as (session, job_id):
+    with asked_about(settings, job) as (session, job_id):
         frames = job_status(session, job_id).frames
         with progress("frames", frames) as on_frame:
             copies = annotate_job(
-                session, job_id, output, face_filter=face_filter, anonymise=anonymise, name=file_name, on_frame=on_frame
+                session,
+                job_id,
+                output,
+                face_filter=face_filter,
+                anonymise=anonymise,
+                roots=settings.permitted_roots,
+                name=file_name,
+                on_frame=on_frame,
             )
             for done in copies:
                 failed += done.path is None

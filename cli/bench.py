@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import device_option, json_option
+from cli.options import json_option, settings_options
 
 if TYPE_CHECKING:
     from workers.diagnosis.benchmark import Figures
+    from workers.settings import Settings
 
 ROWS = (
     ("decode_fps", "decoding alone", "frames/s"),
@@ -29,9 +30,9 @@ ROWS = (
 
 @click.command()
 @click.argument("path", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@device_option
+@settings_options("device")
 @json_option
-def bench(path: Path | None, as_json: bool) -> None:
+def bench(settings: "Settings", path: Path | None, as_json: bool) -> None:
     """Measure each stage, the whole pipeline, and the loop people write, on one video.
 
     PATH is a video; without it one is made from two photographs that come along. Needs no broker and no database.
@@ -41,7 +42,7 @@ def bench(path: Path | None, as_json: bool) -> None:
     from workers.diagnosis.benchmark import measure
 
     with _clip(path) as clip, Console(stderr=True).status("") as status:
-        figures = measure(clip, lambda name: status.update(f"measuring: {name}"))
+        figures = measure(settings, clip, lambda name: status.update(f"measuring: {name}"))
     if as_json:
         click.echo(json.dumps(figures.as_dict()))
     else:

@@ -13,18 +13,18 @@ from results.database import check_revision, connect, existing, reading, upgrade
 from results.errors import DatabaseUnreachableError, ResultsError, UnknownJobError
 from results.jobs import get_job, newest_job
 from results.tables import Job
-from workers.settings import settings
+from workers.settings import Settings
 
 
-def prepared_database() -> Database:
+def prepared_database(settings: Settings) -> Database:
     """The database, its tables made if it is empty or older. Raises `ResultsError`."""
-    upgrade(settings().database_url)
-    return _closed_at_the_end(connect(settings().database_url))
+    upgrade(settings.database_url)
+    return _closed_at_the_end(connect(settings.database_url))
 
 
-def current_database() -> Database:
+def current_database(settings: Settings) -> Database:
     """The database, which must be there and be this program's. Raises `ResultsError`."""
-    database = _closed_at_the_end(existing(settings().database_url))
+    database = _closed_at_the_end(existing(settings.database_url))
     check_revision(database)
     return database
 
@@ -37,21 +37,21 @@ def _closed_at_the_end(database: Database) -> Database:
 
 
 @contextmanager
-def asked_about(reference: str | None) -> Iterator[tuple[Session, str]]:
+def asked_about(settings: Settings, reference: str | None) -> Iterator[tuple[Session, str]]:
     """A session that reads, and the id of the job that was named, or else of the newest; says what of it is missing.
 
     Raises `ResultsError`.
     """
-    with reading(current_database()) as session:
+    with reading(current_database(settings)) as session:
         job_id = job_or_newest(session, reference).id
         note_what_is_missing(session, job_id)
         yield session, job_id
 
 
-def database_if_any() -> Database | None:
+def database_if_any(settings: Settings) -> Database | None:
     """The database, where there is one; a word on stderr if there is one that cannot be used."""
     try:
-        database = _closed_at_the_end(existing(settings().database_url))
+        database = _closed_at_the_end(existing(settings.database_url))
     except DatabaseUnreachableError:
         return None
     try:

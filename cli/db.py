@@ -1,8 +1,13 @@
 """The commands `db ...`: the tables of the database."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from cli.options import Duration, connection_options
+from cli.options import Duration, settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 @click.group()
@@ -11,35 +16,34 @@ def db() -> None:
 
 
 @db.command()
-@connection_options(broker=False)
-def upgrade() -> None:
+@settings_options("database_url")
+def upgrade(settings: "Settings") -> None:
     """Make the tables, or bring them to this version."""
     from results.database import head_revision
     from results.database import upgrade as upgrade_database
     from results.urls import describe
-    from workers.settings import settings
 
-    upgrade_database(settings().database_url)
-    click.echo(f"{describe(settings().database_url)} is at revision {head_revision()}.")
+    upgrade_database(settings.database_url)
+    click.echo(f"{describe(settings.database_url)} is at revision {head_revision()}.")
 
 
 @db.command()
 @click.option("--older-than", type=Duration(), required=True, help="Jobs that ended so long ago: 30d, 12h.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
-@connection_options(broker=False)
-def purge(older_than: int, dry_run: bool) -> None:
+@settings_options("database_url")
+def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
     """Delete old jobs with their rows and pictures of faces. Trainings, and jobs that have not ended, stay."""
+    from cli.connection import current_database
     from cli.views.removal import purge as purge_jobs
 
-    purge_jobs(older_than, dry_run)
+    purge_jobs(current_database(settings), older_than, dry_run)
 
 
 @db.command()
-@connection_options(broker=False)
-def current() -> None:
+@settings_options("database_url")
+def current(settings: "Settings") -> None:
     """The revision of the tables."""
     from results.database import current_revision, existing, head_revision
-    from workers.settings import settings
 
-    revision = current_revision(existing(settings().database_url))
+    revision = current_revision(existing(settings.database_url))
     click.echo(f"{revision or 'no tables yet'} (this program: {head_revision()})")

@@ -1,17 +1,21 @@
 """The command `delete`: remove a job and its results."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import connection_options
+from cli.options import settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 @click.command()
 @click.argument("job")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@connection_options(broker=False)
-def delete(job: str, yes: bool) -> None:
+@settings_options("database_url")
+def delete(settings: "Settings", job: str, yes: bool) -> None:
     """Delete a job with everything it found. Your files stay, and so do models that it trained."""
     from cli.connection import current_database
     from cli.views.removal import say_removed
@@ -22,7 +26,7 @@ def delete(job: str, yes: bool) -> None:
     from workers.retention import remove
     from workers.training.checkpoints import forget
 
-    database = current_database()
+    database = current_database(settings)
     with reading(database) as session:
         status = job_status(session, get_job(session, job).id)
     if not yes and sys.stdin.isatty():
@@ -30,6 +34,6 @@ def delete(job: str, yes: bool) -> None:
     removed = remove(database, status.job)
     compacted = compact(database)
     if status.kind == "train":
-        forget(status.job)
+        forget(settings.models_dir, status.job)
     say_removed([removed], compacted)
     click.echo(f"{status.job}: deleted")

@@ -6,28 +6,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import connection_options, json_option
+from cli.options import json_option, settings_options
 
 if TYPE_CHECKING:
     from workers.diagnosis.checks import Check
+    from workers.settings import Settings
 
 
 @click.command()
 @json_option
-@connection_options(broker=True)
-def doctor(as_json: bool) -> None:
+@settings_options("database_url", "broker_url")
+def doctor(settings: "Settings", as_json: bool) -> None:
     """Check broker, database, device, weights and disk, and say how to mend what fails."""
     from dataclasses import asdict
 
     from workers.diagnosis.checks import run_checks, settings_table
 
-    checks = run_checks()
+    checks = run_checks(settings)
+    options = [name for name, value in click.get_current_context().params.items() if value is not None]
+    table = settings_table(settings, options)
     healthy = all(check.ok for check in checks)
     if as_json:
         shown = [asdict(check) for check in checks]
-        click.echo(json.dumps({"ok": healthy, "checks": shown, "settings": settings_table()}))
+        click.echo(json.dumps({"ok": healthy, "checks": shown, "settings": table}))
     else:
-        _print_checks(checks, settings_table())
+        _print_checks(checks, table)
     sys.exit(not healthy)
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import connection_options, data_options, device_option, json_option
+from cli.options import data_options, json_option, settings_options
 
 if TYPE_CHECKING:
     from fer_model.networks.manifest import WeightsFile
     from fer_model.training.measurement.fitting import Fit
+    from workers.settings import Settings
 
 
 @click.group()
@@ -26,10 +27,10 @@ def ensemble() -> None:
 @data_options(split="PublicTest")
 @click.option("--name", help="A name for the ensemble.  [default: one that stands for just this face_filter]")
 @click.option("--detector", metavar="ID", help="The face detector.  [default: the one in use]")
-@device_option
 @json_option
-@connection_options(broker=False)
+@settings_options("database_url", "device")
 def fit(
+    settings: "Settings",
     first: tuple[str, ...],
     more: tuple[str, ...],
     data: Path,
@@ -45,29 +46,29 @@ def fit(
 
     if not (references := (*first, *more)):
         raise click.UsageError("Name at least one classifier: --models A B ...")
-    database = prepared_database()
-    frame = frame_of_ensemble(database, name, detector)
-    members = find_classifiers(database, references)
-    fitted = _fit(members, data, split, resize)
+    database = prepared_database(settings)
+    frame = frame_of_ensemble(database, settings.models_dir, name, detector)
+    members = find_classifiers(database, settings.models_dir, references)
+    fitted = _fit(settings, members, data, split, resize)
     models = replace(frame, members=members, shares=fitted.shares, temperature=fitted.temperature)
-    kept = keep_ensemble(database, models, name, fitted_on=f"{split} of {data.name}")
+    kept = keep_ensemble(database, settings.models_dir, models, name, fitted_on=f"{split} of {data.name}")
     if as_json:
         click.echo(_as_json(kept, members, fitted))
     else:
         _print(kept, members, fitted)
 
 
-def _fit(members: "tuple[WeightsFile, ...]", data: Path, split: str, resize: bool) -> "Fit":
+def _fit(settings: "Settings", members: "tuple[WeightsFile, ...]", data: Path, split: str, resize: bool) -> "Fit":
     from rich.console import Console
 
     from fer_model.engines import actual_device
     from fer_model.training.datasets.data import read_faces
     from fer_model.training.measurement.fitting import fit_and_measure
-    from workers.settings import cache_if_writable, settings
+    from workers.settings import cache_if_writable
 
     with Console(stderr=True).status("fitting"):
-        device = actual_device(settings().device)
-        faces = read_faces(data, split, cache_if_writable(), resize=resize)
+        device = actual_device(settings.device)
+        faces = read_faces(data, split, cache_if_writable(settings.cache_dir), resize=resize)
         # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
         from fer_model.training.measurement.reports import load_members, member_outputs
 

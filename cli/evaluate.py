@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import connection_options, data_options, device_option, json_option
+from cli.options import data_options, json_option, settings_options
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from fer_model.training.measurement.reports import Report
     from workers.models.subjects import Subject
+    from workers.settings import Settings
 
 
 @click.command()
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="A folder for plots."
 )
-@device_option
 @json_option
-@connection_options(broker=False)
+@settings_options("database_url", "device")
 def evaluate(
+    settings: "Settings",
     data: Path,
     split: str,
     resize: bool,
@@ -45,9 +46,12 @@ def evaluate(
         raise click.UsageError("--model and --ensemble exclude each other.")
     if output:
         output.mkdir(parents=True, exist_ok=True)
-    database = database_if_any()
-    subject = model_subject(database, model) if model is not None else ensemble_subject(database, ensemble)
-    reports = _measure(subject, data, split, resize, tta)
+    database = database_if_any(settings)
+    if model is not None:
+        subject = model_subject(database, settings.models_dir, model)
+    else:
+        subject = ensemble_subject(database, settings.models_dir, ensemble)
+    reports = _measure(settings, subject, data, split, resize, tta)
     answer = reports[0].as_dict()
     if tta:
         answer["tta"] = reports[1].as_dict()
@@ -60,19 +64,21 @@ def evaluate(
     else:
         _print(subject, reports, f"{split} of {data.name}")
     if database is not None:
-        _keep(database, subject, answer, data, split)
+        _keep(database, settings.models_dir, subject, answer, data, split)
 
 
-def _measure(subject: "Subject", data: Path, split: str, resize: bool, tta: bool) -> "list[Report]":
+def _measure(
+    settings: "Settings", subject: "Subject", data: Path, split: str, resize: bool, tta: bool
+) -> "list[Report]":
     from rich.console import Console
 
     from fer_model.engines import actual_device
     from fer_model.training.datasets.data import read_faces
-    from workers.settings import cache_if_writable, settings
+    from workers.settings import cache_if_writable
 
     with Console(stderr=True).status("measuring"):
-        device = actual_device(settings().device)
-        faces = read_faces(data, split, cache_if_writable(), resize=resize)
+        device = actual_device(settings.device)
+        faces = read_faces(data, split, cache_if_writable(settings.cache_dir), resize=resize)
         # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
         from fer_model.training.measurement.reports import load_members, report
 
@@ -80,12 +86,14 @@ def _measure(subject: "Subject", data: Path, split: str, resize: bool, tta: bool
         return report(members, subject.shares, subject.temperature, faces, mirror=tta)
 
 
-def _keep(database: "Database", subject: "Subject", answer: dict[str, Any], data: Path, split: str) -> None:
+def _keep(
+    database: "Database", models_dir: Path, subject: "Subject", answer: dict[str, Any], data: Path, split: str
+) -> None:
     from results.errors import ResultsError
     from workers.models.subjects import keep_evaluation
 
     try:
-        keep_evaluation(database, subject, answer, data, split)
+        keep_evaluation(database, models_dir, subject, answer, data, split)
     except ResultsError as error:
         # The figures, which may have taken long, are printed already.
         click.echo(f"Note: the evaluation is not kept: {error}", err=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from cli.options import connection_options, filter_from, filter_options
+from cli.options import filter_from, filter_options, settings_options
 from cli.output_files import written
 from cli.output_names import file_name
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from results.read.face_filter import FaceFilter
     from results.tables import Media
+    from workers.settings import Settings
 
 TABLES = ("csv", "jsonl", "parquet", "xlsx")
 SUBTITLES = ("srt", "vtt")
@@ -27,8 +28,8 @@ STREAMS = ("csv", "jsonl", *SUBTITLES)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File, or with --each folder.  [default: stdout]")
 @click.option("--each", is_flag=True, help="One file for each photograph or video.")
 @filter_options
-@connection_options(broker=False)
-def export(job: str | None, style: str, output: Path | None, each: bool, **options: Any) -> None:
+@settings_options("database_url")
+def export(settings: "Settings", job: str | None, style: str, output: Path | None, each: bool, **options: Any) -> None:
     """Write what was found to a file: every face, or subtitles. The newest job, if none is named.
 
     Subtitles are smoothed over a second unless --smooth says otherwise.
@@ -39,7 +40,7 @@ def export(job: str | None, style: str, output: Path | None, each: bool, **optio
     if output is None and (each or style not in STREAMS):
         raise click.UsageError(f"{'--each' if each else style} needs -o.")
     face_filter = filter_from(**options, default=SMOOTH_S if style in SUBTITLES else 0.0)
-    with asked_about(job) as (session, job_id):
+    with asked_about(settings, job) as (session, job_id):
         if each:
             assert output is not None
             _write_each(session, job_id, style, output, face_filter)

@@ -3,17 +3,20 @@
 import re
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import connection_options
+from cli.options import settings_options
 from workers.metrics.timeouts import within
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine as Database
+
+    from workers.settings import Settings
 
 COLUMNS = "name,args,uuid,state,received,runtime,worker"
 """Of the list of tasks: Flower's own, and the arguments, which say what a task is about."""
@@ -29,21 +32,22 @@ NAMED = ("process_shard", "train", "finish_job")
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=5555, help="The port to listen at.")
 @click.option("--address", default="127.0.0.1", help="The address to listen at; 0.0.0.0 is all of this machine's.")
-@connection_options(broker=True)
-def flower(port: int, address: str) -> None:
+@settings_options("database_url", "broker_url")
+def flower(settings: "Settings", port: int, address: str) -> None:
     """Show workers, tasks and queues in a browser.
 
     The name and password are those of FER_FLOWER_AUTH; without it a password is made up and printed.
     """
     from flower.options import options
 
-    from workers.batch.submitting import check_broker
-    from workers.queue.app import app
+    from workers.queue.app import make_app
+    from workers.queue.broker import check_broker
 
-    login, said = _login()
-    check_broker()
+    login, said = _login(settings)
+    app = make_app(settings)
+    check_broker(app)
     # As defaults, which Flower's own configuration may change.
-    options.format_task = in_words
+    options.format_task = in_words(settings.database_url)
     options.tasks_columns = COLUMNS
     click.echo(f"Flower: http://{address}:{port}, {said}", err=True)
     # Within this process: nobody sees the password in the list of processes. What stands here wins over
@@ -51,22 +55,33 @@ def flower(port: int, address: str) -> None:
     app.start(["--quiet", "flower", f"--address={address}", f"--port={port}", f"--basic_auth={login}"])
 
 
-def in_words(task: Any) -> Any:
-    """A task as Flower shows it, its argument in words; as it is where the database does not answer."""
-    argument = re.fullmatch(r"\('?([\w-]+)'?,\)", task.args or "")
-    if task.name in NAMED and argument:
-        # Names are asked for again after a minute: a whole video becomes a segment when it has been looked into.
-        with suppress(LookupError):
-            task.args = _name(task.name, argument[1], int(time.monotonic() // 60))
-    return task
+def in_words(database_url: str) -> Callable[[Any], Any]:
+    """How Flower shows a task: its argument in words, or as it is while the database does not answer."""
+    look_up = within(ANSWER_S, partial(_name, database_url))
+
+    @lru_cache(maxsize=10_000)
+    def name(task: str, argument: str, minute: int) -> str:
+        if (found := look_up(task, argument)) is None:
+            # An exception, so that the cache does not keep it.
+            raise LookupError(argument)
+        return found
+
+    def format_task(task: Any) -> Any:
+        argument = re.fullmatch(r"\('?([\w-]+)'?,\)", task.args or "")
+        if task.name in NAMED and argument:
+            # Looked up again after a minute: a whole video becomes a segment once its worker has cut it.
+            with suppress(LookupError):
+                task.args = name(task.name, argument[1], int(time.monotonic() // 60))
+        return task
+
+    return format_task
 
 
-def _login() -> tuple[str, str]:
+def _login(settings: "Settings") -> tuple[str, str]:
     """`user:password`, and what to say about it. Raises `WorkersError` where FER_FLOWER_AUTH is of no use."""
     from workers.errors import WorkersError
-    from workers.settings import settings
 
-    given = settings().flower_auth
+    given = settings.flower_auth
     if given is None:
         password = secrets.token_urlsafe(18)
         return f"fer:{password}", f"user fer, password {password} (for this time; FER_FLOWER_AUTH sets another)"
@@ -78,28 +93,16 @@ def _login() -> tuple[str, str]:
     return login, f"user {user}, password as in FER_FLOWER_AUTH"
 
 
-@lru_cache(maxsize=10_000)
-def _name(task: str, argument: str, minute: int) -> str:
-    name = _asked(task, argument)
-    if name is None:
-        raise LookupError(argument)
-    return name
-
-
-def _ask(task: str, argument: str) -> str | None:
+def _name(database_url: str, task: str, argument: str) -> str | None:
     from results.database import reading
     from results.read.naming import name_of_job, name_of_shard
 
-    with reading(_database()) as session:
+    with reading(_database(database_url)) as session:
         return name_of_job(session, argument) if task == "finish_job" else name_of_shard(session, int(argument))
 
 
-_asked = within(ANSWER_S, _ask)
-
-
 @cache
-def _database() -> "Database":
+def _database(url: str) -> "Database":
     from results.database import existing
-    from workers.settings import settings
 
-    return existing(settings().database_url)
+    return existing(url)

@@ -1,24 +1,28 @@
 """The command `jobs`: the jobs in the database."""
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import connection_options, json_option
+from cli.options import json_option, settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 @click.command()
 @click.option("--limit", type=click.IntRange(min=1), default=20, help="Show so many, the newest first.")
 @json_option
-@connection_options(broker=False)
-def jobs(limit: int, as_json: bool) -> None:
+@settings_options("database_url")
+def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
     """The jobs in the database, newest first."""
     from cli.connection import current_database
     from results.database import reading
     from results.jobs import list_jobs
     from results.read.status import job_statuses
 
-    with reading(current_database()) as session:
+    with reading(current_database(settings)) as session:
         rows = job_statuses(session, [job.id for job in list_jobs(session, limit=limit)])
     if as_json:
         click.echo(json.dumps([{**row.as_dict(), "name": row.name, "kind": row.kind} for row in rows]))

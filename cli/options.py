@@ -1,13 +1,16 @@
 """Options that several commands share."""
 
 import math
-import os
 import re
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 DATA = "fer2013.csv (also .gz, .bz2, .xz, .zip), or a folder with a folder of pictures for each emotion."
 SPLIT = "Training, PublicTest or PrivateTest; of a folder, a sub-folder."
@@ -39,27 +42,47 @@ class Number(click.FloatRange):
         return number
 
 
-def connection_options(*, broker: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--db`, and `--broker` where wanted; both are put into the environment, where settings are read."""
+SETTINGS = {
+    "database_url": click.option(
+        "--db",
+        "database_url",
+        metavar="URL",
+        help="sqlite:///FILE or postgresql://USER@HOST/NAME.  [env: FER_DATABASE_URL]",
+    ),
+    "broker_url": click.option(
+        "--broker", "broker_url", metavar="URL", help="The Redis server's URL.  [env: FER_BROKER_URL]"
+    ),
+    "device": click.option("--device", metavar="DEVICE", help="auto, cpu or cuda:0.  [env: FER_DEVICE; default: auto]"),
+    "queues": click.option(
+        "--queues", metavar="NAMES", help="Queues to serve, by commas.  [env: FER_QUEUES; default: batch]"
+    ),
+    "metrics_port": click.option(
+        "--metrics-port",
+        metavar="PORT",
+        type=click.IntRange(0, 65535),
+        help="Serve figures for Prometheus there; 0 is nowhere.  [env: FER_METRICS_PORT; default: 0]",
+    ),
+}
+"""The option of each setting that has one; each parameter is named as the field of `Settings`."""
+
+
+def settings_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options for these settings. The command gets `settings`: the environment, which the options override."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        if broker:
-            command = _setting("--broker", "FER_BROKER_URL", "The Redis server's URL.  [env: FER_BROKER_URL]")(command)
-        return _setting(
-            "--db", "FER_DATABASE_URL", "sqlite:///FILE or postgresql://USER@HOST/NAME.  [env: FER_DATABASE_URL]"
-        )(command)
+        @wraps(command)
+        def call(*arguments: Any, **values: Any) -> Any:
+            from workers.settings import Settings
+
+            given = {name: value for name in names if (value := values.pop(name)) not in (None, "")}
+            return command(*arguments, settings=Settings(**given), **values)
+
+        decorated: Callable[..., Any] = call
+        for name in reversed(names):
+            decorated = SETTINGS[name](decorated)
+        return decorated
 
     return add
-
-
-def _setting(
-    flag: str, variable: str, text: str, metavar: str = "URL"
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def keep(context: click.Context, option: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            os.environ[variable] = value
-
-    return click.option(flag, metavar=metavar, expose_value=False, callback=keep, is_eager=True, help=text)
 
 
 def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,6 +126,7 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def batch_options_from(
+    settings: "Settings",
     fps: float | None,
     every: int | None,
     detect_every: int,
@@ -113,11 +137,10 @@ def batch_options_from(
 ) -> Any:
     """The chosen `BatchOptions`. Raises `click.UsageError` if options exclude each other."""
     from workers.batch.planning import BatchOptions
-    from workers.settings import settings
 
     if fps and every:
         raise click.UsageError("--fps and --every exclude each other.")
-    threshold = detection_threshold or settings().detection_threshold
+    threshold = detection_threshold or settings.detection_threshold
     return BatchOptions(
         every or 1, fps, shard_seconds, threshold, keep_member_scores, detect_every=detect_every, keep_crops=keep_crops
     )
@@ -165,12 +188,6 @@ def filter_from(smooth: float | None, min_confidence: float, min_quality: float,
     from results.read.face_filter import FaceFilter
 
     return FaceFilter(min_confidence, min_quality, default if smooth is None else smooth)
-
-
-def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--device`, put into the environment, where settings are read."""
-    text = "auto, cpu or cuda:0.  [env: FER_DEVICE; default: auto]"
-    return _setting("--device", "FER_DEVICE", text, metavar="DEVICE")(command)
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

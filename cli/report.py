@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import connection_options
+from cli.options import settings_options
 from cli.output_files import written
 
 if TYPE_CHECKING:
     from results.read.status import JobStatus
+    from workers.settings import Settings
 
 
 @click.command()
 @click.argument("job", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page, such as report.html.")
-@connection_options(broker=False)
-def report(job: str | None, output: Path) -> None:
+@settings_options("database_url")
+def report(settings: "Settings", job: str | None, output: Path) -> None:
     """Write a report: one HTML page that needs nothing beside it. Of the newest job, if none is named."""
     from cli.connection import asked_about
     from fer_model.rendering.palette import COLOURS, hex_colour
@@ -26,7 +27,7 @@ def report(job: str | None, output: Path) -> None:
     from results.read.report.page import write_report
     from results.read.status import job_status
 
-    with asked_about(job) as (session, job_id), written(output) as file:
+    with asked_about(settings, job) as (session, job_id), written(output) as file:
         status = job_status(session, job_id)
         page = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
         palette = {emotion: hex_colour(emotion) for emotion in COLOURS}

@@ -1,23 +1,30 @@
 """The command `resume`: queue again all unfinished work whose messages are lost."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from cli.options import connection_options
+from cli.options import settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 @click.command()
-@connection_options(broker=True)
-def resume() -> None:
+@settings_options("database_url", "broker_url")
+def resume(settings: "Settings") -> None:
     """Queue all work that is not finished and was forgotten: after Redis lost its data, or a `run` was killed.
 
     Workers do the same every ten seconds for the queues that they serve. What is queued or being worked on stays.
     """
     from cli.connection import current_database
-    from workers.batch.submitting import check_broker
+    from workers.queue.app import make_app
+    from workers.queue.broker import check_broker
     from workers.queue.dispatching import resume as resume_jobs
 
-    check_broker()
-    queued = resume_jobs(current_database())
+    app = make_app(settings)
+    check_broker(app)
+    queued = resume_jobs(app, current_database(settings))
     for job, count in queued.items():
         click.echo(f"{job}: {count:,} messages sent")
     if not queued:

@@ -1,24 +1,31 @@
 """The command `retry`: queue again what of a job failed or was cancelled."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from cli.options import connection_options
+from cli.options import settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 @click.command()
 @click.argument("job")
-@connection_options(broker=True)
-def retry(job: str) -> None:
+@settings_options("database_url", "broker_url")
+def retry(settings: "Settings", job: str) -> None:
     """Queue again what of a job failed or was cancelled, and nothing else."""
     from cli.connection import current_database
     from results.database import reading
     from results.jobs import get_job
-    from workers.batch.submitting import check_broker
+    from workers.queue.app import make_app
+    from workers.queue.broker import check_broker
     from workers.queue.dispatching import retry as retry_job
 
-    check_broker()
-    database = current_database()
+    app = make_app(settings)
+    check_broker(app)
+    database = current_database(settings)
     with reading(database) as session:
         found = get_job(session, job)
-    count = retry_job(database, found.id)
+    count = retry_job(app, database, found.id)
     click.echo(f"{found.id}: {f'{count:,} shards are queued again' if count else 'nothing of it has failed'}")

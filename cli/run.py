@@ -1,21 +1,23 @@
 """The command `run`: the whole system for the length of one job."""
 
-import os
 import secrets
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import batch_options, batch_options_from, connection_options
+from cli.options import batch_options, batch_options_from, settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 @click.command()
 @batch_options
-@connection_options(broker=False)
-def run(paths: tuple[str, ...], name: str | None, **options: Any) -> None:
+@settings_options("database_url")
+def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **options: Any) -> None:
     """Analyse photographs and videos on this machine, with nothing installed beside it.
 
     Starts a private Redis server and a worker, queues the job, shows its progress and its
@@ -25,17 +27,16 @@ def run(paths: tuple[str, ...], name: str | None, **options: Any) -> None:
     from cli.timeline import print_timeline
     from cli.views.following import print_summary
     from results.urls import describe
-    from workers.settings import settings
 
-    chosen = batch_options_from(**options)
-    database = prepared_database()
+    chosen = batch_options_from(settings, **options)
+    database = prepared_database(settings)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
-    status = _analyse(database, paths, chosen, name)
+    status = _analyse(settings, database, paths, chosen, name)
     print_summary(status)
     click.echo()
     print_timeline(database, status.job)
-    click.echo(f"\nDatabase: {describe(settings().database_url)}")
+    click.echo(f"\nDatabase: {describe(settings.database_url)}")
     click.echo(f"Ask it in SQL, for example: {SAMPLE_QUERY.format(job=status.job)}")
     sys.exit(status.state != "done")
 
@@ -45,26 +46,22 @@ SAMPLE_QUERY = (
 )
 
 
-def _analyse(database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
+def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
     from cli.views.following import follow, planning
     from results.database import writing
     from results.jobs import cancel_job
+    from workers.batch.submitting import submit
     from workers.errors import LocalStackError
     from workers.queue import local_stack
-    from workers.settings import settings
+    from workers.queue.app import make_app
 
     with local_stack.stack_folder() as folder, local_stack.local_redis(folder) as broker:
-        os.environ["FER_BROKER_URL"] = broker
         # A queue of its own: other jobs in the database are not this worker's, nor this job another's.
-        os.environ["FER_QUEUES"] = f"run-{secrets.token_hex(4)}"
-        settings.cache_clear()
-        # The Celery application is configured when it is imported, so only after the broker has its address.
-        from workers.batch.submitting import submit
-
+        own = settings.model_copy(update={"broker_url": broker, "queues": f"run-{secrets.token_hex(4)}"})
         with planning() as on_medium:
-            job = submit(database, paths, options, name=name, on_medium=on_medium)
+            job = submit(make_app(own), database, paths, options, name=name, on_medium=on_medium)
         log = folder / "worker.log"
-        with local_stack.local_worker({}, log) as worker:
+        with local_stack.local_worker(own.as_environment(), log) as worker:
 
             def check() -> None:
                 if worker.poll() is not None:

@@ -1,18 +1,22 @@
 """The command `status`: how far a job is."""
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import connection_options, json_option
+from cli.options import json_option, settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 @click.command()
 @click.argument("job", required=False)
 @click.option("--watch", is_flag=True, help="Show progress until the job has ended.")
 @json_option
-@connection_options(broker=False)
-def status(job: str | None, watch: bool, as_json: bool) -> None:
+@settings_options("database_url")
+def status(settings: "Settings", job: str | None, watch: bool, as_json: bool) -> None:
     """How far a job is; the newest one, if none is named. The beginning or end of an id is enough."""
     from cli.connection import current_database, job_or_newest
     from cli.views.following import follow, print_summary
@@ -20,7 +24,7 @@ def status(job: str | None, watch: bool, as_json: bool) -> None:
     from results.database import reading
     from results.read.status import job_status
 
-    database = current_database()
+    database = current_database(settings)
     with reading(database) as session:
         job_id = job_or_newest(session, job).id
         state = job_status(session, job_id)

@@ -2,11 +2,14 @@
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import batch_options, batch_options_from, connection_options, json_option
+from cli.options import batch_options, batch_options_from, json_option, settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 
 @click.command()
@@ -15,8 +18,9 @@ from cli.options import batch_options, batch_options_from, connection_options, j
 @click.option("--token", help="The same token twice is one job: safe to repeat.")
 @click.option("--wait", is_flag=True, help="Show progress, and return when the job has ended.")
 @json_option
-@connection_options(broker=True)
+@settings_options("database_url", "broker_url")
 def submit(
+    settings: "Settings",
     paths: tuple[str, ...],
     name: str | None,
     priority: int,
@@ -28,14 +32,16 @@ def submit(
     """Queue photographs and videos: files, folders, globs. Prints the job's id."""
     from cli.connection import prepared_database
     from cli.views.following import follow, planning, print_errors
-    from workers.batch.submitting import check_broker
     from workers.batch.submitting import submit as submit_job
+    from workers.queue.app import make_app
+    from workers.queue.broker import check_broker
 
-    chosen = batch_options_from(**options)
-    check_broker()
-    database = prepared_database()
+    chosen = batch_options_from(settings, **options)
+    app = make_app(settings)
+    check_broker(app)
+    database = prepared_database(settings)
     with planning() as on_medium:
-        job = submit_job(database, paths, chosen, name=name, priority=priority, token=token, on_medium=on_medium)
+        job = submit_job(app, database, paths, chosen, name=name, priority=priority, token=token, on_medium=on_medium)
     click.echo(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
     if wait:
         status = follow(database, job.job)

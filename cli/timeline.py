@@ -5,11 +5,14 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import Duration, connection_options, filter_from, filter_options
+from cli.options import Duration, filter_from, filter_options, settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
 
 TERMINAL_ROWS = 40
 BAR_WIDTH = 10
@@ -31,14 +34,14 @@ COLOURS = {
 @click.option("--by", type=click.Choice(["media", "track", "job"]), default="media", help="One series for each.")
 @filter_options
 @click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", help="Form of output.")
-@connection_options(broker=False)
-def timeline(job: str | None, bucket: int, by: str, style: str, **options: Any) -> None:
+@settings_options("database_url")
+def timeline(settings: "Settings", job: str | None, bucket: int, by: str, style: str, **options: Any) -> None:
     """What the faces of a job showed, over time; the newest job, if none is named."""
     from cli.connection import asked_about
     from results.read.timelines import timeline as rows_of
 
     face_filter = filter_from(**options)
-    with asked_about(job) as (session, job_id):
+    with asked_about(settings, job) as (session, job_id):
         rows = rows_of(session, job_id, bucket_ms=bucket, by=by, face_filter=face_filter)  # type: ignore[arg-type]
         if style == "table":
             _print_table(rows, limit=None)

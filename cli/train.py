@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import DATA, Number, connection_options, json_option
+from cli.options import DATA, Number, json_option, settings_options
 from fer_model.training.definitions import ClassifierRun, DetectorRun
 from fer_model.training.recipes import ABLATION, RECIPES
 
 if TYPE_CHECKING:
+    from celery import Celery
     from sqlalchemy import Engine as Database
 
     from results.training import TrainingPlan, TrainingStatus
+    from workers.settings import Settings
 
 CLASSIFIER, DETECTOR = ClassifierRun(""), DetectorRun()
 """For their defaults."""
@@ -51,7 +53,7 @@ def _run_options(defaults: ClassifierRun | DetectorRun) -> Callable[[Callable[..
                 click.option("--name", help="A name for the run and its model."),
                 click.option("--wait", is_flag=True, help="Show progress, and return when the run has ended."),
                 click.option("--local", is_flag=True, help="Train here and now, with no broker and no worker."),
-                connection_options(broker=True),
+                settings_options("database_url", "broker_url"),
             )
         ):
             command = option(command)
@@ -74,7 +76,9 @@ def _run_options(defaults: ClassifierRun | DetectorRun) -> Callable[[Callable[..
 @click.option("--patience", type=click.IntRange(1), default=CLASSIFIER.patience, help="End after so many no better.")
 @click.option("--resize", is_flag=True, help="Make pictures of other sizes than 48x48 fit.")
 @_run_options(CLASSIFIER)
-def classifier(data: Path, recipe: str, name: str | None, wait: bool, local: bool, **options: Any) -> None:
+def classifier(
+    settings: "Settings", data: Path, recipe: str, name: str | None, wait: bool, local: bool, **options: Any
+) -> None:
     """Train an emotion classifier. Prints the run's id; with `--recipe all` one a line."""
     from results.training import TrainingPlan
     from workers.training.submitting import existing_path
@@ -84,7 +88,8 @@ def classifier(data: Path, recipe: str, name: str | None, wait: bool, local: boo
     definition, epochs = _definition(known), options["epochs"]
     plan = TrainingPlan("classifier", existing_path(data), epochs, definition)
     names = [f"{name}-{each}" if name and recipe == ALL else name for each in recipes]
-    _start([replace(plan, recipe=each, name=called) for each, called in zip(recipes, names, strict=True)], wait, local)
+    plans = [replace(plan, recipe=each, name=called) for each, called in zip(recipes, names, strict=True)]
+    _start(settings, plans, wait, local)
 
 
 @train.command()
@@ -99,7 +104,13 @@ def classifier(data: Path, recipe: str, name: str | None, wait: bool, local: boo
 )
 @_run_options(DETECTOR)
 def detector(
-    data: tuple[Path, ...], validation: Path | None, name: str | None, wait: bool, local: bool, **options: Any
+    settings: "Settings",
+    data: tuple[Path, ...],
+    validation: Path | None,
+    name: str | None,
+    wait: bool,
+    local: bool,
+    **options: Any,
 ) -> None:
     """Fine-tune the face detector. Prints the run's id."""
     from results.training import TrainingPlan
@@ -108,22 +119,23 @@ def detector(
     paths = [existing_path(each) for each in data]
     held_out = existing_path(validation) if validation else None
     known = {**asdict(DETECTOR), **options, "data": paths, "validation": held_out}
-    _start([TrainingPlan("detector", ", ".join(paths), options["epochs"], _definition(known), name=name)], wait, local)
+    plan = TrainingPlan("detector", ", ".join(paths), options["epochs"], _definition(known), name=name)
+    _start(settings, [plan], wait, local)
 
 
 @train.command()
 @click.argument("run", required=False)
 @click.option("--wait", is_flag=True, help="Return when the run has ended: 0 if it is done.")
 @json_option
-@connection_options(broker=False)
-def status(run: str | None, wait: bool, as_json: bool) -> None:
+@settings_options("database_url")
+def status(settings: "Settings", run: str | None, wait: bool, as_json: bool) -> None:
     """How far a run is; the newest one, if none is named. On a terminal, live until it ends."""
     from cli.connection import current_database, job_or_newest
     from cli.views.following import FINISHED
     from cli.views.training import follow_training, look_up, print_training
     from results.database import reading
 
-    database = current_database()
+    database = current_database(settings)
     with reading(database) as session:
         job_id = job_or_newest(session, run, training=True).id
     state = look_up(database, job_id)
@@ -141,14 +153,14 @@ def status(run: str | None, wait: bool, as_json: bool) -> None:
 @train.command(name="list")
 @click.option("--limit", type=click.IntRange(min=1), default=20, help="Show so many, the newest first.")
 @json_option
-@connection_options(broker=False)
-def list_(limit: int, as_json: bool) -> None:
+@settings_options("database_url")
+def list_(settings: "Settings", limit: int, as_json: bool) -> None:
     """The training runs, newest first."""
     from cli.connection import current_database
     from results.database import reading
     from results.training import list_runs
 
-    with reading(current_database()) as session:
+    with reading(current_database(settings)) as session:
         runs = list_runs(session, limit=limit)
     if as_json:
         click.echo(json.dumps([{k: v for k, v in each.as_dict().items() if k != "history"} for each in runs]))
@@ -176,40 +188,41 @@ def _definition(known: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if name not in ("recipe", "epochs")}
 
 
-def _start(plans: "list[TrainingPlan]", wait: bool, local: bool) -> None:
+def _start(settings: "Settings", plans: "list[TrainingPlan]", wait: bool, local: bool) -> None:
     from cli.connection import prepared_database
-    from workers.batch.submitting import check_broker
+    from workers.queue.app import make_app
+    from workers.queue.broker import check_broker
     from workers.training.submitting import settled, submit_training
 
+    app = make_app(settings)
     if not local:
-        check_broker()
-    database = prepared_database()
-    plans = [settled(database, plan) for plan in plans]
+        check_broker(app)
+    database = prepared_database(settings)
+    plans = [settled(database, settings.models_dir, plan) for plan in plans]
     if local:
-        ended = [_train_here(database, plan) for plan in plans]
+        ended = [_train_here(settings, database, plan) for plan in plans]
     else:
-        runs = submit_training(database, plans)
+        runs = submit_training(app, database, plans)
         click.echo("\n".join(runs))
-        ended = _after_queueing(database, runs, wait)
+        ended = _after_queueing(app, database, runs, wait)
     sys.exit(any(state != "done" for state in ended))
 
 
-def _after_queueing(database: "Database", runs: list[str], wait: bool) -> list[str]:
+def _after_queueing(app: "Celery", database: "Database", runs: list[str], wait: bool) -> list[str]:
     from cli.views.training import follow_training
     from results.training import QUEUE
     from workers.training.submitting import is_served
 
-    if not is_served():
+    if not is_served(app):
         hint = f"Note: no worker serves the queue '{QUEUE}' yet; start one: fer-batch worker --queues {QUEUE}"
         click.echo(hint, err=True)
     return [follow_training(database, run).state for run in runs] if wait else []
 
 
-def _train_here(database: "Database", plan: "TrainingPlan") -> str:
+def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan") -> str:
     """Trains in this process; Ctrl-C ends it before the next batch, and the same command then goes on."""
     from cli.views.training import follow_training, look_up
     from workers.process import worker_name
-    from workers.settings import settings
     from workers.training.run import train
     from workers.training.submitting import local_training
 
@@ -228,7 +241,7 @@ def _train_here(database: "Database", plan: "TrainingPlan") -> str:
     view = threading.Thread(target=follow_training, args=(database, run, ended.is_set))
     view.start()
     try:
-        mine = train(database, shard, worker_name(), settings().device, stopping.is_set)
+        mine = train(database, settings, shard, worker_name(), settings.device, stopping.is_set)
     finally:
         ended.set()
         view.join()

@@ -1,6 +1,6 @@
-"""What Alembic runs: the migrations over the connection that `results.database.upgrade` hands in.
+"""Alembic's environment: runs the migrations on the connection that `results.database.upgrade` passes.
 
-The `alembic` command line, with which a maintainer writes a new revision, takes `FER_DATABASE_URL` instead.
+The `alembic` command line, which maintainers use to write a revision, connects to `FER_DATABASE_URL` instead.
 """
 
 import os
@@ -13,7 +13,7 @@ from results.tables import Base
 
 
 def _migrate(connection: Connection) -> None:
-    # SQLite cannot alter most things in place; batch mode rebuilds the table.
+    # SQLite supports few ALTER statements; batch mode rebuilds the table.
     context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()

@@ -1,4 +1,4 @@
-"""Which shards should have a message in the queue. The queue may forget; these tables do not."""
+"""Which shards should have a message in the queue. The queue may lose messages; the database is authoritative."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from results.leases import EXPIRED, LEASE_S, LEASE_START
 from results.tables import Job, Shard
 
 LEAST_WAITING = 2
-"""So many shards of a job wait in the queue at least, so that a worker that becomes free finds one."""
+"""Least number of a job's shards to keep queued, so that a worker that becomes free finds one."""
 
 SENT_S = 10.0
-"""A message that is not in the queue so long after it was sent is lost, or its shard would have been claimed."""
+"""Seconds after which a message that is not in the queue counts as lost if its shard was not claimed."""
 
 QUEUED_KINDS = ("batch", "train")
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Where a job's messages go, and how many of its shards are unfinished, worked on, queued, and in need of that."""
+    """A job's queue and priority, and how many of its shards are unfinished, leased, queued, and without a message."""
 
     kind: str
     state: str
@@ -37,34 +37,33 @@ class Backlog:
 
     @property
     def wanted(self) -> int:
-        """How many shards should get a message: as many as are being worked on may wait in the queue.
+        """How many shards should get a message: the queue holds as many shards as are leased, at least `LEAST_WAITING`.
 
-        And `LEAST_WAITING` in any case: enough to keep every worker busy, and so few that the job which comes next
-        is not kept waiting.
+        This backpressure keeps every worker busy without making the next job wait behind the whole of this one.
         """
         return max(0, min(self.needing, max(self.working, LEAST_WAITING) - self.waiting))
 
 
 def jobs_to_sweep(session: Session, queues: Sequence[str] | None = None) -> Sequence[str]:
-    """The ids of the unfinished jobs that have shards, oldest first; of all queues, or of these."""
+    """The ids of the unfinished jobs that have shards, oldest first; of all queues, or of `queues`."""
     statement = select(Job.id).where(Job.kind.in_(QUEUED_KINDS), Job.state.in_(UNFINISHED)).order_by(Job.id)
     return session.scalars(statement if queues is None else statement.where(Job.queue.in_(queues))).all()
 
 
 def backlog(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> Backlog | None:
-    """How an unfinished job stands; None if it has ended, or was deleted.
+    """The backlog of an unfinished job; None if it has ended, or was deleted.
 
-    Ask in a new transaction after the one that ended a shard: two that end at once do not see each other.
+    Call it in a new transaction after the one that ended a shard: two concurrent transactions do not see each other.
     """
     row: Any = session.execute(_BACKLOG, {"of_job": job_id, "lease_s": lease_s}).one_or_none()
     return None if row is None else Backlog(*row)
 
 
 def mark_queued(session: Session, job_id: str, count: int, *, lease_s: float = LEASE_S) -> list[int]:
-    """At most so many of the job's shards that need a message, now marked as queued.
+    """Marks at most `count` of the job's shards that need a message as queued; returns their ids.
 
-    That is those that wait and have none, and those whose worker has not been heard of for `lease_s`. Two that do
-    this at once take different shards: a few more may wait then, none is sent twice.
+    Those are pending shards without a message, and shards whose lease of `lease_s` seconds expired. Concurrent calls
+    take different shards: a few more may be queued then, none twice.
     """
     if count == 0:
         return []
@@ -72,10 +71,10 @@ def mark_queued(session: Session, job_id: str, count: int, *, lease_s: float = L
 
 
 def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection[int], age_s: float = SENT_S) -> int:
-    """Makes shards count as never queued whose message is not among those `sent`; says how many.
+    """Marks pending shards whose message got lost as not queued; returns how many.
 
-    `sent` are the shards that the queues of these jobs hold a message for. One that was sent less than `age_s`
-    ago may be on its way. Should a worker have taken a message just now, a second one does no harm.
+    `sent` are the ids of the shards for which the queues of these jobs hold a message. A message sent less than
+    `age_s` seconds ago may still be in transit. A duplicate message is harmless: the claim is a compare-and-set.
     """
     old = Shard.queued_at < utc_now(session) - timedelta(seconds=age_s)
     waiting = select(Shard.id).where(Shard.job_id.in_(jobs), Shard.state == "pending", old)

@@ -1,4 +1,4 @@
-"""Many rows at once, by the quickest way that each database has."""
+"""Bulk inserts, by the fastest way that each database has."""
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -12,10 +12,10 @@ from results.tables import Base
 
 
 def insert_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]], **same: Any) -> None:
-    """Adds rows that all have the same keys, the table's columns; `same` are columns alike in all of them.
+    """Inserts rows that all have the same keys, the table's columns; `same` are columns with one value for all rows.
 
-    COPY on PostgreSQL, one prepared statement on SQLite: SQLAlchemy's own way spends most of its time on
-    preparing each row for types that these columns do not have. What `same` names is left out of the rows.
+    COPY on PostgreSQL, one prepared statement on SQLite: SQLAlchemy's own bulk insert spends most of its time on
+    converting each row for types that these columns do not have. Columns in `same` override those of the rows.
 
     Raises:
         sqlalchemy.exc.DBAPIError: as any statement.
@@ -44,5 +44,5 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], values: An
             for row in values:
                 copy.write_row(row)
     except psycopg.Error as error:
-        # As SQLAlchemy does for statements that go through it: `translate_errors` knows no others.
+        # As SQLAlchemy does for its own statements: `translate_errors` handles no others.
         raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=connection.dialect) from error

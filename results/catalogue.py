@@ -1,4 +1,4 @@
-"""The models' catalogue: which weights there are, which make up an ensemble, which ensemble is in use."""
+"""The catalogue of models, the ensembles made of them, and which ensemble is in use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,9 +30,10 @@ def add_model(
     licence: str | None = None,
     facts: dict[str, Any] | None = None,
 ) -> Model:
-    """The row for the weights with this sha256: the one that is there, or a new one from the other arguments.
+    """The row for the weights with this sha256: the existing one, or a new one from the other arguments.
 
-    `kind` is one of `models.MODEL_KINDS`, `source` of `models.MODEL_SOURCES`. Safe when two processes do it at once.
+    `kind` is one of `tables.MODEL_KINDS`, `source` of `tables.MODEL_SOURCES`. Idempotent, also in two processes at
+    once.
     """
     model_id = sha256[:ID_DIGITS]
     if (known := session.get(Model, model_id)) is not None:
@@ -48,12 +49,12 @@ def add_model(
 
 
 def find_model(session: Session, reference: str) -> Model:
-    """The model with this id, or whose sha256 begins so, or the only one with this name.
+    """The model with this id, this prefix of the sha256, or this name.
 
-    Where there is none, the one that the training run with this id or name made.
+    If there is none, the model of the training run with this id or name.
 
     Raises:
-        UnknownModelError: none is meant, or several are.
+        UnknownModelError: no model matches, or several do.
     """
     if (model := session.get(Model, reference)) is not None:
         return model
@@ -88,14 +89,14 @@ def add_ensemble(
     temperature: float = 1.0,
     fitted_on: str | None = None,
 ) -> Ensemble:
-    """A new ensemble of models that are in the catalogue; `members` are (model id, share), shares sum to 1.
+    """A new ensemble of models in the catalogue; `members` are (model id, share), shares sum to 1.
 
     Raises:
-        NameTakenError: there is an ensemble of this name, and an ensemble never changes.
+        NameTakenError: there is an ensemble of this name; ensembles are immutable.
     """
     named = select(Ensemble.id).where(Ensemble.name == name)
     taken = NameTakenError(f"There is an ensemble '{name}' already; choose another name.")
-    # Asked first: each INSERT that fails is an error in PostgreSQL's log, and uses up a number.
+    # Checked first: each failing INSERT is an error in PostgreSQL's log, and uses up an id.
     if session.scalar(named) is not None:
         raise taken
     ensemble = Ensemble(name=name, detector_id=detector, margin=margin, temperature=temperature, fitted_on=fitted_on)
@@ -139,33 +140,33 @@ def members_of(session: Session, ensemble: Ensemble) -> Sequence[tuple[Model, fl
 
 
 def promote(session: Session, name: str) -> Ensemble:
-    """Makes an ensemble the one that workers use from their next shard on. Raises `UnknownEnsembleError`.
+    """Makes workers use an ensemble from their next shard on. Raises `UnknownEnsembleError`.
 
-    One row changes, so a worker sees the ensemble before or the one after, never a mixture.
+    Atomic: one row changes, so a worker sees the old ensemble or the new one, never a mixture.
     """
     ensemble = find_ensemble(session, name)
     before = promoted(session)
     now = utc_now(session)
-    # The later promotion must win even where the clock was set back, or is too coarse to tell two apart.
+    # The later promotion must win even if the clock was set back, or is too coarse to order the two.
     ensemble.promoted_at = max(now, before.promoted_at + TICK) if before and before.promoted_at else now
     session.flush()
     return ensemble
 
 
 def demote_all(session: Session) -> None:
-    """Makes the shipped ensemble, whichever this release has, the one in use again."""
+    """Makes workers use the shipped ensemble of this release again."""
     changed(session, update(Ensemble).where(Ensemble.promoted_at.is_not(None)).values(promoted_at=None))
 
 
 def promoted(session: Session) -> Ensemble | None:
-    """The ensemble in use; None while none is promoted: then it is the shipped one."""
+    """The promoted ensemble; None if none is promoted, and the shipped one is in use."""
     latest = select(Ensemble).where(Ensemble.promoted_at.is_not(None)).order_by(Ensemble.promoted_at.desc()).limit(1)
     return session.scalar(latest)
 
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """The ensemble in use, and name and sha256 of its detector and of each classifier, in order."""
+    """The ensemble in use, with (name, sha256) of its detector and of each classifier, in order."""
 
     id: int
     name: str
@@ -188,7 +189,7 @@ def in_use(session: Session, shipped: str) -> InUse | None:
 
 
 def add_evaluation(session: Session, evaluation: Evaluation) -> None:
-    """Keeps what was measured."""
+    """Stores an evaluation."""
     session.add(evaluation)
     session.flush()
 
@@ -206,7 +207,7 @@ def training_of(session: Session, model_id: str) -> TrainingRun | None:
     return session.scalars(select(TrainingRun).where(TrainingRun.model_id == model_id)).first()
 
 
-# Each shard asks, and putting a statement together takes longer than answering it.
+# Executed for each shard, so built once: building it takes SQLAlchemy longer than the database needs to answer.
 _first = (
     select(Ensemble.id)
     .where(or_(Ensemble.promoted_at.is_not(None), Ensemble.name == bindparam("shipped")))

@@ -1,4 +1,4 @@
-"""The one clock that all workers agree on, inside a statement: asking for the time first would be a round trip more."""
+"""The database server's clock inside a statement: reading the time first would cost another round trip."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from results.tables import UtcDateTime
 
 
 class ago(FunctionElement[Any]):
-    """The moment so many seconds ago, by PostgreSQL's clock, or on SQLite, to the millisecond, by this machine's."""
+    """The time so many seconds ago, by PostgreSQL's clock; on SQLite by this machine's, to the millisecond."""
 
     name = "ago"
     type = UtcDateTime()
@@ -26,6 +26,6 @@ def _postgresql(element: ago, compiler: Any, **options: Any) -> str:
 
 @compiles(ago, "sqlite")
 def _sqlite(element: ago, compiler: Any, **options: Any) -> str:
-    # As SQLAlchemy writes times: compared as text they must have as many digits.
+    # In the format of SQLAlchemy: SQLite compares times as text, so they need the same number of digits.
     seconds = compiler.process(element.clauses, **options)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', (-{seconds}) || ' seconds')"

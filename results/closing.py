@@ -1,4 +1,4 @@
-"""Ending a job: is anything left, what are its tracks, did it go well."""
+"""Closing a job: check that no shard is left, fill its tracks, set its state."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from results.tables import Face, Job, Media, Shard, Track
 def shards_left(session: Session, job_id: str) -> int:
     """How many shards are pending or running.
 
-    Ask in a new transaction after the one that ended a shard: two that end at once do not see each other.
+    Call it in a new transaction after the one that ended a shard: two concurrent transactions do not see each other.
     """
     unfinished = Shard.state.in_(("pending", "running"))
     return session.scalars(select(func.count()).where(Shard.job_id == job_id, unfinished)).one()
@@ -22,23 +22,22 @@ def shards_left(session: Session, job_id: str) -> int:
 def ready_to_close(session: Session, job_id: str) -> bool:
     """Whether the job is planned, unfinished, and has no shard left.
 
-    If so, nobody else can close it before this transaction ends: stitch its tracks and close it here. False
-    too while somebody else does so; waiting for them would hold up a worker for nothing.
+    If so, the job is locked until this transaction ends: stitch its tracks and close it here. False too while another
+    worker holds the lock; waiting for it would block this one for nothing.
     """
     lock = select(Job.state).where(Job.id == job_id).with_for_update(key_share=True, skip_locked=True)
     if session.scalar(lock) not in UNFINISHED or shards_left(session, job_id):
         return False
-    # A job whose files all failed at planning has media alone, a training run a shard alone.
+    # A job whose files all failed at planning has media only, a training run a shard only.
     planned = or_(exists().where(Media.job_id == job_id), exists().where(Shard.job_id == job_id))
     return bool(session.scalar(select(planned)))
 
 
 def relabel_tracks(session: Session, shard_id: int, labels: Mapping[int, int]) -> None:
-    """Renames track ids of one shard, old to new, all at once: a swap is a swap. Its seam names them the same.
+    """Renames track ids of one shard, old to new, in one step, so that swaps work; also in the shard's seam.
 
-    Shards number their tracks each for itself; stitching gives one person one number throughout a medium.
-    It may be done again, with new numbers in shards that were retried: a shard and a number together say which
-    track is meant.
+    Each shard numbers its tracks from 0; stitching gives a person one id throughout a medium. It may be repeated
+    after a retry, because a shard and an id together identify a track.
     """
     if not labels:
         return
@@ -50,10 +49,10 @@ def relabel_tracks(session: Session, shard_id: int, labels: Mapping[int, int]) -
 
 
 def close_job(session: Session, job_id: str) -> bool:
-    """Fills `tracks` from `faces` and ends the job; False, and nothing done, if it is not ready to close.
+    """Fills `tracks` from `faces` and ends the job; False, without a change, if it is not ready to close.
 
-    The job is `failed` if every medium failed, otherwise `done`; its `error` counts the failures. A job
-    without media is what its shard is.
+    The job is `failed` if every medium failed, otherwise `done`; its `error` counts the failures. A job without media
+    takes the state and the error of its one shard. Idempotent.
     """
     if not ready_to_close(session, job_id):
         return False
@@ -101,6 +100,6 @@ def _outcome(session: Session, job_id: str) -> tuple[str, str | None]:
             count(Media.state != "failed", Media.error.is_not(None)),
         ).where(Media.job_id == job_id)
     ).one()
-    said = [f"{failed} of {total} files failed"] if failed else []
-    said += [f"{partly} of {total} files are incomplete"] if partly else []
-    return "failed" if failed == total else "done", "; ".join(said) or None
+    parts = [f"{failed} of {total} files failed"] if failed else []
+    parts += [f"{partly} of {total} files are incomplete"] if partly else []
+    return "failed" if failed == total else "done", "; ".join(parts) or None

@@ -1,8 +1,8 @@
-"""Reaching the database: engines, sessions and migrations, with errors a person understands.
+"""Connections, sessions and migrations; errors of the driver become errors of this package.
 
 On SQLite a transaction takes the write lock when it begins, so that two writers queue instead of failing
-halfway with 'database is locked'. `reading` opts out: readers block nobody, and may read a file that cannot
-be written.
+halfway with 'database is locked'. `reading` opts out: readers take no lock, and can read a file that is
+not writable. A SQLAlchemy engine is called `database` everywhere, because an engine here runs networks.
 """
 
 import sqlite3
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
-# Any constant does, so long as no other program on the same server uses it.
+# An arbitrary constant that no other program on the same server may use.
 MIGRATION_LOCK = 0x0FE2_BA7C
 BUSY_TIMEOUT_S = 30.0
 SILENCE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
-"""A server that is cut off says nothing. After 20 s without a sign of it a connection is given up, whether it waits for
-an answer (`keepalives`) or for something sent to arrive (`tcp_user_timeout`); the system would wait for a quarter of an
-hour, or two hours. On a socket of this machine libpq ignores all four."""
+"""libpq's limits for a server that was cut off: a connection fails after 20 s without a sign of the server, whether it
+waits for an answer (`keepalives`) or for an acknowledgement (`tcp_user_timeout`). The operating system would wait for
+two hours, or a quarter of an hour. libpq ignores all four on a Unix socket."""
 LOCKS_S = 60
-"""Who is cut off, or stopped, in the middle of a transaction holds its locks for so long, and then loses them."""
+"""Seconds after which a client that is cut off, or stopped, in the middle of a transaction loses its locks."""
 
 
 def connect(url: str) -> Database:
-    """The database at `url`, which opens no connection before it is used.
+    """The database at `url`; opens no connection before the first use.
 
     Raises:
         DatabaseUrlError: `url` is neither an SQLite nor a PostgreSQL URL.
@@ -52,7 +52,7 @@ def connect(url: str) -> Database:
 
 
 def existing(url: str) -> Database:
-    """As `connect`, but never makes a file: SQLite would make an empty one and find no tables in it.
+    """As `connect`, but never creates a file: SQLite would create an empty one without tables.
 
     Raises:
         DatabaseUnreachableError: there is no such file.
@@ -79,19 +79,19 @@ def writing(database: Database) -> Iterator[Session]:
 
 @contextmanager
 def reading(database: Database) -> Iterator[Session]:
-    """A session that only reads; raises as `writing` does."""
+    """A session that only reads; raises as `writing`."""
     with translate_errors(database.url), Session(database.execution_options(only_reads=True)) as session:
         session.expire_on_commit = False
         yield session
 
 
 def upgrade(url: str) -> None:
-    """Brings the database at `url` to this program's tables, making them if there are none.
+    """Migrates the database at `url` to this program's revision; creates the tables if there are none.
 
-    Safe when several processes do it at once: one works, the others wait.
+    Safe in several processes at once: one migrates, the others wait.
 
     Raises:
-        DatabaseTooNewError: a newer fer-batch made this database.
+        DatabaseTooNewError: a newer fer-batch migrated this database.
         DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError, DatabaseUrlError.
     """
     from alembic import command
@@ -111,7 +111,7 @@ def upgrade(url: str) -> None:
 
 
 def head_revision() -> str:
-    """The newest revision that this program knows."""
+    """The newest revision in this program's migrations."""
     from alembic.script import ScriptDirectory
 
     head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
@@ -120,13 +120,13 @@ def head_revision() -> str:
 
 
 def current_revision(database: Database) -> str | None:
-    """The revision the database is at; None if it has no tables of ours. Raises as `reading` does."""
+    """The revision of the database; None if it has none of our tables. Raises as `reading`."""
     with reading(database) as session:
         return _revision(session.connection())
 
 
 def check_revision(database: Database) -> None:
-    """Does nothing if the database is at this program's revision.
+    """Checks that the database is at this program's revision.
 
     Raises:
         DatabaseOutdatedError: it is older, or empty.
@@ -143,7 +143,7 @@ def _postgresql_args(url: URL) -> dict[str, Any]:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # Python's sqlite3 would begin transactions by itself, and late.
+    # Python's sqlite3 would begin transactions itself, at the first write.
     connection.isolation_level = None
     for pragma in ("foreign_keys=ON", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
@@ -157,7 +157,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _prepare_migration(connection: Any, _record: Any) -> None:
     # Rebuilding a table must not cascade deletes to others.
     connection.execute("PRAGMA foreign_keys=OFF")
-    # WAL is a property of the file, so setting it once is enough. SQLite does not wait for this lock itself.
+    # WAL is a property of the file, so setting it once is enough. The busy timeout does not cover this lock.
     give_up = monotonic() + BUSY_TIMEOUT_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Turning what database drivers say into one sentence a person understands."""
+"""Errors of the database drivers as errors of this package, each one clear sentence."""
 
 import os
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ from results.errors import (
 )
 from results.urls import describe, parse_url
 
-# PostgreSQL's classes of errors: no connection, bad login, no such database, server going down; and that it ended our
-# session, because nothing was heard of us in the middle of a transaction (`LOCKS_S`).
+# PostgreSQL's SQLSTATE classes: connection failure, bad login, no such database, server shutdown; and the end of a
+# session that was idle in a transaction (`database.LOCKS_S`).
 UNREACHABLE = ("08", "28", "3D", "57P", "25P03")
 LOCK_NOT_AVAILABLE, DEADLOCK, READ_ONLY, NO_TABLE, NO_COLUMN = "55P03", "40P01", "25006", "42P01", "42703"
 
 
 @contextmanager
 def translate_errors(url: str | URL) -> Iterator[None]:
-    """Inside, what the driver of the database at `url` reports becomes one of this room's errors.
+    """Inside, errors of the driver of the database at `url` become `ResultsError`s.
 
     Raises:
         DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError, DatabaseOutdatedError: each names
-            the database, its password masked. Anything else passes unchanged.
+            the database, its password masked. Other errors pass unchanged.
     """
     try:
         yield

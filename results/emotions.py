@@ -27,9 +27,9 @@ def strongest(values: Sequence[ColumnElement[float]]) -> ColumnElement[float]:
 
 
 def _wins(values: Sequence[ColumnElement[float]]) -> list[ColumnElement[bool]]:
-    """For each but the last, whether it is the largest, if none before it was.
+    """For each value but the last, whether it is the largest, given that no earlier one is.
 
-    It need only beat the later ones: if it came this far, the earlier ones were beaten already. This avoids GREATEST,
-    which SQLite spells differently.
+    CASE evaluates them in order, so each is compared with the later values only. GREATEST would be shorter, but
+    SQLite spells it differently.
     """
     return [and_(*(value >= later for later in values[i + 1 :])) for i, value in enumerate(values[:-1])]

@@ -1,8 +1,8 @@
-"""What can go wrong in this room. Each class's docstring is its default message."""
+"""The errors of this package. Each class's docstring is its default message."""
 
 
 class ResultsError(Exception):
-    """The database could not do its work."""
+    """The database operation failed."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or type(self).__doc__)
@@ -57,4 +57,4 @@ class NameTakenError(ResultsError):
 
 
 class TimelineError(ResultsError):
-    """This is not a timeline that can be asked for."""
+    """These are not valid parameters of a timeline."""

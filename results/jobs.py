@@ -1,4 +1,4 @@
-"""Jobs: asking for one, finding it again, cancelling, retrying and deleting it."""
+"""Jobs: create, find, cancel, retry and delete."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ UNFINISHED = ("queued", "running")
 
 
 def utc_now(session: Session) -> datetime:
-    """The one clock all workers agree on: PostgreSQL's, or on SQLite this machine's."""
+    """The time by the clock that all workers share: PostgreSQL's, or on SQLite this machine's."""
     if session.get_bind().dialect.name == "postgresql":
         return session.scalars(select(func.clock_timestamp(type_=UtcDateTime))).one()
     return datetime.now(UTC)
@@ -44,10 +44,10 @@ def create_job(
     priority: int = PRIORITY,
     request_token: str | None = None,
 ) -> tuple[Job, bool]:
-    """A queued job, and True if it is new; a token used before gives the job it made then, and False.
+    """A queued job, and True if it is new. Idempotent by `request_token`: a known token gives its job, and False.
 
-    Holds when two processes ask with the same token at once. `kind` is one of `models.JOB_KINDS`; `queue` is
-    where its shards are sent, and `priority`, 0 to 9, says how far ahead of other jobs' there.
+    Safe when two processes use the same token at once. `kind` is one of `tables.JOB_KINDS`; the job's shards are sent
+    to `queue` with `priority`, 0 to 9, higher first.
     """
     if (job := job_of_token(session, request_token)) is not None:
         return job, False
@@ -63,19 +63,19 @@ def create_job(
 
 
 def start_job(session: Session, job_id: str) -> bool:
-    """Marks a queued job as running, from now; False if it was not queued."""
+    """Marks a queued job as running since now; False if it was not queued."""
     now = utc_now(session)
     statement = update(Job).where(Job.id == job_id, Job.state == "queued")
     return changed(session, statement.values(state="running", started_at=now)) == 1
 
 
 def cancel_job(session: Session, job_id: str) -> bool:
-    """Cancels what of the job is not finished; False if the job itself had finished already.
+    """Cancels the unfinished part of the job; False if the job itself had finished already.
 
-    Shards that are being worked on are cancelled too: their worker learns it at its next heartbeat, and what
-    it would still write is refused.
+    Running shards are cancelled too: their worker's next heartbeat raises `JobCancelledError`, and its writes are
+    refused.
     """
-    # The order shards, media, job is the same everywhere; otherwise PostgreSQL would find deadlocks.
+    # Always lock in the order shards, media, job; other orders deadlock on PostgreSQL.
     open_shards = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("pending", "running")))
     changed(session, open_shards.values(state="cancelled"))
     open_media = update(Media).where(Media.job_id == job_id, Media.state == "pending")
@@ -85,10 +85,10 @@ def cancel_job(session: Session, job_id: str) -> bool:
 
 
 def retry_job(session: Session, job_id: str) -> int:
-    """Makes pending again what failed or was cancelled, and nothing else; says how many shards that are.
+    """Makes failed and cancelled shards pending again, and nothing else; returns how many.
 
-    A picture that failed alone, and a file that could not be read at planning, get a shard of their own. The job
-    then runs again.
+    A picture that failed in a shard that is done, and a file that could not be read at planning, get a new shard. The
+    job is reopened.
     """
     again = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("failed", "cancelled")))
     values = {"state": "pending", "attempts": 0, "error": None, "queued_at": None, "frames": 0, "faces": 0}
@@ -145,7 +145,7 @@ def job_of_shard(session: Session, shard_id: int) -> str | None:
 
 
 def options_of(session: Session, job_id: str) -> dict[str, Any]:
-    """What was asked for; raises as `sqlalchemy.exc.NoResultFound` if the job was deleted."""
+    """The options of the job; raises `sqlalchemy.exc.NoResultFound` if it was deleted."""
     return session.execute(_OPTIONS, {"job": job_id}).scalar_one()
 
 
@@ -164,10 +164,10 @@ def newest_job(session: Session, *, kind: str | None = None) -> Job:
 
 
 def adopt_jobs(session: Session, prefix: str, queue: str, silent_s: float) -> Sequence[str]:
-    """Moves unfinished jobs of queues whose name begins with `prefix` to another queue; gives their ids.
+    """Moves unfinished jobs of queues whose name begins with `prefix` to `queue`; returns their ids.
 
-    For jobs of a `fer-batch run` that was killed: nobody else serves its queue. Only those of which nothing was
-    heard for `silent_s` seconds: others are being worked on.
+    For jobs of a `fer-batch run` that was killed: no other worker serves its queue. Jobs with a heartbeat in the last
+    `silent_s` seconds stay, and so do newer ones.
     """
     since = utc_now(session) - timedelta(seconds=silent_s)
     alive = exists().where(Shard.job_id == Job.id, Shard.heartbeat_at > since)
@@ -177,7 +177,7 @@ def adopt_jobs(session: Session, prefix: str, queue: str, silent_s: float) -> Se
 
 
 def delete_job(session: Session, job_id: str) -> bool:
-    """Deletes the job with everything it found; False if there was none."""
+    """Deletes the job with all its rows; False if there was none."""
     cancel_job(session, job_id)
     return changed(session, delete(Job).where(Job.id == job_id)) == 1
 
@@ -188,14 +188,14 @@ def _covers() -> ColumnElement[bool]:
 
 
 def changed(session: Session, statement: Any, values: dict[str, Any] | None = None) -> int:
-    """Runs an UPDATE or DELETE without touching loaded objects; the number of rows it changed."""
+    """Executes an UPDATE or DELETE without synchronising loaded objects; returns the number of rows changed."""
     result = session.execute(statement, values, execution_options={"synchronize_session": False})
     assert isinstance(result, CursorResult)
     return result.rowcount
 
 
 def job_of_token(session: Session, request_token: str | None) -> Job | None:
-    """The job that was made with this token; None if there is none, or no token."""
+    """The job created with this token; None if there is none, or no token."""
     if request_token is None:
         return None
     return session.scalar(select(Job).where(Job.request_token == request_token))

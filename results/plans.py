@@ -1,4 +1,4 @@
-"""Writing a plan: the media of a job, and the shards that cover them."""
+"""The plan of a job: its media, and the shards that cover them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ CHUNK = 10_000
 
 @dataclass(frozen=True, slots=True)
 class MediaPlan:
-    """One medium: where it is, what probing found out, and why it cannot be read if it cannot."""
+    """One medium: its URI, what probing found, and the error if it is not readable."""
 
     uri: str
     kind: str
@@ -30,8 +30,8 @@ class MediaPlan:
 class ShardPlan:
     """The media from `first_position` to `last_position` (both included), or [start_ms, end_ms) of one video.
 
-    Positions count the plan's media from 0. `planned_frames` is how many frames it will process, and
-    `start_frame` the index of the first of them. A video without `start_ms` is looked into by who claims it.
+    Positions count the plan's media from 0. `planned_frames` is the number of frames to process, `start_frame` the
+    index of the first of them. A video without `start_ms` is probed and split by the worker that claims it.
     """
 
     first_position: int
@@ -44,7 +44,7 @@ class ShardPlan:
 
 
 def add_plan(session: Session, job_id: str, media: Sequence[MediaPlan], shards: Sequence[ShardPlan]) -> None:
-    """Writes the whole plan of a job that has none; it should be one transaction, and one call."""
+    """Writes the whole plan of a job that has none, in the caller's one transaction."""
     for start in range(0, len(media), CHUNK):
         chunk = media[start : start + CHUNK]
         rows = [asdict(item) | {"job_id": job_id, "position": start + i} for i, item in enumerate(chunk)]
@@ -55,7 +55,7 @@ def add_plan(session: Session, job_id: str, media: Sequence[MediaPlan], shards: 
 
 
 def add_segments(session: Session, place: Mapping[str, object], segments: Sequence[ShardPlan]) -> None:
-    """Adds segments to a planned video; `place` says which, keyed as the columns of `shards`."""
+    """Adds segments to a planned video; `place` are the columns of `shards` that identify it."""
     if segments:
         session.execute(insert(Shard), [{**_values(segment), **place} for segment in segments])
 

@@ -1,4 +1,4 @@
-"""Deleting what is old, and giving back the room it took."""
+"""Retention: which jobs are old enough to delete, and compacting the database afterwards."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,23 +14,23 @@ from results.jobs import UNFINISHED, utc_now
 from results.tables import Job
 
 PURGED = ("batch", "stream")
-"""Kinds of jobs that hold faces; a training holds none, and its model may be in use."""
+"""Kinds of jobs that store faces; a training stores none, and its model may be in use."""
 
 TABLES = "jobs, media, shards, frames, faces, face_scores, tracks"
 
 
 def old_jobs(session: Session, age: timedelta) -> Sequence[Job]:
-    """The jobs with faces that ended at least so long ago, the oldest first. What has not ended is never old."""
+    """The jobs with faces that ended at least `age` ago, the oldest first. An unfinished job is never old."""
     ended = Job.finished_at <= utc_now(session) - age
     wanted = select(Job).where(Job.kind.in_(PURGED), Job.state.not_in(UNFINISHED), ended)
     return session.scalars(wanted.order_by(Job.id)).all()
 
 
 def compact(database: Database) -> bool:
-    """Gives back the room of what was deleted; False, and nothing done, if that would hold up a running job.
+    """Frees the space of deleted rows; False, without a change, if that would block a running job.
 
-    SQLite's file shrinks, and nothing of what was deleted is left in it; as nobody can write meanwhile, it waits until
-    no job is unfinished. PostgreSQL keeps its files and fills them again, which holds up nobody.
+    SQLite's file shrinks, and no deleted row stays readable in it. That blocks all writers, so it is done only while
+    no job is unfinished. PostgreSQL keeps its files and reuses the space, which blocks no one.
 
     Raises:
         DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError.

@@ -1,4 +1,4 @@
-"""Where the segments of one video meet: the tracks of each, and those of its faces that may be an earlier one's."""
+"""The seams between the segments of a video: each segment's tracks, and its faces that may continue earlier ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from results.tables import Face, Media, Shard
 
 FRAMES_PER_QUERY = 1000
-"""Databases limit how many values a statement takes."""
+"""Frames in one statement: databases limit the number of parameters."""
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the original picture."""
@@ -28,8 +28,8 @@ class TrackBox(NamedTuple):
 class ShardTracks:
     """The tracks of one segment [start_ms, end_ms), in the order in which they begin; `end_ms` is None for the last.
 
-    `seam` are its tracks where they are seen from `end_ms` on, by itself (`Shard.seam`); `seen` are its own faces in
-    the frames that are in any segment's seam, keyed by frame index.
+    `seam` are the boxes of its tracks in frames from `end_ms` on, which the segment itself saw (`Shard.seam`). `seen`
+    are its own faces in the frames of any segment's seam, keyed by frame index.
     """
 
     shard_id: int
@@ -41,13 +41,13 @@ class ShardTracks:
 
 
 def videos_in_segments(session: Session, job_id: str) -> list[int]:
-    """The ids of the job's videos that were cut into more than one segment."""
+    """The ids of the job's videos with more than one segment."""
     cut = select(Shard.media_id).join(Media, Media.id == Shard.media_id).where(Shard.job_id == job_id)
     return [key for key in session.scalars(cut.group_by(Shard.media_id).having(func.count() > 1)) if key is not None]
 
 
 def tracks_by_segment(session: Session, media_id: int) -> list[ShardTracks]:
-    """The finished segments of a video, in the order of time. Faces away from the seams are counted, not loaded."""
+    """The finished segments of a video by time. Faces outside the seams are not loaded."""
     columns = (Shard.id, Shard.start_ms, Shard.end_ms, Shard.seam)
     finished = select(*columns).where(Shard.media_id == media_id, Shard.state == "done").order_by(Shard.start_ms)
     shards = session.execute(finished).all()
@@ -87,7 +87,7 @@ def _tracks(session: Session, media_id: int) -> dict[int, list[int]]:
 
 
 def _seen(session: Session, media_id: int, frames: Iterable[int]) -> dict[int, dict[int, list[TrackBox]]]:
-    """Shard -> frame index -> the faces there that are followed."""
+    """Shard -> frame index -> the tracked faces in that frame."""
     wanted = sorted(frames)
     seen: dict[int, dict[int, list[TrackBox]]] = {}
     for start in range(0, len(wanted), FRAMES_PER_QUERY):

@@ -1,4 +1,4 @@
-"""The tables. Outside tools read them, so a column's name and meaning change only with a migration."""
+"""The tables. They are a public interface: a column's name and meaning change only with a migration."""
 
 import secrets
 from datetime import UTC, datetime
@@ -32,19 +32,19 @@ MODEL_SOURCES = ("shipped", "trained", "pulled", "given")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite, which has no time zones, keeps it without one."""
+    """A time in UTC; SQLite, which has no time zones, stores it without one."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Takes aware datetimes only: a naive one raises ValueError."""
+        """Accepts aware datetimes only; raises ValueError for a naive one."""
         if value is not None and value.tzinfo is None:
             raise ValueError("a time without a time zone cannot be stored")
         return value and value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Always gives an aware datetime in UTC, whatever the server's own time zone is."""
+        """Returns an aware datetime in UTC, independent of the server's time zone."""
         if value is None or value.tzinfo is not None:
             return value and value.astimezone(UTC)
         return value.replace(tzinfo=UTC)
@@ -71,7 +71,7 @@ class Base(DeclarativeBase):
     }
 
 
-# A camera that runs for a month has more milliseconds than 32 bits hold.
+# A stream of a month has more milliseconds than 32 bits hold.
 Ms = Annotated[int, mapped_column(BigInteger)]
 JobKey = Annotated[str, mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))]
 MediaKey = Annotated[int, mapped_column(ForeignKey("media.id", ondelete="CASCADE"))]
@@ -91,7 +91,7 @@ def new_job_id() -> str:
 
 
 class Job(Base):
-    """One thing that was asked for; of jobs that wait, the one with the higher `priority`, 0 to 9, goes first."""
+    """One request; of queued jobs the one with the higher `priority`, 0 to 9, goes first."""
 
     __tablename__ = "jobs"
     __table_args__ = (_one_of("kind", JOB_KINDS), _one_of("state", JOB_STATES))
@@ -121,7 +121,7 @@ class Media(Base):
         UniqueConstraint("job_id", "position"),
         _one_of("kind", MEDIA_KINDS),
         _one_of("state", MEDIA_STATES),
-        # A number used twice would let a late worker of a deleted job write into a new one.
+        # With a reused id a late worker of a deleted job would write into a new one.
         {"sqlite_autoincrement": True},
     )
 
@@ -140,13 +140,14 @@ class Media(Base):
 
 
 class Shard(Base):
-    """The piece of work that one message carries: a segment of a video, or a run of pictures.
+    """The unit of work that one message carries: a segment of a video, or a run of pictures.
 
     A shard of pictures covers the media of its job from `first_position` to `last_position`, both included.
     A shard of a video has `media_id`, both positions are that medium's, and [start_ms, end_ms) is its part;
-    without `start_ms` it is a whole video that nobody has looked into yet. `seam` says which of its tracks are seen
-    from its end on, as rows [frame_index, track_id, x1, y1, x2, y2]: there the next segment's tracks join.
-    A training or an evaluation is one shard without media. `ensemble_id` is what made the shard's rows.
+    without `start_ms` it is a whole video that has not been probed yet. `seam` are the boxes of its tracks in frames
+    from `end_ms` on, as rows [frame_index, track_id, x1, y1, x2, y2]: there the next segment's tracks are joined.
+    A training or an evaluation is one shard without media. `epoch` is the fencing token, incremented by each claim.
+    `ensemble_id` is the ensemble that made the shard's rows.
     """
 
     __tablename__ = "shards"
@@ -226,7 +227,7 @@ class Face(Emotions, Base):
 
 
 class Track(Emotions, Base):
-    """One person followed through one medium, with the mean of each probability."""
+    """One person tracked through one medium, with the mean of each probability."""
 
     __tablename__ = "tracks"
 
@@ -239,10 +240,10 @@ class Track(Emotions, Base):
 
 
 class Model(Base):
-    """One network's weights: a file named by its sha256, which this row points at.
+    """One network's weights, a file named by its sha256.
 
-    `id` is the first twelve hex digits of the sha256. `facts` holds what is known about it
-    (measured accuracy, parameters ...), keyed by name.
+    `id` is the first twelve hex digits of the sha256. `facts` are further properties (measured accuracy,
+    parameters ...) by name.
     """
 
     __tablename__ = "models"
@@ -262,10 +263,10 @@ class Model(Base):
 
 
 class Ensemble(Base):
-    """A detector and the classifiers whose weighted outputs make up one answer.
+    """A detector, and classifiers whose weighted outputs are averaged.
 
-    The one with the latest `promoted_at` is what workers use; where none has one, the shipped one. An ensemble
-    never changes otherwise.
+    Workers use the ensemble with the latest `promoted_at`, or the shipped one if none has one. An ensemble is
+    immutable otherwise.
     """
 
     __tablename__ = "ensembles"
@@ -309,7 +310,7 @@ class TrainingRun(Base):
 
 
 class TrainingEpoch(Base):
-    """One finished epoch of a training run; `loading_seconds` is the part of `seconds` spent on making batches."""
+    """One finished epoch of a training run; `loading_seconds` is the part of `seconds` spent on loading batches."""
 
     __tablename__ = "training_epochs"
 
@@ -325,7 +326,7 @@ class TrainingEpoch(Base):
 
 
 class Evaluation(Base):
-    """What one model, or one ensemble, reached on a labelled set; `report` holds everything `evaluate --json` prints.
+    """The metrics of one model, or one ensemble, on a labelled set; `report` is the output of `evaluate --json`.
 
     `accuracy`, `ci_low` and `ci_high` in per cent, `macro_f1` and `ece` 0..1, `gmacs` in 10^9 multiply-adds a face.
     """
@@ -351,7 +352,7 @@ class Evaluation(Base):
 
 
 class FaceScore(Emotions, Base):
-    """What one member of the ensemble said about one face; only kept where it was asked for."""
+    """One ensemble member's probabilities for one face; only with `--keep-member-scores`."""
 
     __tablename__ = "face_scores"
     __table_args__ = (

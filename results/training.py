@@ -1,4 +1,4 @@
-"""Training runs: a job of kind `train` with one shard and no media, its epochs, and what became of it."""
+"""Training runs: a job of kind `train` with one shard and no media, its epochs and its outcome."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,14 +12,14 @@ from results.leases import Claim, progress
 from results.tables import Job, Shard, TrainingEpoch, TrainingRun
 
 QUEUE = "train"
-"""Where runs are sent unless somebody says otherwise: one blocks its worker for hours."""
+"""The default queue of runs: a queue of its own, because a run occupies its worker for hours."""
 
 ETA_EPOCHS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What is to be trained. `recipe` is None for a detector; `definition` is kept as JSON and read by the worker."""
+    """What to train. `recipe` is None for a detector; `definition` is stored as JSON and read by the worker."""
 
     kind: str
     data: str
@@ -33,7 +33,7 @@ class TrainingPlan:
 class TrainingStatus:
     """A training run at one moment; `history` holds a row for each finished epoch.
 
-    `eta_seconds` takes all epochs for granted, although patience may end a run early; None when unknown.
+    `eta_seconds` assumes all epochs, although patience may end a run early; None when unknown.
     """
 
     run: str
@@ -53,12 +53,12 @@ class TrainingStatus:
     history: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
-        """What `train status --json` prints."""
+        """The fields as `train status --json` prints them."""
         return asdict(self)
 
 
 def add_training(session: Session, plan: TrainingPlan, queue: str = QUEUE) -> str:
-    """A new queued run; gives its id, which is the job's."""
+    """A new queued run; returns its id, which is the job's."""
     options = {"data": plan.data, "recipe": plan.recipe, "epochs": plan.epochs, **plan.definition}
     name = plan.name or plan.recipe or plan.kind
     job, _ = create_job(session, kind="train", name=name, options=options, queue=queue)
@@ -70,24 +70,24 @@ def add_training(session: Session, plan: TrainingPlan, queue: str = QUEUE) -> st
         definition=dict(plan.definition),
         epochs=plan.epochs,
     )
-    # One shard without media: claiming, heartbeats, epochs and cancelling are then those of all other work.
+    # One shard without media: lease, fencing and cancelling are then those of all other work.
     session.add_all([run, Shard(job_id=job.id, first_position=0, last_position=0, planned_frames=0)])
     session.flush()
     return job.id
 
 
 def training_run(session: Session, job_id: str) -> TrainingRun | None:
-    """The run with this full id; None if the job is of another kind, or there is none."""
+    """The run with this full id; None if there is none, or the job is of another kind."""
     return session.get(TrainingRun, job_id)
 
 
 def shard_of(session: Session, job_id: str) -> int:
-    """The number of a run's one shard."""
+    """The id of a run's one shard."""
     return session.scalars(select(Shard.id).where(Shard.job_id == job_id)).one()
 
 
 def unfinished_run(session: Session, plan: TrainingPlan, queue: str) -> str | None:
-    """The newest run of a queue that was to do just this and has not ended; None if there is none."""
+    """The newest unfinished run of a queue with exactly this plan; None if there is none."""
     statement = (
         select(TrainingRun)
         .join(Job, Job.id == TrainingRun.job_id)
@@ -121,7 +121,7 @@ def record_epoch(session: Session, claim: Claim, row: Mapping[str, Any]) -> None
 
 
 def keep_model(session: Session, job_id: str, model_id: str) -> None:
-    """Names the model that came out of a run."""
+    """Stores the id of the model that a run produced."""
     changed(session, update(TrainingRun).where(TrainingRun.job_id == job_id).values(model_id=model_id))
 
 
@@ -132,7 +132,7 @@ def list_runs(session: Session, *, limit: int | None = None) -> Sequence[Trainin
 
 
 def training_status(session: Session, job_id: str) -> TrainingStatus:
-    """How far the run is. Raises `sqlalchemy.exc.NoResultFound` if the job is none."""
+    """The status of a run. Raises `sqlalchemy.exc.NoResultFound` if the job is no training run."""
     run = session.scalars(select(TrainingRun).where(TrainingRun.job_id == job_id)).one()
     job = session.get_one(Job, job_id)
     worker = session.scalar(select(Shard.worker).where(Shard.job_id == job_id))

@@ -1,4 +1,4 @@
-"""Database URLs: which ones are taken, and how one is shown without its password."""
+"""Database URLs: parsing, and masking the password."""
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -20,14 +20,14 @@ def parse_url(url: str | URL) -> URL:
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
-    # Every connection to :memory: would see a database of its own.
+    # Each connection to :memory: would open another database.
     if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return parsed.set(drivername="sqlite+pysqlite")
     raise DatabaseUrlError
 
 
 def describe(url: str | URL) -> str:
-    """`url` with its password masked, fit for a message. Raises DatabaseUrlError."""
+    """`url` with its password masked, for messages. Raises DatabaseUrlError."""
     parsed = parse_url(url)
     shown = parsed.set(drivername=parsed.get_backend_name())
     if "password" in shown.query:

@@ -9,7 +9,6 @@ import pytest
 from tests.support.commands import ROOT
 from tests.support.sharing import one_at_a_time, shared_folder
 from tests.support.stack import Stack
-from workers.settings import settings
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -36,8 +35,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ["FER_CACHE_DIR"] = str(folder)
     # Not the user's own.
     os.environ["FER_MODELS_DIR"] = str(tmp_path_factory.mktemp("models"))
-    # Collecting the tests has read them already.
-    settings.cache_clear()
     return folder
 
 
@@ -52,13 +49,6 @@ def prepared(cache: Path) -> None:
 
     with one_at_a_time(cache / "lock"):
         load_engine(read_models(), "cpu", cache)
-
-
-@pytest.fixture(autouse=True)
-def settings_of_its_own() -> Iterator[None]:
-    """What a test makes this process read as its settings ends with the test, however that ends."""
-    yield
-    settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -92,12 +92,15 @@ def queries() -> list[str]:
 def exported() -> set[str]:
     """The names of a worker's figures, as a scrape gives them."""
     program = """
-from workers.metrics import recording as metrics
-with metrics.exported():
-    series = vars(metrics._series())
+from workers.metrics import recording, serving
+from workers.queue.app import make_app
+from workers.settings import Settings
+app = make_app(Settings())
+with serving.exported(app):
+    series = vars(recording._series)
     families = [family for one in series.values() for family in one.collect()]
     names = {sample.name for family in families for sample in family.samples} | {family.name for family in families}
-    print(*names, *(family.name for family in metrics._Queues().collect()))
+    print(*names, *(family.name for family in serving.QueueFigures(app).collect()))
 """
     away = {"FER_BROKER_URL": "redis://127.0.0.1:1/0", "FER_DATABASE_URL": "sqlite:////nonexistent/results.db"}
     return set(said_by(program, FER_METRICS_PORT=str(free_port()), **away).split())

@@ -182,6 +182,14 @@ def test_paths_in_backquotes_exist(page: Path) -> None:
         assert (ROOT / path).exists(), f"{page.relative_to(ROOT)}: {path}"
 
 
+def test_names_beside_paths_are_in_those_files() -> None:
+    """CONTRIBUTING's tables name a function or class beside its file."""
+    named = re.findall(r"`([\w/]+\.py)`, `(\w+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 5
+    for path, name in named:
+        assert re.search(rf"^(?:def|class) {name}\b", (ROOT / path).read_text(), flags=re.MULTILINE), (path, name)
+
+
 def test_paths_in_backquotes_are_told_from_other_code() -> None:
     text = "`cli/main.py` `docs/` `report/` `Makefile` `pyproject.toml` `results.db` `read_faces` `errors.py` `a/b.py`"
     assert paths_in_backquotes(text) == ["cli/main.py", "docs/", "Makefile", "pyproject.toml", "a/b.py"]

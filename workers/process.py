@@ -9,13 +9,16 @@ from threading import Event
 from typing import Any
 
 from billiard import current_process
+from celery import Celery, current_app
 from celery.signals import worker_process_init
 from sqlalchemy import Engine as Database
 
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.networks.manifest import ModelSet
 from results.database import connect
-from workers.settings import Settings, settings, writable_cache
+from workers.metrics import recording
+from workers.queue.app import settings_of
+from workers.settings import writable_cache
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +26,9 @@ logger = logging.getLogger(__name__)
 class WorkerProcess:
     """The state of one process of a worker: of its main process, or of one that works on shards."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        self.settings = settings_of(app)
         self._stopping = Event()
         self._grace_ends = 0.0
         self._engines: dict[tuple[str, ...], Engine] = {}
@@ -50,7 +54,7 @@ class WorkerProcess:
         if files not in self._engines:
             # Before the new ones are loaded: a GPU may not have room for both.
             self._engines.clear()
-            self._engines[files] = load_engine(models, self.device, writable_cache())
+            self._engines[files] = load_engine(models, self.device, writable_cache(self.settings.cache_dir))
             logger.info("networks ready: %s", self._engines[files].description)
         return self._engines[files]
 
@@ -70,8 +74,8 @@ class WorkerProcess:
 
 @cache
 def this_process() -> WorkerProcess:
-    """The state of the process that calls. Raises `pydantic.ValidationError`."""
-    return WorkerProcess(settings())
+    """The state of the calling process, whose worker was started with Celery's current application."""
+    return WorkerProcess(current_app._get_current_object())
 
 
 def worker_name() -> str:
@@ -83,3 +87,10 @@ def worker_name() -> str:
 def listen(**_: Any) -> None:
     """A process of the pool stops on SIGUSR2, which the main process sends: a training would take hours to end."""
     signal.signal(signal.SIGUSR2, lambda *_: this_process().stop())
+
+
+@worker_process_init.connect
+def record(**_: Any) -> None:
+    """A process of the pool records figures for Prometheus, if its worker serves them."""
+    if this_process().settings.metrics_port:
+        recording.begin(str(current_process().index))

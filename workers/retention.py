@@ -12,7 +12,6 @@ from results.database import reading, writing
 from results.jobs import delete_job, get_job
 from results.retention import compact, old_jobs
 from workers.batch import crops
-from workers.settings import settings
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +56,9 @@ def purge(database: Database, age: timedelta) -> list[Removed]:
 _next = 0.0
 
 
-def enforce(database: Database) -> None:
-    """Purges what is older than `FER_RETENTION_DAYS`, where that is set; at most once an hour in a process."""
+def enforce(database: Database, days: float | None) -> None:
+    """Purges what is older than `days` (FER_RETENTION_DAYS), if that is set; at most once an hour in a process."""
     global _next
-    days = settings().retention_days
     if days is None or time.monotonic() < _next:
         return
     _next = time.monotonic() + EVERY_S

@@ -1,7 +1,6 @@
-"""All settings, from the environment; the command line writes its options there before they are read."""
+"""All settings. Entry points (a command, a worker process, a page, a test) make them and pass them down."""
 
 import tempfile
-from functools import cache
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -11,9 +10,12 @@ from workers.errors import WorkersError
 
 
 class Settings(BaseSettings):
-    """What can be set. Each field is the environment variable `FER_` plus its name in capitals."""
+    """What can be set. Each field is read from the environment variable `FER_` plus its name in capitals.
 
-    model_config = SettingsConfigDict(env_prefix="FER_", env_ignore_empty=True)
+    A keyword argument takes precedence over the environment. Raises `pydantic.ValidationError`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FER_", env_ignore_empty=True, frozen=True)
 
     database_url: str = Field("sqlite:///fer-batch.db", description="where results go")
     broker_url: str = Field("redis://localhost:6379/0", description="the Redis server that holds the queue")
@@ -21,13 +23,13 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="where networks run: auto, cpu, cuda:0")
     detection_threshold: float = Field(0.4, gt=0, lt=1, description="lowest score that counts as a face")
     lease_seconds: float = Field(
-        60.0, ge=2, description="a worker that was not heard of for so long loses its shard to another"
+        60.0, ge=2, description="a worker without a heartbeat for so long loses its shard to another"
     )
     shard_timeout_seconds: float = Field(
         600.0, ge=1, description="longest that one shard may take; it is tried three times"
     )
     grace_seconds: float = Field(
-        8.0, ge=0, description="what a worker that is asked to stop takes to finish its shard; then it gives it back"
+        8.0, ge=0, description="how long a worker that shuts down goes on with its shard before it requeues it"
     )
     models_dir: Path = Field(
         Path("~/.local/share/fer-batch"),
@@ -47,41 +49,56 @@ class Settings(BaseSettings):
     metrics_address: str = Field("127.0.0.1", description="the address of this machine at which it serves them")
     flower_auth: SecretStr | None = Field(None, description="USER:PASSWORD, which Flower asks for")
 
+    @property
+    def served_queues(self) -> list[str]:
+        """The queues that a worker serves."""
+        return self.queues.split(",")
 
-@cache
-def settings() -> Settings:
-    """The settings of this process. Raises `pydantic.ValidationError`."""
-    return Settings()
+    @property
+    def submit_queue(self) -> str:
+        """The queue that new jobs get."""
+        return self.served_queues[0]
+
+    @property
+    def permitted_roots(self) -> tuple[str, ...]:
+        """Where media must lie (see `check_permitted`); empty if they may lie anywhere."""
+        return tuple(root.strip() for root in (self.media_roots or "").split(",") if root.strip())
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables from which a child process reads the same settings."""
+        return {f"FER_{name.upper()}": _plain(value) for name, value in self}
 
 
-def media_roots() -> tuple[str, ...]:
-    """What media must lie below (see `check_permitted`); nothing, where they may lie anywhere."""
-    return tuple(root.strip() for root in (settings().media_roots or "").split(",") if root.strip())
+def _plain(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    # An empty variable counts as not set.
+    return "" if value is None else str(value)
 
 
-def writable_cache() -> Path:
-    """The cache folder, made if it is not there. Raises `WorkersError` if nothing can be written to it."""
+def writable_cache(cache_dir: Path) -> Path:
+    """The cache folder, created if it is not there. Raises `WorkersError` if it cannot be written to."""
     try:
-        folder = settings().cache_dir.expanduser()
+        folder = cache_dir.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except (OSError, RuntimeError) as error:
         raise WorkersError(
-            f"The cache folder {settings().cache_dir} cannot be written to ({error}); set FER_CACHE_DIR to another."
+            f"The cache folder {cache_dir} cannot be written to ({error}); set FER_CACHE_DIR to another."
         ) from error
 
 
-def cache_if_writable() -> Path | None:
-    """As `writable_cache`, for what only takes longer without one."""
+def cache_if_writable(cache_dir: Path) -> Path | None:
+    """As `writable_cache`, but None where that raises: for work that is only slower without a cache."""
     try:
-        return writable_cache()
+        return writable_cache(cache_dir)
     except WorkersError:
         return None
 
 
 def mask(url: str) -> str:
-    """A URL with its password hidden."""
+    """A URL with its password hidden, for messages."""
     head, at, tail = url.rpartition("@")
     scheme, slashes, login = head.partition("://")
     user, colon, _ = login.partition(":")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from celery import shared_task
 from sqlalchemy.orm import Session
 
 from results.database import reading
@@ -10,17 +11,18 @@ from workers.batch import processing
 from workers.batch.finishing import finish
 from workers.process import this_process, worker_name
 from workers.queue import dispatching
-from workers.queue.app import TRAINING_LIMIT_S, app
+from workers.queue.app import TRAINING_LIMIT_S
 from workers.queue.best_effort import try_advance, try_send
 from workers.training import run
 
 
-@app.task(name="process_shard")
+@shared_task(name="process_shard")
 def process_shard(shard_id: int) -> None:
     """Works on one shard, then queues what comes next in its job."""
     process = this_process()
     job_id = processing.process_shard(
         process.database,
+        process.settings,
         shard_id,
         worker_name(),
         process.engine,
@@ -28,20 +30,20 @@ def process_shard(shard_id: int) -> None:
         stopping=process.is_grace_over,
     ) or _job_of(shard_id)
     if job_id is not None:
-        try_advance(process.database, job_id)
+        try_advance(process.app, process.database, job_id)
 
 
-@app.task(name="train", soft_time_limit=TRAINING_LIMIT_S, time_limit=TRAINING_LIMIT_S + 60)
+@shared_task(name="train", soft_time_limit=TRAINING_LIMIT_S, time_limit=TRAINING_LIMIT_S + 60)
 def train(shard_id: int) -> None:
     """Works on one training run until it ends, or until this worker is asked to stop."""
     process = this_process()
-    run.train(process.database, shard_id, worker_name(), process.device, process.is_stopping)
+    run.train(process.database, process.settings, shard_id, worker_name(), process.device, process.is_stopping)
     if (job_id := _job_of(shard_id)) is not None:
         # Here and not by a message, which would wait behind the trainings that are queued.
         finish(process.database, job_id)
 
 
-@app.task(name="finish_job")
+@shared_task(name="finish_job")
 def finish_job(job_id: str) -> None:
     """Joins what the shards found and closes the job. Idempotent."""
     finish(this_process().database, job_id)
@@ -53,5 +55,5 @@ def _job_of(shard_id: int) -> str | None:
 
 
 def _queue_next(session: Session, job_id: str) -> Callable[[], None]:
-    send = dispatching.queue_next(session, job_id)
+    send = dispatching.queue_next(this_process().app, session, job_id)
     return lambda: try_send(job_id, send)

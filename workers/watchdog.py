@@ -39,8 +39,8 @@ def _sweep_forever() -> None:
     process = this_process()
     while True:
         try:
-            dispatching.sweep(process.database, process.settings.queues.split(","))
-            retention.enforce(process.database)
+            dispatching.sweep(process.app, process.database, process.settings.served_queues)
+            retention.enforce(process.database, process.settings.retention_days)
         except Exception as error:
             # The database or Redis may be away for a while; the next round tries again.
             logger.warning("sweep failed: %s", error)
@@ -64,15 +64,15 @@ def on_death(sender: Any, args: tuple[Any, ...], exception: BaseException, **_: 
 
 
 def _reclaim(shard_id: int, exception: BaseException) -> None:
-    database = this_process().database
+    process = this_process()
     try:
-        job_id = attempts()(reclaim, database, shard_id, is_dead, _reason(exception))
+        job_id = attempts()(reclaim, process.database, shard_id, is_dead, _reason(exception))
     except ResultsError as error:
         # Its lease expires, and the sweep finds it.
         logger.warning("shard %s could not be reclaimed: %s", shard_id, error)
         return
     if job_id is not None:
-        try_advance(database, job_id)
+        try_advance(process.app, process.database, job_id)
 
 
 def is_dead(worker: str) -> bool:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine as Database
+
     from workers.retention import Removed
 
 
-def purge(older_than_ms: int, dry_run: bool) -> None:
+def purge(database: "Database", older_than_ms: int, dry_run: bool) -> None:
     """Deletes the jobs that ended at least so long ago, or says which these are."""
-    from cli.connection import current_database
     from results.database import reading
     from results.read.status import job_statuses
     from results.retention import compact, old_jobs
     from workers.retention import remove
 
-    database = current_database()
     with reading(database) as session:
         old = job_statuses(session, [job.id for job in old_jobs(session, timedelta(milliseconds=older_than_ms))])
     removed = []

@@ -41,7 +41,7 @@ def _dominant() -> str:
     return f"CASE WHEN {EMOTIONS[0]} IS NULL THEN NULL{branches} ELSE '{EMOTIONS[-1]}' END"
 
 
-# The job is grouped by as well, so that a query for one job does not add up the whole database.
+# Grouped by job too, so that a query for one job does not aggregate the whole database.
 EMOTION_TIMELINE = f"""
 CREATE VIEW emotion_timeline AS
 SELECT looked.job_id, looked.media_id, looked.uri, looked.second, looked.frames,

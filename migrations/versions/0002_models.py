@@ -1,4 +1,4 @@
-"""The models' life: weights, ensembles, training runs, evaluations, and which models made which rows."""
+"""Models: weights, ensembles, training runs, evaluations, and which models made which rows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,7 +32,7 @@ def upgrade() -> None:
     _create_models()
     _create_training()
     _create_measurements()
-    # Both databases take this as it stands; on SQLite it spares rebuilding a table that views read.
+    # Plain SQL for both databases: on SQLite it spares rebuilding a table that views read.
     reference = "CONSTRAINT fk_shards_ensemble_id_ensembles REFERENCES ensembles (id)"
     op.execute(f"ALTER TABLE shards ADD COLUMN ensemble_id INTEGER {reference}")
     op.create_index(op.f("ix_shards_ensemble_id"), "shards", ["ensemble_id"])
@@ -42,7 +42,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP VIEW job_models")
     op.drop_index(op.f("ix_shards_ensemble_id"), "shards")
-    # SQLite can only rebuild the table, and would not while views read it but for its older ways.
+    # SQLite can only rebuild the table, and refuses while views read it, except in its legacy mode.
     if op.get_bind().dialect.name == "sqlite":
         op.execute("PRAGMA legacy_alter_table = ON")
     with op.batch_alter_table("shards") as shards:

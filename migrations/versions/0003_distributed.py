@@ -1,4 +1,4 @@
-"""What a job spread over many workers needs: who is seen beyond each seam of a video, and which job goes first."""
+"""For jobs spread over many workers: the boxes of tracks beyond each seam of a video, and the priority of jobs."""
 
 from alembic import op
 
@@ -9,13 +9,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Both databases take these as they stand; on SQLite it spares rebuilding tables that views read.
+    # Plain SQL for both databases: on SQLite it spares rebuilding tables that views read.
     op.execute("ALTER TABLE shards ADD COLUMN seam JSON")
     op.execute("ALTER TABLE jobs ADD COLUMN priority INTEGER DEFAULT 5 NOT NULL")
 
 
 def downgrade() -> None:
-    # SQLite can only rebuild the tables, and would not while views read them but for its older ways.
+    # SQLite can only rebuild the tables, and refuses while views read them, except in its legacy mode.
     if op.get_bind().dialect.name == "sqlite":
         op.execute("PRAGMA legacy_alter_table = ON")
     for name, column in (("shards", "seam"), ("jobs", "priority")):

@@ -1,4 +1,4 @@
-"""What answers need: how far each medium's series can be trusted, and tracks in the order of time."""
+"""The quality of each medium's series as a view, and an index of tracks by time."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# The job is grouped by as well, so that a query for one job does not add up the whole database.
+# Grouped by job too, so that a query for one job does not aggregate the whole database.
 MEDIA_QUALITY = """
 CREATE VIEW media_quality AS
 SELECT looked.job_id, looked.media_id, looked.uri, looked.frames, COALESCE(seen.faces, 0) AS faces,
@@ -34,7 +34,7 @@ ON seen.job_id = looked.job_id AND seen.media_id = looked.media_id
 
 def upgrade() -> None:
     op.execute(MEDIA_QUALITY)
-    # Without its time a track's faces would have to be sorted to be smoothed.
+    # The time in the index spares sorting a track's faces for smoothing.
     op.create_index(op.f("ix_faces_media_id_track_id_time_ms"), "faces", ["media_id", "track_id", "time_ms"])
     op.drop_index(op.f("ix_faces_media_id_track_id"), "faces")
 

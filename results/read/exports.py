@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     import polars
 
 ROWS = 20_000
-"""How many rows are in memory at once."""
+"""Rows in memory at once."""
 
 EXCEL_ROWS = 1_048_575
-"""What fits on one of Excel's sheets below the line of names."""
+"""Rows of an Excel sheet below its header."""
 
 WHOLE = ("media_id", "frame_index", "time_ms", "face_index", "track_id")
 TEXTS = ("uri", "emotion")
 COLUMNS = (
     "uri", *WHOLE, "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", *EMOTIONS, "quality",
 )  # fmt: skip
-"""What a row of an export has, in order: the columns of `faces` that are about the face, and its medium's `uri`."""
+"""The columns of an export, in order: those of `faces` that describe the face, and its medium's `uri`."""
 
 Target = Path | IO[bytes]
-Told = Callable[[int], None]
+OnRows = Callable[[int], None]
 
 
 def export_faces(
@@ -39,11 +39,11 @@ def export_faces(
     *,
     face_filter: FaceFilter,
     media_id: int | None = None,
-    on_rows: Told = lambda rows: None,
+    on_rows: OnRows = lambda rows: None,
 ) -> None:
     """Writes the faces of a job, or of one of its media, as `csv`, `jsonl`, `parquet` or `xlsx`.
 
-    `target` is a file's path or a file opened for bytes. `on_rows` is told how many more rows were read.
+    `target` is a file's path or a file opened for bytes. `on_rows` gets the number of rows read since its last call.
 
     Raises:
         OSError: the file cannot be written.
@@ -67,9 +67,9 @@ def batches(
     job_id: str,
     face_filter: FaceFilter,
     media_id: int | None = None,
-    on_rows: Told = lambda rows: None,
+    on_rows: OnRows = lambda rows: None,
 ) -> Iterator["polars.DataFrame"]:
-    """The chosen faces in the order of media, frames and faces, at most `ROWS` in a piece; at least one piece."""
+    """The filtered faces by medium, frame and face, in frames of at most `ROWS` rows; at least one frame."""
     import polars
 
     statement = _statement(job_id, face_filter, media_id)
@@ -81,7 +81,7 @@ def batches(
 
 
 def count_faces(session: Session, job_id: str, face_filter: FaceFilter) -> int:
-    """How many faces of a job count."""
+    """How many faces of a job pass the filter."""
     faces = filtered_faces(job_id, FaceFilter(face_filter.min_confidence, face_filter.min_quality))
     return session.scalars(select(func.count()).select_from(faces)).one()
 
@@ -97,7 +97,7 @@ def schema() -> Any:
 def _statement(job_id: str, face_filter: FaceFilter, media_id: int | None) -> Select[Any]:
     faces = filtered_faces(job_id, face_filter, media_id).c
     columns = [Media.uri if name == "uri" else faces[name] for name in COLUMNS]
-    # A job's media are numbered in their order, so the primary key is in it too and nothing needs sorting.
+    # The ids of a job's media are in their order, so the primary key gives this order without sorting.
     order = (faces.media_id, faces.frame_index, faces.face_index)
     return select(*columns).join_from(faces.media_id.table, Media, Media.id == faces.media_id).order_by(*order)
 
@@ -114,7 +114,7 @@ def _lazy(found: Iterator["polars.DataFrame"]) -> "polars.LazyFrame":
 def _write_excel(found: Iterator["polars.DataFrame"], target: Target) -> None:
     import xlsxwriter
 
-    # What looks like a formula or a link in a file's name stays text.
+    # A file name that looks like a formula or a link stays text.
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(target, options) as book:
         sheet, line = _new_sheet(book), 0

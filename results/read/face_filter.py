@@ -1,4 +1,4 @@
-"""Which faces of a job count, and how their probabilities are smoothed over time. All of it happens in SQL."""
+"""Filtering a job's faces, and smoothing their probabilities over time; both in SQL."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -12,17 +12,17 @@ from results.tables import Face, Media
 
 MAX_SMOOTH_S = 60.0
 UNITS = 100_000_000
-"""Smoothed probabilities are exact to so many parts of 1; a single one still fits into an integer."""
+"""Smoothed probabilities are computed in units of 1 / `UNITS`; a single one still fits into a 32-bit integer."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceFilter:
-    """Faces below `min_confidence` or `min_quality` (0..1) do not count; `smooth_s` is the filter's width in seconds.
+    """Leaves out faces below `min_confidence` or `min_quality` (0..1) and smooths over `smooth_s` seconds.
 
-    The filter is the centred moving average of a track's seven probabilities: each face gets the mean over the faces
-    of its own track that lie at most half the width before or after it. It is symmetric in time, so it delays nothing,
-    and where an emotion gives way to another for good, the change stays within half the width of where it was. What is
-    shorter than about half the width disappears. Faces without a track (photographs) stay as they are.
+    Smoothing is the centred moving average of a track's seven probabilities: each face gets the mean over the faces of
+    its track that lie at most half the width before or after it. It is symmetric in time, so it adds no delay: a
+    lasting change stays within half the width of its place. Changes shorter than about half the width disappear.
+    Faces without a track (photographs) are unchanged.
 
     Raises:
         TimelineError: a value is outside its range (`smooth_s`: 0, which is off, to `MAX_SMOOTH_S`).
@@ -41,7 +41,7 @@ class FaceFilter:
 
     @property
     def leaves_out(self) -> bool:
-        """Whether there may be faces that do not count."""
+        """Whether the filter may leave out faces."""
         return self.min_confidence > 0 or self.min_quality > 0
 
 
@@ -51,7 +51,7 @@ def media_ids(job_id: str) -> Select[int]:
 
 
 def filtered_faces(job_id: str, face_filter: FaceFilter, media_id: int | None = None) -> Subquery:
-    """The faces of a job, or of one of its media, that count, with the columns of `faces`; smoothed if asked for."""
+    """The filtered and smoothed faces of a job, or of one of its media, with the columns of `faces`."""
     columns = Face.__table__.c
     wanted = Face.media_id.in_(media_ids(job_id)) if media_id is None else Face.media_id == media_id
     chosen = select(*columns).where(wanted)
@@ -66,8 +66,8 @@ def filtered_faces(job_id: str, face_filter: FaceFilter, media_id: int | None = 
 def _smoothed(faces: Subquery, half_ms: int) -> Subquery:
     means = select(*(_mean(faces, column.name, half_ms) for column in faces.c)).subquery("means")
     values = [means.c[name] for name in EMOTIONS]
-    said: dict[str, ColumnElement[Any]] = {"emotion": dominant(values), "confidence": strongest(values)}
-    return select(*(said.get(column.name, column).label(column.name) for column in means.c)).subquery("smoothed")
+    derived: dict[str, ColumnElement[Any]] = {"emotion": dominant(values), "confidence": strongest(values)}
+    return select(*(derived.get(column.name, column).label(column.name) for column in means.c)).subquery("smoothed")
 
 
 def _mean(faces: Subquery, name: str, half_ms: int) -> Any:
@@ -75,7 +75,7 @@ def _mean(faces: Subquery, name: str, half_ms: int) -> Any:
         return faces.c[name]
     track = (faces.c.media_id, faces.c.track_id)
     around: dict[str, Any] = {"partition_by": track, "order_by": faces.c.time_ms, "range_": (-half_ms, half_ms)}
-    # PostgreSQL takes what leaves the window out of a sum of whole numbers, and of others adds up each window anew.
+    # PostgreSQL updates a sum of integers as the window moves, but sums floats anew for each window.
     total = func.sum(cast(func.round(faces.c[name] * UNITS), Integer)).over(**around)
     mean = cast(total, Double) / UNITS / func.count().over(**around)
     return case((faces.c.track_id.is_(None), faces.c[name]), else_=mean).label(name)

@@ -1,4 +1,4 @@
-"""The faces of one medium in the order of time, as those need them who draw them."""
+"""The faces of one medium by time, for drawing."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,13 +10,13 @@ from results.read.face_filter import FaceFilter, filtered_faces
 from results.tables import Frame
 
 VALUES = ("x1", "y1", "x2", "y2", "detection_score", "quality", *EMOTIONS)
-"""What a sighting says of a face, in order."""
+"""The values of a face row, in order."""
 
 
 def face_rows(
     session: Session, job_id: str, media_id: int, face_filter: FaceFilter
 ) -> Iterator[tuple[int | None, int, Sequence[float]]]:
-    """Track (None without one), time in milliseconds, and `VALUES` of each face that counts, in the order of time."""
+    """Track id (None without one), time in milliseconds, and `VALUES` of each filtered face, by time."""
     faces = filtered_faces(job_id, face_filter, media_id).c
     wanted = select(faces.track_id, faces.time_ms, *(func.coalesce(faces[name], 0.0) for name in VALUES))
     ordered = wanted.order_by(faces.time_ms, faces.frame_index, faces.face_index)
@@ -25,7 +25,7 @@ def face_rows(
 
 
 def step_ms(session: Session, media_id: int, otherwise: int = 1000) -> int:
-    """How far apart the frames of a medium are that were looked at, on average; `otherwise` if there are not two."""
+    """The mean distance of the processed frames of a medium in ms; `otherwise` if there are fewer than two."""
     columns = (func.count(), func.min(Frame.time_ms), func.max(Frame.time_ms))
     count, first, last = session.execute(select(*columns).where(Frame.media_id == media_id)).one()
     return max(1, round((last - first) / (count - 1))) if count > 1 else otherwise

@@ -1,4 +1,4 @@
-"""Shards and jobs in the words of whoever asked for them."""
+"""Names of jobs and shards for users: the job's name, the file, the part of it."""
 
 from pathlib import PurePath
 
@@ -10,7 +10,7 @@ from results.tables import Job, Media, Shard, TrainingRun
 
 
 def name_of_job(session: Session, job_id: str) -> str | None:
-    """The name the job was given, or else its id; None if there is no such job."""
+    """The job's name, or its id if it has none; None if there is no such job."""
     job = session.get(Job, job_id)
     return None if job is None else job.name or job.id
 

@@ -17,14 +17,14 @@ def read_faces(
     min_confidence: float = 0.0,
     min_quality: float = 0.0,
 ) -> "polars.DataFrame":
-    """The faces of a job as a polars frame, one row each, with the columns of an export; `.to_pandas()` makes pandas'.
+    """The faces of a job as a polars frame, one row each, with the columns of an export (`.to_pandas()` for pandas).
 
     `job` is an id, or the beginning or end of one; the newest job, if none is named. `database` is its URL, otherwise
     `FER_DATABASE_URL`, otherwise `fer-batch.db` in the current folder. `smooth` is in seconds, the other two lie in
-    0..1; see `results.read.face_filter.FaceFilter`. The whole job is in memory: 200 bytes a face.
+    0..1; see `results.read.face_filter.FaceFilter`. The whole job is loaded into memory: 200 bytes a face.
 
     Raises:
-        UnknownJobError: there is none, or several match.
+        UnknownJobError: no job matches, or several do.
         DatabaseUrlError, DatabaseUnreachableError, DatabaseOutdatedError.
         TimelineError: `smooth` or a limit is out of its range.
     """

@@ -11,14 +11,14 @@ from results.read.faces import step_ms
 from results.read.times import timestamp
 
 GAP_MS = 1000
-"""So long a track may be out of sight and its line stays."""
+"""Gaps in a track up to this long, in ms, keep its line on screen."""
 
 SMOOTH_S = 1.0
-"""The filter's width where nothing else is asked for: at 25 frames a second, unfiltered lines cannot be read."""
+"""Default smoothing in seconds: at 25 frames a second unsmoothed lines change too fast to be read."""
 
 
 class Span(NamedTuple):
-    """A time [start_ms, end_ms) in which a track shows one emotion."""
+    """An interval [start_ms, end_ms) in which a track shows one emotion."""
 
     start_ms: int
     end_ms: int
@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
 
 class Cue(NamedTuple):
-    """What is to be read in [start_ms, end_ms)."""
+    """The lines shown in [start_ms, end_ms)."""
 
     start_ms: int
     end_ms: int
@@ -35,7 +35,7 @@ class Cue(NamedTuple):
 
 
 def subtitles(session: Session, job_id: str, media_id: int, style: str, face_filter: FaceFilter) -> Iterator[str]:
-    """The subtitles of one video, in pieces, as `srt` (SubRip) or `vtt` (WebVTT)."""
+    """The subtitles of one video, cue by cue, as `srt` (SubRip) or `vtt` (WebVTT)."""
     point = "," if style == "srt" else "."
     if style == "vtt":
         yield "WEBVTT\n\n"
@@ -45,7 +45,7 @@ def subtitles(session: Session, job_id: str, media_id: int, style: str, face_fil
 
 
 def spans(session: Session, job_id: str, media_id: int, face_filter: FaceFilter) -> list[Span]:
-    """When each track of a video shows which emotion, in the order of time; memory grows with the changes only."""
+    """The spans of each track of a video, by time; memory grows with the number of changes only."""
     step = step_ms(session, media_id, GAP_MS)
     faces = filtered_faces(job_id, face_filter, media_id).c
     followed = (
@@ -55,12 +55,12 @@ def spans(session: Session, job_id: str, media_id: int, face_filter: FaceFilter)
     )
     rows = session.execute(followed, execution_options={"yield_per": 10_000})
     found = _joined(((int(track), time, emotion) for track, time, emotion in rows), step)
-    # Two pictures of a damaged file may have the same time.
+    # Two frames of a damaged file may have the same time.
     return sorted(span for span in found if span.end_ms > span.start_ms)
 
 
 def cues(found: Iterable[Span]) -> Iterator[Cue]:
-    """One cue between each two moments at which something changes; none where nobody is seen."""
+    """One cue between each two consecutive changes; none where no track is in view."""
     events = sorted(
         event
         for span in found
@@ -79,7 +79,7 @@ def cues(found: Iterable[Span]) -> Iterator[Cue]:
 
 
 def _joined(rows: Iterable[tuple[int, int, str]], step_ms: int) -> Iterator[Span]:
-    """The spans that rows (track, time, emotion), in the order of time, make up."""
+    """Joins rows (track, time, emotion), sorted by time, to spans."""
     gap = max(GAP_MS, 2 * step_ms)
     open_spans: dict[int, tuple[Span, int]] = {}
     for track, time_ms, emotion in rows:

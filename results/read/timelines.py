@@ -1,4 +1,4 @@
-"""Timelines: what the faces of a job showed, bucket by bucket."""
+"""Timelines: the mean probabilities of a job's faces per bucket of time."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
@@ -44,14 +44,12 @@ def timeline(
 ) -> Iterator[dict[str, Any]]:
     """One row per bucket of `bucket_ms` milliseconds, and per medium, per track, or for the job as a whole.
 
-    With `media_id` only of that medium.
-
-    `choice` says which faces count and how they are smoothed; those that do not count are as if not found.
+    With `media_id` only that medium. Faces that `face_filter` leaves out count as not detected.
 
     Keys: `start_ms`, `media_id`, `uri`, `track_id`, `frames` (processed), `faces`, the mean of each
     probability by name, `emotion` (the dominant one) and `face_share` (frames with a face, or with this
-    track, as a share of `frames`). What does not apply is None; so are the means of a bucket without a face.
-    Rows are in the order of the job's media, then track, then time, and are fetched as they are asked for.
+    track, as a share of `frames`, 0..1). Keys that do not apply are None; so are the means of a bucket without a
+    face. Rows are sorted by medium, then track, then time, and are fetched lazily.
 
     Raises:
         TimelineError: `bucket_ms` is not between 1 ms and a week, or `by` is none of the three.
@@ -69,7 +67,7 @@ def _statement(job_id: str, bucket_ms: int, by: By, face_filter: FaceFilter, med
     looked = _looked(job_id, bucket_ms, by, media_id)
     felt = _felt(filtered_faces(job_id, face_filter, media_id), bucket_ms, by, face_filter.leaves_out)
     same = [felt.c[key] == looked.c[key] for key in ("media_id", "start_ms") if key in looked.c]
-    # A track has no row where it was not seen; a medium has one wherever it was looked at.
+    # A track has rows only where it was seen; a medium has one for each bucket with processed frames.
     source = looked.join(felt, and_(*same), isouter=by != "track")
     statement = select(*_columns(looked, felt, by)).select_from(source)
     if by == "job":
@@ -80,7 +78,7 @@ def _statement(job_id: str, bucket_ms: int, by: By, face_filter: FaceFilter, med
 
 def _columns(looked: Subquery, felt: Subquery, by: By) -> list[ColumnElement[Any]]:
     shown = [felt.c[name] for name in EMOTIONS]
-    # The table `frames` knows how many faces each has; where some do not count, those that do are counted.
+    # The table `frames` has the number of all faces; with a filter the remaining ones are counted.
     counted = "frames" in felt.c
     in_frames = cast(func.coalesce(felt.c.frames, 0), Double) / looked.c.frames if counted else looked.c.face_share
     return [
@@ -108,7 +106,7 @@ def _felt(chosen: Subquery, bucket_ms: int, by: By, some_left_out: bool) -> Subq
     faces = chosen.c
     keys = [_start(faces.time_ms, bucket_ms)] + ([] if by == "job" else [faces.media_id])
     keys += [faces.track_id] if by == "track" else []
-    # A track is in a frame once at most; and two media may have frames of the same index.
+    # A track is in a frame at most once; frames of two media may have the same index.
     frame = cast(faces.media_id, BigInteger) * 2**32 + faces.frame_index if by == "job" else faces.frame_index
     frames = func.count() if by == "track" else func.count(distinct(frame))
     counted = [func.count().label("faces")]
@@ -120,7 +118,7 @@ def _felt(chosen: Subquery, bucket_ms: int, by: By, some_left_out: bool) -> Subq
 
 
 def _start(time_ms: Any, bucket_ms: int) -> Any:
-    # Written out: PostgreSQL takes two parameters for two different things, and then cannot group by them.
-    # Without its type `//` would not be known for a division of whole numbers, and give fractions there.
+    # A literal: PostgreSQL treats two parameters as two different expressions and then cannot group by them.
+    # It needs its type, or `//` would not compile to integer division.
     bucket: ColumnElement[int] = literal_column(str(int(bucket_ms)), BigInteger)
     return (time_ms // bucket * bucket).label("start_ms")

@@ -21,7 +21,6 @@ from tests.support.commands import succeed
 from tests.support.databases import query
 from tests.support.tiny import write_tiny_faces
 from workers.queue.local_stack import local_redis, local_worker, stack_folder
-from workers.settings import settings
 
 EPOCHS = 6
 
@@ -163,7 +162,6 @@ def test_every_recipe_trains_through_the_queue_and_the_result_can_be_evaluated(
 def evaluated(training: Training, model: str) -> dict[str, Any]:
     """What `evaluate --json` says of a model; in this process, where torch is loaded once."""
     data = ("--data", str(training.folder / "fer2013.csv"), "--split", "PublicTest", "--json")
-    settings.cache_clear()
     runner = CliRunner(env={**training.environment, "FER_DEVICE": "cpu"})
     run = runner.invoke(main, ["evaluate", "--model", model, *data], catch_exceptions=False)
     assert run.exit_code == 0, run.stderr

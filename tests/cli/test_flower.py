@@ -19,7 +19,7 @@ from tests.support.databases import query
 from tests.support.stack import Stack
 from tests.support.watching import fetch, free_port, until
 from workers.diagnosis.checks import settings_table
-from workers.settings import settings
+from workers.settings import Settings
 
 PAGES = ("", "workers", "tasks", "broker", "api/tasks", "api/workers", "api/queues/length", "task/1", "worker/1")
 TABLE = "tasks/datatable?" + urlencode(
@@ -128,9 +128,7 @@ def test_a_login_that_is_none_is_refused(auth: str) -> None:
 
 def test_doctor_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FER_FLOWER_AUTH", "anna:secret")
-    settings.cache_clear()
-    table = settings_table()
-    settings.cache_clear()
+    table = settings_table(Settings())
     assert table["FER_FLOWER_AUTH"][1] == "environment" and "secret" not in str(table)
 
 
@@ -139,14 +137,9 @@ def test_without_redis_it_says_so() -> None:
     assert run.returncode == 1 and "cannot be reached" in run.stderr
 
 
-def test_where_the_database_is_away_the_number_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FER_DATABASE_URL", "postgresql://fer@127.0.0.1:1/fer")
-    settings.cache_clear()
-    for forget in (flower._database, flower._name):
-        forget.cache_clear()
+def test_where_the_database_is_away_the_number_stays() -> None:
+    in_words = flower.in_words("postgresql://fer@127.0.0.1:1/fer")
     given = ("(12,)", "('20261124T034320917-fe51',)", "(12, 13)", None, "('x', ...)")
     for name in (*flower.NAMED, "another"):
         for said in given:
-            assert flower.in_words(SimpleNamespace(name=name, args=said)).args == said
-    settings.cache_clear()
-    flower._database.cache_clear()
+            assert in_words(SimpleNamespace(name=name, args=said)).args == said

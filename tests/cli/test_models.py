@@ -16,6 +16,7 @@ from tests.support.databases import query
 from tests.support.servers import FileServer, serving
 from tests.support.stack import Stack
 from workers.models import store
+from workers.settings import Settings
 
 
 @pytest.fixture
@@ -119,7 +120,9 @@ def test_a_running_worker_takes_up_what_is_promoted(stack: Stack, samples: Path)
     jobs = [succeed("submit", str(samples / "zidane.jpg"), "--wait", **stack.environment).stdout.strip()]
     database = connect(stack.database_url)
     with writing(database) as session:
-        store.add_ensemble(session, "swapped", replace(shipped, members=shipped.members[:1], shares=(1.0,)))
+        store.add_ensemble(
+            session, Settings().models_dir, "swapped", replace(shipped, members=shipped.members[:1], shares=(1.0,))
+        )
     database.dispose()
     for name in ("swapped", "shipped"):
         succeed("models", "promote", name, **stack.environment)
@@ -142,22 +145,22 @@ def test_a_running_worker_takes_up_what_is_promoted(stack: Stack, samples: Path)
 
 def test_a_promoted_file_that_is_gone_fails_the_shard_by_name(stack: Stack, samples: Path) -> None:
     shipped = read_models(SHIPPED)
-    database = connect(stack.database_url)
-    save_weights(random_classifier(9), store.folder() / "lost.partial.safetensors")
-    lost = store.keep(store.folder() / "lost.partial.safetensors")
+    database, models_dir = connect(stack.database_url), Settings().models_dir
+    save_weights(random_classifier(9), models_dir / "lost.partial.safetensors")
+    lost = store.keep(models_dir, models_dir / "lost.partial.safetensors")
     from fer_model.networks.manifest import WeightsFile
     from results import catalogue
 
     with writing(database) as session:
         catalogue.add_model(session, name="lost", kind="classifier", sha256=lost, architecture="a", source="given")
-        file = WeightsFile("lost", store.stored(lost), lost)
-        store.add_ensemble(session, "lost", replace(shipped, members=(file,), shares=(1.0,)))
+        file = WeightsFile("lost", store.stored(models_dir, lost), lost)
+        store.add_ensemble(session, Settings().models_dir, "lost", replace(shipped, members=(file,), shares=(1.0,)))
     database.dispose()
     succeed("models", "promote", "lost", **stack.environment)
-    store.stored(lost).unlink()
+    store.stored(models_dir, lost).unlink()
     try:
         run = fer_batch("submit", str(samples / "zidane.jpg"), "--wait", **stack.environment)
-        assert run.returncode == 1 and f"{store.stored(lost)}: the weights cannot be read" in run.stderr
+        assert run.returncode == 1 and f"{store.stored(models_dir, lost)}: the weights cannot be read" in run.stderr
         assert fer_batch("doctor", **stack.environment).returncode == 1
     finally:
         succeed("models", "promote", "shipped", **stack.environment)

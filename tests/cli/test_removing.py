@@ -15,6 +15,7 @@ from results.read.status import job_status
 from results.tables import Job
 from tests.support.answers_job import add_job, answered
 from workers.models import store
+from workers.settings import Settings
 
 
 def aged(database: Database, job_id: str, **values: object) -> None:
@@ -85,7 +86,7 @@ def test_a_report_of_a_running_job_says_so(database: Database, tmp_path: Path) -
 def test_the_shipped_models_limits_are_known(database: Database) -> None:
     job_id = add_job(database)
     with writing(database) as session:
-        ensemble = store.register(session, read_models())
+        ensemble = store.register(session, Settings().models_dir, read_models())
         from results.tables import Shard
 
         session.execute(update(Shard).values(ensemble_id=ensemble.id))

@@ -23,7 +23,7 @@ STREAM_LEASE_S = 12
 
 @pytest.fixture
 def stream(database: Database) -> int:
-    """The shard of a stream, which never ends by itself."""
+    """The id of the shard of a stream, which has no end."""
     with writing(database) as session:
         job, _ = create_job(session, kind="stream", name="door", options={})
         medium = MediaPlan("rtsp://camera/door", "stream")

@@ -68,7 +68,7 @@ def test_only_unfinished_jobs_with_shards_are_swept(database: Database) -> None:
         assert list(jobs_to_sweep(session)) == [second]
 
 
-def test_the_longest_wait_is_that_of_a_queued_shard_that_nobody_took(database: Database) -> None:
+def test_the_longest_wait_is_that_of_a_queued_unclaimed_shard(database: Database) -> None:
     with writing(database) as session:
         ids = []
         for queue in ("batch", "batch", "other"):

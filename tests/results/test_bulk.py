@@ -1,4 +1,4 @@
-"""Many rows at once, on both databases."""
+"""Bulk inserts, on both databases."""
 
 import pytest
 from sqlalchemy import Engine as Database

@@ -30,7 +30,7 @@ def test_some_time_ago_is_so_many_seconds_earlier(database: Database) -> None:
 
 
 def test_it_is_written_as_any_other_time(database: Database) -> None:
-    """SQLite compares times as text, which needs as many digits in each."""
+    """SQLite compares times as text, so they need the same number of digits."""
     with writing(database) as session:
         new_job(session, ONE_VIDEO, THREE_SECONDS)
         session.execute(update(Shard).where(Shard.id == 1).values(queued_at=utc_now(session)))

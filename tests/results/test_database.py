@@ -1,4 +1,4 @@
-"""Reaching databases, migrating them, and what is said when that fails."""
+"""Connecting to databases, migrating them, and the errors when that fails."""
 
 import sqlite3
 import subprocess
@@ -185,7 +185,7 @@ def test_postgresql_read_only(database_url: str) -> None:
 def test_who_says_nothing_in_the_middle_of_a_transaction_loses_its_locks(
     migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a worker does that is stopped or cut off: another one must get at its shard."""
+    """A worker that is stopped or cut off must not block its shard for others."""
     monkeypatch.setattr(database_module, "LOCKS_S", 1)
     silent, other = connect(migrated_url), connect(migrated_url)
     with writing(silent) as session:

@@ -1,4 +1,4 @@
-"""Jobs from asking to deleting."""
+"""Jobs from creation to deletion."""
 
 import re
 import time
@@ -72,8 +72,8 @@ def test_getting_a_job_by_a_part_of_its_id(database: Database) -> None:
         assert get_job(session, "aaaa").id.startswith("20260101")
         assert [job.id[-4:] for job in list_jobs(session)] == ["bbbb", "aaaa"]
         assert len(list_jobs(session, kind="batch", limit=1)) == 1 and not list_jobs(session, kind="train")
-        for unknown, said in (("2026", "Several"), ("cccc", "'cccc'"), ("", "no job"), ("%", "no job")):
-            with pytest.raises(UnknownJobError, match=said):
+        for unknown, message in (("2026", "Several"), ("cccc", "'cccc'"), ("", "no job"), ("%", "no job")):
+            with pytest.raises(UnknownJobError, match=message):
                 get_job(session, unknown)
 
 

@@ -76,7 +76,7 @@ def test_of_many_takeovers_one_wins(database: Database) -> None:
         assert sorted(pool.map(race, range(4)), key=bool) == [None, None, None, 2]
 
 
-def test_only_who_holds_a_shard_is_found_as_its_holder(database: Database) -> None:
+def test_a_claim_is_found_by_its_holder_only(database: Database) -> None:
     with writing(database) as session:
         new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
         ours = take(session, 1, "host:1")
@@ -102,7 +102,7 @@ def test_a_deadly_segment_fails_after_three_attempts(database: Database) -> None
 
 
 def test_a_deadly_picture_fails_alone(database: Database) -> None:
-    """Twice it takes its neighbours with it; the third time each picture is tried by itself."""
+    """Two attempts fail the whole shard; the third takes each picture alone."""
     with writing(database) as session:
         job_id = new_job(session, FOUR_PICTURES, [ShardPlan(0, 3, planned_frames=4)])
         for _ in range(2):
@@ -122,7 +122,7 @@ def test_a_deadly_picture_fails_alone(database: Database) -> None:
         assert (status.state, status.frames, status.planned_frames) == ("done", 3, 4)
 
 
-def test_what_may_be_bad_luck_is_tried_three_times(database: Database) -> None:
+def test_a_transient_error_is_retried_until_the_attempts_are_used_up(database: Database) -> None:
     with writing(database) as session:
         job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
         tried_again = [requeue(session, take(session, 1), f"no memory, {n}") for n in range(MAX_ATTEMPTS)]
@@ -132,7 +132,7 @@ def test_what_may_be_bad_luck_is_tried_three_times(database: Database) -> None:
         assert len(job_status(session, job_id).errors) == 1
 
 
-def test_success_forgets_what_went_wrong_before(database: Database) -> None:
+def test_success_clears_an_earlier_error(database: Database) -> None:
     with writing(database) as session:
         new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
         requeue(session, take(session, 1), "no memory")
@@ -140,7 +140,7 @@ def test_success_forgets_what_went_wrong_before(database: Database) -> None:
         assert session.get_one(Shard, 1).error is None
 
 
-def test_releasing_does_not_count_as_an_attempt(database: Database) -> None:
+def test_a_requeue_that_is_not_counted_leaves_the_attempts(database: Database) -> None:
     with writing(database) as session:
         new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
         for _ in range(MAX_ATTEMPTS + 1):
@@ -187,7 +187,7 @@ def test_a_dead_workers_shard_is_reclaimed_and_counted(database: Database) -> No
 
 
 def test_progress_restarts_the_count_of_attempts_for_a_requeue_too(database: Database) -> None:
-    """The row decides, not the claim, which was made before the progress."""
+    """The row has the count, not the claim, which is older than the progress."""
     with writing(database) as session:
         new_job(session, ONE_VIDEO, THREE_SECONDS)
         for _ in range(MAX_ATTEMPTS - 1):

@@ -85,7 +85,7 @@ def test_pictures_fail_alone(database: Database) -> None:
 WHOLE_VIDEO = [ShardPlan(0, 0, planned_frames=0, video=True)]
 
 
-def test_a_whole_video_is_cut_by_who_claims_it(database: Database) -> None:
+def test_a_whole_video_is_split_by_the_worker_that_claims_it(database: Database) -> None:
     with writing(database) as session:
         job_id = new_job(session, ONE_VIDEO, WHOLE_VIDEO)
         whole = take(session, 1)
@@ -104,7 +104,7 @@ def test_a_whole_video_is_cut_by_who_claims_it(database: Database) -> None:
         assert job_status(session, job_id).planned_frames == 30
 
 
-def test_a_late_twin_cuts_nothing(database: Database) -> None:
+def test_a_late_twin_splits_nothing(database: Database) -> None:
     with writing(database) as session:
         new_job(session, ONE_VIDEO, WHOLE_VIDEO)
         late = take(session, 1)
@@ -115,7 +115,7 @@ def test_a_late_twin_cuts_nothing(database: Database) -> None:
         assert session.scalars(select(func.count()).select_from(Shard)).one() == 1
 
 
-def test_a_video_that_cannot_be_cut_fails_with_the_reason_alone(database: Database) -> None:
+def test_a_video_that_cannot_be_split_fails_with_the_reason_alone(database: Database) -> None:
     with writing(database) as session:
         job_id = new_job(session, ONE_VIDEO, WHOLE_VIDEO)
         fail(session, take(session, 1), "film.mp4: is no video")

@@ -30,7 +30,7 @@ PLAN = TrainingPlan("classifier", "/data/fer2013.csv", 10, {"seed": 1, "init": "
 
 
 def row(epoch: int, accuracy: float = 0.5, seconds: float = 2.0) -> dict[str, Any]:
-    """A row of `training_epochs`, as a trainer gives it."""
+    """A row of `training_epochs`, as a trainer makes it."""
     figures = {"loss": 1.5, "train_accuracy": 0.4, "validation_accuracy": accuracy, "learning_rate": 1e-3}
     return {"epoch": epoch, "seconds": seconds, "loading_seconds": 0.1, **figures}
 
@@ -73,7 +73,7 @@ def test_epochs_are_written_once_and_the_best_is_known(database: Database, run: 
     assert (status.state, status.epoch, status.epochs, status.eta_seconds) == ("running", 4, 10, 12.0)
 
 
-def test_an_attempt_that_begins_anew_takes_back_what_a_lost_one_had_written(database: Database, run: str) -> None:
+def test_an_attempt_that_restarts_replaces_the_epochs_of_a_lost_one(database: Database, run: str) -> None:
     own = claimed(database, run)
     for number in (1, 2, 3):
         with writing(database) as session:
@@ -104,7 +104,7 @@ def test_progress_makes_attempts_count_anew(database: Database, run: str) -> Non
         assert job_status(session, run).errors == [{"uri": "/data/fer2013.csv", "error": status.error}]
 
 
-def test_telling_of_an_epoch_again_is_no_progress(database: Database, run: str) -> None:
+def test_recording_an_epoch_again_is_no_progress(database: Database, run: str) -> None:
     for _ in range(MAX_ATTEMPTS):
         with writing(database) as session:
             own = claim(session, shard_of(session, run), "w", lease_s=-1)
@@ -146,7 +146,7 @@ def test_a_run_ends_as_its_shard_does(database: Database, run: str) -> None:
         assert (training_status(session, failed).state, training_status(session, failed).error) == ("failed", "no room")
 
 
-def test_a_run_that_is_given_back_or_retried_waits_again(database: Database, run: str) -> None:
+def test_a_run_that_is_requeued_or_retried_is_queued_again(database: Database, run: str) -> None:
     own = claimed(database, run)
     with writing(database) as session:
         requeue(session, own, counted=False)

@@ -12,7 +12,6 @@ from results.database import writing
 from results.plans import MediaPlan, ShardPlan
 from results.shards import complete
 from tests.support.rows import face, frame, new_job, take
-from workers.settings import settings
 
 MEDIA = [
     MediaPlan("/srv/interview one.mp4", "video", width=64, height=48, fps=10.0, duration_ms=3000, frame_count=30),
@@ -25,11 +24,7 @@ MEDIA = [
 def answered(database: Database, *words: str) -> Result:
     """What the command line says about this database."""
     environment = {"FER_DATABASE_URL": database.url.render_as_string(hide_password=False)}
-    settings.cache_clear()
-    try:
-        return CliRunner().invoke(main, words, env=environment)
-    finally:
-        settings.cache_clear()
+    return CliRunner().invoke(main, words, env=environment)
 
 
 def add_job(database: Database, *, finished: bool = True, media: Sequence[MediaPlan] = MEDIA) -> str:

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from workers.settings import settings
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 """Of the repository."""
 
@@ -35,9 +33,7 @@ def fer_batch_here(*words: str, **environment: str) -> "subprocess.CompletedProc
 
     from cli.main import main
 
-    settings.cache_clear()
     run = CliRunner(env=environment).invoke(main, words, catch_exceptions=False)
-    settings.cache_clear()
     return subprocess.CompletedProcess(words, run.exit_code, run.stdout, run.stderr)
 
 

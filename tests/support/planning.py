@@ -15,7 +15,7 @@ from workers.batch.planning import BatchOptions, plan
 def planned(database: Database, paths: list[Path], options: BatchOptions | None = None) -> tuple[str, list[int]]:
     """A job in the database: its id and those of its shards."""
     options = options or BatchOptions()
-    media, shards = plan([str(path) for path in paths], options)
+    media, shards = plan([str(path) for path in paths], options, ())
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
         add_plan(session, job.id, media, shards)

@@ -1,4 +1,4 @@
-"""Small jobs and rows for the tests of this room."""
+"""Small jobs and rows for tests of the database."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,7 +53,7 @@ def face(
 
 
 def pending_to_queue(session: Session, job_id: str) -> list[int]:
-    """The shards of a job to send a message for, now marked as queued."""
+    """Marks the shards of a job that need a message as queued; their ids."""
     job = backlog(session, job_id)
     return mark_queued(session, job_id, job.wanted) if job else []
 

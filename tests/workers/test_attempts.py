@@ -1,6 +1,6 @@
 """Shards that go wrong: what is tried again, what is not, and who is asked to stop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +24,7 @@ from workers.batch.planning import BatchOptions, plan
 from workers.batch.processing import Queue, process_shard
 from workers.lease.reclaiming import reclaim
 from workers.models import store
-from workers.settings import settings
+from workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 def planned(database: Database, paths: list[Path], patience_s: float = 60) -> str:
     """A job's id."""
     options = BatchOptions(every=10, shard_seconds=2)
-    media, shards = plan([str(path) for path in paths], options, patience_s=patience_s)
+    media, shards = plan([str(path) for path in paths], options, (), patience_s=patience_s)
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
         add_plan(session, job.id, media, shards)
@@ -49,26 +49,13 @@ def noting(told: list[str]) -> Queue:
     return lambda _, job_id: lambda: told.append(job_id)
 
 
-@pytest.fixture
-def roots(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
-    """Call it to let workers read below a folder alone."""
-
-    def set_roots(folder: Path) -> None:
-        monkeypatch.setenv("FER_MEDIA_ROOTS", str(folder))
-        settings.cache_clear()
-
-    yield set_roots
-    monkeypatch.undo()
-    settings.cache_clear()
-
-
 def test_a_video_is_cut_by_the_worker_just_as_by_submit(database: Database, networks: Engine, samples: Path) -> None:
     found = []
     for patience_s in (60, -1):
         job_id = planned(database, [samples / "clip.mp4"], patience_s)
         told: list[str] = []
         while waiting := [shard for shard in shards_of(database, job_id) if shard.state == "pending"]:
-            process_shard(database, waiting[0].id, "w", lambda _: networks, queue=noting(told))
+            process_shard(database, Settings(), waiting[0].id, "w", lambda _: networks, queue=noting(told))
         finish(database, job_id)
         with reading(database) as session:
             (medium,) = session.scalars(select(Media).where(Media.job_id == job_id))
@@ -93,7 +80,7 @@ def test_a_file_that_is_no_video_fails_at_once_when_a_worker_looks_into_it(
     (tmp_path / "broken.mp4").write_bytes(b"not a video at all" * 50)
     job_id = planned(database, [tmp_path / "broken.mp4"], patience_s=-1)
     (shard,) = shards_of(database, job_id)
-    process_shard(database, shard.id, "w", lambda _: networks)
+    process_shard(database, Settings(), shard.id, "w", lambda _: networks)
     finish(database, job_id)
     with reading(database) as session:
         status = job_status(session, job_id)
@@ -107,7 +94,7 @@ def test_an_unforeseen_error_is_tried_three_times(database: Database, samples: P
     job_id = planned(database, [samples / "clip.mp4"])
     shard, *_ = shards_of(database, job_id)
     for attempts in (1, 2, 3):
-        process_shard(database, shard.id, "w", broken)
+        process_shard(database, Settings(), shard.id, "w", broken)
         shard, *_ = shards_of(database, job_id)
         assert (shard.attempts, shard.state) == (attempts, "pending" if attempts < 3 else "failed")
     assert shard.error == "tried 3 times, without success: OSError: the file system went away"
@@ -118,7 +105,7 @@ def test_a_worker_that_is_asked_to_stop_gives_its_shard_back_untried(
 ) -> None:
     job_id = planned(database, [samples / "clip.mp4"])
     shard, *_ = shards_of(database, job_id)
-    process_shard(database, shard.id, "w", lambda _: networks, stopping=lambda: True)
+    process_shard(database, Settings(), shard.id, "w", lambda _: networks, stopping=lambda: True)
     shard, *_ = shards_of(database, job_id)
     assert (shard.state, shard.attempts, shard.queued_at, shard.frames) == ("pending", 0, None, 0)
 
@@ -151,7 +138,7 @@ def test_a_database_that_is_away_for_a_while_uses_up_no_attempt(
     monkeypatch.setattr(module, name, away_once(getattr(module, name)))
     job_id = planned(database, [samples / "clip.mp4"])
     shard, *_ = shards_of(database, job_id)
-    process_shard(database, shard.id, "w", lambda _: networks)
+    process_shard(database, Settings(), shard.id, "w", lambda _: networks)
     shard, *_ = shards_of(database, job_id)
     assert (shard.state, shard.attempts) == found
     if shard.state == "pending":
@@ -171,12 +158,11 @@ def test_the_shard_of_a_dead_process_is_given_back_and_nobody_elses(database: Da
 
 
 def test_a_picture_outside_the_roots_is_refused_although_its_row_names_it(
-    database: Database, networks: Engine, samples: Path, tmp_path: Path, roots: Callable[[Path], None]
+    database: Database, networks: Engine, samples: Path, tmp_path: Path
 ) -> None:
     job_id = planned(database, [samples / "zidane.jpg"])
-    roots(tmp_path)
     (shard,) = shards_of(database, job_id)
-    process_shard(database, shard.id, "w", lambda _: networks)
+    process_shard(database, Settings(media_roots=str(tmp_path)), shard.id, "w", lambda _: networks)
     finish(database, job_id)
     with reading(database) as session:
         (error,) = job_status(session, job_id).errors
@@ -184,12 +170,11 @@ def test_a_picture_outside_the_roots_is_refused_although_its_row_names_it(
 
 
 def test_a_video_outside_the_roots_is_refused_although_its_row_names_it(
-    database: Database, networks: Engine, samples: Path, tmp_path: Path, roots: Callable[[Path], None]
+    database: Database, networks: Engine, samples: Path, tmp_path: Path
 ) -> None:
     job_id = planned(database, [samples / "clip.mp4"])
-    roots(tmp_path)
     shard, *_ = shards_of(database, job_id)
-    process_shard(database, shard.id, "w", lambda _: networks)
+    process_shard(database, Settings(media_roots=str(tmp_path)), shard.id, "w", lambda _: networks)
     shard, *_ = shards_of(database, job_id)
     assert (shard.state, shard.attempts) == ("failed", 1)
     assert shard.error == f"{samples / 'clip.mp4'}: lies outside FER_MEDIA_ROOTS"

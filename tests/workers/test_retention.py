@@ -17,7 +17,6 @@ from results.tables import Job
 from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, take
 from workers import retention
 from workers.queue.local_stack import local_worker
-from workers.settings import settings
 
 
 def job(database: Database, *, days: float | None, crops: Path | None = None) -> str:
@@ -116,18 +115,13 @@ def test_a_running_job_is_not_held_up(database: Database) -> None:
 def test_workers_keep_to_the_setting(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = job(database, days=8), job(database, days=6)
     monkeypatch.setattr(retention, "_next", 0.0)
-    settings.cache_clear()
-    retention.enforce(database)
+    retention.enforce(database, None)
     assert left(database) == {old, new}, "not set: never"
-    monkeypatch.setenv("FER_RETENTION_DAYS", "7")
-    settings.cache_clear()
-    retention.enforce(database)
+    retention.enforce(database, 7)
     assert left(database) == {new}
     late = job(database, days=8)
-    retention.enforce(database)
+    retention.enforce(database, 7)
     assert left(database) == {new, late}, "an hour has not passed"
-    monkeypatch.undo()
-    settings.cache_clear()
 
 
 @pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)

@@ -1,6 +1,6 @@
 """Media once more, with what was found drawn into them, or with their faces hidden."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from results.media import readable_media
 from results.read.face_filter import FaceFilter
 from results.read.faces import face_rows, step_ms
 from results.tables import Media
-from workers.settings import media_roots
 
 HIDDEN_MS = 500
 """So long before its first and after its last detection a face is hidden: it may be there and not be found yet."""
@@ -45,6 +44,7 @@ def annotate_job(
     *,
     face_filter: FaceFilter,
     anonymise: How | None,
+    roots: Sequence[str],
     name: Callable[[Media], str],
     on_frame: Callable[[int], None] = lambda frames: None,
 ) -> Iterator[Annotated]:
@@ -63,10 +63,10 @@ def annotate_job(
         stem = folder / name(medium)
         try:
             if medium.kind == "image":
-                path = _write_picture(stem, drawn(0, lambda: read_picture(medium.uri, media_roots())))  # noqa: B023
+                path = _write_picture(stem, drawn(0, lambda: read_picture(medium.uri, roots)))  # noqa: B023
                 on_frame(1)
             else:
-                path = transcode_video(medium.uri, stem, drawn, roots=media_roots(), on_frame=on_frame)
+                path = transcode_video(medium.uri, stem, drawn, roots=roots, on_frame=on_frame)
         except UnreadableMediaError as error:
             yield Annotated(medium.uri, None, str(error))
         else:

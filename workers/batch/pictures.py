@@ -8,13 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from fer_model.sources import open_source
 from fer_model.types import Frame
 from results.tables import Media
-from workers.settings import media_roots
 
 MOST = 4
 """Photographs that are decoded at once; each may be of any size."""
 
 
-def read_ahead(media: Sequence[Media]) -> Iterator[tuple[Media, Callable[[], Frame]]]:
+def read_ahead(media: Sequence[Media], roots: Sequence[str]) -> Iterator[tuple[Media, Callable[[], Frame]]]:
     """Each medium, in order, with a function that gives its picture or raises what reading it raised.
 
     As many are decoded at once as there are processors, but at most `MOST`: a large photograph takes longer to
@@ -28,7 +27,7 @@ def read_ahead(media: Sequence[Media]) -> Iterator[tuple[Media, Callable[[], Fra
             if len(reading) == threads:
                 first, picture = reading.popleft()
                 yield first, picture.result
-            reading.append((medium, pool.submit(_read, medium.uri)))
+            reading.append((medium, pool.submit(_read, medium.uri, roots)))
         while reading:
             first, picture = reading.popleft()
             yield first, picture.result
@@ -36,5 +35,5 @@ def read_ahead(media: Sequence[Media]) -> Iterator[tuple[Media, Callable[[], Fra
         pool.shutdown(cancel_futures=True)
 
 
-def _read(uri: str) -> Frame:
-    return next(open_source(uri, kind="image", roots=media_roots()))
+def _read(uri: str, roots: Sequence[str]) -> Frame:
+    return next(open_source(uri, kind="image", roots=roots))

@@ -12,7 +12,6 @@ from fer_model.sources.sampling import Sampling
 from fer_model.sources.segments import Segment, cut
 from results.plans import MediaPlan, ShardPlan
 from workers.errors import NothingToDoError
-from workers.settings import media_roots
 
 PICTURES_PER_SHARD = 50
 
@@ -56,14 +55,16 @@ class BatchOptions:
 def plan(
     paths: Sequence[str],
     options: BatchOptions,
+    roots: Sequence[str],
     on_medium: Callable[[MediaPlan], None] = lambda medium: None,
     patience_s: float = inf,
 ) -> tuple[list[MediaPlan], list[ShardPlan]]:
-    """What there is to do, in the order of the paths; `on_medium` is told of each file as it is found.
+    """What there is to do, in the order of the paths; calls `on_medium` for each file as it is found.
 
-    The media are those that are there now; what is added to a folder later is not part of the job. Videos are
-    looked into for `patience_s` seconds, the others become one shard each, which the worker that claims it
-    cuts (`look_into`). A file that cannot be read becomes a medium that failed, with the reason.
+    `roots` is where media must lie, as in `Settings.permitted_roots`. The media are those that are there now; what is
+    added to a folder later is not part of the job. Videos are looked into for `patience_s` seconds, the others become
+    one shard each, which the worker that claims it cuts (`look_into`). A file that cannot be read becomes a medium
+    that failed, with the reason.
 
     Raises:
         NothingToDoError: there is no file at all; says why for each path.
@@ -71,7 +72,7 @@ def plan(
     media: list[MediaPlan] = []
     shards: list[ShardPlan] = []
     until = monotonic() + patience_s
-    for medium, segments in _media(paths, options, until):
+    for medium, segments in _media(paths, options, roots, until):
         shards += [replace(each, first_position=len(media), last_position=len(media)) for each in segments]
         media.append(medium)
         on_medium(medium)
@@ -82,14 +83,14 @@ def plan(
     return media, shards
 
 
-def look_into(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[ShardPlan]]:
-    """A video and its segments, as shards of the medium at position 0.
+def look_into(uri: str, options: BatchOptions, roots: Sequence[str]) -> tuple[MediaPlan, list[ShardPlan]]:
+    """A video and its segments, as shards of the medium at position 0; `roots` as in `plan`.
 
     Raises:
         TransientMediaError: it could not be read now.
         UnreadableMediaError: it is no video, or lies outside FER_MEDIA_ROOTS.
     """
-    index = index_video(uri, media_roots())
+    index = index_video(uri, roots)
     medium = MediaPlan(
         uri,
         "video",
@@ -104,8 +105,10 @@ def look_into(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[ShardPla
     return medium, [_shard(each) for each in segments]
 
 
-def _media(paths: Sequence[str], options: BatchOptions, until: float) -> Iterator[tuple[MediaPlan, list[ShardPlan]]]:
-    found = list(find_media(paths, media_roots()))
+def _media(
+    paths: Sequence[str], options: BatchOptions, roots: Sequence[str], until: float
+) -> Iterator[tuple[MediaPlan, list[ShardPlan]]]:
+    found = list(find_media(paths, roots))
     if all(each.kind is None for each in found):
         raise NothingToDoError("; ".join(each.error or "" for each in found) or None)
     for each in found:
@@ -117,12 +120,12 @@ def _media(paths: Sequence[str], options: BatchOptions, until: float) -> Iterato
         elif monotonic() > until:
             yield MediaPlan(each.uri, "video"), [_UNPLANNED]
         else:
-            yield _video(each.uri, options)
+            yield _video(each.uri, options, roots)
 
 
-def _video(uri: str, options: BatchOptions) -> tuple[MediaPlan, list[ShardPlan]]:
+def _video(uri: str, options: BatchOptions, roots: Sequence[str]) -> tuple[MediaPlan, list[ShardPlan]]:
     try:
-        return look_into(uri, options)
+        return look_into(uri, options, roots)
     except TransientMediaError:
         # A worker will try again, three times.
         return MediaPlan(uri, "video"), [_UNPLANNED]

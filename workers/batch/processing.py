@@ -34,7 +34,7 @@ from workers.lease.outages import OUTAGES, attempts
 from workers.lease.reasons import reason_of
 from workers.metrics import recording
 from workers.models import store
-from workers.settings import media_roots, settings
+from workers.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ class ShardRows:
 
 def process_shard(
     database: Database,
+    settings: Settings,
     shard_id: int,
     worker: str,
     load: Load,
@@ -116,7 +117,7 @@ def process_shard(
     Raises:
         ResultsError: the database cannot be used; the shard will be tried again.
     """
-    start = attempts()(_claim, database, shard_id, worker, queue)
+    start = attempts()(_claim, database, settings, shard_id, worker, queue)
     if start is None:
         return None
     claim = start.claim
@@ -134,7 +135,7 @@ def process_shard(
 
             # A Redis server that does not answer may take longer than a lease.
             start.send()
-            _work(database, start, rows, load, check, queue)
+            _work(database, settings, start, rows, load, check, queue)
             for attempt in attempts(still_ours):
                 with attempt, writing(database) as session:
                     _write(session, rows)
@@ -163,17 +164,17 @@ def _forget_crops_of_deleted(database: Database, rows: ShardRows) -> None:
             crops.forget(rows.crops)
 
 
-def _claim(database: Database, shard_id: int, worker: str, queue: Queue) -> _Start | None:
+def _claim(database: Database, settings: Settings, shard_id: int, worker: str, queue: Queue) -> _Start | None:
     """Claims the shard, and asks in the same transaction for all that its work needs: each one more costs time."""
     with writing(database) as session:
-        claim = leases.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
+        claim = leases.claim(session, shard_id, worker, lease_s=settings.lease_seconds)
         if claim is None:
             return None
         send, media = queue(session, claim.job_id), media_of(session, claim)
         stored, in_use = options_of(session, claim.job_id), None
         # What is wrong comes out in `_register`, when the shard can be given up for it.
         with suppress(WeightsError, NameTakenError):
-            in_use = store.known(session)
+            in_use = store.known(session, settings.models_dir)
         return _Start(claim, send, media, stored, in_use)
 
 
@@ -202,6 +203,7 @@ def _give_up(database: Database, claim: leases.Claim, error: Exception) -> recor
 
 def _work(
     database: Database,
+    settings: Settings,
     start: _Start,
     rows: ShardRows,
     load: Load,
@@ -209,17 +211,18 @@ def _work(
     queue: Queue,
 ) -> None:
     claim, media, stored = start.claim, start.media, start.stored
+    roots = settings.permitted_roots
     options = BatchOptions(**{name: stored[name] for name in BatchOptions.__dataclass_fields__ if name in stored})
-    rows.ensemble_id, models = start.in_use or _register(database)
+    rows.ensemble_id, models = start.in_use or _register(database, settings.models_dir)
     origins: deque[int] = deque()
     if claim.is_unplanned_video:
-        claim = rows.claim = _cut(database, claim, media[0], options, queue)
+        claim = rows.claim = _cut(database, claim, media[0], options, roots, queue)
     analyser = Analyser(load(models), models)
     source, detect_on = SourceState(options.detection_threshold), None
     if claim.media_id is None:
-        frames = _pictures(media, origins, rows.media)
+        frames = _pictures(media, roots, origins, rows.media)
     else:
-        frames, source.follow = _segment(claim, media[0], options, check), _follower(media[0], options)
+        frames, source.follow = _segment(claim, media[0], options, roots, check), _follower(media[0], options)
         detect_on = options.detected
     seam = Seam(claim.end_ms)
     rows.crops = crops.folder_of(stored, claim.job_id)
@@ -235,20 +238,27 @@ def _work(
             recording.frame_done(len(faces))
     if seam.shared and (until := seam.waits_until()):
         beyond = replace(claim, start_ms=seam.shared.time_ms, end_ms=until + 1, start_frame=seam.shared.index)
-        rest = after(_video(beyond, beyond.end_ms, media[0], options, check), seam.shared.index)
+        rest = after(_video(beyond, beyond.end_ms, media[0], options, roots, check), seam.shared.index)
         with closing(analyser.frames(_checked(rest, check), source, detect_on)) as seen:
             seam.wait(seen)
     rows.seam = None if claim.end_ms is None else seam.rows
 
 
-def _register(database: Database) -> tuple[int, ModelSet]:
+def _register(database: Database, models_dir: Path) -> tuple[int, ModelSet]:
     with writing(database) as session:
-        return store.current(session)
+        return store.current(session, models_dir)
 
 
-def _cut(database: Database, claim: leases.Claim, medium: Media, options: BatchOptions, queue: Queue) -> leases.Claim:
+def _cut(
+    database: Database,
+    claim: leases.Claim,
+    medium: Media,
+    options: BatchOptions,
+    roots: Sequence[str],
+    queue: Queue,
+) -> leases.Claim:
     """Looks into a video that was not looked into when the job was submitted; gives the claim to its first segment."""
-    found, segments = look_into(medium.uri, options)
+    found, segments = look_into(medium.uri, options, roots)
     learned = {name: getattr(found, name) for name in LEARNED}
     for name, value in learned.items():
         setattr(medium, name, value)
@@ -265,9 +275,9 @@ def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Fra
         yield frame
 
 
-def _pictures(media: Sequence[Media], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:
+def _pictures(media: Sequence[Media], roots: Sequence[str], origins: deque[int], updates: list[Row]) -> Iterator[Frame]:
     """The pictures that can be read; for the others a row that says why not."""
-    for medium, read in read_ahead(media):
+    for medium, read in read_ahead(media, roots):
         try:
             frame = read()
         except (UnreadableMediaError, MemoryError) as error:
@@ -279,13 +289,20 @@ def _pictures(media: Sequence[Media], origins: deque[int], updates: list[Row]) -
         yield frame
 
 
-def _segment(claim: leases.Claim, medium: Media, options: BatchOptions, check: Callable[[], None]) -> Iterator[Frame]:
+def _segment(
+    claim: leases.Claim, medium: Media, options: BatchOptions, roots: Sequence[str], check: Callable[[], None]
+) -> Iterator[Frame]:
     """The segment's frames and the one at the seam."""
-    return through(_video(claim, None, medium, options, check), claim.end_ms)
+    return through(_video(claim, None, medium, options, roots, check), claim.end_ms)
 
 
 def _video(
-    claim: leases.Claim, end_ms: int | None, medium: Media, options: BatchOptions, check: Callable[[], None]
+    claim: leases.Claim,
+    end_ms: int | None,
+    medium: Media,
+    options: BatchOptions,
+    roots: Sequence[str],
+    check: Callable[[], None],
 ) -> Iterator[Frame]:
     return open_source(
         medium.uri,
@@ -294,7 +311,7 @@ def _video(
         end_ms=end_ms,
         start_frame=claim.start_frame,
         sampling=options.sampling,
-        roots=media_roots(),
+        roots=roots,
         # Many may lie between two frames that are looked at.
         on_packet=check,
     )

@@ -4,8 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from celery import Celery
 from sqlalchemy import Engine as Database
 
 from fer_model.sources.files import masked
@@ -16,17 +15,14 @@ from results.plans import MediaPlan, add_plan
 from results.read.status import job_status
 from results.tables import PRIORITY
 from workers.batch.planning import BatchOptions, plan
-from workers.errors import BrokerUnreachableError
-from workers.queue.app import app
+from workers.queue.app import settings_of
+from workers.queue.broker import BROKER_ERRORS, check_broker
 from workers.queue.dispatching import advance
-from workers.settings import mask, settings
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0
 """So long `submit` looks into videos itself: a small job is then planned at once, and a large one is no wait."""
-
-BROKER_ERRORS = (OSError, OperationalError, RedisError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,7 @@ class Submitted:
 
 
 def submit(
+    app: Celery,
     database: Database,
     paths: Sequence[str],
     options: BatchOptions,
@@ -58,16 +55,17 @@ def submit(
         BrokerUnreachableError: the broker does not answer; no job is made.
         ResultsError: the database cannot be used.
     """
-    check_broker()
+    check_broker(app)
+    settings = settings_of(app)
     with reading(database) as session:
         earlier = job_of_token(session, token)
         # What an earlier request asked for counts, whatever has become of the files since.
         job_id = earlier.id if earlier else None
     if job_id is None:
-        media, shards = plan(paths, options, on_medium, PATIENCE_S)
+        media, shards = plan(paths, options, settings.permitted_roots, on_medium, PATIENCE_S)
         asked = {"paths": [masked(path) for path in paths], **options.as_dict()}
         with writing(database) as session:
-            queue = settings().queues.split(",")[0]
+            queue = settings.submit_queue
             job, new = create_job(
                 session, kind="batch", name=name, options=asked, queue=queue, priority=priority, request_token=token
             )
@@ -76,28 +74,10 @@ def submit(
                 close_job(session, job.id)
             job_id = job.id
     try:
-        advance(database, job_id)
+        advance(app, database, job_id)
     except BROKER_ERRORS as error:
-        # The job is written, and the workers' sweep queues what nobody was told of.
+        # The job is written, and the workers' sweep sends the missing messages.
         logger.warning("the broker went away while job %s was queued: %s", job_id, error)
     with reading(database) as session:
         status = job_status(session, job_id)
     return Submitted(job_id, status.media, sum(status.shards.values()))
-
-
-def check_broker() -> None:
-    """Raises `BrokerUnreachableError` unless the broker answers within five seconds."""
-    try:
-        with app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=0, timeout=5)
-            connection.default_channel.client.ping()
-    except (KeyError, ValueError, AttributeError) as error:
-        raise BrokerUnreachableError(
-            f"{mask(settings().broker_url)} is not a broker's URL; write redis://HOST:PORT/0."
-        ) from error
-    except BROKER_ERRORS as error:
-        where = mask(settings().broker_url)
-        reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
-        raise BrokerUnreachableError(
-            f"The broker at {where} cannot be reached ({reason}); start Redis, or give its address with --broker."
-        ) from error

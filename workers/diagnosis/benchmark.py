@@ -32,17 +32,17 @@ from workers.batch.planning import BatchOptions, look_into
 from workers.batch.processing import process_shard
 from workers.diagnosis import synthetic
 from workers.models import store
-from workers.settings import media_roots, settings, writable_cache
+from workers.settings import Settings, writable_cache
 
 REPETITIONS = 3
 DETECTED = 64
-"""Pictures held in memory for the detector, and faces for the classifiers."""
+"""Number of pictures for the detector, and of faces for the classifiers, held in memory."""
 
 ROUNDS = 4
-"""How often these are gone through in one repetition."""
+"""Passes over them in one repetition."""
 
 WRITTEN = 10_000
-"""Frames, with as many faces, that one repetition writes."""
+"""Frames, and as many faces, that one repetition writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +76,32 @@ class Figures:
         return {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
 
 
-def measure(clip: Path, on_stage: Callable[[str], None] = lambda name: None) -> Figures:
-    """All figures, on the device that is set, with the shipped models. The results go into a temporary database.
+def measure(settings: Settings, clip: Path, on_stage: Callable[[str], None] = lambda name: None) -> Figures:
+    """All figures, on the device of the settings, with the shipped models. Results go into a temporary database.
 
-    `on_stage` is told what is measured next.
+    Calls `on_stage` with the name of each stage before it is measured.
 
     Raises:
-        UnreadableMediaError: the clip is no video that can be read.
+        UnreadableMediaError: the clip is not a readable video.
         FerModelError: the device or the models cannot be used, or the naive loop failed.
     """
-    models, device = store.shipped(), actual_device(settings().device)
-    look_into(str(clip), BatchOptions())  # before anybody waits for the networks
+    models, device = store.shipped(settings.models_dir), actual_device(settings.device)
+    look_into(str(clip), BatchOptions(), settings.permitted_roots)  # a wrong path fails before networks are prepared
     on_stage("preparing the networks")
-    engine = load_engine(models, device, writable_cache())
+    engine = load_engine(models, device, writable_cache(settings.cache_dir))
     with _database() as database:
         # First, before anything else has grown this process.
         on_stage("the whole pipeline")
-        pipeline = _rate(lambda: work_through(database, clip, engine))
+        pipeline = _rate(lambda: work_through(database, settings, clip, engine))
         peak = peak_rss_mb()
         on_stage("writing rows")
         write = _rate(lambda: synthetic.write(database, WRITTEN))
     on_stage("decoding")
-    decode = _rate(lambda: _decode(clip))
+    decode = _rate(lambda: _decode(settings, clip))
     on_stage("detecting")
-    frames = _first(clip)
+    frames = _first(settings, clip)
     pictures = [letterbox(frame.image)[0] for frame in frames]
-    detector = _rate(lambda: _detect(engine, pictures))
+    detector = _rate(lambda: _detect(engine, pictures, settings.detection_threshold))
     on_stage("classifying")
     faces = np.stack([_middle(frames[number % len(frames)].image) for number in range(DETECTED)])
     classifier = _rate(lambda: sum(engine.classify(faces).shape[1] for _ in range(ROUNDS)))
@@ -112,7 +112,7 @@ def measure(clip: Path, on_stage: Callable[[str], None] = lambda name: None) -> 
 
 
 def _rate(work: Callable[[], int]) -> float:
-    """The median of what is done in a second; `work` says how much it has done."""
+    """The median rate per second; `work` returns how much it has done."""
     work()
     rates = []
     for _ in range(REPETITIONS):
@@ -134,16 +134,16 @@ def _database() -> Iterator[Database]:
             database.dispose()
 
 
-def work_through(database: Database, clip: Path, engine: Engine) -> int:
-    """A job of its own, from the claim of its first shard to the commit of its last."""
-    options = BatchOptions(detection_threshold=settings().detection_threshold)
-    medium, segments = look_into(str(clip), options)
+def work_through(database: Database, settings: Settings, clip: Path, engine: Engine) -> int:
+    """A job of its own, from the claim of its first shard to the commit of its last; returns its number of frames."""
+    options = BatchOptions(detection_threshold=settings.detection_threshold)
+    medium, segments = look_into(str(clip), options, settings.permitted_roots)
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
         add_plan(session, job.id, [medium], segments)
         ids = session.scalars(select(Shard.id).where(Shard.job_id == job.id).order_by(Shard.id)).all()
     for shard_id in ids:
-        process_shard(database, shard_id, "bench", lambda _: engine)
+        process_shard(database, settings, shard_id, "bench", lambda _: engine)
     with writing(database) as session:
         rows = session.execute(select(Shard.frames, Shard.state, Shard.error).where(Shard.id.in_(ids))).all()
     if failed := [error for _, state, error in rows if state != "done"]:
@@ -151,17 +151,17 @@ def work_through(database: Database, clip: Path, engine: Engine) -> int:
     return sum(frames for frames, _, _ in rows)
 
 
-def _decode(clip: Path) -> int:
-    return sum(1 for _ in open_source(str(clip), kind="video", roots=media_roots()))
+def _decode(settings: Settings, clip: Path) -> int:
+    return sum(1 for _ in open_source(str(clip), kind="video", roots=settings.permitted_roots))
 
 
-def _first(clip: Path) -> list[Frame]:
-    frames = open_source(str(clip), kind="video", roots=media_roots())
+def _first(settings: Settings, clip: Path) -> list[Frame]:
+    frames = open_source(str(clip), kind="video", roots=settings.permitted_roots)
     return [frame for frame, _ in zip(frames, range(DETECTED), strict=False)]
 
 
-def _detect(engine: Engine, pictures: list[Image]) -> int:
-    return sum(1 for _ in detect(pictures * ROUNDS, engine, settings().detection_threshold))
+def _detect(engine: Engine, pictures: list[Image], threshold: float) -> int:
+    return sum(1 for _ in detect(pictures * ROUNDS, engine, threshold))
 
 
 def _middle(image: Image) -> Any:

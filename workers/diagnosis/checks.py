@@ -1,8 +1,8 @@
-"""What `fer-batch doctor` looks at."""
+"""The checks of `fer-batch doctor`."""
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from fer_model.engines import actual_device, gpu_count
@@ -11,17 +11,18 @@ from fer_model.networks.manifest import ModelSet
 from results.database import check_revision, existing, reading
 from results.errors import ResultsError
 from results.urls import describe
-from workers.batch.submitting import check_broker
 from workers.errors import WorkersError
 from workers.models import store
-from workers.settings import Settings, mask, settings, writable_cache
+from workers.queue.app import make_app
+from workers.queue.broker import check_broker
+from workers.settings import Settings, mask, writable_cache
 
 LEAST_FREE_GB = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `mend` says what to do where it is not in order."""
+    """The result of one check; `mend` says what to do if it failed."""
 
     name: str
     ok: bool
@@ -29,66 +30,67 @@ class Check:
     mend: str | None = None
 
 
-def run_checks() -> list[Check]:
-    """Looks at everything a worker needs; never raises for what it finds."""
-    return [_checked(*check) for check in _CHECKS]
+def run_checks(settings: Settings) -> list[Check]:
+    """Checks everything a worker needs; a failure is a result and no exception."""
+    return [_checked(settings, *check) for check in _CHECKS]
 
 
-def settings_table() -> dict[str, tuple[str, str]]:
-    """Each setting's environment variable with its value, passwords hidden, and where it came from."""
+def settings_table(settings: Settings, options: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+    """Each setting's environment variable -> its value, passwords hidden, and its origin.
+
+    The origin is `option` for the fields named in `options`, `environment` or `default`.
+    """
     table = {}
-    for name in Settings.model_fields:
-        variable = f"FER_{name.upper()}"
-        value = str(getattr(settings(), name))
-        if name.endswith("_url"):
-            value = mask(value)
-        table[variable] = (value, "environment" if os.environ.get(variable) else "default")
+    for name, value in settings:
+        shown = mask(str(value)) if name.endswith("_url") else str(value)
+        given = "environment" if name in settings.model_fields_set else "default"
+        table[f"FER_{name.upper()}"] = (shown, "option" if name in options else given)
     return table
 
 
-def _broker() -> str:
-    check_broker()
-    return f"{mask(settings().broker_url)} answers"
+def _broker(settings: Settings) -> str:
+    check_broker(make_app(settings))
+    return f"{mask(settings.broker_url)} answers"
 
 
-def _database() -> str:
-    check_revision(existing(settings().database_url))
-    return f"{describe(settings().database_url)} is up to date"
+def _database(settings: Settings) -> str:
+    check_revision(existing(settings.database_url))
+    return f"{describe(settings.database_url)} is up to date"
 
 
-def _device() -> str:
-    gpus, device = gpu_count(), actual_device(settings().device)
+def _device(settings: Settings) -> str:
+    gpus, device = gpu_count(), actual_device(settings.device)
     return f"{device} will be used ({gpus or 'no'} NVIDIA GPU, {os.cpu_count()} processors)"
 
 
-def _weights() -> str:
-    name, models = _in_use()
+def _weights(settings: Settings) -> str:
+    name, models = _in_use(settings)
     for file in models.files:
         file.verify()
     return f"{name} is in use: {', '.join(file.name for file in models.files)} have the promised sha256"
 
 
-def _in_use() -> tuple[str, ModelSet]:
+def _in_use(settings: Settings) -> tuple[str, ModelSet]:
     try:
-        database = existing(settings().database_url)
+        database = existing(settings.database_url)
         check_revision(database)
         with reading(database) as session:
-            return store.in_use(session)
+            return store.in_use(session, settings.models_dir)
     except ResultsError:
-        # Which is another check's business; without a database it is those shipped.
-        models = store.shipped()
+        # Another check reports the database; without one, the models are those shipped.
+        models = store.shipped(settings.models_dir)
         return store.shipped_name(models), models
 
 
-def _disk() -> str:
-    folder = writable_cache()
+def _disk(settings: Settings) -> str:
+    folder = writable_cache(settings.cache_dir)
     free = shutil.disk_usage(folder).free / 1e9
     if free < LEAST_FREE_GB:
         raise WorkersError(f"only {free:.1f} GB are free at {folder}")
     return f"{free:.0f} GB are free at {folder}"
 
 
-_CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
+_CHECKS: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
     ("broker", _broker, "start Redis (`redis-server`), or set FER_BROKER_URL; `fer-batch run` needs none"),
     ("database", _database, "run `fer-batch db upgrade`, or set FER_DATABASE_URL"),
     ("device", _device, "set FER_DEVICE=auto, or mend the GPU's driver"),
@@ -97,8 +99,8 @@ _CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
 )
 
 
-def _checked(name: str, look: Callable[[], str], mend: str) -> Check:
+def _checked(settings: Settings, name: str, look: Callable[[Settings], str], mend: str) -> Check:
     try:
-        return Check(name, True, look())
+        return Check(name, True, look(settings))
     except (WorkersError, ResultsError, FerModelError, OSError) as error:
         return Check(name, False, str(error), mend)

@@ -1,4 +1,4 @@
-"""Rows that no picture has made, to measure how fast a database takes them."""
+"""Synthetic rows, to measure how fast a database takes them."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def rows(claim: leases.Claim, frames: int) -> tuple[list[dict[str, Any]], list[d
 
 
 def write(database: Database, frames: int) -> int:
-    """Writes the rows of a shard, from the claim to the commit; gives their number."""
+    """Writes the rows of a shard, from the claim to the commit; returns their number."""
     claim = claimed(database, frames)
     found = rows(claim, frames)
     with writing(database) as session:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine as Database
@@ -32,44 +33,48 @@ class Verdict:
     problem: str | None = None
 
 
-def overview(database: Database | None) -> Row:
+def overview(database: Database | None, models_dir: Path) -> Row:
     """Everything: `in_use` (a name), `ensembles` and `models`; without a database those shipped."""
     with _session(database) as session:
-        models = _models(session)
+        models = _models(session, models_dir)
+        name = _in_use(session, models_dir)
         return {
-            "in_use": _in_use(session),
-            "ensembles": [_ensemble_row(session, *found) for found in _ensembles(session)],
+            "in_use": name,
+            "ensembles": [_ensemble_row(session, name, *found) for found in _ensembles(session, models_dir)],
             "models": [_model_row(session, model) for model in models],
         }
 
 
-def details(database: Database | None, reference: str) -> Row:
+def details(database: Database | None, models_dir: Path, reference: str) -> Row:
     """All that is known about an ensemble (by name, or `shipped`) or a model (by id, name or sha256).
 
     Raises:
         UnknownModelError: there is neither, or several models match.
     """
     with _session(database) as session:
-        names = (reference, store.shipped_name(store.shipped()) if reference == store.SHIPPED_NAME else reference)
-        for name, models, row in _ensembles(session):
+        shipped = store.shipped(models_dir)
+        names = (reference, store.shipped_name(shipped) if reference == store.SHIPPED_NAME else reference)
+        for name, models, row in _ensembles(session, models_dir):
             if name in names:
-                return _ensemble_row(session, name, models, row) | {"evaluations": _evaluations(session, ensemble=row)}
-        model = store.find_model(session, reference)
-        file = store.weights_file(model, store.shipped())
+                found = _ensemble_row(session, _in_use(session, models_dir), name, models, row)
+                return found | {"evaluations": _evaluations(session, ensemble=row)}
+        model = store.find_model(session, models_dir, reference)
+        file = store.weights_file(models_dir, model, shipped)
         return _model_row(session, model) | {
             "file": str(file.path),
-            "ensembles": [name for name, models, _ in _ensembles(session) if _holds(models, model)],
+            "ensembles": [name for name, models, _ in _ensembles(session, models_dir) if _holds(models, model)],
             "evaluations": _evaluations(session, model=model),
             "card": _card(file),
         }
 
 
-def verify(database: Database | None, references: Sequence[str]) -> list[Verdict]:
+def verify(database: Database | None, models_dir: Path, references: Sequence[str]) -> list[Verdict]:
     """Looks at the files of these models, or of all; one that is wrong stops nothing. Raises `UnknownModelError`."""
     with _session(database) as session:
-        chosen = [store.find_model(session, reference) for reference in references] or _models(session)
-    ours = store.shipped()
-    return [_verdict(model, store.weights_file(model, ours)) for model in chosen]
+        named = [store.find_model(session, models_dir, reference) for reference in references]
+        chosen = named or _models(session, models_dir)
+    ours = store.shipped(models_dir)
+    return [_verdict(model, store.weights_file(models_dir, model, ours)) for model in chosen]
 
 
 def _verdict(model: Model, file: WeightsFile) -> Verdict:
@@ -84,23 +89,23 @@ def _session(database: Database | None) -> AbstractContextManager[Session | None
     return nullcontext() if database is None else reading(database)
 
 
-def _models(session: Session | None) -> list[Model]:
+def _models(session: Session | None, models_dir: Path) -> list[Model]:
     known = [] if session is None else list(catalogue.list_models(session))
     ids = {model.id for model in known}
-    return known + [model for model in store.shipped_rows() if model.id not in ids]
+    return known + [model for model in store.shipped_rows(models_dir) if model.id not in ids]
 
 
-def _ensembles(session: Session | None) -> list[tuple[str, ModelSet, Ensemble | None]]:
+def _ensembles(session: Session | None, models_dir: Path) -> list[tuple[str, ModelSet, Ensemble | None]]:
     rows = [] if session is None else catalogue.list_ensembles(session)
-    found = [(row.name, store.resolve(session, row), row) for row in rows if session is not None]
-    shipped = store.shipped()
+    found = [(row.name, store.resolve(session, models_dir, row), row) for row in rows if session is not None]
+    shipped = store.shipped(models_dir)
     if all(name != store.shipped_name(shipped) for name, _, _ in found):
         return [*found, (store.shipped_name(shipped), shipped, None)]
     return [*found]
 
 
-def _in_use(session: Session | None) -> str:
-    return store.shipped_name(store.shipped()) if session is None else store.in_use(session)[0]
+def _in_use(session: Session | None, models_dir: Path) -> str:
+    return store.shipped_name(store.shipped(models_dir)) if session is None else store.in_use(session, models_dir)[0]
 
 
 def _model_row(session: Session | None, model: Model) -> Row:
@@ -116,12 +121,12 @@ def _model_row(session: Session | None, model: Model) -> Row:
     }
 
 
-def _ensemble_row(session: Session | None, name: str, models: ModelSet, row: Ensemble | None) -> Row:
+def _ensemble_row(session: Session | None, in_use: str, name: str, models: ModelSet, row: Ensemble | None) -> Row:
     newest = _evaluations(session, ensemble=row)[:1]
     shares = zip(models.members, models.shares, strict=True)
     return {
         "name": name,
-        "in_use": name == _in_use(session),
+        "in_use": name == in_use,
         "detector": {"id": models.detector.sha256[: catalogue.ID_DIGITS], "name": models.detector.name},
         "members": [
             {"id": file.sha256[: catalogue.ID_DIGITS], "name": file.name, "share": share} for file, share in shares

@@ -20,13 +20,15 @@ from results.database import writing
 from results.errors import NameTakenError
 from results.tables import Model
 from workers.models import store
-from workers.settings import settings
+from workers.settings import Settings
 
 Begin = Callable[[Remote], Report]
 """Called before each download; gives what is to hear of its progress."""
 
 
-def pull(database: Database, name: str, begin: Begin, *, trust: bool = False) -> tuple[list[Model], str]:
+def pull(
+    database: Database, settings: Settings, name: str, begin: Begin, *, trust: bool = False
+) -> tuple[list[Model], str]:
     """Downloads what the registry knows by this name; gives the models' rows and the name of their ensemble.
 
     A detector makes an ensemble with the classifiers in use, classifiers one with the shipped detector. With
@@ -38,14 +40,16 @@ def pull(database: Database, name: str, begin: Begin, *, trust: bool = False) ->
         OSError: the store cannot be written to.
     """
     entry = _entry(name, trust)
-    files = [_fetch(file, begin(file), trust) for file in entry.files]
+    files = [_fetch(settings, file, begin(file), trust) for file in entry.files]
     with writing(database) as session:
-        store.register(session, store.shipped())
+        store.register(session, settings.models_dir, store.shipped(settings.models_dir))
         models = [_add(session, file, remote) for file, remote in zip(files, entry.files, strict=True)]
-        return models, _ensemble(session, entry, files)
+        return models, _ensemble(session, settings.models_dir, entry, files)
 
 
-def add(database: Database, path: Path, name: str, kind: Kind | None = None, *, trust: bool = False) -> Model:
+def add(
+    database: Database, models_dir: Path, path: Path, name: str, kind: Kind | None = None, *, trust: bool = False
+) -> Model:
     """Takes a file of somebody's own into the store and the catalogue; without a `kind` the file tells.
 
     Raises:
@@ -55,7 +59,7 @@ def add(database: Database, path: Path, name: str, kind: Kind | None = None, *, 
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file")
     given = Remote(name, kind or kind_of(path), str(path), None, licence=None)
-    file = _adopt(path, given, trust)
+    file = _adopt(models_dir, path, given, trust)
     with writing(database) as session:
         return _add(session, file, given, source="given")
 
@@ -71,16 +75,16 @@ def _entry(name: str, trust: bool) -> Entry:
     return Entry(stem, (Remote(stem, "detector", name, None),))
 
 
-def _fetch(remote: Remote, report: Report, trust: bool) -> WeightsFile:
-    url = remote.address if "://" in remote.address else f"{settings().registry_url}/{remote.address}"
+def _fetch(settings: Settings, remote: Remote, report: Report, trust: bool) -> WeightsFile:
+    url = remote.address if "://" in remote.address else f"{settings.registry_url}/{remote.address}"
     # Many files of many makers are called best.pt.
     key = hashlib.sha256((remote.digest or url).encode()).hexdigest()[:12]
-    target = store.folder() / "downloads" / f"{key}-{PurePosixPath(urlsplit(url).path).name}"
+    target = store.folder(settings.models_dir) / "downloads" / f"{key}-{PurePosixPath(urlsplit(url).path).name}"
     with downloaded(url, target, remote.digest, report) as whole:
-        return _adopt(whole, remote, trust)
+        return _adopt(settings.models_dir, whole, remote, trust)
 
 
-def _adopt(path: Path, remote: Remote, trust: bool) -> WeightsFile:
+def _adopt(models_dir: Path, path: Path, remote: Remote, trust: bool) -> WeightsFile:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "weights.safetensors"
         if remote.kind == "detector":
@@ -88,8 +92,8 @@ def _adopt(path: Path, remote: Remote, trust: bool) -> WeightsFile:
             adopt_detector(path, target, trusted=trust or remote.digest is not None)
         else:
             adopt_classifier(path, target, remote.mean, remote.std)
-        sha256 = store.keep(target)
-    return WeightsFile(remote.name, store.stored(sha256), sha256)
+        sha256 = store.keep(models_dir, target)
+    return WeightsFile(remote.name, store.stored(models_dir, sha256), sha256)
 
 
 def _add(session: Session, file: WeightsFile, remote: Remote, source: str = "pulled") -> Model:
@@ -106,17 +110,17 @@ def _add(session: Session, file: WeightsFile, remote: Remote, source: str = "pul
     )
 
 
-def _ensemble(session: Session, entry: Entry, files: list[WeightsFile]) -> str:
+def _ensemble(session: Session, models_dir: Path, entry: Entry, files: list[WeightsFile]) -> str:
     if entry.shares:
-        models = replace(store.shipped(), members=tuple(files), shares=entry.shares, temperature=1.0)
+        models = replace(store.shipped(models_dir), members=tuple(files), shares=entry.shares, temperature=1.0)
     else:
-        models = replace(store.in_use(session)[1], detector=files[0])
-    return _named(session, entry.name, models)
+        models = replace(store.in_use(session, models_dir)[1], detector=files[0])
+    return _named(session, models_dir, entry.name, models)
 
 
-def _named(session: Session, name: str, models: ModelSet) -> str:
+def _named(session: Session, models_dir: Path, name: str, models: ModelSet) -> str:
     try:
-        return store.add_ensemble(session, name, models).name
+        return store.add_ensemble(session, models_dir, name, models).name
     except NameTakenError:
         # The same name with other parts: the classifiers in use were others then.
-        return store.add_ensemble(session, f"{name}-{models.key[:8]}", models).name
+        return store.add_ensemble(session, models_dir, f"{name}-{models.key[:8]}", models).name

@@ -1,4 +1,7 @@
-"""Where weights lie: files named by their sha256 in FER_MODELS_DIR, and the catalogue's rows made into `ModelSet`."""
+"""Where weights lie: files named by their sha256 in FER_MODELS_DIR, and the catalogue's rows made into `ModelSet`.
+
+`models_dir` is that folder, as in `Settings`.
+"""
 
 import shutil
 import tempfile
@@ -17,7 +20,6 @@ from results import catalogue
 from results.database import reading, writing
 from results.errors import NameTakenError, UnknownModelError
 from results.tables import Ensemble, Model
-from workers.settings import settings
 
 CLASSIFIER = "efficientnet_b0"
 DETECTOR = "yolov8n"
@@ -25,46 +27,49 @@ SHIPPED_NAME = "shipped"
 SHIPPED_LICENCE = "AGPL-3.0"
 
 
-def folder() -> Path:
-    """FER_MODELS_DIR; may not exist yet."""
-    return settings().models_dir.expanduser()
+def folder(models_dir: Path) -> Path:
+    """The store's folder, with `~` expanded; may not exist yet."""
+    return models_dir.expanduser()
 
 
-def keep(weights: Path) -> str:
-    """Copies a safetensors file into the store, atomically; gives its sha256. Raises `OSError`."""
-    store = folder()
+def keep(models_dir: Path, weights: Path) -> str:
+    """Copies a safetensors file into the store, atomically; returns its sha256. Raises `OSError`."""
+    store = folder(models_dir)
     store.mkdir(parents=True, exist_ok=True)
     sha256 = digest(weights, "sha256")
-    target = stored(sha256)
+    target = stored(models_dir, sha256)
     # One that was damaged on the disk is replaced.
     if not target.exists() or digest(target, "sha256") != sha256:
         with tempfile.TemporaryDirectory(dir=store) as partial:
             whole = Path(partial) / target.name
             shutil.copyfile(weights, whole)
-            # Whoever runs workers is often not who trained.
+            # Workers often run as another user than the trainer.
             whole.chmod(0o644)
             whole.replace(target)
     return sha256
 
 
-def stored(sha256: str) -> Path:
+def stored(models_dir: Path, sha256: str) -> Path:
     """Where the store keeps the weights with this sha256; may not exist."""
-    return folder() / f"{sha256}.safetensors"
+    return folder(models_dir) / f"{sha256}.safetensors"
 
 
-def shipped() -> ModelSet:
+def shipped(models_dir: Path) -> ModelSet:
     """The models that came with the program, or those of a manifest.json in the store. Raises `WeightsError`."""
-    return read_models(folder() if (folder() / "manifest.json").exists() else SHIPPED)
+    store = folder(models_dir)
+    return read_models(store if (store / "manifest.json").exists() else SHIPPED)
 
 
-def register(session: Session, models: ModelSet) -> Ensemble:
+def register(session: Session, models_dir: Path, models: ModelSet) -> Ensemble:
     """The catalogue's row for shipped models; made where it is not there yet."""
     for values in _shipped_values(models):
         catalogue.add_model(session, **values)
-    return add_ensemble(session, shipped_name(models), models)
+    return add_ensemble(session, models_dir, shipped_name(models), models)
 
 
-def add_ensemble(session: Session, name: str, models: ModelSet, fitted_on: str | None = None) -> Ensemble:
+def add_ensemble(
+    session: Session, models_dir: Path, name: str, models: ModelSet, fitted_on: str | None = None
+) -> Ensemble:
     """The ensemble of this name with these models, which are in the catalogue; made where it is not there yet.
 
     `fitted_on` says what shares and temperature were fitted on.
@@ -85,7 +90,7 @@ def add_ensemble(session: Session, name: str, models: ModelSet, fitted_on: str |
         )
     except NameTakenError:
         known = catalogue.find_ensemble(session, name)
-        if resolve(session, known).key != models.key:
+        if resolve(session, models_dir, known).key != models.key:
             raise
         return known
 
@@ -95,26 +100,26 @@ def shipped_name(models: ModelSet) -> str:
     return f"{_origin(models.detector)}-{models.key[:8]}"
 
 
-def resolve(session: Session, ensemble: Ensemble) -> ModelSet:
+def resolve(session: Session, models_dir: Path, ensemble: Ensemble) -> ModelSet:
     """An ensemble of the catalogue as `ModelSet`; whether the files are there shows when they are used."""
     rows = catalogue.members_of(session, ensemble)
-    ours = shipped()
+    ours = shipped(models_dir)
     return ModelSet(
-        detector=weights_file(session.get_one(Model, ensemble.detector_id), ours),
-        members=tuple(weights_file(model, ours) for model, _ in rows),
+        detector=weights_file(models_dir, session.get_one(Model, ensemble.detector_id), ours),
+        members=tuple(weights_file(models_dir, model, ours) for model, _ in rows),
         shares=tuple(share for _, share in rows),
         margin=ensemble.margin,
         temperature=ensemble.temperature,
     )
 
 
-def find_model(session: Session | None, reference: str) -> Model:
+def find_model(session: Session | None, models_dir: Path, reference: str) -> Model:
     """A model that is shipped or in the catalogue, as `catalogue.find_model`; without a session only a shipped one.
 
     Raises:
         UnknownModelError: none is meant, or several are.
     """
-    for model in shipped_rows():
+    for model in shipped_rows(models_dir):
         if reference in (model.id, model.name, model.sha256):
             return model if session is None else session.get(Model, model.id) or model
     if session is None:
@@ -122,40 +127,40 @@ def find_model(session: Session | None, reference: str) -> Model:
     return catalogue.find_model(session, reference)
 
 
-def weights_file(model: Model, ours: ModelSet) -> WeightsFile:
+def weights_file(models_dir: Path, model: Model, ours: ModelSet) -> WeightsFile:
     """Where a model's weights lie: in the store, or among those shipped, which are `ours`."""
-    return _weights_file(model.name, model.sha256, ours)
+    return _weights_file(models_dir, model.name, model.sha256, ours)
 
 
-def _weights_file(name: str, sha256: str, ours: ModelSet) -> WeightsFile:
+def _weights_file(models_dir: Path, name: str, sha256: str, ours: ModelSet) -> WeightsFile:
     for file in ours.files:
         if file.sha256 == sha256:
             return file
-    return WeightsFile(name, stored(sha256), sha256)
+    return WeightsFile(name, stored(models_dir, sha256), sha256)
 
 
-def in_use(session: Session) -> tuple[str, ModelSet]:
+def in_use(session: Session, models_dir: Path) -> tuple[str, ModelSet]:
     """The name and the models of the ensemble in use: the promoted one, else the shipped one."""
     ensemble = catalogue.promoted(session)
     if ensemble is not None:
-        return ensemble.name, resolve(session, ensemble)
-    models = shipped()
+        return ensemble.name, resolve(session, models_dir, ensemble)
+    models = shipped(models_dir)
     return shipped_name(models), models
 
 
-def known(session: Session) -> tuple[int, ModelSet] | None:
+def known(session: Session, models_dir: Path) -> tuple[int, ModelSet] | None:
     """As `in_use`, with the ensemble's id instead of its name; None if that is not in the catalogue yet.
 
     Raises:
         NameTakenError: another ensemble has the name of the shipped one.
     """
-    ours = shipped()
+    ours = shipped(models_dir)
     found = catalogue.in_use(session, shipped_name(ours))
     if found is None:
         return None
     models = ModelSet(
-        detector=_weights_file(*found.detector, ours),
-        members=tuple(_weights_file(*member, ours) for member in found.members),
+        detector=_weights_file(models_dir, *found.detector, ours),
+        members=tuple(_weights_file(models_dir, *member, ours) for member in found.members),
         shares=tuple(found.shares),
         margin=found.margin,
         temperature=found.temperature,
@@ -165,16 +170,16 @@ def known(session: Session) -> tuple[int, ModelSet] | None:
     return found.id, models
 
 
-def current(session: Session) -> tuple[int, ModelSet]:
+def current(session: Session, models_dir: Path) -> tuple[int, ModelSet]:
     """As `known`; writes the shipped one into the catalogue on first use, so it needs a session that writes."""
-    found = known(session)
+    found = known(session, models_dir)
     if found is None:
-        models = shipped()
-        found = register(session, models).id, models
+        models = shipped(models_dir)
+        found = register(session, models_dir, models).id, models
     return found
 
 
-def promote(database: Database, name: str) -> Ensemble:
+def promote(database: Database, models_dir: Path, name: str) -> Ensemble:
     """Makes an ensemble the one in use; `shipped` is whichever this and later releases ship.
 
     Looks at every file first. What was shipped goes into the store: a later release ships other files.
@@ -184,17 +189,17 @@ def promote(database: Database, name: str) -> Ensemble:
         WeightsError: a file is missing or is not the one that was promised; nothing has changed.
         OSError: the store cannot be written to.
     """
-    models = shipped()
+    models = shipped(models_dir)
     if name in (SHIPPED_NAME, shipped_name(models)):
         _verify(models)
         with writing(database) as session:
             catalogue.demote_all(session)
-            return register(session, models)
+            return register(session, models_dir, models)
     with reading(database) as session:
-        models = resolve(session, catalogue.find_ensemble(session, name))
+        models = resolve(session, models_dir, catalogue.find_ensemble(session, name))
     _verify(models)
     for file in models.files:
-        keep(file.path)
+        keep(models_dir, file.path)
     with writing(database) as session:
         return catalogue.promote(session, name)
 
@@ -213,9 +218,9 @@ def architecture(file: WeightsFile, kind: str) -> str:
     return DETECTOR if config is None else summary(config)
 
 
-def shipped_rows() -> list[Model]:
+def shipped_rows(models_dir: Path) -> list[Model]:
     """The shipped models as rows that are in no database, for where there is none. Raises `WeightsError`."""
-    return [Model(id=row["sha256"][: catalogue.ID_DIGITS], **row) for row in _shipped_values(shipped())]
+    return [Model(id=row["sha256"][: catalogue.ID_DIGITS], **row) for row in _shipped_values(shipped(models_dir))]
 
 
 def _shipped_values(models: ModelSet) -> list[dict[str, Any]]:

@@ -3,18 +3,19 @@
 import logging
 from collections.abc import Callable
 
+from celery import Celery
 from sqlalchemy import Engine as Database
 
 from results.errors import ResultsError
-from workers.batch.submitting import BROKER_ERRORS
+from workers.queue.broker import BROKER_ERRORS
 from workers.queue.dispatching import advance
 
 logger = logging.getLogger(__name__)
 
 
-def try_advance(database: Database, job_id: str) -> None:
+def try_advance(app: Celery, database: Database, job_id: str) -> None:
     """As `advance`, but a broker or a database that is away is only logged."""
-    try_send(job_id, lambda: advance(database, job_id))
+    try_send(job_id, lambda: advance(app, database, job_id))
 
 
 def try_send(job_id: str, send: Callable[[], object]) -> None:

@@ -1,37 +1,36 @@
-"""Sending messages for what the database says is to be done. Sending one twice does no harm."""
+"""Messages for what the database says is to be done. They are idempotent: a second one does no harm."""
 
 import json
 from collections.abc import Callable
 
+from celery import Celery
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from results.backlog import SENT_S, Backlog, backlog, forget_lost_messages, jobs_to_sweep, mark_queued
 from results.database import reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
-from workers.queue.app import PRIORITIES, app
-from workers.settings import settings
+from workers.queue.app import PRIORITIES, settings_of
 
 TASKS = {"batch": "process_shard", "train": "train"}
 """The task that works on the shards of each kind of job."""
 
 RUN_QUEUE = "run-"
-"""How the queue of a `fer-batch run` begins, which only its own worker serves."""
+"""The prefix of the queue of a `fer-batch run`, which only its own worker serves."""
 
 LOCAL_QUEUE = "local"
-"""The queue of runs that no worker serves: they belong to whoever called `train --local`."""
+"""The queue of trainings that belong to a `train --local`; no worker serves it."""
 
 SHARD = "shard"
-"""The header that says which shard a message is for, so that the sweep can tell which are in the queue."""
+"""The header that names a message's shard, so that the sweep can tell which shards are in the queue."""
 
 
-def queue_next(session: Session, job_id: str) -> Callable[[], int]:
-    """Marks the job's next shards as queued; what it gives sends their messages, once the transaction is over.
+def queue_next(app: Celery, session: Session, job_id: str) -> Callable[[], int]:
+    """Marks the job's next shards as queued. Returns a function that sends their messages after the transaction.
 
-    That gives their number, and raises what Celery raises if the broker is away; what was not sent is found by the
-    sweep.
+    That function returns their number, and raises `BROKER_ERRORS`; the sweep finds what was not sent.
     """
-    lease_s = settings().lease_seconds
+    lease_s = settings_of(app).lease_seconds
     job = backlog(session, job_id, lease_s=lease_s)
     if job is None:
         return lambda: 0
@@ -39,85 +38,89 @@ def queue_next(session: Session, job_id: str) -> Callable[[], int]:
 
     def send() -> int:
         for shard_id in waiting:
-            _send(job, TASKS[job.kind], shard_id, priority=PRIORITIES - 1 - job.priority, headers={SHARD: shard_id})
+            priority = PRIORITIES - 1 - job.priority
+            _send(app, job, TASKS[job.kind], shard_id, priority=priority, headers={SHARD: shard_id})
         return len(waiting)
 
     return send
 
 
-def advance(database: Database, job_id: str) -> int:
-    """Queues the job's next shards, or its finishing when no shard is left; gives the number of messages.
+def advance(app: Celery, database: Database, job_id: str) -> int:
+    """Queues the job's next shards, or its finishing when no shard is left. Returns the number of messages.
 
-    Raises what Celery raises if the broker is away; what was not sent is found by the sweep.
+    Raises `BROKER_ERRORS` if the broker is away; the sweep finds what was not sent.
     """
     with reading(database) as session:
-        job = backlog(session, job_id, lease_s=settings().lease_seconds)
+        job = backlog(session, job_id, lease_s=settings_of(app).lease_seconds)
     if job is None:
         return 0
     if job.left == 0:
-        # Before all shards: it is short, and somebody waits for it.
-        _send(job, "finish_job", job_id, priority=0)
+        # Before all shards: it is short, and a user waits for it.
+        _send(app, job, "finish_job", job_id, priority=0)
         return 1
     if job.wanted == 0:
         return 0
     with writing(database) as session:
-        send = queue_next(session, job_id)
+        send = queue_next(app, session, job_id)
     return send()
 
 
-def _send(job: Backlog, task: str, subject: int | str, *, priority: int, headers: dict[str, int] | None = None) -> None:
-    """`priority` is Redis': the first is 0."""
+def _send(
+    app: Celery, job: Backlog, task: str, subject: int | str, *, priority: int, headers: dict[str, int] | None = None
+) -> None:
+    """`priority` as Redis counts: 0 goes first."""
     app.send_task(task, (subject,), queue=job.queue, priority=priority, headers=headers)
 
 
-def sweep(database: Database, queues: list[str], age_s: float = SENT_S) -> dict[str, int]:
+def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SENT_S) -> dict[str, int]:
     """Does for every unfinished job of these queues what a lost message or a dead worker left undone.
 
-    Gives the number of messages for each job that needed some. What was sent less than `age_s` ago may be on its way.
+    Returns the number of messages for each job that needed some. What was sent less than `age_s` ago may be on its
+    way.
     """
     with reading(database) as session:
         unfinished = jobs_to_sweep(session, queues)
     if not unfinished:
         return {}
-    sent = _sent(queues)
+    sent = _sent(app, queues)
     with writing(database) as session:
         forget_lost_messages(session, unfinished, sent, age_s)
-    counts = {job_id: advance(database, job_id) for job_id in unfinished}
+    counts = {job_id: advance(app, database, job_id) for job_id in unfinished}
     return {job_id: count for job_id, count in counts.items() if count}
 
 
-def resume(database: Database) -> dict[str, int]:
+def resume(app: Celery, database: Database) -> dict[str, int]:
     """As `sweep`, for all queues, and for jobs of a `fer-batch run` that was killed.
 
-    What a `run` that lives, or whoever called `train --local`, is still at is left to them: nobody would read its
-    messages here. Raises what Celery raises if the broker is away.
+    Jobs of a live `run` or `train --local` are left to it: no worker would read their messages. Raises
+    `BROKER_ERRORS` if the broker is away.
     """
     with writing(database) as session:
-        adopt_jobs(session, RUN_QUEUE, settings().queues.split(",")[0], settings().lease_seconds)
+        adopt_jobs(session, RUN_QUEUE, settings_of(app).submit_queue, settings_of(app).lease_seconds)
     with reading(database) as session:
         queues = {get_job(session, job).queue for job in jobs_to_sweep(session)}
     served = sorted(queue for queue in queues if queue != LOCAL_QUEUE and not queue.startswith(RUN_QUEUE))
-    # Whoever calls this knows that something was lost; a message too many does no harm.
-    return sweep(database, served, age_s=0)
+    # The caller knows that something was lost; a message too many does no harm.
+    return sweep(app, database, served, age_s=0)
 
 
-def retry(database: Database, job_id: str) -> int:
-    """Queues again what of a job failed or was cancelled; gives the number of its shards.
+def retry(app: Celery, database: Database, job_id: str) -> int:
+    """Requeues what of a job failed or was cancelled. Returns the number of its shards.
 
-    Raises what Celery raises if the broker is away; what was not sent is found by the sweep.
+    Raises `BROKER_ERRORS` if the broker is away; the sweep finds what was not sent.
     """
     with writing(database) as session:
         job = get_job(session, job_id)
         if job.state not in UNFINISHED and job.queue.startswith(RUN_QUEUE):
-            # Its `run` is over, and nobody else serves its queue.
-            job.queue = settings().queues.split(",")[0]
+            # Its `run` is over, and no other worker serves its queue.
+            job.queue = settings_of(app).submit_queue
         count = retry_job(session, job_id)
     if count:
-        advance(database, job_id)
+        advance(app, database, job_id)
     return count
 
 
-def _sent(queues: list[str]) -> set[int]:
+def _sent(app: Celery, queues: list[str]) -> set[int]:
     """The shards that have a message in one of these queues."""
     with app.connection_for_read() as connection:
         channel = connection.default_channel

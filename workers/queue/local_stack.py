@@ -35,10 +35,10 @@ def redis_server() -> Path:
 
 @contextmanager
 def local_redis(folder: Path) -> Iterator[str]:
-    """Runs a Redis server that only this user can reach, on a socket in `folder`; gives its broker URL.
+    """Runs a Redis server that only this user can reach, on a socket in `folder`; yields its broker URL.
 
     Raises:
-        LocalStackError: it does not start; holds what it said.
+        LocalStackError: it does not start; the message ends with its log.
     """
     socket, log = folder / "redis.sock", folder / "redis.log"
     options = {"port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(folder), "save": ""}
@@ -57,14 +57,14 @@ def local_redis(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def local_worker(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `fer-batch worker` with extra environment variables, its output in `log`."""
+    """Runs `fer-batch worker` with extra environment variables (`Settings.as_environment`), its output in `log`."""
     with _running([sys.executable, "-P", "-m", "cli", "worker"], log, environment) as process:
         yield process
 
 
 @contextmanager
 def stack_folder() -> Iterator[Path]:
-    """A folder for sockets and logs that only this user can enter, gone at the end."""
+    """A temporary folder for sockets and logs that only this user can enter."""
     # Sockets must have a short path: the system allows about 100 bytes.
     with tempfile.TemporaryDirectory(prefix="fer-batch-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
@@ -73,7 +73,7 @@ def stack_folder() -> Iterator[Path]:
 def last_lines(log: Path, count: int = 3) -> str:
     """The end of a log, in one line."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return " | ".join(lines[-count:]) or "it said nothing"
+    return " | ".join(lines[-count:]) or "its log is empty"
 
 
 @contextmanager
@@ -98,13 +98,13 @@ def _running(
 
 
 def _end_with_parent() -> None:
-    """Has the system end a child when this program is killed and cannot do it; Linux only."""
+    """Has the kernel end a child if this program is killed and cannot do it itself; Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Asks it to end, waits, and then ends it with all its children."""
+    """Sends SIGTERM, waits, then kills the process with all its children."""
     try:
         if process.poll() is None:
             process.terminate()

@@ -16,18 +16,18 @@ from workers.errors import CheckpointError
 from workers.models.store import folder
 
 
-def run_folder(job_id: str) -> Path:
+def run_folder(models_dir: Path, job_id: str) -> Path:
     """Everything of one run; may not exist."""
-    return folder() / "runs" / job_id
+    return folder(models_dir) / "runs" / job_id
 
 
-def take_over(claim: Claim) -> Path:
+def take_over(models_dir: Path, claim: Claim) -> Path:
     """This attempt's folder, with what the attempt before it last saved; folders of earlier attempts are removed.
 
     Raises:
         CheckpointError: it cannot be made.
     """
-    run = run_folder(claim.job_id)
+    run = run_folder(models_dir, claim.job_id)
     own = run / str(claim.epoch)
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -49,14 +49,14 @@ def take_over(claim: Claim) -> Path:
     return own
 
 
-def forget(job_id: str) -> None:
+def forget(models_dir: Path, job_id: str) -> None:
     """Removes a run's checkpoints, once its weights are in the store."""
-    shutil.rmtree(run_folder(job_id), ignore_errors=True)
+    shutil.rmtree(run_folder(models_dir, job_id), ignore_errors=True)
 
 
-def forget_attempt(claim: Claim) -> None:
+def forget_attempt(models_dir: Path, claim: Claim) -> None:
     """Removes this attempt's folder alone: another attempt may be at the run again."""
-    run = run_folder(claim.job_id)
+    run = run_folder(models_dir, claim.job_id)
     shutil.rmtree(run / str(claim.epoch), ignore_errors=True)
     with suppress(OSError):
         run.rmdir()

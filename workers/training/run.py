@@ -26,7 +26,7 @@ from workers.lease.reasons import reason_of
 from workers.metrics import recording
 from workers.models import store
 from workers.models.subjects import evaluation_row
-from workers.settings import settings
+from workers.settings import Settings
 from workers.training.checkpoints import forget, forget_attempt, run_folder, take_over
 from workers.training.trainers import Trained, Watch, run_trainer
 
@@ -37,7 +37,12 @@ LICENCE = "AGPL-3.0; whoever gave the training data may limit what the weights a
 
 
 def train(
-    database: Database, shard_id: int, worker: str, device: str, stopping: Callable[[], bool] = lambda: False
+    database: Database,
+    settings: Settings,
+    shard_id: int,
+    worker: str,
+    device: str,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Claims a run, trains to its end, and keeps the result; True if it was this worker's to train.
 
@@ -49,12 +54,12 @@ def train(
         ResultsError: the database cannot be used; the run will be taken up again.
     """
     with writing(database) as session:
-        claim = leases.claim(session, shard_id, worker, lease_s=settings().lease_seconds)
+        claim = leases.claim(session, shard_id, worker, lease_s=settings.lease_seconds)
     if claim is None:
         return False
-    with _while_ours(claim):
+    with _while_ours(settings.models_dir, claim):
         try:
-            _keep(database, claim, _train(database, claim, device, stopping))
+            _keep(database, settings.models_dir, claim, _train(database, settings, claim, device, stopping))
         except WorkerStoppingError:
             logger.info("run %s goes back", claim.job_id)
             with writing(database) as session:
@@ -65,12 +70,14 @@ def train(
             expected = isinstance(error, (*OUR_WORDS, FerModelError))
             # Where it is our own mistake the log has the traceback.
             logger.info("run %s failed: %s", claim.job_id, error, exc_info=not expected)
-            _fail(database, claim, str(error) if isinstance(error, OUR_WORDS) else reason_of(error))
+            _fail(
+                database, settings.models_dir, claim, str(error) if isinstance(error, OUR_WORDS) else reason_of(error)
+            )
     return True
 
 
 @contextmanager
-def _while_ours(claim: leases.Claim) -> Iterator[None]:
+def _while_ours(models_dir: Path, claim: leases.Claim) -> Iterator[None]:
     """Ends quietly what is not wanted any more, or is another worker's."""
     try:
         yield
@@ -78,10 +85,12 @@ def _while_ours(claim: leases.Claim) -> Iterator[None]:
         logger.info("run %s given up: %s", claim.job_id, error)
     except JobCancelledError as error:
         logger.info("run %s given up: %s", claim.job_id, error)
-        forget_attempt(claim)
+        forget_attempt(models_dir, claim)
 
 
-def _train(database: Database, claim: leases.Claim, device: str, stopping: Callable[[], bool]) -> Trained:
+def _train(
+    database: Database, settings: Settings, claim: leases.Claim, device: str, stopping: Callable[[], bool]
+) -> Trained:
     run = _run_of(database, claim.job_id)
     with heartbeat(database, claim) as check:
 
@@ -97,36 +106,38 @@ def _train(database: Database, claim: leases.Claim, device: str, stopping: Calla
             recording.gpu_memory()
 
         chosen = actual_device(run.definition["device"] or device)
-        return run_trainer(database, run, take_over(claim), chosen, Watch(on_epoch, before_batch))
+        folder = take_over(settings.models_dir, claim)
+        return run_trainer(database, settings, run, folder, chosen, Watch(on_epoch, before_batch))
 
 
-def _keep(database: Database, claim: leases.Claim, trained: Trained) -> None:
+def _keep(database: Database, models_dir: Path, claim: leases.Claim, trained: Trained) -> None:
     """The weights into the store; then the model, its evaluation, and the run's end in one transaction."""
-    sha256 = store.keep(trained.weights)
+    sha256 = store.keep(models_dir, trained.weights)
     run = _run_of(database, claim.job_id)
     with writing(database) as session:
         # First, as everywhere: only who still has the shard may write.
         shards.complete(session, claim, [], [])
-        model = _add_model(session, run, sha256, trained.facts)
+        model = _add_model(session, models_dir, run, sha256, trained.facts)
         if trained.report:
             measured = evaluation_row(model, trained.report, run.data, "validation")
             measured.job_id = run.job_id
             catalogue.add_evaluation(session, measured)
         close_job(session, claim.job_id)
-    forget(claim.job_id)
+    forget(models_dir, claim.job_id)
 
 
-def _fail(database: Database, claim: leases.Claim, reason: str) -> None:
-    run, best = _run_of(database, claim.job_id), run_folder(claim.job_id) / str(claim.epoch) / BEST
-    sha256, rescued = _rescue(best)
+def _fail(database: Database, models_dir: Path, claim: leases.Claim, reason: str) -> None:
+    run = _run_of(database, claim.job_id)
+    best = run_folder(models_dir, claim.job_id) / str(claim.epoch) / BEST
+    sha256, rescued = _rescue(models_dir, best)
     with writing(database) as session:
         leases.fail(session, claim, reason + rescued)
         if sha256:
-            _add_model(session, run, sha256, {"incomplete": reason})
+            _add_model(session, models_dir, run, sha256, {"incomplete": reason})
         close_job(session, claim.job_id)
 
 
-def _rescue(best: Path) -> tuple[str | None, str]:
+def _rescue(models_dir: Path, best: Path) -> tuple[str | None, str]:
     """The sha256 of the best weights so far, now in the store, and what to say about them."""
     if not best.exists():
         return None, ""
@@ -136,28 +147,29 @@ def _rescue(best: Path) -> tuple[str | None, str]:
         return None, ""
     said = f"; the best weights so far, of epoch {facts['best_epoch']}, are"
     try:
-        sha256 = store.keep(best)
+        sha256 = store.keep(models_dir, best)
     except OSError:
         # On a full disk they stay where they are.
         return None, f"{said} in {best}"
     return sha256, f"{said} kept as model {sha256[: catalogue.ID_DIGITS]}"
 
 
-def _add_model(session: Session, run: TrainingRun, sha256: str, facts: dict[str, object]) -> Model:
+def _add_model(session: Session, models_dir: Path, run: TrainingRun, sha256: str, facts: dict[str, object]) -> Model:
     given, usual = session.get_one(Job, run.job_id).name, run.recipe or run.kind
     name = given if given and given != usual else f"{usual}-{run.job_id[-4:]}"
+    weights = store.stored(models_dir, sha256)
     model = catalogue.add_model(
         session,
         name=name,
         kind=run.kind,
         sha256=sha256,
-        architecture=store.architecture(WeightsFile(name, store.stored(sha256), sha256), run.kind),
+        architecture=store.architecture(WeightsFile(name, weights, sha256), run.kind),
         source="trained",
         recipe=run.recipe,
         job_id=run.job_id,
         licence=LICENCE,
         # As the weights say themselves, for the run's row may be of another epoch.
-        facts={"data": run.data, **trained_facts(read_metadata(store.stored(sha256))), **facts},
+        facts={"data": run.data, **trained_facts(read_metadata(weights)), **facts},
     )
     training.keep_model(session, run.job_id, model.id)
     return model

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from celery import Celery
 from sqlalchemy import Engine as Database
 
 from results.database import writing
 from results.training import QUEUE, TrainingPlan, add_training, shard_of, unfinished_run
-from workers.batch.submitting import BROKER_ERRORS, check_broker
 from workers.errors import WorkersError
 from workers.models.subjects import MARK, find_classifier, find_detector
-from workers.queue.app import app
+from workers.queue.broker import BROKER_ERRORS, check_broker
 from workers.queue.dispatching import LOCAL_QUEUE, advance
 from workers.training.trainers import IMAGENET, SCRATCH, SHIPPED
 
@@ -24,21 +24,21 @@ WORDS = {"classifier": (SCRATCH, IMAGENET), "detector": (SHIPPED,)}
 """Where each kind of run can start, besides files and models."""
 
 
-def submit_training(database: Database, plans: Sequence[TrainingPlan]) -> list[str]:
-    """Writes runs in one transaction and queues them; gives their ids.
+def submit_training(app: Celery, database: Database, plans: Sequence[TrainingPlan]) -> list[str]:
+    """Writes runs in one transaction and queues them; returns their ids.
 
     Raises:
         BrokerUnreachableError: the broker does not answer; no run is made.
         ResultsError: the database cannot be used.
     """
-    check_broker()
+    check_broker(app)
     with writing(database) as session:
         runs = [add_training(session, plan) for plan in plans]
     try:
         for run in runs:
-            advance(database, run)
+            advance(app, database, run)
     except BROKER_ERRORS as error:
-        # The runs are written, and the workers' sweep queues what nobody was told of.
+        # The runs are written, and the workers' sweep sends the missing messages.
         logger.warning("the broker went away while runs were queued: %s", error)
     return runs
 
@@ -51,13 +51,13 @@ def local_training(database: Database, plan: TrainingPlan) -> tuple[str, int, bo
         return run, shard_of(session, run), earlier is not None
 
 
-def is_served(queue: str = QUEUE) -> bool:
+def is_served(app: Celery, queue: str = QUEUE) -> bool:
     """Whether a worker that answers within a second serves the queue; one that is very busy may not."""
     found = app.control.inspect(timeout=INSPECTION_S).active_queues() or {}
     return any(served["name"] == queue for worker in found.values() for served in worker)
 
 
-def settled(database: Database, plan: TrainingPlan) -> TrainingPlan:
+def settled(database: Database, models_dir: Path, plan: TrainingPlan) -> TrainingPlan:
     """The plan with a start and teachers that mean the same to every worker: a word, a full path or a sha256.
 
     Raises:
@@ -65,12 +65,12 @@ def settled(database: Database, plan: TrainingPlan) -> TrainingPlan:
         WeightsError: the file cannot be read.
         UnknownModelError: it is neither a file nor a model.
     """
-    teachers = [_settled(database, each, "classifier") for each in plan.definition.get("teachers", ())]
+    teachers = [_settled(database, models_dir, each, "classifier") for each in plan.definition.get("teachers", ())]
     taught = {"teachers": teachers} if teachers else {}
-    return replace(plan, definition={**plan.definition, "init": _settled_init(database, plan), **taught})
+    return replace(plan, definition={**plan.definition, "init": _settled_init(database, models_dir, plan), **taught})
 
 
-def _settled_init(database: Database, plan: TrainingPlan) -> str:
+def _settled_init(database: Database, models_dir: Path, plan: TrainingPlan) -> str:
     init, words = plan.definition["init"], WORDS[plan.kind]
     if init in words:
         return init
@@ -79,13 +79,13 @@ def _settled_init(database: Database, plan: TrainingPlan) -> str:
         raise WorkersError(
             f"A {plan.kind} cannot start from `{init}`, but from {starts}, a .safetensors file or a model."
         )
-    return _settled(database, init, plan.kind)
+    return _settled(database, models_dir, init, plan.kind)
 
 
-def _settled(database: Database, reference: str, kind: str) -> str:
+def _settled(database: Database, models_dir: Path, reference: str, kind: str) -> str:
     find = find_classifier if kind == "classifier" else find_detector
     is_file = reference.endswith(MARK)
-    found = find(database, str(Path(reference).absolute()) if is_file else reference)
+    found = find(database, models_dir, str(Path(reference).absolute()) if is_file else reference)
     return str(found.path) if is_file else found.sha256
 
 

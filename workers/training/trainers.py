@@ -16,7 +16,7 @@ from fer_model.training.definitions import CHECKPOINT, ClassifierRun, DetectorRu
 from results.tables import TrainingRun
 from workers.models import store
 from workers.models.subjects import find_classifier, find_classifiers, find_detector
-from workers.settings import writable_cache
+from workers.settings import Settings, writable_cache
 
 if TYPE_CHECKING:
     from fer_model.training.datasets.faces import LabelledPhotograph
@@ -43,7 +43,9 @@ class Trained:
     report: dict[str, Any] | None = None
 
 
-def run_trainer(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
+def run_trainer(
+    database: Database, settings: Settings, run: TrainingRun, folder: Path, device: str, watch: Watch
+) -> Trained:
     """Trains as the row says, from the checkpoint in `folder` where there is one, and measures the result.
 
     `device` is `cpu` or `cuda:N`. Raises `FerModelError`, and whatever `watch` raises.
@@ -54,7 +56,7 @@ def run_trainer(database: Database, run: TrainingRun, folder: Path, device: str,
     usual = _usual_threads()
     torch.set_num_threads(run.definition["threads"] or usual)
     train = _train_classifier if run.kind == "classifier" else _train_detector
-    return train(database, run, folder, device, watch)
+    return train(database, settings, run, folder, device, watch)
 
 
 @cache
@@ -64,18 +66,21 @@ def _usual_threads() -> int:
     return torch.get_num_threads()
 
 
-def _train_classifier(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
+def _train_classifier(
+    database: Database, settings: Settings, run: TrainingRun, folder: Path, device: str, watch: Watch
+) -> Trained:
     from fer_model.training.classifier import train_classifier
     from fer_model.training.datasets.data import training_and_validation
     from fer_model.training.measurement.reports import load_members, report
 
-    faces = training_and_validation(Path(run.data), writable_cache(), resize=run.definition["resize"])
-    if teachers := find_classifiers(database, run.definition.get("teachers", ())):
+    cache = writable_cache(settings.cache_dir)
+    faces = training_and_validation(Path(run.data), cache, resize=run.definition["resize"])
+    if teachers := find_classifiers(database, settings.models_dir, run.definition.get("teachers", ())):
         from fer_model.training.teaching import taught
 
-        faces = (taught(faces[0], teachers, writable_cache(), device, watch.before_batch), faces[1])
+        faces = (taught(faces[0], teachers, cache, device, watch.before_batch), faces[1])
     # A run that goes on needs no start, and this machine may have no way to it.
-    init = None if (folder / CHECKPOINT).exists() else _start_of_classifier(database, run.definition["init"])
+    init = None if (folder / CHECKPOINT).exists() else _start_of_classifier(database, settings, run.definition["init"])
     chosen = _fields(ClassifierRun, run.definition)
     definition = ClassifierRun(**{**chosen, "recipe": run.recipe, "epochs": run.epochs, "init": init, "device": device})
     weights = train_classifier(definition, *faces, folder, watch.on_epoch, watch.before_batch)
@@ -85,17 +90,19 @@ def _train_classifier(database: Database, run: TrainingRun, folder: Path, device
     return Trained(weights, parameters, measured.as_dict())
 
 
-def _start_of_classifier(database: Database, init: str) -> str | None:
+def _start_of_classifier(database: Database, settings: Settings, init: str) -> str | None:
     if init == SCRATCH:
         return None
     if init == IMAGENET:
         from fer_model.training.starts import imagenet_features
 
-        return str(imagenet_features(writable_cache()))
-    return str(find_classifier(database, init).path)
+        return str(imagenet_features(writable_cache(settings.cache_dir)))
+    return str(find_classifier(database, settings.models_dir, init).path)
 
 
-def _train_detector(database: Database, run: TrainingRun, folder: Path, device: str, watch: Watch) -> Trained:
+def _train_detector(
+    database: Database, settings: Settings, run: TrainingRun, folder: Path, device: str, watch: Watch
+) -> Trained:
     from fer_model.training.datasets.face_sets import arrange
     from fer_model.training.detector import train_detector
     from fer_model.training.measurement.measuring import detector_precision
@@ -103,7 +110,8 @@ def _train_detector(database: Database, run: TrainingRun, folder: Path, device: 
     chosen = _fields(DetectorRun, run.definition)
     definition = DetectorRun(**{**chosen, "epochs": run.epochs, "device": device})
     init, given = run.definition["init"], run.definition["validation"]
-    start = store.shipped().detector if init == SHIPPED else find_detector(database, init)
+    models_dir = settings.models_dir
+    start = store.shipped(models_dir).detector if init == SHIPPED else find_detector(database, models_dir, init)
     sources, held_out = [Path(each) for each in run.definition["data"]], Path(given) if given else None
     # Unpacked photographs may be gigabytes: they go whatever ends the attempt, or, if its process is killed, with its
     # folder. Whoever goes on unpacks them anew, maybe on another machine.

@@ -1,4 +1,4 @@
-"""Pictures of a report, as SVG without text: it is stretched to the width of the page, and labels must not be."""
+"""Charts of a report, as SVG without text: the SVG is stretched to the width of the page, which text must not be."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,11 +11,11 @@ from results.read.times import clock
 TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 MAX_TICKS = 6
 LABELLED = 0.07
-"""A run of at least this share of the width has its emotion written into it."""
+"""Least share of the width, 0..1, at which a run is labelled with its emotion."""
 
 
 def stacked(series: Series) -> Markup:
-    """The mean probabilities over time, one above the other, `EMOTIONS[0]` at the bottom; nothing without a face."""
+    """The mean probabilities over time, stacked, `EMOTIONS[0]` at the bottom; empty where there is no face."""
     paths: dict[str, list[str]] = {name: [] for name in EMOTIONS}
     for step, row in series.rows.items():
         if row["emotion"] is None:
@@ -48,7 +48,7 @@ def lane(series: Series, track: Lane) -> Markup:
 
 
 def labels(series: Series, track: Lane) -> list[tuple[float, float, str]]:
-    """The emotions that are to be written into a lane: left and width in per cent, and the name."""
+    """The labels of a lane: left and width in per cent, and the emotion."""
     return [
         (round(100 * first / series.steps, 2), round(100 * steps / series.steps, 2), emotion)
         for first, steps, emotion in track.runs
@@ -68,7 +68,7 @@ def bar(shares: Mapping[str, float]) -> Markup:
 
 
 def ticks(series: Series) -> list[tuple[float, str]]:
-    """Where a video's time axis is labelled, in per cent of its length, and with what."""
+    """The labels of a video's time axis: position in per cent of its length, and text."""
     length = series.steps * series.step_ms
     step = 1000 * next((tick for tick in TICKS_S if length / tick <= 1000 * MAX_TICKS), TICKS_S[-1])
     return [(round(100 * ms / length, 2), clock(ms)) for ms in range(0, length, step)]

@@ -1,4 +1,4 @@
-"""What a report says, read from the database."""
+"""The data of a report, read from the database."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from results.read.timelines import timeline
 from results.tables import Face, Media
 
 DETAILED = 500
-"""Of so many videos there is a section, the first of the job; the others are in the table alone."""
+"""The first so many videos of a job get a section; the others are in the table only."""
 
 LISTED = 2000
-"""So many media are in the table."""
+"""Most media in the table."""
 
 MANY = 100
-"""With more videos than this each has less detail, so that the page stays small."""
+"""With more videos than this each gets less detail, so that the page stays small."""
 
 BUCKETS, LANES = (160, 80), (12, 5)
-"""At most so many steps in a video's timeline, and so many tracks; the second where there are many videos."""
+"""Most steps in a video's timeline, and most tracks; the second value for more than `MANY` videos."""
 
 NICE_MS = (40, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_200_000)
 
 SMOOTH_BUCKETS = 2
-"""Lanes are smoothed over so many steps: what is shorter cannot be seen in them anyway."""
+"""Lanes are smoothed over so many steps: shorter changes would not be visible."""
 
 NEGATIVE = ("angry", "disgust", "fear", "sad")
 
@@ -40,7 +40,7 @@ QUALITY = (
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """One line of the table. `shares` are the mean probabilities over its faces; `quality` the view's row, if any."""
+    """One row of the table. `shares` are the mean probabilities over its faces; `quality` the view's row, if any."""
 
     id: int
     position: int
@@ -54,7 +54,7 @@ class Medium:
 
     @property
     def negative(self) -> float | None:
-        """How much of what was seen is angry, disgust, fear or sad, 0..1."""
+        """The mean probability of angry, disgust, fear and sad together, 0..1."""
         return sum(self.shares[name] for name in NEGATIVE) if self.shares else None
 
 
@@ -97,16 +97,16 @@ def media_of_report(session: Session, job_id: str) -> list[Medium]:
 
 
 def series_of(session: Session, job_id: str, medium: Medium, many: bool) -> Series | None:
-    """A video over time; None where no frame of it was looked at."""
+    """A video over time; None if none of its frames was processed."""
     buckets, lanes = BUCKETS[many], LANES[many]
     last_ms = max(medium.duration_ms or 0, 1)
     step_ms = next((step for step in NICE_MS if last_ms / step <= buckets), -(-last_ms // buckets))
-    asked: dict[str, Any] = {"bucket_ms": step_ms, "media_id": medium.id}
-    rows = {row["start_ms"] // step_ms: row for row in timeline(session, job_id, **asked)}
+    part: dict[str, Any] = {"bucket_ms": step_ms, "media_id": medium.id}
+    rows = {row["start_ms"] // step_ms: row for row in timeline(session, job_id, **part)}
     if not rows:
         return None
     smooth = FaceFilter(smooth_s=min(60.0, SMOOTH_BUCKETS * step_ms / 1000))
-    tracks = _tracks(timeline(session, job_id, by="track", face_filter=smooth, **asked), step_ms)
+    tracks = _tracks(timeline(session, job_id, by="track", face_filter=smooth, **part), step_ms)
     longest = sorted(tracks, key=lambda lane: -sum(steps for _, steps, _ in lane.runs))[:lanes]
     return Series(step_ms, max(*rows, -(-last_ms // step_ms) - 1) + 1, rows, sorted(longest, key=_begins), len(tracks))
 
@@ -116,7 +116,7 @@ def _begins(lane: Lane) -> tuple[int, int]:
 
 
 def _tracks(rows: Iterator[dict[str, Any]], step_ms: int) -> list[Lane]:
-    """The lanes of rows that are in the order of tracks and time; steps in which nothing changes are one run."""
+    """The lanes of rows sorted by track and time; consecutive steps with the same emotion are one run."""
     lanes: list[Lane] = []
     for row in rows:
         step, emotion = row["start_ms"] // step_ms, row["emotion"]
@@ -137,7 +137,7 @@ def _qualities(session: Session, job_id: str) -> dict[int, dict[str, Any]]:
 
 
 def _shares(session: Session, job_id: str) -> dict[int, tuple[dict[str, float], str]]:
-    """By medium: the mean probabilities over its faces, and the largest of them."""
+    """By medium: the mean probabilities over its faces, and the dominant emotion."""
     seen = (
         select(Face.media_id, *means(Face.__table__.c))
         .join(Media, Media.id == Face.media_id)
@@ -150,12 +150,12 @@ def _shares(session: Session, job_id: str) -> dict[int, tuple[dict[str, float], 
 
 
 def whole_job(session: Session, job_id: str) -> tuple[dict[str, float], int] | None:
-    """The mean probabilities over all faces of a job, and how many these are; None if there are none."""
+    """The mean probabilities over all faces of a job, and the number of faces; None if there are none."""
     wanted = select(func.count().label("faces"), *means(Face.__table__.c)).join(Media, Media.id == Face.media_id)
     row = session.execute(wanted.where(Media.job_id == job_id)).mappings().one()
     return ({name: row[name] for name in EMOTIONS}, row["faces"]) if row["faces"] else None
 
 
 def count_media(media: Sequence[Medium], kind: str) -> int:
-    """How many of these are of a kind."""
+    """How many of the media are of this kind."""
     return sum(medium.kind == kind for medium in media)

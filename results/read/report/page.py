@@ -1,4 +1,4 @@
-"""The page: facts and pictures put into the template, section by section."""
+"""The page: renders facts and charts with the template, section by section."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -74,7 +74,7 @@ def write_report(
 
 
 def _sections(session: Session, job_id: str, media: Sequence[Medium]) -> Iterator[tuple[Medium, Series]]:
-    """The videos of which there is something to show; each is read when its turn comes."""
+    """The videos with results; read lazily, one at a time."""
     videos = [medium for medium in media if medium.kind != "image" and medium.quality]
     for medium in videos[:DETAILED]:
         series = series_of(session, job_id, medium, many=len(videos) > MANY)
@@ -83,7 +83,7 @@ def _sections(session: Session, job_id: str, media: Sequence[Medium]) -> Iterato
 
 
 def percent(value: float | None) -> str:
-    """0.123 as 12 %; nothing as a dash."""
+    """0.123 as 12 %; None as a dash."""
     return "–" if value is None else f"{100 * value:.0f} %"
 
 

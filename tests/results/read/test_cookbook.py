@@ -1,4 +1,4 @@
-"""Every query of docs/sql-cookbook.md, as it stands there, against a job whose answers were worked out by hand."""
+"""Every query of docs/sql-cookbook.md, verbatim, against a job whose answers were computed by hand."""
 
 import re
 from pathlib import Path
@@ -61,7 +61,7 @@ def queries() -> dict[str, str]:
 
 @pytest.fixture
 def known(database: Database) -> Database:
-    """An older job, which no query is to see, and the one that the page describes."""
+    """An older job, which no query may return, and the one that the page describes."""
     media = [
         MediaPlan(CALM, "video", duration_ms=180_000),
         MediaPlan(TENSE, "video", duration_ms=60_000),

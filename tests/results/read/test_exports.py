@@ -1,4 +1,4 @@
-"""Exports hold what the table holds, in every format, and do not grow with it."""
+"""Exports have the rows of the table in every format, in constant memory."""
 
 import csv
 import io
@@ -52,9 +52,9 @@ def expected(database: Database) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in session.execute(found)]
 
 
-def exported(database: Database, job_id: str, style: str, path: Path, **asked: Any) -> Path:
+def exported(database: Database, job_id: str, style: str, path: Path, **options: Any) -> Path:
     with reading(database) as session:
-        export_faces(session, job_id, style, path, **{"face_filter": FaceFilter(), **asked})
+        export_faces(session, job_id, style, path, **{"face_filter": FaceFilter(), **options})
     return path
 
 
@@ -64,8 +64,9 @@ def test_every_format_holds_every_face(database: Database, job: str, tmp_path: P
     found = [tuple(row[name] for name in COLUMNS) for row in read(path, style)]
     assert len(found) == 61
     # A spreadsheet's numbers have fifteen digits.
-    for row, asked in zip(found, expected(database), strict=True):
-        assert row == (tuple(pytest.approx(v) if type(v) is float else v for v in asked) if style == "xlsx" else asked)
+    for row, wanted in zip(found, expected(database), strict=True):
+        typed = tuple(pytest.approx(v) if type(v) is float else v for v in wanted)
+        assert row == (typed if style == "xlsx" else wanted)
 
 
 def read(path: Path, style: str) -> list[dict[str, Any]]:
@@ -84,7 +85,7 @@ def value_of(name: str, value: str | None) -> str | int | float | None:
 
 
 def read_excel(path: Path) -> list[dict[str, str]]:
-    """The rows of all sheets, by the names in their first lines, as any reader of the format would find them."""
+    """The rows of all sheets, keyed by the names in their first lines."""
     import zipfile
     from xml.etree import ElementTree
 

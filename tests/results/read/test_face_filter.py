@@ -1,4 +1,4 @@
-"""Which faces count, and the temporal filter, on both databases."""
+"""Filtering and smoothing faces, on both databases."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -21,7 +21,7 @@ STEP_MS = 40
 
 
 def film(database: Database, *tracks: Sequence[float], quality: float = 0.5) -> str:
-    """A job of one video in which each track is `happy` so much in one frame after another, and else `sad`."""
+    """A job of one video; each track has the given probabilities of `happy`, frame by frame, and the rest is `sad`."""
     length = len(tracks[0])
     frames = [frame(1, n, n * STEP_MS, len(tracks)) for n in range(length)]
     faces = [
@@ -53,18 +53,18 @@ def test_the_filter_is_a_centred_mean_of_the_track(database: Database) -> None:
     found = smoothed(database, film(database, first.tolist(), second.tolist()), 0.4)
     expected = [float(first[max(0, n - 5) : n + 6].mean()) for n in range(40)]
     assert [happy for happy, _, _ in found] == pytest.approx(expected)
-    assert [said for _, said, _ in found] == ["happy" if happy >= 0.5 else "sad" for happy in expected]
+    assert [emotion for _, emotion, _ in found] == ["happy" if happy >= 0.5 else "sad" for happy in expected]
     assert [sure for _, _, sure in found] == pytest.approx([max(happy, 1 - happy) for happy in expected])
 
 
 def test_flicker_goes_and_a_change_stays_where_it_was(database: Database) -> None:
     rng = np.random.default_rng(2)
-    # Wrong in one frame of six, and the change at frame 60 is for good.
+    # One frame in six is wrong; the change at frame 60 is lasting.
     truth = np.where(np.arange(120) < 60, 0.8, 0.2)
     seen = np.where(rng.random(120) < 1 / 6, 1 - truth, truth)
     job_id = film(database, seen.tolist())
-    assert len(changes([said for _, said, _ in smoothed(database, job_id, 0)])) > 20
-    (moved,) = changes([said for _, said, _ in smoothed(database, job_id, 1.0)])
+    assert len(changes([emotion for _, emotion, _ in smoothed(database, job_id, 0)])) > 20
+    (moved,) = changes([emotion for _, emotion, _ in smoothed(database, job_id, 1.0)])
     assert abs(moved - 60) * STEP_MS <= 500
 
 
@@ -72,9 +72,9 @@ def test_flicker_goes_and_a_change_stays_where_it_was(database: Database) -> Non
 def test_no_change_moves_by_more_than_half_the_width(database: Database, seed: int) -> None:
     rng = np.random.default_rng(seed)
     at = int(rng.integers(30, 70))
-    # However sure or unsure it is at any moment, it is happy before and sad after.
+    # Whatever the confidence of single frames, it is happy before and sad after.
     happy = np.where(np.arange(100) < at, rng.uniform(0.51, 1, 100), rng.uniform(0, 0.49, 100))
-    found = [said for _, said, _ in smoothed(database, film(database, happy.tolist()), 0.8)]
+    found = [emotion for _, emotion, _ in smoothed(database, film(database, happy.tolist()), 0.8)]
     assert set(found[: at - 10]) == {"happy"} and set(found[at + 10 :]) == {"sad"}
 
 
@@ -110,11 +110,11 @@ def test_faces_that_do_not_count_are_as_if_not_found(database: Database, by: By)
     with reading(database) as session:
         (all_of_them,) = timeline(session, job_id, by=by)
         (row,) = timeline(session, job_id, by=by, face_filter=FaceFilter(min_confidence=0.5, min_quality=0.5))
-        nobody = list(timeline(session, job_id, by=by, face_filter=FaceFilter(min_quality=1.0)))
+        empty = list(timeline(session, job_id, by=by, face_filter=FaceFilter(min_quality=1.0)))
     assert (all_of_them["faces"], all_of_them["face_share"]) == (3, 0.75)
     assert (row["frames"], row["faces"], row["face_share"]) == (4, 1, 0.25)
     assert (row["happy"], row["sad"], row["emotion"]) == (0.9, 0.1, "happy")
-    assert [(r["faces"], r["emotion"], r["face_share"]) for r in nobody] == ([] if by == "track" else [(0, None, 0.0)])
+    assert [(r["faces"], r["emotion"], r["face_share"]) for r in empty] == ([] if by == "track" else [(0, None, 0.0)])
 
 
 def test_frames_of_two_media_are_two_in_a_jobs_share(database: Database) -> None:

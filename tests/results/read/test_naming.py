@@ -1,4 +1,4 @@
-"""What shards and jobs are called, and how long they have waited, on both databases."""
+"""Names of shards and jobs, on both databases."""
 
 import pytest
 from sqlalchemy import Engine as Database

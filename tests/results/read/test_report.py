@@ -1,4 +1,4 @@
-"""The report: what stands in it, that it needs nothing beside it, and how it looks in a real browser."""
+"""The report: its content, that it is self-contained, and its layout in a real browser."""
 
 import io
 import json
@@ -32,12 +32,12 @@ def page_of(database: Database, job_id: str, **options: object) -> str:
 
 def test_everything_stands_in_it(database: Database) -> None:
     page = page_of(database, add_job(database), notes=["one thing to know"], limits={"our-model": "sees no beards"})
-    for said in (
+    for text in (
         "interview one.mp4", "face.jpg", "second.mp4", "81</b> faces", "is not a video (unknown format)",
         "one thing to know", "our-model", "sees no beards", "AI Act", "#0", "#1",
         "frames with a face", "expression, not a feeling",
     ):  # fmt: skip
-        assert said in page, said
+        assert text in page, text
     assert page.count('<article class="medium"') == 2, "one for each video"
     assert page.count('class="plot lane"') == 4
 
@@ -46,7 +46,7 @@ def test_the_pictures_show_the_numbers(database: Database) -> None:
     page = page_of(database, add_job(database))
     article = page[page.index('<article class="medium"') : page.index("</article>")]
     stacked = article[article.index("plot emotions") : article.index("plot faces")]
-    # Of two people one is happy with 0.9 and then with 0.1: 45 % and 5 % of what is seen.
+    # One of two people is happy with 0.9 and then with 0.1: means of 45 % and 5 %.
     happy = stacked.partition('class="happy"')[2].partition("</path>")[0]
     heights = [float(height) for height in re.findall(r"v([\d.]+)h-1z", happy)]
     assert heights[:15] == [45.0] * 15 and heights[15:] == [5.0] * 15
@@ -83,7 +83,7 @@ def test_a_job_that_has_found_nothing_yet(database: Database) -> None:
     with writing(database) as session:
         job_id = new_job(session, [MediaPlan("/srv/film.mp4", "video")], [ShardPlan(0, 0, 10, video=True)])
     page = page_of(database, job_id)
-    assert "No face was found." in page and "No video was looked at." in page and "not yet" in page
+    assert "No face was found." in page and "No video was processed." in page and "not yet" in page
 
 
 @pytest.mark.parametrize("hours", [0.01, 1, 12])
@@ -124,8 +124,8 @@ LOOK = """JSON.stringify({
 def test_it_fits_a_phone_and_a_desktop(database: Database, tmp_path: Path, width: int) -> None:
     page = tmp_path / "report.html"
     page.write_text(page_of(database, add_job(database)))
-    told, complaints = seen_in_browser(page, tmp_path, LOOK, width)
-    seen = json.loads(told)
+    result, complaints = seen_in_browser(page, tmp_path, LOOK, width)
+    seen = json.loads(result)
     assert complaints == ""
     assert seen["room"] in range(width - 20, width + 1) and seen["wide"] <= seen["room"], "nothing sticks out"
     assert seen["fill"] == "rgb(240, 228, 66)", "the styles are there"

@@ -1,4 +1,4 @@
-"""Subtitles say what each track shows, from when to when."""
+"""Subtitles: the emotion of each track, and from when to when."""
 
 from itertools import pairwise
 from pathlib import Path

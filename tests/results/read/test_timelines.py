@@ -1,4 +1,4 @@
-"""Timelines and views against a small job whose numbers were worked out by hand."""
+"""Timelines and views against a small job whose numbers were computed by hand."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -55,7 +55,7 @@ def means(**scores: float) -> dict[str, float]:
 
 FIRST = means(happy=0.375, sad=0.625) | {"frames": 2, "faces": 2, "emotion": "sad", "face_share": 0.5}
 SECOND = means(angry=0.5, neutral=0.5) | {"frames": 2, "faces": 1, "emotion": "angry", "face_share": 0.5}
-NOBODY = dict.fromkeys(EMOTIONS) | {"frames": 1, "faces": 0, "emotion": None, "face_share": 0.0}
+NO_FACE = dict.fromkeys(EMOTIONS) | {"frames": 1, "faces": 0, "emotion": None, "face_share": 0.0}
 PICTURE = means(surprise=1.0) | {"frames": 1, "faces": 1, "emotion": "surprise", "face_share": 1.0}
 
 
@@ -65,7 +65,7 @@ def test_emotion_timeline(known: tuple[Session, str]) -> None:
     assert found == [
         film | {"second": 0} | FIRST,
         film | {"second": 1} | SECOND,
-        film | {"second": 2} | NOBODY,
+        film | {"second": 2} | NO_FACE,
         {"job_id": known[1], "media_id": 2, "uri": "a.jpg", "second": 0} | PICTURE,
     ]
     assert {type(row["face_share"]) for row in found} == {float}
@@ -94,7 +94,7 @@ def test_by_media(known: tuple[Session, str]) -> None:
     assert list(timeline(*known)) == [
         film | {"start_ms": 0} | FIRST,
         film | {"start_ms": 1000} | SECOND,
-        film | {"start_ms": 2000} | NOBODY,
+        film | {"start_ms": 2000} | NO_FACE,
         {"media_id": 2, "uri": "a.jpg", "track_id": None, "start_ms": 0} | PICTURE,
     ]
 

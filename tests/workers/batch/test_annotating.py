@@ -30,6 +30,7 @@ from workers.batch.crops import MARGIN
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
+from workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("cache")
 SECONDS = 1.0
@@ -47,7 +48,7 @@ def media(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
 def analysed(database: Database, networks: Engine, media: list[Path], options: BatchOptions) -> str:
     job_id, shards = planned(database, media, options)
     for shard_id in shards:
-        process_shard(database, shard_id, "test", lambda _: networks)
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
     return job_id
 
@@ -61,7 +62,9 @@ def annotated(
 ) -> list[Annotated]:
     folder.mkdir()
     with reading(database) as session:
-        return list(annotate_job(session, job_id, folder, face_filter=face_filter, anonymise=anonymise, name=name))
+        return list(
+            annotate_job(session, job_id, folder, face_filter=face_filter, anonymise=anonymise, roots=(), name=name)
+        )
 
 
 def pictures(folder: Path) -> Iterator[Image]:
@@ -153,7 +156,7 @@ def test_a_job_that_is_deleted_while_it_is_worked_on_leaves_no_crops(
         retention.remove(database, job_id)
         return networks
 
-    process_shard(database, shard_id, "test", deleted_meanwhile)
+    process_shard(database, Settings(), shard_id, "test", deleted_meanwhile)
     assert not (crops / job_id).exists()
 
 

@@ -9,14 +9,13 @@ from PIL import Image
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from workers.batch.planning import PICTURES_PER_SHARD, BatchOptions, plan
 from workers.errors import NothingToDoError
-from workers.settings import settings
 
 
 def test_a_folder_becomes_videos_in_segments_and_pictures_in_runs(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", panning_frames(noise_picture(), 100))
     for number in range(PICTURES_PER_SHARD + 3):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"{number}.png")
-    media, shards = plan([str(tmp_path)], BatchOptions(shard_seconds=1))
+    media, shards = plan([str(tmp_path)], BatchOptions(shard_seconds=1), ())
     videos = [shard for shard in shards if shard.video]
     pictures = [shard for shard in shards if not shard.video]
     assert len(media) == PICTURES_PER_SHARD + 4
@@ -33,15 +32,15 @@ def test_a_folder_becomes_videos_in_segments_and_pictures_in_runs(tmp_path: Path
 
 def test_sampling_is_planned(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", panning_frames(noise_picture(), 100))
-    assert [s.planned_frames for s in plan([str(clip)], BatchOptions(every=10))[1]] == [10]
-    assert [s.planned_frames for s in plan([str(clip)], BatchOptions(fps=5))[1]] == [20]
+    assert [s.planned_frames for s in plan([str(clip)], BatchOptions(every=10), ())[1]] == [10]
+    assert [s.planned_frames for s in plan([str(clip)], BatchOptions(fps=5), ())[1]] == [20]
 
 
 def test_what_cannot_be_read_fails_alone_and_says_why(tmp_path: Path) -> None:
     write_clip(tmp_path / "good.mp4", panning_frames(noise_picture(), 5))
     (tmp_path / "broken.mp4").write_bytes(b"not a video at all" * 50)
     (tmp_path / "empty.jpg").touch()
-    media, shards = plan([str(tmp_path), str(tmp_path / "missing.jpg")], BatchOptions())
+    media, shards = plan([str(tmp_path), str(tmp_path / "missing.jpg")], BatchOptions(), ())
     failed = {Path(m.uri).name: m.error for m in media if m.state == "failed"}
     assert set(failed) == {"broken.mp4", "empty.jpg", "missing.jpg"}
     assert all(error and error.startswith(str(tmp_path)) for error in failed.values())
@@ -50,7 +49,7 @@ def test_what_cannot_be_read_fails_alone_and_says_why(tmp_path: Path) -> None:
 
 def test_nothing_at_all_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(NothingToDoError, match=r"contains no picture or video.*does not exist"):
-        plan([str(tmp_path), str(tmp_path / "nowhere")], BatchOptions())
+        plan([str(tmp_path), str(tmp_path / "nowhere")], BatchOptions(), ())
 
 
 def test_options_survive_the_database() -> None:
@@ -61,7 +60,7 @@ def test_options_survive_the_database() -> None:
 def test_only_so_much_time_is_spent_on_videos_and_none_on_pictures(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", panning_frames(noise_picture(), 100))
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
-    media, shards = plan([str(tmp_path)], BatchOptions(shard_seconds=1), patience_s=-1)
+    media, shards = plan([str(tmp_path)], BatchOptions(shard_seconds=1), (), patience_s=-1)
     assert [(medium.kind, medium.state, medium.frame_count) for medium in media] == [
         ("image", "pending", 1),
         ("video", "pending", None),
@@ -69,17 +68,13 @@ def test_only_so_much_time_is_spent_on_videos_and_none_on_pictures(tmp_path: Pat
     assert [(each.video, each.start_ms, each.first_position) for each in shards] == [(True, None, 1), (False, None, 0)]
 
 
-def test_what_lies_outside_the_roots_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_lies_outside_the_roots_fails_alone(tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "outside"
     for folder in (inside, outside):
         folder.mkdir()
         write_clip(folder / "clip.mp4", panning_frames(noise_picture(), 5))
     (inside / "link.mp4").symlink_to(outside / "clip.mp4")
-    monkeypatch.setenv("FER_MEDIA_ROOTS", str(inside))
-    settings.cache_clear()
-    media, shards = plan([str(inside), str(outside)], BatchOptions())
-    monkeypatch.undo()
-    settings.cache_clear()
+    media, shards = plan([str(inside), str(outside)], BatchOptions(), [str(inside)])
     refused = {Path(medium.uri).relative_to(tmp_path): medium.error for medium in media if medium.state == "failed"}
     assert {str(name) for name in refused} == {"in/link.mp4", "outside"}
     assert all(str(error).endswith("lies outside FER_MEDIA_ROOTS") for error in refused.values())

@@ -24,6 +24,7 @@ from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
 from workers.models import store
+from workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -34,7 +35,7 @@ def worked(
     """A job that one worker has done to the end."""
     job_id, ids = planned(database, paths, options)
     for shard_id in ids:
-        process_shard(database, shard_id, "test", lambda _: networks)
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
     return job_id
 
@@ -114,7 +115,7 @@ def test_a_video_that_vanished_fails_with_a_reason(
     clip = write_clip(tmp_path / "gone.mp4", panning_frames(noise_picture(), 5))
     job_id, (shard_id,) = planned(database, [clip])
     clip.unlink()
-    process_shard(database, shard_id, "test", lambda _: networks)
+    process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
     with reading(database) as session:
         status = job_status(session, job_id)
@@ -145,7 +146,7 @@ def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
             return networks.classify(faces)
 
     interrupted = CancelsOnSecondBatch()
-    process_shard(database, shard_id, "test", lambda _: interrupted)
+    process_shard(database, Settings(), shard_id, "test", lambda _: interrupted)
     with reading(database) as session:
         assert session.scalars(select(func.count()).select_from(Frame)).one() == 0
         assert job_status(session, job_id).state == "cancelled"
@@ -158,7 +159,7 @@ def test_a_shard_that_another_worker_holds_is_left_alone(
     _, (shard_id,) = planned(database, [samples / "zidane.jpg"])
     with writing(database) as session:
         assert claim(session, shard_id, "another") is not None
-    process_shard(database, shard_id, "test", lambda _: networks)
+    process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     with reading(database) as session:
         assert session.get_one(Shard, shard_id).worker == "another"
         assert session.scalars(select(func.count()).select_from(Face)).one() == 0
@@ -170,7 +171,7 @@ def test_networks_that_cannot_be_loaded_fail_the_shard_with_the_reason(database:
     def load(models: ModelSet) -> NoReturn:
         raise WeightsError("the weights are not there")
 
-    process_shard(database, shard_id, "test", load)
+    process_shard(database, Settings(), shard_id, "test", load)
     finish(database, job_id)
     with reading(database) as session:
         status = job_status(session, job_id)
@@ -203,7 +204,7 @@ def test_a_second_attempt_replaces_what_each_classifier_said(
 ) -> None:
     job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=True))
     for _ in range(2):
-        process_shard(database, shard_id, "test", lambda _: networks)
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
         with writing(database) as session:
             assert session.scalars(select(func.count()).select_from(FaceScore)).one() == 2 * len(models.members)
             session.get_one(Shard, shard_id).state = "pending"

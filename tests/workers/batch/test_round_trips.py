@@ -20,6 +20,11 @@ from workers.batch import planning
 from workers.batch.planning import BatchOptions, plan
 from workers.batch.processing import process_shard
 from workers.queue import dispatching
+from workers.queue.app import make_app
+from workers.settings import Settings
+
+APP = make_app(Settings(broker_url="redis://127.0.0.1:1/0"))
+"""No message is sent here."""
 
 CLAIM, ROWS, NEXT = 6, 3, 1
 """Statements in each of a shard's transactions, all of which the worker waits for."""
@@ -37,7 +42,7 @@ def planned(database: Database, folder: Path, pictures: int) -> tuple[str, list[
     for number in range(pictures):
         cv2.imwrite(str(folder / f"{number}.png"), np.zeros((32, 32, 3), np.uint8))
     options = BatchOptions()
-    media, shards = plan([str(folder)], options)
+    media, shards = plan([str(folder)], options, ())
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
         add_plan(session, job.id, media, shards)
@@ -48,18 +53,19 @@ def work(database: Database, shard_id: int) -> None:
     """As the task does, but for the messages."""
 
     def mark(session: Session, job_id: str) -> Callable[[], None]:
-        dispatching.queue_next(session, job_id)
+        dispatching.queue_next(APP, session, job_id)
         return lambda: None
 
     job_id = process_shard(
         database,
+        Settings(),
         shard_id,
         "test",
         lambda models: IdleEngine(len(models.members)),
         queue=mark,
     )
     assert job_id is not None
-    dispatching.advance(database, job_id)
+    dispatching.advance(APP, database, job_id)
 
 
 @pytest.mark.parametrize("pictures_each", [1, 20])
@@ -69,7 +75,7 @@ def test_a_shard_is_three_transactions_of_ten_statements(
     monkeypatch.setattr(planning, "PICTURES_PER_SHARD", pictures_each)
     job_id, ids = planned(database, tmp_path / "pictures", 6 * pictures_each)
     with writing(database) as session:
-        dispatching.queue_next(session, job_id)
+        dispatching.queue_next(APP, session, job_id)
     # The first starts the job and writes the shipped ensemble into the catalogue.
     work(database, ids[0])
     transactions: list[list[str]] = []

@@ -27,6 +27,7 @@ from workers.batch.finishing import finish, join_tracks
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
 from workers.batch.seams import LOST_MS, Seam
+from workers.settings import Settings
 
 Spans = list[tuple[int, int, int]]
 
@@ -84,7 +85,7 @@ def clip(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def process(database: Database, networks: Engine, clip: Path, seconds: float) -> tuple[str, list[int]]:
     job_id, shard_ids = planned(database, [clip], BatchOptions(shard_seconds=seconds))
     for shard_id in shard_ids:
-        process_shard(database, shard_id, "test", lambda _: networks)
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
     return job_id, shard_ids
 
@@ -131,12 +132,12 @@ def test_finishing_again_after_a_retry_joins_the_same_tracks(
     with writing(database) as session:
         session.execute(update(Shard).where(Shard.id == shard_ids[1]).values(state="failed", error="bad luck"))
     for shard_id in shard_ids:
-        process_shard(database, shard_id, "test", lambda _: remembering)
+        process_shard(database, Settings(), shard_id, "test", lambda _: remembering)
     finish(database, job_id)
     assert len(spans(database, job_id)) == 4, "after a failed segment nobody is the same"
     with writing(database) as session:
         assert retry_job(session, job_id) == 1
-    process_shard(database, shard_ids[1], "test", lambda _: remembering)
+    process_shard(database, Settings(), shard_ids[1], "test", lambda _: remembering)
     finish(database, job_id)
     assert sorted(spans(database, job_id)) == sorted(expected)
     assert {row[1] for seam in seams(database, shard_ids) for row in seam or []} <= {0, 1}

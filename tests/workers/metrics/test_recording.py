@@ -31,6 +31,7 @@ from tests.support.watching import free_port, kill_at_work, said_by, scrape, unt
 from workers.batch.processing import process_shard
 from workers.metrics import recording
 from workers.queue.local_stack import local_redis, local_worker, stack_folder
+from workers.settings import Settings
 
 AWAY = {"FER_BROKER_URL": "redis://127.0.0.1:1/0", "FER_DATABASE_URL": "postgresql://fer@127.0.0.1:1/fer"}
 
@@ -146,12 +147,14 @@ def test_depth_counts_all_priorities_here_and_in_flower(broker: str) -> None:
     program = """
 import asyncio
 from flower.utils.broker import Broker
-from workers.metrics import recording
-from workers.queue.app import app
+from workers.metrics.serving import depths
+from workers.queue.app import make_app
+from workers.settings import Settings
+app = make_app(Settings())
 for priority in (None, 0, 3, 5, 9):
     app.send_task("nothing", (1,), queue="elsewhere", priority=priority)
 flower = Broker(app.conf.broker_url, broker_options=app.conf.broker_transport_options)
-print(recording._depths(), asyncio.run(flower.queues(["elsewhere"])))
+print(depths(app), asyncio.run(flower.queues(["elsewhere"])))
 """
     depths = said_by(program, FER_BROKER_URL=broker, FER_QUEUES="elsewhere,empty")
     assert depths == "{'elsewhere': 5, 'empty': 0} [{'name': 'elsewhere', 'messages': 5}]"
@@ -162,7 +165,10 @@ def test_a_scrape_works_while_redis_and_the_database_are_away() -> None:
     program = f"""
 from tests.support.watching import scrape
 from workers.metrics import recording
-with recording.exported():
+from workers.metrics.serving import exported
+from workers.queue.app import make_app
+from workers.settings import Settings
+with exported(make_app(Settings())):
     recording.batch_done(16)
     recording.frame_done(3)
     recording.shard_ended("failed", 2.0)
@@ -194,13 +200,15 @@ def test_without_a_port_nothing_is_imported_or_written() -> None:
     program = """
 import os, sys
 import workers.tasks
-from workers.metrics import recording
-with recording.exported():
+from workers.metrics import recording, serving
+from workers.queue.app import make_app
+from workers.settings import Settings
+with serving.exported(make_app(Settings())):
     recording.batch_done(16)
     recording.frame_done(3)
     recording.shard_ended("done", 1.0)
     recording.gpu_memory()
-print("prometheus_client" in sys.modules, recording.FOLDER in os.environ)
+print("prometheus_client" in sys.modules, serving.FOLDER in os.environ)
 """
     assert said_by(program) == "False False"
 
@@ -249,9 +257,9 @@ def test_each_outcome_is_counted_once(
         meanwhile(database, job.id, number)
         return IdleEngine()
 
-    process_shard(database, number, "test", load)
+    process_shard(database, Settings(), number, "test", load)
     # There is none with this number.
-    process_shard(database, number + 1, "test", load)
+    process_shard(database, Settings(), number + 1, "test", load)
     assert counted == [outcome]
 
 
@@ -268,7 +276,7 @@ def test_gpu_memory_is_asked_of_torch_where_it_works_already(monkeypatch: pytest
         mem_get_info=lambda device: (100, 140),
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    monkeypatch.setattr(recording, "_series", lambda: SimpleNamespace(gpu=SimpleNamespace(labels=labels)))
+    monkeypatch.setattr(recording, "_series", SimpleNamespace(gpu=SimpleNamespace(labels=labels)))
     recording.gpu_memory()
     assert set_to == {("cuda:1", "worker"): 30, ("cuda:1", "used"): 40, ("cuda:1", "total"): 140}
     set_to.clear()

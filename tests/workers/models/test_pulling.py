@@ -23,7 +23,7 @@ from tests.support.checkpoints import random_classifier, random_detector, write_
 from tests.support.servers import FileServer, serving
 from workers.models import store
 from workers.models.pulling import add, pull
-from workers.settings import settings
+from workers.settings import Settings
 
 
 def git_digest(content: bytes) -> str:
@@ -45,16 +45,18 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture
 def server(published: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """The registry's server, a registry with the stand-ins' digests, and an empty store."""
+    """The registry's server, and a registry with the stand-ins' digests."""
     for name, entry in REGISTRY.items():
         files = (replace(file, digest=git_digest(published[f"/{file.address}"])) for file in entry.files)
         monkeypatch.setitem(REGISTRY, name, replace(entry, files=tuple(files)))
     with serving(FileServer(dict(published))) as running:
-        monkeypatch.setenv("FER_REGISTRY_URL", running.url)
-        monkeypatch.setenv("FER_MODELS_DIR", str(tmp_path / "store"))
-        settings.cache_clear()
         yield running
-    settings.cache_clear()
+
+
+@pytest.fixture
+def settings(server: FileServer, tmp_path: Path) -> Settings:
+    """That registry, and an empty store."""
+    return Settings(registry_url=server.url, models_dir=tmp_path / "store")
 
 
 @pytest.fixture
@@ -71,9 +73,9 @@ def silent(remote: Remote) -> Report:
     return lambda done, size: None
 
 
-def resolved(database: Database, name: str) -> ModelSet:
+def resolved(database: Database, models_dir: Path, name: str) -> ModelSet:
     with reading(database) as session:
-        return store.resolve(session, catalogue.find_ensemble(session, name))
+        return store.resolve(session, models_dir, catalogue.find_ensemble(session, name))
 
 
 def test_the_registry_is_complete() -> None:
@@ -83,73 +85,79 @@ def test_the_registry_is_complete() -> None:
 
 
 def test_the_original_is_pulled_though_the_connection_breaks(
-    database: Database, models: ModelSet, server: FileServer
+    database: Database, models: ModelSet, server: FileServer, settings: Settings
 ) -> None:
     server.cuts = [len(next(iter(server.files.values()))) // 2]
-    rows, name = pull(database, "original", silent)
+    rows, name = pull(database, settings, "original", silent)
     assert len(server.asked) == 3 and str(server.asked[1][1]).startswith("bytes=")
     assert [(row.name, row.kind, row.source) for row in rows] == [
         ("original-crp", "classifier", "pulled"),
         ("original-mixup-cutmix", "classifier", "pulled"),
     ]
     assert rows[0].facts["digest"] == REGISTRY["original"].files[0].digest
-    chosen = resolved(database, name)
+    chosen = resolved(database, settings.models_dir, name)
     assert (name, chosen.shares, chosen.detector) == ("original", (0.45, 0.55), models.detector)
-    assert not list((store.folder() / "downloads").iterdir())
-    store.promote(database, name)
+    assert not list((store.folder(settings.models_dir) / "downloads").iterdir())
+    store.promote(database, settings.models_dir, name)
     outputs = TorchEngine(chosen, "cpu", half=False).classify(torch.randint(0, 256, (2, 48, 48)).byte().numpy())
     assert outputs.shape == (2, 2, 7)
 
 
-def test_a_detector_is_pulled_with_its_architecture(database: Database, models: ModelSet, server: FileServer) -> None:
-    (row,), name = pull(database, "yolov12n-face", silent)
+def test_a_detector_is_pulled_with_its_architecture(
+    database: Database, models: ModelSet, server: FileServer, settings: Settings
+) -> None:
+    (row,), name = pull(database, settings, "yolov12n-face", silent)
     assert (row.kind, row.architecture) == ("detector", "yolo n: Conv, C3k2, A2C2f")
-    chosen = resolved(database, name)
+    chosen = resolved(database, settings.models_dir, name)
     assert chosen.members == models.members and chosen.detector.sha256 == row.sha256
-    store.promote(database, name)
+    store.promote(database, settings.models_dir, name)
 
 
-def test_pulling_twice_is_pulling_once(database: Database, server: FileServer) -> None:
-    first, second = (pull(database, "original", silent) for _ in range(2))
+def test_pulling_twice_is_pulling_once(database: Database, server: FileServer, settings: Settings) -> None:
+    first, second = (pull(database, settings, "original", silent) for _ in range(2))
     assert [row.id for row in first[0]] == [row.id for row in second[0]] and first[1] == second[1]
 
 
 def test_a_detector_pulled_beside_other_classifiers_is_another_ensemble(
-    database: Database, models: ModelSet, server: FileServer
+    database: Database, models: ModelSet, server: FileServer, settings: Settings
 ) -> None:
-    _, first = pull(database, "yolov12n-face", silent)
-    store.promote(database, pull(database, "original", silent)[1])
-    _, second = pull(database, "yolov12n-face", silent)
+    _, first = pull(database, settings, "yolov12n-face", silent)
+    store.promote(database, settings.models_dir, pull(database, settings, "original", silent)[1])
+    _, second = pull(database, settings, "yolov12n-face", silent)
     assert second.startswith("yolov12n-face-")
-    assert resolved(database, second).members != resolved(database, first).members == models.members
+    assert (
+        resolved(database, settings.models_dir, second).members
+        != resolved(database, settings.models_dir, first).members
+        == models.members
+    )
 
 
 def test_other_bytes_than_promised_reach_neither_the_store_nor_the_catalogue(
-    database: Database, server: FileServer
+    database: Database, server: FileServer, settings: Settings
 ) -> None:
     for path in server.files:
         server.files[path] = b"something else"
     for name in REGISTRY:
         with pytest.raises(DownloadError, match="is not the file that was promised"):
-            pull(database, name, silent)
-    assert not list((store.folder() / "downloads").iterdir())
+            pull(database, settings, name, silent)
+    assert not list((store.folder(settings.models_dir) / "downloads").iterdir())
     with reading(database) as session:
         assert list(catalogue.list_models(session)) == []
 
 
-def test_what_nobody_vouches_for_needs_trust(database: Database, server: FileServer) -> None:
+def test_what_nobody_vouches_for_needs_trust(database: Database, server: FileServer, settings: Settings) -> None:
     server.files["/newer/yolov13n-face.pt"] = next(server.files[path] for path in server.files if path.endswith(".pt"))
     url = f"{server.url}/newer/yolov13n-face.pt"
     with pytest.raises(DownloadError, match="add --trust"):
-        pull(database, url, silent)
+        pull(database, settings, url, silent)
     assert server.asked == []
-    (row,), name = pull(database, url, silent, trust=True)
+    (row,), name = pull(database, settings, url, silent, trust=True)
     assert row.name == name == "yolov13n-face" and row.facts["digest"] is None
     with pytest.raises(DownloadError, match="'nothing' is not in the registry; it knows original, yolov12n-face"):
-        pull(database, "nothing", silent)
+        pull(database, settings, "nothing", silent)
 
 
-def test_files_of_one_name_are_not_mixed_up(database: Database, server: FileServer) -> None:
+def test_files_of_one_name_are_not_mixed_up(database: Database, server: FileServer, settings: Settings) -> None:
     """One is interrupted; another of that name comes from elsewhere; then the first goes on."""
     promised = REGISTRY["yolov12n-face"].files[0]
     elsewhere = f"/elsewhere/{Path(promised.address).name}"
@@ -159,31 +167,31 @@ def test_files_of_one_name_are_not_mixed_up(database: Database, server: FileServ
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pull(database, "yolov12n-face", lambda remote: interrupt)
-    pull(database, server.url + elsewhere, silent, trust=True)
-    pull(database, "yolov12n-face", silent)
+        pull(database, settings, "yolov12n-face", lambda remote: interrupt)
+    pull(database, settings, server.url + elsewhere, silent, trust=True)
+    pull(database, settings, "yolov12n-face", silent)
     assert [asked for _, asked in server.asked] == [None, None, f"bytes={PIECE}-"]
 
 
-def test_own_files_are_added(database: Database, server: FileServer, tmp_path: Path) -> None:
+def test_own_files_are_added(database: Database, server: FileServer, tmp_path: Path, settings: Settings) -> None:
     save_weights(random_classifier(3), tmp_path / "mine.safetensors")
     write_pth(tmp_path / "mine.pth", random_classifier(4))
     write_checkpoint(tmp_path / "face.pt", random_detector("yolov8n.yaml"))
-    assert add(database, tmp_path / "mine.safetensors", "mine").kind == "classifier"
-    assert add(database, tmp_path / "mine.pth", "older").source == "given"
+    assert add(database, settings.models_dir, tmp_path / "mine.safetensors", "mine").kind == "classifier"
+    assert add(database, settings.models_dir, tmp_path / "mine.pth", "older").source == "given"
     with pytest.raises(WeightsError, match=r"face\.pt: is a pickle, .* add --trust"):
-        add(database, tmp_path / "face.pt", "face")
-    assert add(database, tmp_path / "face.pt", "face", trust=True).kind == "detector"
+        add(database, settings.models_dir, tmp_path / "face.pt", "face")
+    assert add(database, settings.models_dir, tmp_path / "face.pt", "face", trust=True).kind == "detector"
     with pytest.raises(WeightsError, match="there is no such file"):
-        add(database, tmp_path / "none.pt", "none")
+        add(database, settings.models_dir, tmp_path / "none.pt", "none")
     with pytest.raises(WeightsError, match="another architecture"):
-        add(database, tmp_path / "mine.safetensors", "wrong", "detector")
+        add(database, settings.models_dir, tmp_path / "mine.safetensors", "wrong", "detector")
     with writing(database) as session:
         assert {model.name for model in session.scalars(select(Model))} == {"mine", "older", "face"}
 
 
 def test_a_checkpoint_that_the_registry_knows_needs_no_trust(
-    database: Database, server: FileServer, published: dict[str, bytes], tmp_path: Path
+    database: Database, server: FileServer, published: dict[str, bytes], tmp_path: Path, settings: Settings
 ) -> None:
     (tmp_path / "copied.pt").write_bytes(published[f"/{REGISTRY['yolov12n-face'].files[0].address}"])
-    assert add(database, tmp_path / "copied.pt", "face").kind == "detector"
+    assert add(database, settings.models_dir, tmp_path / "copied.pt", "face").kind == "detector"

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,56 +18,52 @@ from results.database import connect, reading, writing
 from results.errors import NameTakenError, UnknownEnsembleError
 from results.tables import Ensemble, Model
 from workers.models import store
-from workers.settings import settings
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     """A store of this test's own."""
-    monkeypatch.setenv("FER_MODELS_DIR", str(tmp_path / "store"))
-    settings.cache_clear()
-    yield tmp_path / "store"
-    settings.cache_clear()
+    return tmp_path / "store"
 
 
-def one_member(database: Database, models: ModelSet, name: str = "one") -> ModelSet:
+def one_member(database: Database, folder: Path, models: ModelSet, name: str = "one") -> ModelSet:
     """An ensemble of the shipped detector and the first shipped classifier, in the catalogue."""
     chosen = replace(models, members=models.members[:1], shares=(1.0,))
     with writing(database) as session:
-        store.register(session, models)
-        store.add_ensemble(session, name, chosen)
+        store.register(session, folder, models)
+        store.add_ensemble(session, folder, name, chosen)
     return chosen
 
 
-def in_use(database: Database) -> tuple[str, ModelSet]:
+def in_use(database: Database, folder: Path) -> tuple[str, ModelSet]:
     with reading(database) as session:
-        return store.in_use(session)
+        return store.in_use(session, folder)
 
 
 def test_weights_are_kept_under_their_sha256(models: ModelSet, folder: Path) -> None:
     file = models.members[0]
-    assert [store.keep(file.path), store.keep(file.path)] == [file.sha256] * 2
+    assert [store.keep(folder, file.path), store.keep(folder, file.path)] == [file.sha256] * 2
     (kept,) = folder.iterdir()
-    assert kept == store.stored(file.sha256) and kept.read_bytes() == file.path.read_bytes()
+    assert kept == store.stored(folder, file.sha256) and kept.read_bytes() == file.path.read_bytes()
     assert kept.stat().st_mode & 0o777 == 0o644
     kept.write_bytes(b"damaged")
-    store.keep(file.path)
+    store.keep(folder, file.path)
     assert kept.read_bytes() == file.path.read_bytes()
 
 
-def test_the_shipped_ensemble_is_in_use_and_registered_once(database: Database, models: ModelSet) -> None:
-    assert in_use(database) == (store.shipped_name(models), models)
+def test_the_shipped_ensemble_is_in_use_and_registered_once(database: Database, models: ModelSet, folder: Path) -> None:
+    assert in_use(database, folder) == (store.shipped_name(models), models)
     ids = []
     for _ in range(2):
         with writing(database) as session:
-            ensemble_id, found = store.current(session)
+            ensemble_id, found = store.current(session, folder)
             ids.append(ensemble_id)
     assert ids[0] == ids[1] and found == models
     with reading(database) as session:
         assert [model.source for model in session.scalars(select(Model))] == ["shipped"] * 3
 
 
-def test_what_is_registered_is_not_written_again(database: Database) -> None:
+def test_what_is_registered_is_not_written_again(database: Database, folder: Path) -> None:
     """Each worker asks at each shard, and a failing INSERT would be an error in PostgreSQL's log."""
     written: list[str] = []
 
@@ -76,31 +71,31 @@ def test_what_is_registered_is_not_written_again(database: Database) -> None:
         written.extend([statement] if statement.startswith("INSERT") else [])
 
     with writing(database) as session:
-        store.current(session)
+        store.current(session, folder)
     event.listen(database, "before_cursor_execute", listen)
     with writing(database) as session:
-        store.current(session)
+        store.current(session, folder)
     event.remove(database, "before_cursor_execute", listen)
     assert written == []
 
 
 def test_promoting_and_going_back(database: Database, models: ModelSet, folder: Path) -> None:
-    chosen = one_member(database, models)
-    assert store.promote(database, "one").name == "one"
-    name, found = in_use(database)
+    chosen = one_member(database, folder, models)
+    assert store.promote(database, folder, "one").name == "one"
+    name, found = in_use(database, folder)
     assert name == "one" and found.key == chosen.key
     assert {path.stem for path in folder.iterdir()} == {file.sha256 for file in chosen.files}, "outlives the release"
-    assert store.promote(database, "shipped").name == store.shipped_name(models)
-    assert in_use(database) == (store.shipped_name(models), models)
+    assert store.promote(database, folder, "shipped").name == store.shipped_name(models)
+    assert in_use(database, folder) == (store.shipped_name(models), models)
 
 
 def test_a_later_release_does_not_change_what_is_promoted(
-    database: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch
+    database: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    one_member(database, models)
-    store.promote(database, "one")
-    monkeypatch.setattr(store, "shipped", lambda: replace(models, detector=models.members[1], members=()))
-    _, found = in_use(database)
+    one_member(database, folder, models)
+    store.promote(database, folder, "one")
+    monkeypatch.setattr(store, "shipped", lambda _: replace(models, detector=models.members[1], members=()))
+    _, found = in_use(database, folder)
     for file in found.files:
         file.verify()
 
@@ -109,29 +104,29 @@ def test_a_later_release_does_not_change_what_is_promoted(
 def test_what_cannot_be_used_is_not_promoted(
     database: Database, models: ModelSet, folder: Path, content: bytes | None
 ) -> None:
-    one_member(database, models)
+    one_member(database, folder, models)
     with writing(database) as session:
         model = catalogue.add_model(
             session, name="lost", kind="classifier", sha256="f" * 64, architecture="a", source="given"
         )
-        lost = store.weights_file(model, models)
-        store.add_ensemble(session, "lost", replace(models, members=(lost,), shares=(1.0,)))
+        lost = store.weights_file(folder, model, models)
+        store.add_ensemble(session, folder, "lost", replace(models, members=(lost,), shares=(1.0,)))
     if content is not None:
         folder.mkdir()
         lost.path.write_bytes(content)
-    store.promote(database, "one")
+    store.promote(database, folder, "one")
     with pytest.raises(WeightsError, match=f"{lost.path}: "):
-        store.promote(database, "lost")
+        store.promote(database, folder, "lost")
     with pytest.raises(UnknownEnsembleError):
-        store.promote(database, "nothing")
-    assert in_use(database)[0] == "one"
+        store.promote(database, folder, "nothing")
+    assert in_use(database, folder)[0] == "one"
 
 
-def test_a_name_stands_for_one_choice(database: Database, models: ModelSet) -> None:
-    one_member(database, models)
-    one_member(database, models)
+def test_a_name_stands_for_one_choice(database: Database, models: ModelSet, folder: Path) -> None:
+    one_member(database, folder, models)
+    one_member(database, folder, models)
     with pytest.raises(NameTakenError), writing(database) as session:
-        store.add_ensemble(session, "one", models)
+        store.add_ensemble(session, folder, "one", models)
 
 
 def test_a_manifest_in_the_store_replaces_the_shipped(database: Database, models: ModelSet, folder: Path) -> None:
@@ -139,21 +134,22 @@ def test_a_manifest_in_the_store_replaces_the_shipped(database: Database, models
     for file in models.detector.path.parent.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     with writing(database) as session:
-        ensemble_id, found = store.current(session)
+        ensemble_id, found = store.current(session, folder)
         name = session.get_one(Ensemble, ensemble_id).name
         assert [(model.source, model.licence) for model in session.scalars(select(Model))] == [("given", None)] * 3
     assert found.detector.path.parent == folder and name.startswith("given-")
 
 
-def test_two_processes_may_register_at_once(migrated_url: str) -> None:
+def test_two_processes_may_register_at_once(migrated_url: str, folder: Path) -> None:
     code = """
         import sys
         from results.database import connect, writing
-        from workers import store
+        from pathlib import Path
+        from workers.models import store
         with writing(connect(sys.argv[1])) as session:
-            print(store.current(session)[0])
+            print(store.current(session, Path(sys.argv[2]))[0])
     """
-    command = [sys.executable, "-c", textwrap.dedent(code), migrated_url]
+    command = [sys.executable, "-c", textwrap.dedent(code), migrated_url, str(folder)]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     answers = {run.communicate(timeout=60)[0].strip() for run in runs}
     assert [run.returncode for run in runs] == [0, 0, 0] and len(answers) == 1
@@ -164,24 +160,25 @@ def test_two_processes_may_register_at_once(migrated_url: str) -> None:
     database.dispose()
 
 
-def test_readers_see_the_one_or_the_other(database: Database, models: ModelSet) -> None:
+def test_readers_see_the_one_or_the_other(database: Database, models: ModelSet, folder: Path) -> None:
     keys = {
-        name: one_member(database, replace(models, margin=margin), name).key for name, margin in (("a", 0), ("b", 1))
+        name: one_member(database, folder, replace(models, margin=margin), name).key
+        for name, margin in (("a", 0), ("b", 1))
     }
-    store.promote(database, "a")
+    store.promote(database, folder, "a")
     ended = threading.Event()
     seen: set[tuple[str, str]] = set()
 
     def read() -> None:
         while not ended.is_set():
-            name, found = in_use(database)
+            name, found = in_use(database, folder)
             seen.add((name, found.key))
 
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
     for round_number in range(20):
-        store.promote(database, "ba"[round_number % 2])
+        store.promote(database, folder, "ba"[round_number % 2])
     ended.set()
     for reader in readers:
         reader.join()

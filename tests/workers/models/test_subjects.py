@@ -21,13 +21,11 @@ from workers.models.subjects import (
     keep_ensemble,
     model_subject,
 )
-from workers.settings import settings
 
 
-@pytest.fixture(autouse=True)
-def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture
+def own_store(tmp_path: Path) -> Path:
     """A store with nothing in it."""
-    monkeypatch.setattr(settings(), "models_dir", tmp_path / "store")
     return tmp_path / "store"
 
 
@@ -38,81 +36,85 @@ def given(tmp_path: Path) -> WeightsFile:
     return given_file(tmp_path / "mine.safetensors")
 
 
-def test_shipped_classifiers_need_no_database(given: WeightsFile) -> None:
-    member = store.shipped().members[1]
+def test_shipped_classifiers_need_no_database(given: WeightsFile, own_store: Path) -> None:
+    member = store.shipped(own_store).members[1]
     for reference in (member.name, member.sha256, member.sha256[:12], str(member.path)):
-        assert find_classifier(None, reference).sha256 == member.sha256
-    assert find_classifier(None, str(given.path)) == given
-    assert model_subject(None, member.name).shares == (1.0,)
+        assert find_classifier(None, own_store, reference).sha256 == member.sha256
+    assert find_classifier(None, own_store, str(given.path)) == given
+    assert model_subject(None, own_store, member.name).shares == (1.0,)
 
 
-def test_what_is_not_there_is_named() -> None:
+def test_what_is_not_there_is_named(own_store: Path) -> None:
     with pytest.raises(UnknownModelError, match="no model 'other' among those shipped, and no database"):
-        find_classifier(None, "other")
+        find_classifier(None, own_store, "other")
     with pytest.raises(UnknownEnsembleError, match="no ensemble 'other' among those shipped, and no database"):
-        ensemble_subject(None, "other")
+        ensemble_subject(None, own_store, "other")
     with pytest.raises(WeightsError, match=r"none\.safetensors: the weights cannot be read"):
-        find_classifier(None, "none.safetensors")
+        find_classifier(None, own_store, "none.safetensors")
 
 
-def test_what_the_catalogue_lacks_is_named(database: Database) -> None:
+def test_what_the_catalogue_lacks_is_named(database: Database, own_store: Path) -> None:
     with pytest.raises(UnknownModelError, match="no model 'other'"):
-        find_classifier(database, "other")
+        find_classifier(database, own_store, "other")
     with pytest.raises(UnknownEnsembleError, match="no ensemble 'other'"):
-        ensemble_subject(database, "other")
+        ensemble_subject(database, own_store, "other")
 
 
-def test_without_a_name_it_is_the_ensemble_in_use(database: Database, given: WeightsFile) -> None:
-    shipped = ensemble_subject(None, None)
-    assert shipped == ensemble_subject(None, "shipped") == ensemble_subject(database, None)
-    models = replace(frame_of_ensemble(database, "mine", None), members=(given,), shares=(1.0,), temperature=1.5)
-    assert keep_ensemble(database, models, "mine", "PublicTest") == "mine"
-    assert ensemble_subject(database, None) == shipped, "only promotion changes what is in use"
+def test_without_a_name_it_is_the_ensemble_in_use(database: Database, given: WeightsFile, own_store: Path) -> None:
+    shipped = ensemble_subject(None, own_store, None)
+    assert shipped == ensemble_subject(None, own_store, "shipped") == ensemble_subject(database, own_store, None)
+    models = replace(
+        frame_of_ensemble(database, own_store, "mine", None), members=(given,), shares=(1.0,), temperature=1.5
+    )
+    assert keep_ensemble(database, own_store, models, "mine", "PublicTest") == "mine"
+    assert ensemble_subject(database, own_store, None) == shipped, "only promotion changes what is in use"
     with writing(database) as session:
         catalogue.promote(session, "mine")
-    mine = ensemble_subject(database, None)
+    mine = ensemble_subject(database, own_store, None)
     assert (mine.name, mine.shares, mine.temperature) == ("mine", (1.0,), 1.5)
     assert mine.members[0].sha256 == given.sha256
-    assert ensemble_subject(database, "shipped") == shipped
+    assert ensemble_subject(database, own_store, "shipped") == shipped
 
 
 def test_a_kept_file_lies_in_the_store_and_is_found_by_its_name(
     database: Database, given: WeightsFile, own_store: Path
 ) -> None:
-    models = replace(frame_of_ensemble(database, None, None), members=(given,), shares=(1.0,))
-    name = keep_ensemble(database, models, None, "PublicTest")
-    assert name == keep_ensemble(database, models, None, "PublicTest"), "the same choice is the same ensemble"
+    models = replace(frame_of_ensemble(database, own_store, None, None), members=(given,), shares=(1.0,))
+    name = keep_ensemble(database, own_store, models, None, "PublicTest")
+    assert name == keep_ensemble(database, own_store, models, None, "PublicTest"), (
+        "the same choice is the same ensemble"
+    )
     assert [path.read_bytes() for path in own_store.iterdir()] == [b"weights"]
-    assert find_classifier(database, "mine").path.parent == own_store
+    assert find_classifier(database, own_store, "mine").path.parent == own_store
 
 
-def test_an_ensemble_never_changes(database: Database, given: WeightsFile) -> None:
-    models = replace(frame_of_ensemble(database, "mine", None), members=(given,), shares=(1.0,))
-    keep_ensemble(database, models, "mine", "PublicTest")
+def test_an_ensemble_never_changes(database: Database, given: WeightsFile, own_store: Path) -> None:
+    models = replace(frame_of_ensemble(database, own_store, "mine", None), members=(given,), shares=(1.0,))
+    keep_ensemble(database, own_store, models, "mine", "PublicTest")
     for name in ("mine", "shipped"):
         with pytest.raises(NameTakenError, match=f"'{name}'"):
-            frame_of_ensemble(database, name, None)
+            frame_of_ensemble(database, own_store, name, None)
     with pytest.raises(NameTakenError, match="'mine'"):
-        keep_ensemble(database, models, "mine", "PublicTest")
+        keep_ensemble(database, own_store, models, "mine", "PublicTest")
 
 
-def test_building_an_ensemble_writes_nothing_before_it_is_kept(database: Database) -> None:
-    frame_of_ensemble(database, "mine", store.shipped().detector.name)
+def test_building_an_ensemble_writes_nothing_before_it_is_kept(database: Database, own_store: Path) -> None:
+    frame_of_ensemble(database, own_store, "mine", store.shipped(own_store).detector.name)
     with writing(database) as session:
         assert not catalogue.list_models(session) and not catalogue.list_ensembles(session)
 
 
-def test_one_model_by_two_names_is_refused() -> None:
-    first, second = store.shipped().members
-    assert find_classifiers(None, (first.name, str(second.path))) == (first, given_file(second.path))
+def test_one_model_by_two_names_is_refused(own_store: Path) -> None:
+    first, second = store.shipped(own_store).members
+    assert find_classifiers(None, own_store, (first.name, str(second.path))) == (first, given_file(second.path))
     with pytest.raises(SameModelError, match=f"^'{first.name}' and '{first.path}' are the same model"):
-        find_classifiers(None, (first.name, second.name, str(first.path)))
+        find_classifiers(None, own_store, (first.name, second.name, str(first.path)))
 
 
-def test_detectors_and_classifiers_are_not_mixed_up(database: Database) -> None:
-    models = store.shipped()
-    assert frame_of_ensemble(database, None, models.detector.name).detector == models.detector
+def test_detectors_and_classifiers_are_not_mixed_up(database: Database, own_store: Path) -> None:
+    models = store.shipped(own_store)
+    assert frame_of_ensemble(database, own_store, None, models.detector.name).detector == models.detector
     with pytest.raises(UnknownModelError, match="is a classifier, not a detector"):
-        frame_of_ensemble(database, None, models.members[0].name)
+        frame_of_ensemble(database, own_store, None, models.members[0].name)
     with pytest.raises(UnknownModelError, match="is a detector, not a classifier"):
-        find_classifier(database, models.detector.name)
+        find_classifier(database, own_store, models.detector.name)

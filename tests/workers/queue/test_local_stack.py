@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from kombu.transport.redis import Transport
 
 from workers.errors import LocalStackError
-from workers.queue.app import HARD_LIMIT_S, SOFT_LIMIT_S, VISIBILITY_TIMEOUT_S, app
 from workers.queue.local_stack import local_redis, redis_server, stack_folder
 
 
@@ -63,24 +61,6 @@ def test_a_server_on_the_path_is_preferred(tmp_path: Path, monkeypatch: pytest.M
     own.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert redis_server() == own
-
-
-def test_celery_speaks_json_spawns_and_keeps_its_limits_in_order() -> None:
-    assert (app.conf.task_serializer, app.conf.accept_content) == ("json", ["json"])
-    assert app.conf.worker_pool_start_method == "spawn"
-    assert (app.conf.worker_concurrency, app.conf.worker_prefetch_multiplier) == (1, 1)
-    assert app.conf.task_acks_late and app.conf.task_ignore_result
-    assert SOFT_LIMIT_S < HARD_LIMIT_S < VISIBILITY_TIMEOUT_S
-    places = (app.conf.broker_transport_options, app.conf.result_backend_transport_options)
-    assert all(place["visibility_timeout"] == VISIBILITY_TIMEOUT_S for place in places)
-    assert app.conf.visibility_timeout == VISIBILITY_TIMEOUT_S
-
-
-def test_a_redis_server_that_is_cut_off_is_given_up() -> None:
-    options = app.conf.broker_transport_options
-    # Waiting for a message must not take as long as an answer may.
-    assert Transport.brpop_timeout < options["health_check_interval"] < options["socket_timeout"] <= 20
-    assert options["socket_keepalive"]
 
 
 def test_submitting_needs_no_network_library() -> None:

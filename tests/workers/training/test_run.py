@@ -36,7 +36,7 @@ from tests.support.training_data import write_photographs
 from workers.errors import WorkersError
 from workers.models.inventory import details
 from workers.models.store import shipped
-from workers.settings import settings
+from workers.settings import Settings
 from workers.training.checkpoints import forget_attempt, run_folder, take_over
 from workers.training.run import train
 from workers.training.submitting import settled
@@ -45,13 +45,16 @@ BATCHES = 5
 """In one epoch: 64 pictures in four, and one to validate."""
 
 
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
     """A store of models of its own."""
-    monkeypatch.setenv("FER_MODELS_DIR", str(tmp_path / "models"))
-    settings.cache_clear()
-    yield tmp_path / "models"
-    settings.cache_clear()
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def settings(store: Path) -> Settings:
+    """The settings of the workers here."""
+    return Settings(models_dir=store)
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +106,11 @@ def in_second_epoch() -> After:
     return After(BATCHES + 2, lambda: True)
 
 
-def test_a_run_becomes_a_model_with_an_evaluation(database: Database, faces: Path, store: Path) -> None:
+def test_a_run_becomes_a_model_with_an_evaluation(
+    database: Database, faces: Path, store: Path, settings: Settings
+) -> None:
     run, shard = queued(database, plan_for(faces))
-    assert train(database, shard, "w", "cpu")
+    assert train(database, settings, shard, "w", "cpu")
     status = status_of(database, run)
     assert (status.state, status.error, status.epoch, status.eta_seconds) == ("done", None, 2, 0.0)
     assert [row["epoch"] for row in status.history] == [1, 2]
@@ -120,38 +125,44 @@ def test_a_run_becomes_a_model_with_an_evaluation(database: Database, faces: Pat
     assert (evaluation.model_id, evaluation.job_id, evaluation.split, evaluation.n) == (model.id, run, "validation", 21)
     # Kept in half precision, which may turn one close decision.
     assert evaluation.accuracy / 100 == pytest.approx(status.best_accuracy, abs=1.5 / 21)
-    assert not run_folder(run).exists(), "checkpoints go when the weights are in the store"
-    assert not train(database, shard, "again", "cpu"), "a finished run is not repeated"
+    assert not run_folder(store, run).exists(), "checkpoints go when the weights are in the store"
+    assert not train(database, settings, shard, "again", "cpu"), "a finished run is not repeated"
 
 
-def test_a_run_that_goes_elsewhere_ends_with_the_same_weights(database: Database, faces: Path) -> None:
+def test_a_run_that_goes_elsewhere_ends_with_the_same_weights(
+    database: Database, faces: Path, settings: Settings
+) -> None:
     run, shard = queued(database, plan_for(faces))
-    train(database, shard, "w", "cpu")
+    train(database, settings, shard, "w", "cpu")
     moved, moved_shard = queued(database, plan_for(faces))
-    assert train(database, moved_shard, "first", "cpu", in_second_epoch())
+    assert train(database, settings, moved_shard, "first", "cpu", in_second_epoch())
     between = status_of(database, moved)
     assert (between.state, between.epoch, between.model) == ("running", 1, None)
     with reading(database) as session:
         shard_row = session.get_one(Shard, moved_shard)
         assert (shard_row.state, shard_row.attempts, shard_row.queued_at) == ("pending", 0, None), "given back, untried"
     torch.manual_seed(99)  # another process draws other numbers
-    train(database, moved_shard, "second", "cpu")
+    train(database, settings, moved_shard, "second", "cpu")
     ended = status_of(database, moved)
     assert (ended.state, ended.worker) == ("done", "second")
     assert ended.model == status_of(database, run).model, "a model's id is the hash of its weights"
     assert [row["loss"] for row in ended.history] == [row["loss"] for row in status_of(database, run).history]
 
 
-def test_a_row_that_the_dead_worker_could_not_write_is_written_later(database: Database, faces: Path) -> None:
+def test_a_row_that_the_dead_worker_could_not_write_is_written_later(
+    database: Database, faces: Path, settings: Settings
+) -> None:
     run, shard = queued(database, plan_for(faces))
-    train(database, shard, "first", "cpu", in_second_epoch())
+    train(database, settings, shard, "first", "cpu", in_second_epoch())
     with writing(database) as session:
         session.delete(session.get_one(TrainingEpoch, (run, 1)))
-    train(database, shard, "second", "cpu")
+    train(database, settings, shard, "second", "cpu")
     assert [row["epoch"] for row in status_of(database, run).history] == [1, 2]
 
 
-def test_cancelling_stops_in_the_middle(database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_stops_in_the_middle(
+    database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Path
+) -> None:
     monkeypatch.setattr("workers.lease.heartbeat.HEARTBEAT_S", 0.01)
     run, shard = queued(database, plan_for(faces, epochs=50))
 
@@ -160,36 +171,38 @@ def test_cancelling_stops_in_the_middle(database: Database, faces: Path, monkeyp
             cancel_job(session, run)
 
     seen = After(BATCHES + 2, cancel)
-    train(database, shard, "w", "cpu", seen)
+    train(database, settings, shard, "w", "cpu", seen)
     status = status_of(database, run)
     assert (status.state, status.epoch, status.model) == ("cancelled", 1, None)
     assert seen.calls <= BATCHES + 4
-    assert not run_folder(run).exists()
+    assert not run_folder(store, run).exists()
 
 
-def test_a_cancelled_attempt_leaves_the_folder_of_another_alone(database: Database, faces: Path) -> None:
+def test_a_cancelled_attempt_leaves_the_folder_of_another_alone(database: Database, faces: Path, store: Path) -> None:
     run, shard = queued(database, plan_for(faces))
     with writing(database) as session:
         own = claim(session, shard, "w")
     assert own is not None
-    take_over(own)
-    other = take_over(replace(own, epoch=own.epoch + 1))
-    forget_attempt(own)
-    assert list(run_folder(run).iterdir()) == [other]
+    take_over(store, own)
+    other = take_over(store, replace(own, epoch=own.epoch + 1))
+    forget_attempt(store, own)
+    assert list(run_folder(store, run).iterdir()) == [other]
 
 
-def test_a_worker_that_comes_late_leaves_its_successors_folder_alone(database: Database, faces: Path) -> None:
+def test_a_worker_that_comes_late_leaves_its_successors_folder_alone(
+    database: Database, faces: Path, store: Path
+) -> None:
     _, shard = queued(database, plan_for(faces))
     claims = []
     for worker in ("first", "late", "successor"):
         with writing(database) as session:
             claims.append(claim(session, shard, worker, lease_s=-1))
     first, late, successor = (each for each in claims if each)
-    (take_over(first) / "checkpoint.pt").write_text("first")
-    ahead = take_over(successor)
+    (take_over(store, first) / "checkpoint.pt").write_text("first")
+    ahead = take_over(store, successor)
     (ahead / "checkpoint.pt").unlink()
     (ahead / "checkpoint.pt").write_text("successor")
-    assert not (take_over(late) / "checkpoint.pt").exists()
+    assert not (take_over(store, late) / "checkpoint.pt").exists()
     assert (ahead / "checkpoint.pt").read_text() == "successor"
 
 
@@ -207,36 +220,36 @@ class Outage:
 
 
 def test_a_database_that_is_away_for_a_moment_ends_nothing(
-    database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     monkeypatch.setattr("workers.lease.outages.PAUSE_S", 0.01)
     monkeypatch.setattr("workers.training.run.training.record_epoch", Outage(3))
     run, shard = queued(database, plan_for(faces))
-    assert train(database, shard, "w", "cpu")
+    assert train(database, settings, shard, "w", "cpu")
     assert (status_of(database, run).state, status_of(database, run).epoch) == ("done", 2)
 
 
 def test_a_database_that_stays_away_ends_the_attempt(
-    database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     monkeypatch.setattr("workers.lease.outages.PAUSE_S", 0.01)
     monkeypatch.setattr("workers.lease.outages.OUTAGE_S", 0.1)
     monkeypatch.setattr("workers.training.run.training.record_epoch", Outage(1000))
     run, shard = queued(database, plan_for(faces))
     with pytest.raises(DatabaseUnreachableError):
-        train(database, shard, "w", "cpu")
+        train(database, settings, shard, "w", "cpu")
     assert status_of(database, run).state == "running", "another worker goes on"
 
 
 def test_best_weights_say_themselves_of_which_epoch_they_are(
-    database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("fer_model.training.classifier.save_checkpoint", full)
     run, shard = queued(database, plan_for(faces))
-    train(database, shard, "w", "cpu")
+    train(database, settings, shard, "w", "cpu")
     status = status_of(database, run)
     assert (status.state, status.epoch, status.best_epoch) == ("failed", 0, None), "the row was never written"
     assert f"of epoch 1, are kept as model {status.model}" in str(status.error)
@@ -249,37 +262,39 @@ def test_best_weights_say_themselves_of_which_epoch_they_are(
     ("kind", "init"), [("classifier", "shipped"), ("detector", "imagenet"), ("detector", "scratch")]
 )
 def test_a_start_of_the_other_kind_is_refused_when_ordered(
-    database: Database, faces: Path, kind: str, init: str
+    database: Database, faces: Path, kind: str, init: str, store: Path
 ) -> None:
     with pytest.raises(WorkersError, match=rf"^A {kind} cannot start from `{init}`, but from .*\.$"):
-        settled(database, replace(plan_for(faces, init=init), kind=kind))
+        settled(database, store, replace(plan_for(faces, init=init), kind=kind))
 
 
-def test_a_pupil_learns_from_its_teachers(database: Database, faces: Path) -> None:
-    teacher = shipped().members[0]
-    plan = settled(database, plan_for(faces, epochs=1, teachers=[teacher.name]))
+def test_a_pupil_learns_from_its_teachers(database: Database, faces: Path, settings: Settings, store: Path) -> None:
+    teacher = shipped(store).members[0]
+    plan = settled(database, store, plan_for(faces, epochs=1, teachers=[teacher.name]))
     assert plan.definition["teachers"] == [teacher.sha256], "a name may mean another model tomorrow"
     losses = []
     for each in (plan, plan_for(faces, epochs=1)):
         run, shard = queued(database, each)
-        train(database, shard, "w", "cpu")
+        train(database, settings, shard, "w", "cpu")
         (epoch,) = status_of(database, run).history
         losses.append(epoch["loss"])
     assert losses[0] != losses[1]
 
 
-def test_a_late_twin_writes_nothing_and_spoils_no_checkpoint(database: Database, faces: Path) -> None:
+def test_a_late_twin_writes_nothing_and_spoils_no_checkpoint(
+    database: Database, faces: Path, settings: Settings, store: Path
+) -> None:
     run, shard = queued(database, plan_for(faces))
-    train(database, shard, "dead", "cpu", in_second_epoch())
+    train(database, settings, shard, "dead", "cpu", in_second_epoch())
     folders: list[Path] = []
 
     def taken_over() -> None:
         with writing(database) as session:
             successor = claim(session, shard, "successor", lease_s=-1)
         assert successor is not None
-        folders.append(take_over(successor))
+        folders.append(take_over(store, successor))
 
-    train(database, shard, "twin", "cpu", After(2, taken_over))
+    train(database, settings, shard, "twin", "cpu", After(2, taken_over))
     assert [row["epoch"] for row in status_of(database, run).history] == [1]
     with reading(database) as session:
         row = session.get_one(Shard, shard)
@@ -289,15 +304,15 @@ def test_a_late_twin_writes_nothing_and_spoils_no_checkpoint(database: Database,
 
 
 def test_a_loss_that_is_no_number_fails_the_run_and_keeps_the_best(
-    database: Database, faces: Path, store: Path
+    database: Database, faces: Path, store: Path, settings: Settings
 ) -> None:
     run, shard = queued(database, plan_for(faces))
-    train(database, shard, "w", "cpu", in_second_epoch())
-    (checkpoint,) = run_folder(run).glob("*/checkpoint.pt")
+    train(database, settings, shard, "w", "cpu", in_second_epoch())
+    (checkpoint,) = run_folder(store, run).glob("*/checkpoint.pt")
     saved = torch.load(checkpoint, weights_only=True)
     saved["network"]["classifier.1.weight"].fill_(float("nan"))
     torch.save(saved, checkpoint)
-    train(database, shard, "w", "cpu")
+    train(database, settings, shard, "w", "cpu")
     status = status_of(database, run)
     assert status.state == "failed" and status.model
     assert str(status.error).startswith("the loss is no longer a number in epoch 2; lower the learning rate; the best ")
@@ -307,9 +322,11 @@ def test_a_loss_that_is_no_number_fails_the_run_and_keeps_the_best(
         assert job_status(session, run).errors == [{"uri": str(faces), "error": status.error}]
 
 
-def test_too_high_a_learning_rate_fails_the_run_with_the_reason(database: Database, faces: Path) -> None:
+def test_too_high_a_learning_rate_fails_the_run_with_the_reason(
+    database: Database, faces: Path, settings: Settings
+) -> None:
     run, shard = queued(database, plan_for(faces, learning_rate=1e30))
-    train(database, shard, "w", "cpu")
+    train(database, settings, shard, "w", "cpu")
     status = status_of(database, run)
     assert (status.state, status.model) == ("failed", None)
     assert status.error == "the loss is no longer a number in epoch 1; lower the learning rate"
@@ -352,45 +369,45 @@ class DetectorTrainer:
 
 
 def test_a_detectors_facts_are_those_of_the_weights_that_were_kept(
-    database: Database, photographs: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, photographs: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Path
 ) -> None:
     monkeypatch.setattr("fer_model.training.detector.train_detector", trainer := DetectorTrainer())
     run, shard = queued(database, detector_plan(photographs))
-    assert train(database, shard, "w", "cpu")
+    assert train(database, settings, shard, "w", "cpu")
     status = status_of(database, run)
     assert (status.state, status.error, status.best_accuracy) == ("done", None, 0.987)
-    found = details(database, str(status.model))
+    found = details(database, store, str(status.model))
     heights = {f"ap50_from_{height}_px" for height in (10, 16, 32)}
     assert found["facts"].keys() == {"data", "best_epoch"} | heights
     assert all(0 <= found["facts"][name] <= 1 for name in heights)
     assert 0.987 not in found["facts"].values() and found["best_in_training"] is None
-    assert trainer.saw and not run_folder(run).exists()
+    assert trainer.saw and not run_folder(store, run).exists()
 
 
 def test_a_detector_that_fails_keeps_its_best_weights_and_no_photographs(
-    database: Database, photographs: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, photographs: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Path
 ) -> None:
     trainer = DetectorTrainer(TrainingError("the disk is full"))
     monkeypatch.setattr("fer_model.training.detector.train_detector", trainer)
     run, shard = queued(database, detector_plan(photographs))
-    train(database, shard, "w", "cpu")
+    train(database, settings, shard, "w", "cpu")
     status = status_of(database, run)
     kept = f"the disk is full; the best weights so far, of epoch 1, are kept as model {status.model}"
     assert (status.state, status.error) == ("failed", kept)
-    facts = details(database, str(status.model))["facts"]
+    facts = details(database, store, str(status.model))["facts"]
     assert facts == {"data": str(photographs), "best_epoch": 1, "incomplete": "the disk is full"}
     assert trainer.saw and not any(path.exists() for path in trainer.saw)
-    assert [path.name for path in run_folder(run).rglob("*") if path.is_file()] == [BEST]
+    assert [path.name for path in run_folder(store, run).rglob("*") if path.is_file()] == [BEST]
 
 
 def test_unpacking_stops_when_the_worker_is_to_stop(
-    database: Database, photographs: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, photographs: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Path
 ) -> None:
     monkeypatch.setattr("fer_model.training.detector.train_detector", trainer := DetectorTrainer())
     run, shard = queued(database, detector_plan(photographs))
-    train(database, shard, "w", "cpu", After(2, lambda: True))
+    train(database, settings, shard, "w", "cpu", After(2, lambda: True))
     assert status_of(database, run).state == "running" and not trainer.saw
-    assert not [path for path in run_folder(run).rglob("*") if path.is_file()]
+    assert not [path for path in run_folder(store, run).rglob("*") if path.is_file()]
 
 
 @pytest.fixture
@@ -408,10 +425,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_fails_the_run_with_the_reason_and_keeps_the_best(
     database: Database, faces: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FER_MODELS_DIR", str(small_disk))
-    settings.cache_clear()
+    settings = Settings(models_dir=small_disk)
     run, shard = queued(database, plan_for(faces, epochs=4))
-    train(database, shard, "w", "cpu")
+    train(database, settings, shard, "w", "cpu")
     status = status_of(database, run)
     assert status.state == "failed" and "the disk is full" in str(status.error), status.error
     assert status.epoch == 1 and status.model and f"kept as model {status.model}" in str(status.error)
@@ -427,11 +443,11 @@ def test_a_full_disk_fails_the_run_with_the_reason_and_keeps_the_best(
     ],
 )
 def test_what_cannot_be_had_fails_the_run_with_the_reason(
-    database: Database, faces: Path, changes: dict[str, Any], words: str
+    database: Database, faces: Path, changes: dict[str, Any], words: str, settings: Settings
 ) -> None:
     plan = plan_for(faces, **{name: value for name, value in changes.items() if name != "data"})
     run, shard = queued(database, replace(plan, data=changes.get("data", plan.data)))
-    train(database, shard, "w", "cpu")
+    train(database, settings, shard, "w", "cpu")
     status = status_of(database, run)
     assert status.state == "failed" and words in str(status.error), status.error
 
@@ -440,8 +456,7 @@ def test_a_store_that_cannot_be_written_fails_the_run_with_the_reason(
     database: Database, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("FER_MODELS_DIR", str(tmp_path / "file"))
-    settings.cache_clear()
+    settings = Settings(models_dir=tmp_path / "file")
     run, shard = queued(database, plan_for(faces))
-    train(database, shard, "w", "cpu")
+    train(database, settings, shard, "w", "cpu")
     assert "no checkpoint can be kept there" in str(status_of(database, run).error)

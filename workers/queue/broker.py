@@ -1,0 +1,30 @@
+"""Whether the broker answers."""
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from workers.errors import BrokerUnreachableError
+from workers.queue.app import settings_of
+from workers.settings import mask
+
+BROKER_ERRORS = (OSError, OperationalError, RedisError)
+"""What sending a message raises while the broker is away."""
+
+TIMEOUT_S = 5.0
+
+
+def check_broker(app: Celery) -> None:
+    """Raises `BrokerUnreachableError` unless the broker answers within five seconds."""
+    where = mask(settings_of(app).broker_url)
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=0, timeout=TIMEOUT_S)
+            connection.default_channel.client.ping()
+    except (KeyError, ValueError, AttributeError) as error:
+        raise BrokerUnreachableError(f"{where} is not a broker's URL; write redis://HOST:PORT/0.") from error
+    except BROKER_ERRORS as error:
+        reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
+        raise BrokerUnreachableError(
+            f"The broker at {where} cannot be reached ({reason}); start Redis, or give its address with --broker."
+        ) from error
