@@ -42,15 +42,16 @@ def fit(
 ) -> None:
     """Fit how much each classifier counts, and a temperature; keep the ensemble in the catalogue."""
     from cli.connection import prepared_database
-    from workers.models.subjects import find_classifiers, frame_of_ensemble, keep_ensemble
+    from workers.models.fitting import ensemble_template, keep_ensemble
+    from workers.models.subjects import find_classifiers
 
     if not (references := (*first, *more)):
         raise click.UsageError("Name at least one classifier: --models A B ...")
     database = prepared_database(settings)
-    frame = frame_of_ensemble(database, settings.models_dir, name, detector)
+    template = ensemble_template(database, settings.models_dir, name, detector)
     members = find_classifiers(database, settings.models_dir, references)
     fitted = _fit(settings, members, data, split, resize)
-    models = replace(frame, members=members, shares=fitted.shares, temperature=fitted.temperature)
+    models = replace(template, members=members, shares=fitted.shares, temperature=fitted.temperature)
     kept = keep_ensemble(database, settings.models_dir, models, name, fitted_on=f"{split} of {data.name}")
     if as_json:
         click.echo(_as_json(kept, members, fitted))
@@ -61,19 +62,12 @@ def fit(
 def _fit(settings: "Settings", members: "tuple[WeightsFile, ...]", data: Path, split: str, resize: bool) -> "Fit":
     from rich.console import Console
 
-    from fer_model.engines import actual_device
-    from fer_model.training.datasets.data import read_faces
-    from fer_model.training.measurement.fitting import fit_and_measure
+    from workers.models.fitting import fit_ensemble
     from workers.settings import cache_if_writable
 
+    cache = cache_if_writable(settings.cache_dir)
     with Console(stderr=True).status("fitting"):
-        device = actual_device(settings.device)
-        faces = read_faces(data, split, cache_if_writable(settings.cache_dir), resize=resize)
-        # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
-        from fer_model.training.measurement.reports import load_members, member_outputs
-
-        networks = load_members(members, device)
-        return fit_and_measure(member_outputs(networks, faces.images), faces.labels)
+        return fit_ensemble(members, data, split, device=settings.device, cache=cache, resize=resize)
 
 
 def _as_json(name: str, members: "tuple[WeightsFile, ...]", fit: "Fit") -> str:

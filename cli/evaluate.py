@@ -72,25 +72,19 @@ def _measure(
 ) -> "list[Report]":
     from rich.console import Console
 
-    from fer_model.engines import actual_device
-    from fer_model.training.datasets.data import read_faces
+    from workers.models.evaluating import evaluate
     from workers.settings import cache_if_writable
 
+    cache = cache_if_writable(settings.cache_dir)
     with Console(stderr=True).status("measuring"):
-        device = actual_device(settings.device)
-        faces = read_faces(data, split, cache_if_writable(settings.cache_dir), resize=resize)
-        # Torch takes seconds to load, which nobody should wait for to learn of a wrong path.
-        from fer_model.training.measurement.reports import load_members, report
-
-        members = load_members(subject.members, device)
-        return report(members, subject.shares, subject.temperature, faces, mirror=tta)
+        return evaluate(subject, data, split, device=settings.device, cache=cache, resize=resize, mirror=tta)
 
 
 def _keep(
     database: "Database", models_dir: Path, subject: "Subject", answer: dict[str, Any], data: Path, split: str
 ) -> None:
     from results.errors import ResultsError
-    from workers.models.subjects import keep_evaluation
+    from workers.models.evaluating import keep_evaluation
 
     try:
         keep_evaluation(database, models_dir, subject, answer, data, split)

@@ -253,4 +253,6 @@ def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan"
     elif stopping.is_set() and status.state == "running":
         click.echo("Stopped. The same command goes on from the last epoch.", err=True)
         sys.exit(130)
+    elif status.state == "running":
+        click.echo("Error: the database was away too long. The same command goes on from the last epoch.", err=True)
     return status.state

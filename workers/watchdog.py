@@ -17,7 +17,7 @@ from celery.signals import task_failure, worker_ready, worker_shutting_down
 from results.errors import ResultsError
 from workers import retention
 from workers.lease.outages import attempts
-from workers.lease.reasons import TOO_LONG
+from workers.lease.policy import TOO_LONG
 from workers.lease.reclaiming import reclaim
 from workers.process import this_process
 from workers.queue import dispatching

@@ -8,8 +8,7 @@ from types import TracebackType
 
 from fer_model.analysis.batcher import Batcher
 from fer_model.analysis.lookahead import batched, detected
-from fer_model.analysis.observing import Ids, observe
-from fer_model.analysis.tracking import Follow
+from fer_model.analysis.observing import Follow, Ids, observe
 from fer_model.engines import Engine
 from fer_model.engines.detection import Detections
 from fer_model.networks.manifest import ModelSet

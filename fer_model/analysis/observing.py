@@ -14,6 +14,9 @@ from fer_model.types import EMOTIONS, FaceObservation, Frame
 
 Ids = NDArray[np.int64]
 
+Follow = Callable[[Detections, int], Ids]
+"""From the faces (N, 5) of the next frame and its capture time in ms to their track ids (N,); -1 stands for none."""
+
 
 def observe(
     frames: Sequence[Frame],

@@ -1,13 +1,13 @@
 """Follows faces through one source."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from trackers.core.bytetrack.kalman_box_tracker import ByteTrackKalmanBoxTracker as Track
 
+from fer_model.analysis.observing import Follow
 from fer_model.boxes import iou
 from fer_model.engines.detection import Detections
 
@@ -16,9 +16,6 @@ LOST_SECONDS = 1.0
 
 LEAST_OVERLAP = 0.1
 """Of a face with the predicted box of its track, as in ByteTrack."""
-
-Follow = Callable[[Detections, int], NDArray[np.int64]]
-"""From the faces (N, 5) of the next frame and its capture time in ms to their track ids (N,); -1 stands for none."""
 
 
 def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:

@@ -1,9 +1,7 @@
 """Shards that go wrong: what is tried again, what is not, and who is asked to stop."""
 
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine as Database
@@ -13,12 +11,12 @@ from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from results import leases, shards
 from results.database import reading, writing
-from results.errors import DatabaseUnreachableError
 from results.jobs import create_job
 from results.leases import claim
 from results.plans import add_plan
 from results.read.status import job_status
 from results.tables import Frame, Media, Shard
+from tests.support.outages import always_away, away_once
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions, plan
 from workers.batch.processing import Queue, process_shard
@@ -110,39 +108,34 @@ def test_a_worker_that_is_asked_to_stop_gives_its_shard_back_untried(
     assert (shard.state, shard.attempts, shard.queued_at, shard.frames) == ("pending", 0, None, 0)
 
 
-def away_once(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, but the first time the database is away."""
-    outage = [DatabaseUnreachableError()]
-
-    def call(*given: Any, **named: Any) -> Any:
-        if outage:
-            raise outage.pop()
-        return function(*given, **named)
-
-    return call
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "found"),
-    [(leases, "claim", ("done", 1)), (store, "current", ("pending", 0)), (shards, "complete", ("done", 1))],
-)
-def test_a_database_that_is_away_for_a_while_uses_up_no_attempt(
+@pytest.mark.parametrize(("module", "name"), [(leases, "claim"), (store, "current"), (shards, "complete")])
+def test_a_database_that_is_away_for_a_moment_uses_up_no_attempt(
     database: Database,
     networks: Engine,
     samples: Path,
     monkeypatch: pytest.MonkeyPatch,
     module: ModuleType,
     name: str,
-    found: tuple[str, int],
 ) -> None:
     monkeypatch.setattr(module, name, away_once(getattr(module, name)))
     job_id = planned(database, [samples / "clip.mp4"])
     shard, *_ = shards_of(database, job_id)
     process_shard(database, Settings(), shard.id, "w", lambda _: networks)
     shard, *_ = shards_of(database, job_id)
-    assert (shard.state, shard.attempts) == found
-    if shard.state == "pending":
-        assert shard.queued_at is None, "it is queued again at once"
+    assert (shard.state, shard.attempts) == ("done", 1)
+
+
+def test_a_database_that_stays_away_gives_the_shard_back_untried(
+    database: Database, networks: Engine, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.lease.outages.PAUSE_S", 0.01)
+    monkeypatch.setattr("workers.lease.outages.OUTAGE_S", 0.1)
+    monkeypatch.setattr(store, "current", always_away)
+    job_id = planned(database, [samples / "clip.mp4"])
+    shard, *_ = shards_of(database, job_id)
+    assert process_shard(database, Settings(), shard.id, "w", lambda _: networks) == job_id
+    shard, *_ = shards_of(database, job_id)
+    assert (shard.state, shard.attempts, shard.queued_at) == ("pending", 0, None), "it is queued again at once"
 
 
 def test_the_shard_of_a_dead_process_is_given_back_and_nobody_elses(database: Database, samples: Path) -> None:

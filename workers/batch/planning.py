@@ -1,9 +1,10 @@
 """From the paths a user gave to a plan: media, and shards of 10 to 60 seconds of work."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import inf
 from time import monotonic
+from typing import Any, Self
 
 from fer_model.errors import TransientMediaError, UnreadableMediaError
 from fer_model.sources.discover import find_media, kind_of
@@ -48,8 +49,13 @@ class BatchOptions:
         return self.sampling.coarser(self.detect_every)
 
     def as_dict(self) -> dict[str, object]:
-        """For the database; `BatchOptions(**it)` is the same again."""
+        """For the database; `of` is the inverse."""
         return asdict(self)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        """The options in a job's `options`, which holds others too."""
+        return cls(**{name: stored[name] for name in cls.__dataclass_fields__ if name in stored})
 
 
 def plan(

@@ -1,4 +1,4 @@
-"""Saying that a worker lives, and learning whether its work is still wanted."""
+"""Renewing a lease in the background, and learning whether the work is still wanted."""
 
 import logging
 import threading
@@ -10,44 +10,48 @@ from sqlalchemy import Engine as Database
 from results import leases
 from results.database import writing
 from results.errors import JobCancelledError, ResultsError, ShardLostError
+from results.leases import Claim
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.25
-"""How often a worker reports, and how soon it learns that its job was cancelled."""
+"""The usual interval: a worker learns so soon that its job was cancelled."""
+
+Counts = Callable[[], tuple[int, int] | None]
+"""Frames and faces so far; None leaves those of the shard's row as they are."""
 
 
 @contextmanager
 def heartbeat(
-    database: Database, claim: leases.Claim, counts: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    database: Database, claim: Claim, interval_s: float, counts: Counts = lambda: None
 ) -> Iterator[Callable[[], None]]:
-    """Reports in a thread of its own while the work goes on: preparing networks or a long seek is no death.
+    """Renews the lease every `interval_s` seconds until the body ends, however long one step of it takes.
 
-    `counts` gives frames and faces so far. Gives a function that raises what a report has learned:
-    `JobCancelledError` or `ShardLostError`.
+    A thread of its own does so: preparing networks or a long seek is no death. Yields a function that raises what a
+    renewal has learned: `JobCancelledError` or `ShardLostError`.
     """
     ended = threading.Event()
-    stop: list[ResultsError] = []
+    learned: list[ResultsError] = []
 
-    def report() -> None:
-        while not ended.wait(HEARTBEAT_S):
+    def renew() -> None:
+        while not ended.wait(interval_s):
             try:
                 with writing(database) as session:
                     leases.heartbeat(session, claim, counts())
             except (JobCancelledError, ShardLostError) as error:
-                stop.append(error)
+                learned.append(error)
                 return
             except ResultsError as error:
-                logger.warning("shard %s could not report: %s", claim.id, error)
+                logger.warning("shard %s: the lease was not renewed: %s", claim.id, error)
 
     def check() -> None:
-        if stop:
-            raise stop[0]
+        if learned:
+            raise learned[0]
 
-    reporter = threading.Thread(target=report, name="heartbeat", daemon=True)
-    reporter.start()
+    thread = threading.Thread(target=renew, name="heartbeat", daemon=True)
+    thread.start()
     try:
         yield check
     finally:
         ended.set()
-        reporter.join()
+        thread.join()

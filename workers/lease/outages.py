@@ -9,11 +9,14 @@ from results.errors import DatabaseBusyError, DatabaseUnreachableError
 OUTAGES = (DatabaseUnreachableError, DatabaseBusyError)
 
 OUTAGE_S, PAUSE_S = 20.0, 0.5
-"""How long, and how often, writing is tried again: well within a lease."""
+"""How long a transaction is retried, and the pause in between: well within a shard's lease."""
 
 
 def attempts(check: Callable[[], None] = lambda: None) -> Retrying:
-    """Tries again while the database is away; what `check`, called before each, raises ends it."""
+    """Retries while the database is away. `check` is called before each retry; what it raises ends them.
+
+    Use as `attempts()(function, *arguments)`. Raises the last of `OUTAGES` after `OUTAGE_S` seconds.
+    """
     outage = retry_if_exception_type(OUTAGES)
     stop, wait = stop_after_delay(OUTAGE_S), wait_fixed(PAUSE_S)
     return Retrying(retry=outage, stop=stop, wait=wait, before_sleep=lambda state: check(), reraise=True)

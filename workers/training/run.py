@@ -1,38 +1,31 @@
 """One training run, from its row to a model in the catalogue. Knows no Celery: a test can call it."""
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from fer_model.engines import actual_device
-from fer_model.errors import FerModelError, WeightsError
+from fer_model.errors import WeightsError
 from fer_model.networks.loading import read_metadata
 from fer_model.networks.manifest import WeightsFile
 from fer_model.training.definitions import BEST, Epoch, trained_facts
 from results import catalogue, leases, shards, training
 from results.closing import close_job
-from results.database import reading, writing
-from results.errors import JobCancelledError, ResultsError, ShardLostError, UnknownModelError
+from results.leases import Claim
 from results.tables import Job, Model, TrainingRun
-from workers.errors import WorkersError, WorkerStoppingError
-from workers.lease.heartbeat import heartbeat
-from workers.lease.outages import attempts
-from workers.lease.reasons import reason_of
+from workers.lease import heartbeat
+from workers.lease.holding import Lease, lease
 from workers.metrics import recording
 from workers.models import store
-from workers.models.subjects import evaluation_row
+from workers.models.evaluating import evaluation_row
 from workers.settings import Settings
 from workers.training.checkpoints import forget, forget_attempt, run_folder, take_over
 from workers.training.trainers import Trained, Watch, run_trainer
 
-logger = logging.getLogger(__name__)
-
-OUR_WORDS = (WorkersError, UnknownModelError)
 LICENCE = "AGPL-3.0; whoever gave the training data may limit what the weights are used for"
 
 
@@ -44,97 +37,82 @@ def train(
     device: str,
     stopping: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Claims a run, trains to its end, and keeps the result; True if it was this worker's to train.
+    """Claims a run, trains to its end, and keeps the result; True if this worker got the run.
 
-    `device` is what the run uses unless it names one: auto, cpu or cuda:N. Does nothing if the run has ended
-    or is another worker's. What ends it too early is written down as the reason, and the best weights so
-    far are kept. Where `stopping` says so the run is given back, and goes on elsewhere from its last epoch.
+    `device` is what the run uses unless it names one: auto, cpu or cuda:N. Errors end as in `lease.policy`, but all of
+    the work's own are permanent: the run fails with the reason, and the best weights so far are kept. A run that is
+    requeued goes on from its last epoch.
 
     Raises:
-        ResultsError: the database cannot be used; the run will be taken up again.
+        ResultsError: the database cannot be used; the run will be claimed again.
     """
-    with writing(database) as session:
-        claim = leases.claim(session, shard_id, worker, lease_s=settings.lease_seconds)
-    if claim is None:
+    with lease(
+        database,
+        shard_id,
+        worker,
+        _run_of,
+        lease_s=settings.lease_seconds,
+        heartbeat_s=heartbeat.HEARTBEAT_S,
+        stopping=stopping,
+        # Hours of work went before: what to change is for the user to decide, who has the best weights until then.
+        is_permanent=lambda error: True,
+        fail=partial(_fail, settings.models_dir),
+    ) as held:
+        if held is not None:
+            _keep(held, settings.models_dir, _train(held, settings, device))
+    if held is None:
         return False
-    with _while_ours(settings.models_dir, claim):
-        try:
-            _keep(database, settings.models_dir, claim, _train(database, settings, claim, device, stopping))
-        except WorkerStoppingError:
-            logger.info("run %s goes back", claim.job_id)
-            with writing(database) as session:
-                leases.requeue(session, claim, counted=False)
-        except Exception as error:
-            if isinstance(error, ResultsError) and not isinstance(error, UnknownModelError):
-                raise
-            expected = isinstance(error, (*OUR_WORDS, FerModelError))
-            # Where it is our own mistake the log has the traceback.
-            logger.info("run %s failed: %s", claim.job_id, error, exc_info=not expected)
-            _fail(
-                database, settings.models_dir, claim, str(error) if isinstance(error, OUR_WORDS) else reason_of(error)
-            )
+    if held.outcome == "cancelled":
+        forget_attempt(settings.models_dir, held.claim)
     return True
 
 
-@contextmanager
-def _while_ours(models_dir: Path, claim: leases.Claim) -> Iterator[None]:
-    """Ends quietly what is not wanted any more, or is another worker's."""
-    try:
-        yield
-    except ShardLostError as error:
-        logger.info("run %s given up: %s", claim.job_id, error)
-    except JobCancelledError as error:
-        logger.info("run %s given up: %s", claim.job_id, error)
-        forget_attempt(models_dir, claim)
+def _run_of(session: Session, claim: Claim) -> TrainingRun:
+    return session.get_one(TrainingRun, claim.job_id)
 
 
-def _train(
-    database: Database, settings: Settings, claim: leases.Claim, device: str, stopping: Callable[[], bool]
-) -> Trained:
-    run = _run_of(database, claim.job_id)
-    with heartbeat(database, claim) as check:
+def _train(held: Lease[TrainingRun], settings: Settings, device: str) -> Trained:
+    run = held.begun
 
-        def before_batch() -> None:
-            check()
-            if stopping():
-                raise WorkerStoppingError
+    def on_epoch(epoch: Epoch) -> None:
+        held.commit(lambda session, claim: training.record_epoch(session, claim, asdict(epoch)))
+        recording.gpu_memory()
 
-        def on_epoch(epoch: Epoch) -> None:
-            for attempt in attempts(check):
-                with attempt, writing(database) as session:
-                    training.record_epoch(session, claim, asdict(epoch))
-            recording.gpu_memory()
-
-        chosen = actual_device(run.definition["device"] or device)
-        folder = take_over(settings.models_dir, claim)
-        return run_trainer(database, settings, run, folder, chosen, Watch(on_epoch, before_batch))
+    chosen = actual_device(run.definition["device"] or device)
+    folder = take_over(settings.models_dir, held.claim)
+    return run_trainer(held.database, settings, run, folder, chosen, Watch(on_epoch, held.check))
 
 
-def _keep(database: Database, models_dir: Path, claim: leases.Claim, trained: Trained) -> None:
+def _keep(held: Lease[TrainingRun], models_dir: Path, trained: Trained) -> None:
     """The weights into the store; then the model, its evaluation, and the run's end in one transaction."""
-    sha256 = store.keep(models_dir, trained.weights)
-    run = _run_of(database, claim.job_id)
-    with writing(database) as session:
-        # First, as everywhere: only who still has the shard may write.
+    run, sha256 = held.begun, store.keep(models_dir, trained.weights)
+
+    def write(session: Session, claim: Claim) -> None:
+        # First: it is the fence.
         shards.complete(session, claim, [], [])
         model = _add_model(session, models_dir, run, sha256, trained.facts)
         if trained.report:
             measured = evaluation_row(model, trained.report, run.data, "validation")
             measured.job_id = run.job_id
             catalogue.add_evaluation(session, measured)
-        close_job(session, claim.job_id)
-    forget(models_dir, claim.job_id)
+        close_job(session, run.job_id)
+
+    held.commit(write)
+    forget(models_dir, run.job_id)
 
 
-def _fail(database: Database, models_dir: Path, claim: leases.Claim, reason: str) -> None:
-    run = _run_of(database, claim.job_id)
-    best = run_folder(models_dir, claim.job_id) / str(claim.epoch) / BEST
+def _fail(models_dir: Path, held: Lease[TrainingRun], reason: str) -> None:
+    run = held.begun
+    best = run_folder(models_dir, run.job_id) / str(held.claim.epoch) / BEST
     sha256, rescued = _rescue(models_dir, best)
-    with writing(database) as session:
+
+    def write(session: Session, claim: Claim) -> None:
         leases.fail(session, claim, reason + rescued)
         if sha256:
             _add_model(session, models_dir, run, sha256, {"incomplete": reason})
-        close_job(session, claim.job_id)
+        close_job(session, run.job_id)
+
+    held.commit(write)
 
 
 def _rescue(models_dir: Path, best: Path) -> tuple[str | None, str]:
@@ -173,11 +151,3 @@ def _add_model(session: Session, models_dir: Path, run: TrainingRun, sha256: str
     )
     training.keep_model(session, run.job_id, model.id)
     return model
-
-
-def _run_of(database: Database, job_id: str) -> TrainingRun:
-    with reading(database) as session:
-        run = training.training_run(session, job_id)
-    if run is None:
-        raise ShardLostError
-    return run

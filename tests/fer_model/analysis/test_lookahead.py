@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fer_model.analysis.analyser import Analyser, SourceState
 from fer_model.analysis.lookahead import BATCH_BYTES, BATCH_FRAMES
-from fer_model.analysis.tracking import Follow, face_tracker
+from fer_model.analysis.observing import Follow
+from fer_model.analysis.tracking import face_tracker
 from fer_model.engines import Engine, Finish
 from fer_model.engines.detection import Detections
 from fer_model.networks.manifest import ModelSet

@@ -13,12 +13,11 @@ from results.database import writing
 from results.errors import NameTakenError, UnknownEnsembleError, UnknownModelError
 from workers.errors import SameModelError
 from workers.models import store
+from workers.models.fitting import ensemble_template, keep_ensemble
 from workers.models.subjects import (
     ensemble_subject,
     find_classifier,
     find_classifiers,
-    frame_of_ensemble,
-    keep_ensemble,
     model_subject,
 )
 
@@ -64,7 +63,7 @@ def test_without_a_name_it_is_the_ensemble_in_use(database: Database, given: Wei
     shipped = ensemble_subject(None, own_store, None)
     assert shipped == ensemble_subject(None, own_store, "shipped") == ensemble_subject(database, own_store, None)
     models = replace(
-        frame_of_ensemble(database, own_store, "mine", None), members=(given,), shares=(1.0,), temperature=1.5
+        ensemble_template(database, own_store, "mine", None), members=(given,), shares=(1.0,), temperature=1.5
     )
     assert keep_ensemble(database, own_store, models, "mine", "PublicTest") == "mine"
     assert ensemble_subject(database, own_store, None) == shipped, "only promotion changes what is in use"
@@ -79,7 +78,7 @@ def test_without_a_name_it_is_the_ensemble_in_use(database: Database, given: Wei
 def test_a_kept_file_lies_in_the_store_and_is_found_by_its_name(
     database: Database, given: WeightsFile, own_store: Path
 ) -> None:
-    models = replace(frame_of_ensemble(database, own_store, None, None), members=(given,), shares=(1.0,))
+    models = replace(ensemble_template(database, own_store, None, None), members=(given,), shares=(1.0,))
     name = keep_ensemble(database, own_store, models, None, "PublicTest")
     assert name == keep_ensemble(database, own_store, models, None, "PublicTest"), (
         "the same choice is the same ensemble"
@@ -89,17 +88,17 @@ def test_a_kept_file_lies_in_the_store_and_is_found_by_its_name(
 
 
 def test_an_ensemble_never_changes(database: Database, given: WeightsFile, own_store: Path) -> None:
-    models = replace(frame_of_ensemble(database, own_store, "mine", None), members=(given,), shares=(1.0,))
+    models = replace(ensemble_template(database, own_store, "mine", None), members=(given,), shares=(1.0,))
     keep_ensemble(database, own_store, models, "mine", "PublicTest")
     for name in ("mine", "shipped"):
         with pytest.raises(NameTakenError, match=f"'{name}'"):
-            frame_of_ensemble(database, own_store, name, None)
+            ensemble_template(database, own_store, name, None)
     with pytest.raises(NameTakenError, match="'mine'"):
         keep_ensemble(database, own_store, models, "mine", "PublicTest")
 
 
 def test_building_an_ensemble_writes_nothing_before_it_is_kept(database: Database, own_store: Path) -> None:
-    frame_of_ensemble(database, own_store, "mine", store.shipped(own_store).detector.name)
+    ensemble_template(database, own_store, "mine", store.shipped(own_store).detector.name)
     with writing(database) as session:
         assert not catalogue.list_models(session) and not catalogue.list_ensembles(session)
 
@@ -113,8 +112,8 @@ def test_one_model_by_two_names_is_refused(own_store: Path) -> None:
 
 def test_detectors_and_classifiers_are_not_mixed_up(database: Database, own_store: Path) -> None:
     models = store.shipped(own_store)
-    assert frame_of_ensemble(database, own_store, None, models.detector.name).detector == models.detector
+    assert ensemble_template(database, own_store, None, models.detector.name).detector == models.detector
     with pytest.raises(UnknownModelError, match="is a classifier, not a detector"):
-        frame_of_ensemble(database, own_store, None, models.members[0].name)
+        ensemble_template(database, own_store, None, models.members[0].name)
     with pytest.raises(UnknownModelError, match="is a detector, not a classifier"):
         find_classifier(database, own_store, models.detector.name)

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from fer_model.errors import TrainingError
 from fer_model.networks.loading import load_detector, save_weights
 from fer_model.training.datasets.face_sets import FaceSets
 from fer_model.training.definitions import BEST, ClassifierRun, DetectorRun, Epoch
+from results import leases, shards
 from results.database import reading, writing
 from results.errors import DatabaseUnreachableError
 from results.jobs import cancel_job
@@ -31,6 +33,7 @@ from results.training import (
     shard_of,
     training_status,
 )
+from tests.support.outages import always_away, away_once
 from tests.support.tiny import write_tiny_faces
 from tests.support.training_data import write_photographs
 from workers.errors import WorkersError
@@ -234,11 +237,50 @@ def test_a_database_that_stays_away_ends_the_attempt(
 ) -> None:
     monkeypatch.setattr("workers.lease.outages.PAUSE_S", 0.01)
     monkeypatch.setattr("workers.lease.outages.OUTAGE_S", 0.1)
-    monkeypatch.setattr("workers.training.run.training.record_epoch", Outage(1000))
+    monkeypatch.setattr("workers.training.run.training.record_epoch", always_away)
     run, shard = queued(database, plan_for(faces))
-    with pytest.raises(DatabaseUnreachableError):
-        train(database, settings, shard, "w", "cpu")
+    assert train(database, settings, shard, "w", "cpu")
     assert status_of(database, run).state == "running", "another worker goes on"
+    with reading(database) as session:
+        row = session.get_one(Shard, shard)
+    assert (row.state, row.attempts, row.queued_at) == ("pending", 0, None), "at once, and the attempt is not counted"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "changes", "state"),
+    [
+        (leases, "claim", {}, "done"),
+        (shards, "complete", {}, "done"),
+        (leases, "fail", {"learning_rate": 1e30}, "failed"),
+    ],
+)
+def test_each_step_of_a_run_waits_for_a_database_that_is_away(
+    database: Database,
+    faces: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    module: ModuleType,
+    name: str,
+    changes: dict[str, Any],
+    state: str,
+) -> None:
+    monkeypatch.setattr("workers.lease.outages.PAUSE_S", 0.01)
+    monkeypatch.setattr(module, name, away_once(getattr(module, name)))
+    run, shard = queued(database, plan_for(faces, epochs=1, **changes))
+    assert train(database, settings, shard, "w", "cpu")
+    assert status_of(database, run).state == state
+
+
+def test_a_run_that_is_given_back_waits_for_a_database_that_is_away(
+    database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    monkeypatch.setattr("workers.lease.outages.PAUSE_S", 0.01)
+    monkeypatch.setattr(leases, "requeue", away_once(leases.requeue))
+    _, shard = queued(database, plan_for(faces))
+    assert train(database, settings, shard, "w", "cpu", lambda: True)
+    with reading(database) as session:
+        row = session.get_one(Shard, shard)
+    assert (row.state, row.attempts, row.queued_at) == ("pending", 0, None)
 
 
 def test_best_weights_say_themselves_of_which_epoch_they_are(

@@ -1,0 +1,120 @@
+"""The faces of a shard's pictures, or of its segment of a video, into the shard's rows."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fer_model.analysis.analyser import Analyser, SourceState
+from fer_model.analysis.observing import Follow
+from fer_model.engines import Engine
+from fer_model.networks.manifest import ModelSet
+from fer_model.sources.sampling import Sampling
+from fer_model.types import FaceObservation, Frame
+from results.leases import Claim
+from results.tables import Media
+from workers.batch import crops
+from workers.batch.planning import BatchOptions
+from workers.batch.rows import ShardRows
+from workers.batch.seams import Seam, after, through
+from workers.batch.sources import photographs, video_frames
+from workers.metrics import recording
+
+DEFAULT_FPS = 25.0
+"""The frame rate of a video that does not name one."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the analysis of a shard needs.
+
+    `roots` are the folders media must lie below, `crops` is the folder for pictures of faces, if they are kept, and
+    `check` raises what ends the work early.
+    """
+
+    claim: Claim
+    media: Sequence[Media]
+    options: BatchOptions
+    models: ModelSet
+    engine: Engine
+    roots: Sequence[str]
+    crops: Path | None
+    check: Callable[[], None]
+
+
+def analyse_shard(work: Work, rows: ShardRows) -> None:
+    """Fills `rows`; raises `FerModelError`, and what `check` raises."""
+    if work.claim.media_id is None:
+        _analyse_pictures(work, rows)
+    else:
+        _analyse_segment(work, work.claim.media_id, rows)
+
+
+def _analyse_pictures(work: Work, rows: ShardRows) -> None:
+    media_ids: deque[int] = deque()
+
+    def frames() -> Iterator[Frame]:
+        for media_id, frame in photographs(work.media, work.roots, rows.media):
+            media_ids.append(media_id)
+            yield frame
+
+    for frame, faces in _analysed(work, frames(), _source(work)):
+        _add(work, rows, media_ids.popleft(), frame, faces)
+
+
+def _analyse_segment(work: Work, media_id: int, rows: ShardRows) -> None:
+    claim = work.claim
+    seam, source = Seam(claim.end_ms), _source(work, _tracker(work))
+    # Up to the first frame of the next segment, which is the seam.
+    frames = through(video_frames(claim, work.media[0], work.options, work.roots, work.check), claim.end_ms)
+    for frame, faces in _analysed(work, frames, source, work.options.detected):
+        if not seam.note(frame, faces):
+            _add(work, rows, media_id, frame, faces)
+    _look_beyond(work, seam, source)
+    rows.seam = None if claim.end_ms is None else seam.rows
+
+
+def _look_beyond(work: Work, seam: Seam, source: SourceState) -> None:
+    """Follows tracks that are hidden at the seam, into the next segment."""
+    if seam.shared is None or (until := seam.waits_until()) is None:
+        return
+    beyond = replace(work.claim, start_ms=seam.shared.time_ms, start_frame=seam.shared.index)
+    rest = video_frames(beyond, work.media[0], work.options, work.roots, work.check, until + 1)
+    with closing(_analysed(work, after(rest, seam.shared.index), source, work.options.detected)) as seen:
+        seam.wait(seen)
+
+
+def _analysed(
+    work: Work, frames: Iterator[Frame], source: SourceState, detect_on: Sampling | None = None
+) -> Generator[tuple[Frame, list[FaceObservation]]]:
+    analyser, read = Analyser(work.engine, work.models), _checked(frames, work.check)
+    kept = work.options.keep_member_scores
+    with closing(analyser.frames(read, source, detect_on, keep_members=kept, on_batch=recording.batch_done)) as found:
+        for frame, faces in found:
+            work.check()
+            yield frame, faces
+
+
+def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Frame]:
+    for frame in frames:
+        check()
+        yield frame
+
+
+def _add(work: Work, rows: ShardRows, media_id: int, frame: Frame, faces: Sequence[FaceObservation]) -> None:
+    rows.add(media_id, frame, faces)
+    if work.crops:
+        crops.keep(work.crops, media_id, frame, faces)
+    recording.frame_done(len(faces))
+
+
+def _source(work: Work, follow: Follow | None = None) -> SourceState:
+    return SourceState(work.options.detection_threshold, follow)
+
+
+def _tracker(work: Work) -> Follow:
+    from fer_model.analysis.tracking import face_tracker
+
+    rate = (work.media[0].fps or DEFAULT_FPS) / work.options.every
+    return face_tracker(min(rate, work.options.fps or rate))

@@ -1,0 +1,69 @@
+"""The rows of one shard, as they grow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from fer_model.types import EMOTIONS, FaceObservation, Frame
+from results import shards
+from results.leases import Claim
+
+Row = dict[str, Any]
+
+
+@dataclass
+class ShardRows:
+    """What a shard writes when it is done.
+
+    `frames`, `faces` and `scores` are rows of `frames`, `faces` and `face_scores`; `media` are updates of the shard's
+    pictures and `seam` is what joins a segment's tracks to the next (both as in `shards.complete`).
+    """
+
+    ensemble_id: int | None = None
+    frames: list[Row] = field(default_factory=list)
+    faces: list[Row] = field(default_factory=list)
+    scores: list[Row] = field(default_factory=list)
+    media: list[Row] = field(default_factory=list)
+    seam: list[list[float]] | None = None
+
+    def counts(self) -> tuple[int, int]:
+        """Frames and faces so far."""
+        return len(self.frames), len(self.faces)
+
+    def add(self, media_id: int, frame: Frame, faces: Sequence[FaceObservation]) -> None:
+        """Adds a frame and its faces."""
+        key = {"media_id": media_id, "frame_index": frame.index}
+        place = {**key, "time_ms": frame.time_ms}
+        self.frames.append({**place, "faces": len(faces)})
+        for number, face in enumerate(faces):
+            self.faces.append({**place, "face_index": number, **_face(face)})
+            for model_id, scores in face.members.items():
+                own = dict(zip(EMOTIONS, scores, strict=True))
+                self.scores.append({**key, "face_index": number, "model_id": model_id, **own})
+
+    def write(self, session: Session, claim: Claim) -> None:
+        """Replaces what earlier attempts wrote and marks the shard done; raises as `shards.complete`."""
+        shards.complete(
+            session,
+            claim,
+            self.frames,
+            self.faces,
+            self.media,
+            scores=self.scores,
+            ensemble_id=self.ensemble_id,
+            seam=self.seam,
+        )
+
+
+def _face(face: FaceObservation) -> Row:
+    return {
+        "track_id": face.track_id,
+        **dict(zip(("x1", "y1", "x2", "y2"), face.box, strict=True)),
+        "detection_score": face.detection_score,
+        "emotion": face.emotion,
+        "confidence": face.confidence,
+        **dict(zip(EMOTIONS, face.probabilities, strict=True)),
+        "quality": face.quality,
+    }

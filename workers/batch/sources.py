@@ -1,0 +1,82 @@
+"""The frames of a shard: photographs, several decoded at a time, or a segment of a video."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from fer_model.errors import UnreadableMediaError
+from fer_model.sources import open_source
+from fer_model.types import Frame
+from results.leases import Claim
+from results.tables import Media
+from workers.batch.planning import BatchOptions
+from workers.batch.rows import Row
+from workers.lease.policy import reason_of
+
+MAX_THREADS = 4
+"""Photographs decoded at once; each may be of any size."""
+
+
+def photographs(media: Sequence[Media], roots: Sequence[str], updates: list[Row]) -> Iterator[tuple[int, Frame]]:
+    """The id and the picture of each medium that can be read.
+
+    For every medium an update of its row is appended to `updates`: its size, or why it cannot be read.
+    """
+    for medium, read in read_ahead(media, roots):
+        try:
+            frame = read()
+        except (UnreadableMediaError, MemoryError) as error:
+            updates.append({"id": medium.id, "state": "failed", "error": reason_of(error)})
+            continue
+        width, height = frame.size
+        updates.append({"id": medium.id, "state": "done", "width": width, "height": height})
+        yield medium.id, frame
+
+
+def read_ahead(media: Sequence[Media], roots: Sequence[str]) -> Iterator[tuple[Media, Callable[[], Frame]]]:
+    """Each medium, in order, with a function that returns its picture or raises what reading it raised.
+
+    As many are decoded at once as there are processors, but at most `MAX_THREADS`: decoding a large photograph takes
+    longer than detecting its faces.
+    """
+    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    reading: deque[tuple[Media, Future[Frame]]] = deque()
+    pool = ThreadPoolExecutor(threads, "picture")
+    try:
+        for medium in media:
+            if len(reading) == threads:
+                first, picture = reading.popleft()
+                yield first, picture.result
+            reading.append((medium, pool.submit(_read, medium.uri, roots)))
+        while reading:
+            first, picture = reading.popleft()
+            yield first, picture.result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(uri: str, roots: Sequence[str]) -> Frame:
+    return next(open_source(uri, kind="image", roots=roots))
+
+
+def video_frames(
+    claim: Claim,
+    medium: Media,
+    options: BatchOptions,
+    roots: Sequence[str],
+    check: Callable[[], None],
+    end_ms: int | None = None,
+) -> Iterator[Frame]:
+    """The sampled frames of a video from the claim's start to `end_ms`, or to the video's end."""
+    return open_source(
+        medium.uri,
+        kind="video",
+        start_ms=claim.start_ms or 0,
+        end_ms=end_ms,
+        start_frame=claim.start_frame,
+        sampling=options.sampling,
+        roots=roots,
+        # Minutes of video may lie between two sampled frames.
+        on_packet=check,
+    )

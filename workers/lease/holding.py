@@ -1,0 +1,153 @@
+"""The life of a lease: claim, heartbeat, fenced commits, and what becomes of the shard at the end."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
+
+from results import leases
+from results.database import writing
+from results.errors import JobCancelledError, ShardLostError
+from results.leases import MAX_ATTEMPTS, Claim
+from workers.errors import WorkerStoppingError
+from workers.lease import policy
+from workers.lease.heartbeat import Counts, heartbeat
+from workers.lease.outages import attempts
+from workers.lease.policy import Verdict, judge, reason_of
+
+logger = logging.getLogger(__name__)
+
+Outcome = Literal["done", "failed", "given_back", "lost", "cancelled"]
+"""How a lease ended; `given_back` is requeued, counted or not. Figures for Prometheus carry these words."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass
+class Lease(Generic[T]):
+    """A shard that this worker holds.
+
+    `claim` is its part of the job; set it when that changes (`shards.split`). `begun` is what `begin` returned.
+    `outcome` is final once the body of `lease` has ended; an error that `lease` raises leaves it `lost`.
+    """
+
+    database: Database
+    claim: Claim
+    begun: T
+    is_ours: Callable[[], None]
+    stopping: Callable[[], bool]
+    outcome: Outcome = "lost"
+
+    def check(self) -> None:
+        """Raises `JobCancelledError`, `ShardLostError` or `WorkerStoppingError` if the work must end; call it often."""
+        self.is_ours()
+        if self.stopping():
+            raise WorkerStoppingError
+
+    def commit(self, write: Callable[[Session, Claim], R]) -> R:
+        """Runs `write` in a transaction of its own, again while the database is away and the lease is held.
+
+        `write` begins with a fenced function of `results.leases` or `results.shards`, which raises where the fencing
+        token is not the newest. Raises what that raises, and `OUTAGES` if the database stays away.
+        """
+        return attempts(self.is_ours)(self._write, write)
+
+    def _write(self, write: Callable[[Session, Claim], R]) -> R:
+        with writing(self.database) as session:
+            return write(session, self.claim)
+
+
+def fail(held: Lease[T], reason: str) -> None:
+    """Fails the shard and its media. What `lease` does with a permanent error unless it is given another function."""
+    held.commit(lambda session, claim: leases.fail(session, claim, reason))
+
+
+@contextmanager
+def lease(
+    database: Database,
+    shard_id: int,
+    worker: str,
+    begin: Callable[[Session, Claim], T],
+    *,
+    lease_s: float,
+    heartbeat_s: float,
+    counts: Counts = lambda: None,
+    stopping: Callable[[], bool] = lambda: False,
+    is_permanent: Callable[[Exception], bool] = policy.is_permanent,
+    fail: Callable[[Lease[T], str], None] = fail,
+    ended: Callable[[Outcome, float], None] = lambda outcome, seconds: None,
+) -> Iterator[Lease[T] | None]:
+    """Holds a shard while the body works on it; yields None if it is finished, cancelled or held by another worker.
+
+    An error of the body ends here, by the policy of `workers.lease.policy`. A body that ends without one has
+    committed its work.
+
+    Args:
+        begin: called in the transaction of the claim, which spares the work a transaction of its own.
+        lease_s: seconds without a heartbeat after which an earlier worker has lost the shard.
+        heartbeat_s: seconds between two heartbeats; much less than any worker's `lease_s`.
+        counts: frames and faces so far, for the heartbeat.
+        stopping: whether the worker is to stop; `check` asks it.
+        is_permanent: which errors of the work fail the shard at once.
+        fail: fails the shard.
+        ended: called once with the outcome and the seconds since the claim.
+
+    Raises:
+        ResultsError: the database cannot be used; the lease expires, and the shard is claimed again.
+    """
+    claimed = attempts()(_claim, database, shard_id, worker, lease_s, begin)
+    if claimed is None:
+        yield None
+        return
+    began = time.monotonic()
+    with heartbeat(database, claimed[0], heartbeat_s, counts) as is_ours:
+        held = Lease(database, *claimed, is_ours, stopping)
+        try:
+            yield held
+            held.outcome = "done"
+        except Exception as error:
+            held.outcome = _settle(held, error, judge(error, is_permanent), fail)
+        finally:
+            ended(held.outcome, time.monotonic() - began)
+
+
+def _claim(
+    database: Database, shard_id: int, worker: str, lease_s: float, begin: Callable[[Session, Claim], T]
+) -> tuple[Claim, T] | None:
+    with writing(database) as session:
+        claim = leases.claim(session, shard_id, worker, lease_s=lease_s)
+        return None if claim is None else (claim, begin(session, claim))
+
+
+def _settle(held: Lease[T], error: Exception, verdict: Verdict, fail: Callable[[Lease[T], str], None]) -> Outcome:
+    if verdict is Verdict.RAISE:
+        raise error
+    try:
+        return _end(held, error, verdict, fail)
+    except (JobCancelledError, ShardLostError) as late:
+        return _end(held, late, judge(late, policy.is_permanent), fail)
+
+
+def _end(held: Lease[T], error: Exception, verdict: Verdict, fail: Callable[[Lease[T], str], None]) -> Outcome:
+    number = held.claim.id
+    if verdict in (Verdict.CANCELLED, Verdict.LOST):
+        logger.info("shard %s ends: %s", number, error)
+        return "cancelled" if verdict is Verdict.CANCELLED else "lost"
+    if verdict is Verdict.REQUEUE:
+        logger.info("shard %s is requeued: %s", number, error)
+        held.commit(lambda session, claim: leases.requeue(session, claim, counted=False))
+        return "given_back"
+    if verdict is Verdict.FAIL:
+        # Of an error that is not foreseen the log has the traceback.
+        logger.info("shard %s failed: %s", number, error, exc_info=not isinstance(error, policy.CLEAR))
+        fail(held, reason_of(error))
+        return "failed"
+    logger.warning("shard %s failed in attempt %s of %s", number, held.claim.attempts, MAX_ATTEMPTS, exc_info=error)
+    requeued = held.commit(lambda session, claim: leases.requeue(session, claim, reason_of(error)))
+    return "given_back" if requeued else "failed"

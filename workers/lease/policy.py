@@ -1,0 +1,66 @@
+"""What becomes of a shard whose work ends with an error.
+
+Cancelled and lost leases end quietly; stopping workers and outages of the database requeue the shard without counting
+the attempt; permanent errors fail it; transient errors requeue it, counted, at most `MAX_ATTEMPTS` times.
+Any other error of the database is raised: it could not take the outcome either, and the lease expires.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from fer_model.errors import FerModelError, TransientMediaError
+from results.errors import JobCancelledError, NameTakenError, ResultsError, ShardLostError, UnknownModelError
+from workers.errors import WorkersError, WorkerStoppingError
+from workers.lease.outages import OUTAGES
+
+REFUSALS = (NameTakenError, UnknownModelError)
+"""Errors of the catalogue: the database works, and its answer is no."""
+
+CLEAR = (FerModelError, WorkersError, *REFUSALS)
+"""Errors whose message is written for users."""
+
+TOO_LONG = "took longer than a worker may spend on one piece; use shorter ones (--shard-seconds)"
+
+
+class Verdict(Enum):
+    """What the outcome policy decides."""
+
+    CANCELLED = auto()
+    LOST = auto()
+    REQUEUE = auto()
+    FAIL = auto()
+    RETRY = auto()
+    RAISE = auto()
+
+
+def judge(error: Exception, is_permanent: Callable[[Exception], bool]) -> Verdict:
+    """Applies the policy of this module; `is_permanent` is asked only about errors of the work itself."""
+    match error:
+        case JobCancelledError():
+            return Verdict.CANCELLED
+        case ShardLostError():
+            return Verdict.LOST
+        case WorkerStoppingError():
+            return Verdict.REQUEUE
+        case _ if isinstance(error, OUTAGES):
+            return Verdict.REQUEUE
+        case _ if isinstance(error, ResultsError) and not isinstance(error, REFUSALS):
+            return Verdict.RAISE
+    return Verdict.FAIL if is_permanent(error) else Verdict.RETRY
+
+
+def is_permanent(error: Exception) -> bool:
+    """Whether another attempt would end in the same way: a file that is no video stays none."""
+    return isinstance(error, (FerModelError, *REFUSALS)) and not isinstance(error, TransientMediaError)
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in one sentence for the reader of the row."""
+    if isinstance(error, CLEAR):
+        return str(error)
+    # By its name: it comes from billiard, which is Celery's.
+    if type(error).__name__ == "SoftTimeLimitExceeded":
+        return TOO_LONG
+    if isinstance(error, MemoryError):
+        return "there was not enough memory"
+    return f"{type(error).__name__}: {error}"
