@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fer_model.errors import TransientMediaError, UnreadableMediaError
-from fer_model.sources.boxes import BOXES, hollow
+from fer_model.sources.mp4 import BOXES, hollow
 
 FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg"
 """FFmpeg's names of the containers that are read."""

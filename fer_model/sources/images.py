@@ -1,7 +1,7 @@
 """Photographs."""
 
 from collections.abc import Sequence
-from io import BufferedReader
+from io import BytesIO
 from typing import IO
 
 import numpy as np
@@ -55,7 +55,7 @@ def read_reduced(uri: str, roots: Sequence[str] = ()) -> tuple[Image, tuple[int,
     `read_picture`.
     """
     with open_media(uri, roots) as file:
-        return _read(file, LEAST_SIDE)
+        return _read(file, file.name, LEAST_SIDE)
 
 
 def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
@@ -70,14 +70,21 @@ def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
         TransientMediaError: a server does not answer.
     """
     with open_media(uri, roots) as file:
-        return _read(file)[0].copy()
+        return _read(file, file.name)[0].copy()
 
 
-def _read(file: BufferedReader, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
-    return _decoded(file, file.name, least_side)
+def decode_image(data: bytes, name: str) -> Image:
+    """As `read_picture`, of a picture that is in memory already: an upload, a camera's photograph.
+
+    Raises:
+        UnreadableMediaError: as `read_picture`; the sentence begins with `name`.
+    """
+    if not data:
+        raise UnreadableMediaError(f"{name}: the file is empty")
+    return _read(BytesIO(data), name)[0].copy()
 
 
-def _decoded(file: IO[bytes], name: str, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
+def _read(file: IO[bytes], name: str, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
     """The picture in a file or in memory, and its original size; `name` is what messages begin with."""
     try:
         with _open(file) as picture:
@@ -123,7 +130,7 @@ def orientation_of(picture: Pillow.Image) -> int:
         value = picture.getexif().get(ORIENTATION)
         value = value[0] if isinstance(value, (tuple, bytes)) else value
         number = 1 if isinstance(value, str) or value is None else int(value) if value == int(value) else 1
-    except Exception:  # as in `_decoded`
+    except Exception:  # as in `_read`
         return 1
     return number if 1 <= number <= 8 else 1
 

@@ -59,8 +59,7 @@ def annotate_job(
     """
     options = BatchOptions.of(options_of(session, job_id))
     for medium in readable_media(session, job_id):
-        sampling = options.sampling if medium.kind == "video" else Sampling()
-        cover = Coverage(medium.uri, looked_at(session, medium.id), chooser(sampling)) if anonymise else None
+        cover = coverage(session, medium, options) if anonymise else None
         if cover and (medium.state != "done" or not cover.known):
             yield Annotated(medium.uri, None, f"{medium.uri}: {NOT_ALL}")
             continue
@@ -72,6 +71,12 @@ def annotate_job(
             yield Annotated(medium.uri, None, str(error))
         else:
             yield Annotated(medium.uri, path, notes=tuple(notes))
+
+
+def coverage(session: Session, medium: Media, options: BatchOptions) -> Coverage:
+    """The frames of a medium that were looked at, to be held against those that are written."""
+    sampling = options.sampling if medium.kind == "video" else Sampling()
+    return Coverage(medium.uri, looked_at(session, medium.id), chooser(sampling))
 
 
 def _write(
@@ -92,9 +97,11 @@ def _write(
 
 
 def drawing(
-    session: Session, medium: Media, face_filter: FaceFilter, anonymise: How | None, cover: Coverage | None = None
+    session: Session, medium: Media, face_filter: FaceFilter, anonymise: How | None, cover: Coverage | None
 ) -> Change:
-    """What is done to each picture of a medium, by its place and time."""
+    """What is done to each picture of a medium, by its place and time; `cover` is needed to anonymise."""
+    if anonymise and cover is None:
+        raise ValueError("to anonymise, the frames that were looked at must be known")
     step = step_ms(session, medium.id)
 
     def paths(chosen: FaceFilter, hold_ms: int, places: list[int] | None = None) -> Trajectories:

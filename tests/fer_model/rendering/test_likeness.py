@@ -94,9 +94,13 @@ def test_what_had_other_pixels_gets_square_ones(tmp_path: Path) -> None:
 def heard(path: Path) -> tuple[str, float, float]:
     """Codec, and the seconds of the first picture's and the last sound's beginning after that of the first sound."""
     with av.open(str(path)) as container:
-        packets = [packet for packet in container.demux() if packet.pts is not None and not packet.is_discard]
-        sounds = [packet.pts * packet.time_base for packet in packets if packet.stream.type == "audio"]
-        pictures = [packet.pts * packet.time_base for packet in packets if packet.stream.type == "video"]
+        packets = [
+            (packet.stream.type, packet.pts * packet.time_base)
+            for packet in container.demux()
+            if packet.pts is not None and not packet.is_discard
+        ]
+        sounds = [second for kind, second in packets if kind == "audio"]
+        pictures = [second for kind, second in packets if kind == "video"]
         name = container.streams.audio[0].codec_context.codec.canonical_name
     return name, float(min(pictures) - min(sounds)), float(max(sounds) - min(sounds))
 
