@@ -13,7 +13,7 @@ import pytest
 from cli.flower import in_words
 from fer_model.networks.loading import save_weights
 from tests.support.checkpoints import random_classifier
-from tests.support.commands import fer_batch, fer_batch_on_terminal, succeed
+from tests.support.commands import ROOT, fer_batch, fer_batch_on_terminal, succeed
 from tests.support.databases import query
 from tests.support.tiny import write_tiny_faces
 
@@ -168,3 +168,11 @@ def test_flower_shows_names_escaped(environment: dict[str, str], job: str) -> No
         name, args = "process_shard", f"({number},)"
 
     assert in_words(environment["FER_DATABASE_URL"])(Task()).args.startswith(rf"[/bold]{SHOWN} · ={SHOWN}.jpg")
+
+
+def test_commands_print_through_the_two_modules_that_escape() -> None:
+    allowed = {"lines.py", "terminal.py", "streams.py"}
+    direct = re.compile(r"(?<![\w.])print\(|click\.s?echo\(|(?<![\w])Console\(|markup=True|from_markup|rich\.markup")
+    files = [path for path in (ROOT / "cli").rglob("*.py") if path.name not in allowed]
+    assert len(files) > 30
+    assert [path.name for path in files if direct.search(path.read_text())] == []
