@@ -23,10 +23,11 @@ from results.seams import ShardTracks, TrackBox
 from results.tables import Face, Job, Media, Shard, Track
 from tests.support.clips import write_clip
 from tests.support.planning import planned
-from workers.batch.finishing import finish, join_tracks
+from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
 from workers.batch.seams import LOST_MS, Seam
+from workers.batch.stitching import join_tracks
 from workers.settings import Settings
 
 Spans = list[tuple[int, int, int]]
