@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from fer_model.boxes import iou
 from results.seams import Box, ShardTracks, TrackBox
 
 LEAST_OVERLAP = 0.5
@@ -38,12 +41,16 @@ def join_tracks(segments: Sequence[ShardTracks]) -> list[dict[int, int]]:
 
 def _matches(ahead: Mapping[int, Box], seen: Sequence[TrackBox], known: Mapping[int, int]) -> dict[int, int]:
     """Track id -> id in the video, best overlap first, each at most once; `known` are those matched before."""
+    there = [(number, box) for number, box in ahead.items() if number not in known.values()]
+    here = [face for face in seen if face.track_id not in known]
+    if not there or not here:
+        return {}
+    overlaps = iou(np.array([box for _, box in there]), np.array([face.box for face in here])).tolist()
     pairs = sorted(
         (
-            (_overlap(box, face.box), number, face.track_id)
-            for number, box in ahead.items()
-            for face in seen
-            if face.track_id not in known and number not in known.values()
+            (overlap, number, face.track_id)
+            for (number, _), row in zip(there, overlaps, strict=True)
+            for face, overlap in zip(here, row, strict=True)
         ),
         reverse=True,
     )
@@ -52,13 +59,3 @@ def _matches(ahead: Mapping[int, Box], seen: Sequence[TrackBox], known: Mapping[
         if overlap >= LEAST_OVERLAP and track not in matched and number not in matched.values():
             matched[track] = number
     return matched
-
-
-def _overlap(first: Box, second: Box) -> float:
-    """Intersection over union, 0..1."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return width * height / (areas - width * height)
