@@ -49,7 +49,7 @@ def plain(source: str, target: Path) -> None:
 
 
 def best(work: Callable[[], object]) -> tuple[float, float]:
-    """The least wall time of several runs, and the least processor time, which other load does not affect. Seconds."""
+    """The minimum wall time in seconds of several runs, and the minimum processor time, which other load leaves alone."""
     walls, busy = [], []
     for _ in range(RUNS):
         began, used = time.perf_counter(), time.process_time()
@@ -76,8 +76,8 @@ def main() -> None:
             for name, how in WAYS:
                 draw = drawing(session, medium, FaceFilter(smooth_s=1.0), how)
                 own, used = best(lambda: transcode_video(medium.uri, target, draw))  # noqa: B023
-                said = f"{wall / own:.2f} of plain; by processor time {busy / used:.2f} of it"
-                print(f"  {name} {frames / own:.0f} a second, {said}", flush=True)
+                share = f"{wall / own:.2f} of plain; by processor time {busy / used:.2f} of it"
+                print(f"  {name} {frames / own:.0f} a second, {share}", flush=True)
 
 
 if __name__ == "__main__":
