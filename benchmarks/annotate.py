@@ -13,14 +13,16 @@ from pathlib import Path
 import av
 import av.video.stream
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fer_model.rendering.anonymise import How
 from fer_model.rendering.transcode import ENCODER, transcode_video
 from results.database import existing, reading
-from results.jobs import get_job, newest_job
+from results.jobs import get_job, newest_job, options_of
 from results.read.face_filter import FaceFilter
 from results.tables import Media
-from workers.batch.annotating import drawing
+from workers.batch.annotating import coverage, drawing
+from workers.batch.planning import BatchOptions
 
 RUNS = 3
 WAYS: tuple[tuple[str, How | None], ...] = (("annotated", None), ("pixelated", "pixelate"))
@@ -49,7 +51,7 @@ def plain(source: str, target: Path) -> None:
 
 
 def best(work: Callable[[], object]) -> tuple[float, float]:
-    """The minimum wall time in seconds of several runs, and the minimum processor time, which other load leaves alone."""
+    """The minimum wall time and processor time of several runs, in seconds; other load does not affect the latter."""
     walls, busy = [], []
     for _ in range(RUNS):
         began, used = time.perf_counter(), time.process_time()
@@ -57,6 +59,12 @@ def best(work: Callable[[], object]) -> tuple[float, float]:
         walls.append(time.perf_counter() - began)
         busy.append(time.process_time() - used)
     return min(walls), min(busy)
+
+
+def rendered(session: Session, medium: Media, how: How | None, target: Path) -> None:
+    """Annotates or anonymises a medium once, as `fer-batch annotate` does."""
+    cover = coverage(session, medium, BatchOptions.of(options_of(session, medium.job_id))) if how else None
+    transcode_video(medium.uri, target, drawing(session, medium, FaceFilter(smooth_s=1.0), how, cover))
 
 
 def main() -> None:
@@ -74,8 +82,7 @@ def main() -> None:
             size = f"{medium.width}x{medium.height}, {frames} pictures"
             print(f"{Path(medium.uri).name} ({size}): plain {frames / wall:.0f} a second", flush=True)
             for name, how in WAYS:
-                draw = drawing(session, medium, FaceFilter(smooth_s=1.0), how)
-                own, used = best(lambda: transcode_video(medium.uri, target, draw))  # noqa: B023
+                own, used = best(lambda: rendered(session, medium, how, target))  # noqa: B023
                 share = f"{wall / own:.2f} of plain; by processor time {busy / used:.2f} of it"
                 print(f"  {name} {frames / own:.0f} a second, {share}", flush=True)
 
