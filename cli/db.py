@@ -1,5 +1,6 @@
 """The commands `db ...`: the tables of the database."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -34,9 +35,24 @@ def upgrade(settings: "Settings") -> None:
 def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
     """Delete old jobs with their rows and pictures of faces. Trainings, and jobs that have not ended, stay."""
     from cli.connection import current_database
-    from cli.views.removal import purge as purge_jobs
+    from cli.views.removal import print_what_is_left
+    from workers.retention import due
+    from workers.retention import purge as purge_jobs
 
-    purge_jobs(current_database(settings), older_than, dry_run)
+    database = current_database(settings)
+    old = {status.job: status for status in due(database, timedelta(milliseconds=older_than))}
+    deleted = "would be deleted" if dry_run else "deleted"
+
+    def print_deleted(job: str) -> None:
+        name = f" ({old[job].name})" if old[job].name else ""
+        click.echo(f"{job}{name}: {deleted}, {old[job].frames:,} frames and {old[job].faces:,} faces")
+
+    if dry_run:
+        for job in old:
+            print_deleted(job)
+    else:
+        print_what_is_left(purge_jobs(database, list(old), print_deleted))
+    click.echo(f"{len(old):,} jobs {deleted}")
 
 
 @db.command()

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import update
 
-from cli.report import limits_of
+from fer_model.networks.cards import limits_of
 from fer_model.networks.manifest import read_models
 from results.database import reading, writing
 from results.jobs import list_jobs, utc_now
@@ -91,7 +91,7 @@ def test_the_shipped_models_limits_are_known(database: Database) -> None:
 
         session.execute(update(Shard).values(ensemble_id=ensemble.id))
     with reading(database) as session:
-        found = limits_of(job_status(session, job_id))
+        found = limits_of(job_status(session, job_id).models)
     assert len(found) == 3 and all(len(text) > 40 for text in found.values())
 
 
