@@ -19,7 +19,7 @@ def db() -> None:
 @db.command()
 @settings_options("database_url")
 def upgrade(settings: "Settings") -> None:
-    """Make the tables, or bring them to this version."""
+    """Create the tables, or upgrade them to this version."""
     from results.database import head_revision
     from results.database import upgrade as upgrade_database
     from results.urls import describe
@@ -29,11 +29,11 @@ def upgrade(settings: "Settings") -> None:
 
 
 @db.command()
-@click.option("--older-than", type=Duration(), required=True, help="Jobs that ended so long ago: 30d, 12h.")
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@click.option("--older-than", type=Duration(), required=True, help="Age since the job's end: 30d, 12h.")
+@click.option("--dry-run", is_flag=True, help="List what would be deleted, and delete nothing.")
 @settings_options("database_url")
 def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
-    """Delete old jobs with their rows and pictures of faces. Trainings, and jobs that have not ended, stay."""
+    """Delete old jobs with their rows and crops of faces. Trainings and unfinished jobs stay."""
     from cli.connection import current_database
     from cli.views.removal import print_what_is_left
     from workers.retention import due

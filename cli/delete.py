@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @settings_options("database_url")
 def delete(settings: "Settings", job: str, yes: bool) -> None:
-    """Delete a job with everything it found. Your files stay, and so do models that it trained."""
+    """Delete a job with all its results. Your files and the models that it trained stay."""
     from cli.connection import current_database
     from cli.views.removal import print_what_is_left
     from results.database import reading

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page, such as report.html.")
 @settings_options("database_url")
 def report(settings: "Settings", job: str | None, output: Path) -> None:
-    """Write a report: one HTML page that needs nothing beside it. Of the newest job, if none is named."""
+    """Write a report: one HTML page without other files. Of the newest job if none is named."""
     from cli.connection import asked_about
     from fer_model.networks.cards import limits_of
     from fer_model.rendering.palette import COLOURS, hex_colour
@@ -30,8 +30,8 @@ def report(settings: "Settings", job: str | None, output: Path) -> None:
         status = job_status(session, job_id)
         page = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
         palette = {emotion: hex_colour(emotion) for emotion in COLOURS}
-        said = [sentence(note) for note in notes(status)]
-        write_report(session, job_id, page, palette=palette, notes=said, limits=limits_of(status.models))
+        sentences = [sentence(note) for note in notes(status)]
+        write_report(session, job_id, page, palette=palette, notes=sentences, limits=limits_of(status.models))
         page.detach()
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)
 
