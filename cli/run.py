@@ -47,7 +47,8 @@ SAMPLE_QUERY = (
 
 
 def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
-    from cli.views.following import follow, planning
+    from cli.views.following import follow, planning, print_passed_over
+    from fer_model.sources.discover import PassedOver
     from results.database import writing
     from results.jobs import cancel_job
     from workers.batch.submitting import submit
@@ -58,8 +59,10 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
     with local_stack.stack_folder() as folder, local_stack.local_redis(folder) as broker:
         # A queue of its own: this worker must not take other jobs, nor other workers this one.
         own = settings.model_copy(update={"broker_url": broker, "queues": f"run-{secrets.token_hex(4)}"})
+        passed_over, app = PassedOver(), make_app(own)
         with planning() as on_medium:
-            job = submit(make_app(own), database, paths, options, name=name, on_medium=on_medium)
+            job = submit(app, database, paths, options, name=name, on_medium=on_medium, passed_over=passed_over)
+        print_passed_over(passed_over)
         log = folder / "worker.log"
         with local_stack.local_worker(own.as_environment(), log) as worker:
 
