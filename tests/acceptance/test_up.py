@@ -70,7 +70,7 @@ class Up:
         return (self.folder / "errors").read_text()
 
     def stop(self, number: int) -> int:
-        """Sends a signal; gives the exit code."""
+        """Sends a signal; returns the exit code."""
         assert self.process
         self.process.send_signal(number)
         return self.process.wait(WAIT_S)

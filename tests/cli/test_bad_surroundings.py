@@ -1,4 +1,4 @@
-"""What is not there or not as it should be: one sentence on stderr, exit code 1, nothing lost."""
+"""Missing or unusable services and files: one sentence on stderr, exit code 1, nothing lost."""
 
 import sqlite3
 from contextlib import closing
@@ -19,7 +19,7 @@ def test_an_unreachable_broker(samples: Path, tmp_path: Path) -> None:
     sentence = only_sentence(run.stderr)
     assert run.returncode == 1
     assert "broker at redis://:***@127.0.0.1:1/0 cannot be reached" in sentence and "--broker" in sentence
-    assert not database.exists(), "a job that nobody can be told of must not be made"
+    assert not database.exists(), "a job that cannot be queued must not be created"
     assert only_sentence(fer_batch("worker", *words[2:]).stderr) == sentence
 
 

@@ -1,4 +1,4 @@
-"""Jobs that are done while everything beneath them is killed: one of them undisturbed, and how the others differ."""
+"""Jobs under fault injection, and how their rows differ from those of an undisturbed job."""
 
 import time
 from collections import Counter

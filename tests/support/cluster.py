@@ -1,4 +1,4 @@
-"""A cluster to be ill-treated: Redis, PostgreSQL and workers, each a process that can be killed and started again."""
+"""A cluster for fault injection: Redis, PostgreSQL and workers, each a process that can be killed and started again."""
 
 import json
 import os
@@ -56,7 +56,7 @@ class Cluster:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL server with its usual care for its files."""
+    """The URL of a PostgreSQL server with its usual durability."""
     # It runs as another user when we are root, and sockets need short paths.
     with tempfile.TemporaryDirectory(prefix="fer-postgresql-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
@@ -70,7 +70,7 @@ def postgresql() -> Iterator[str]:
 
 @contextmanager
 def cluster(lease_s: float) -> Iterator[Cluster]:
-    """Redis that keeps what it is told, PostgreSQL with its usual care for its files, and two workers."""
+    """Redis with an append-only file, PostgreSQL with its usual durability, and two workers."""
     # PostgreSQL runs as another user when we are root, and sockets need short paths.
     folder = Path(tempfile.mkdtemp(prefix="fer-chaos-", dir="/tmp"))
     folder.chmod(0o755)
@@ -91,7 +91,7 @@ def cluster(lease_s: float) -> Iterator[Cluster]:
 
 
 def make_postgresql(data: Path) -> Any:
-    """The files of a new PostgreSQL server that nobody runs yet."""
+    """The files of a new PostgreSQL server that does not run yet."""
     with warnings.catch_warnings():
         # The package complains of a missing XDG_RUNTIME_DIR, which it can do without.
         warnings.simplefilter("ignore")
@@ -183,7 +183,7 @@ def held(database: Database, worker: "subprocess.Popen[bytes]") -> tuple[int, in
 def freeze_at_work(database: Database, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
     """Stops a worker and its children if it is at a shard, and gives the shard and its epoch; else leaves it alone.
 
-    It is stopped before anybody looks: of a quick one that is looked at first nobody knows where it is when it stops.
+    It is stopped before the look: a quick worker may have finished its shard between a look and a stop.
     """
     os.killpg(worker.pid, signal.SIGSTOP)
     if found := held(database, worker):

@@ -21,7 +21,7 @@ def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[s
 
 
 def succeed(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """As `fer_batch`, and the test fails with what it said if it fails."""
+    """As `fer_batch`, and the test fails with its stderr if it fails."""
     run = fer_batch(*words, **environment)
     assert run.returncode == 0, run.stderr
     return run
@@ -38,7 +38,7 @@ def fer_batch_here(*words: str, **environment: str) -> "subprocess.CompletedProc
 
 
 def succeed_here(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """As `fer_batch_here`, and the test fails with what it said if it fails."""
+    """As `fer_batch_here`, and the test fails with its stderr if it fails."""
     run = fer_batch_here(*words, **environment)
     assert run.returncode == 0, run.stderr
     return run

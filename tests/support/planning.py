@@ -1,4 +1,4 @@
-"""Jobs in a database that no message tells of."""
+"""Planned jobs in a database, without messages in a queue."""
 
 from pathlib import Path
 

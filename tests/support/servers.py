@@ -1,4 +1,4 @@
-"""Servers on this machine: for HTTP one that behaves as badly as a test asks it to, and one that speaks S3."""
+"""Servers on this machine: for HTTP one with faults that a test chooses, and one that speaks S3."""
 
 import logging
 import re

@@ -22,14 +22,14 @@ Figures = dict[str, float]
 
 
 def free_port() -> int:
-    """A port that nobody listens at just now."""
+    """A free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def fetch(url: str, login: str | None = None) -> tuple[int, str]:
-    """Status and text of a page; -1 where nobody answers."""
+    """Status and text of a page; -1 if nothing answers."""
     request = urllib.request.Request(url)
     if login:
         request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
