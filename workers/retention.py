@@ -1,4 +1,4 @@
-"""Deleting jobs with all that was kept for them: rows, pictures of faces, checkpoints."""
+"""Deletes jobs with all their data: rows, face crops and checkpoints."""
 
 import logging
 import time
@@ -19,12 +19,12 @@ from workers.training import checkpoints
 logger = logging.getLogger(__name__)
 
 EVERY_S = 3600.0
-"""How often a worker looks for jobs that are too old."""
+"""How often a worker looks for expired jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A job that was deleted; `crops_left` is where its pictures of faces should be and are not to be found here."""
+    """A job that was deleted; `crops_left` is the folder of its crops if this machine does not have it."""
 
     job: str
     crops_left: Path | None
@@ -39,10 +39,10 @@ class Deletion:
 
 
 def remove(database: Database, job_id: str) -> Removed:
-    """Deletes a job with everything it found, and its crops.
+    """Deletes a job with its results and crops.
 
-    The rows go first: a worker that is still at it then stops, and removes what it wrote after that. Raises
-    `ResultsError`, or `OSError` where crops cannot be deleted.
+    Rows first: a worker that still processes the job then stops, and deletes the crops it wrote since. Raises
+    `ResultsError`, or `OSError` if crops cannot be deleted.
     """
     with writing(database) as session:
         folder = crops.folder_of(get_job(session, job_id).options, job_id)
@@ -55,7 +55,7 @@ def remove(database: Database, job_id: str) -> Removed:
 
 
 def delete(database: Database, models_dir: Path, job_id: str) -> Deletion:
-    """Deletes a job with all that was kept for it: rows, crops and checkpoints. Models that it trained stay.
+    """Deletes a job with its results, crops and checkpoints. Models that it trained stay.
 
     Raises as `remove` does.
     """
@@ -90,7 +90,7 @@ _next = 0.0
 
 
 def enforce(database: Database, days: float | None) -> None:
-    """Purges what is older than `days` (FER_RETENTION_DAYS), if that is set; at most once an hour in a process."""
+    """Purges jobs older than `days` (FER_RETENTION_DAYS), if set; at most once an hour in a process."""
     global _next
     if days is None or time.monotonic() < _next:
         return

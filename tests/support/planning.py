@@ -1,4 +1,4 @@
-"""Planned jobs in a database, without messages in a queue."""
+"""Jobs in a database without messages in a queue."""
 
 from pathlib import Path
 
