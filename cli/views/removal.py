@@ -1,42 +1,18 @@
-"""Deleting jobs, and saying what was deleted and what could not be."""
+"""What a deletion has left behind."""
 
-from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cli.views.lines import say
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine as Database
-
-    from workers.retention import Removed
+    from workers.retention import Deletion
 
 
-def purge(database: "Database", older_than_ms: int, dry_run: bool) -> None:
-    """Deletes the jobs that ended at least so long ago, or says which these are."""
-    from results.database import reading
-    from results.read.status import job_statuses
-    from results.retention import compact, old_jobs
-    from workers.retention import remove
-
-    with reading(database) as session:
-        old = job_statuses(session, [job.id for job in old_jobs(session, timedelta(milliseconds=older_than_ms))])
-    removed = []
-    for each in old:
-        if not dry_run:
-            removed.append(remove(database, each.job))
-        name = f" ({each.name})" if each.name else ""
-        say(f"{each.job}{name}: {'would be ' * dry_run}deleted, {each.frames:,} frames and {each.faces:,} faces")
-    if removed:
-        say_removed(removed, compact(database))
-    say(f"{len(old):,} jobs {'would be ' * dry_run}deleted")
-
-
-def say_removed(removed: "Sequence[Removed]", compacted: bool) -> None:
-    """On stderr: crops that are elsewhere, and a file that will shrink later."""
-    for each in removed:
+def print_what_is_left(deletion: "Deletion") -> None:
+    """On stderr: crops on other machines, and a database file that is not compacted yet."""
+    for each in deletion.removed:
         if each.crops_left:
             where = f"{each.crops_left} are not on this machine"
             say(f"Note: the pictures of faces in {where}; delete them there.", err=True)
-    if not compacted:
+    if not deletion.compacted:
         say("Note: another job is not finished, so the file keeps its size until the next deletion.", err=True)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the command line in a process of its own."""
+    """Runs the command line in a separate process."""
     return subprocess.run(
         [sys.executable, "-P", "-m", "cli", *words],
         capture_output=True,
@@ -23,7 +23,7 @@ def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[s
 
 
 def succeed(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """As `fer_batch`, and the test fails with what it said if it fails."""
+    """As `fer_batch`, and the test fails with its output if it fails."""
     run = fer_batch(*words, **environment)
     assert run.returncode == 0, run.stderr
     return run
@@ -40,7 +40,7 @@ def fer_batch_here(*words: str, **environment: str) -> "subprocess.CompletedProc
 
 
 def succeed_here(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """As `fer_batch_here`, and the test fails with what it said if it fails."""
+    """As `fer_batch_here`, and the test fails with its output if it fails."""
     run = fer_batch_here(*words, **environment)
     assert run.returncode == 0, run.stderr
     return run
@@ -61,3 +61,10 @@ def fer_batch_on_terminal(*words: str, **environment: str) -> tuple[int, str]:
                 output += piece
     os.close(reading)
     return process.returncode, output.decode(errors="surrogateescape")
+
+
+def only_sentence(stderr: str) -> str:
+    """The one line on stderr, without its `Error: `."""
+    (line,) = stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    return line.removeprefix("Error: ")
