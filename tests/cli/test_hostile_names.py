@@ -86,7 +86,10 @@ def job(environment: dict[str, str], finished: "subprocess.CompletedProcess[str]
 def training(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
     faces = write_tiny_faces(tmp_path_factory.mktemp("faces") / f"{ORDERS}.csv")
     words = ("train", "classifier", "--data", str(faces), "--recipe", "baseline", "--epochs", "1")
-    return succeed(*words, "--name", NAME, **environment).stdout.strip()
+    run = succeed(*words, "--name", NAME, **environment).stdout.strip()
+    # On a terminal its status is shown until it has ended.
+    succeed("cancel", run, **environment)
+    return run
 
 
 def check_obeyed_nothing(output: str) -> None:

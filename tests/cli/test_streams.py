@@ -96,8 +96,8 @@ def test_data_on_stdout_are_utf_8_in_every_encoding(environment: dict[str, str],
         assert run.returncode == 0 and f"{NAME}.jpg" in run.stdout.decode(), run.stderr
 
 
-def test_a_name_that_is_not_utf_8_is_one_sentence(environment: dict[str, str], job: str, tmp_path: Path) -> None:
-    named = shell(f"fer submit {tmp_path} --name $'a\\xff'", **environment)
+def test_a_name_that_is_not_utf_8_is_one_sentence(environment: dict[str, str], samples: Path) -> None:
+    named = shell(f"fer submit {samples / 'zidane.jpg'} --name $'a\\xff'", **environment)
     assert named.returncode == 1 and named.stderr.count(b"\n") == 1 and b"is not valid UTF-8" in named.stderr
     looked_up = shell("fer status $'a\\xff'", **environment)
     assert looked_up.returncode == 1 and looked_up.stderr.count(b"\n") == 1
