@@ -1,14 +1,16 @@
 """The command `worker`: process what is queued."""
 
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from cli.options import settings_options
 
 if TYPE_CHECKING:
+    from celery import Celery
     from sqlalchemy import Engine as Database
 
     from workers.settings import Settings
@@ -45,7 +47,20 @@ def worker(settings: "Settings", name: str | None) -> None:
         "--without-mingle",
     ]
     with exported(app):
+        _work(app, words)
+
+
+def _work(app: "Celery", words: list[str]) -> NoReturn:
+    """Runs Celery's worker until it is stopped. Raises `WorkersError` if its processes do not come up."""
+    from workers.errors import WorkersError
+
+    try:
         app.worker_main(words)
+    except SystemExit as end:
+        if reason := app.loader.deaths_at_birth:
+            raise WorkersError(reason) from end
+        raise
+    sys.exit(1)
 
 
 def _check_weights(database: "Database", models_dir: Path) -> None:
