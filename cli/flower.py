@@ -43,16 +43,16 @@ def flower(settings: "Settings", port: int, address: str) -> None:
     from workers.queue.app import make_app
     from workers.queue.broker import check_broker
 
-    login, said = _login(settings)
+    secret, words = login(settings)
     app = make_app(settings)
     check_broker(app)
     # As defaults, which Flower's own configuration may change.
     options.format_task = in_words(settings.database_url)
     options.tasks_columns = COLUMNS
-    click.echo(f"Flower: http://{address}:{port}, {said}", err=True)
+    click.echo(f"Flower: http://{address}:{port}, {words}", err=True)
     # Within this process: nobody sees the password in the list of processes. What stands here wins over
     # Flower's variables and its file, so that none of them can take the password away.
-    app.start(["--quiet", "flower", f"--address={address}", f"--port={port}", f"--basic_auth={login}"])
+    app.start(["--quiet", "flower", f"--address={address}", f"--port={port}", f"--basic_auth={secret}"])
 
 
 def in_words(database_url: str) -> Callable[[Any], Any]:
@@ -77,20 +77,20 @@ def in_words(database_url: str) -> Callable[[Any], Any]:
     return format_task
 
 
-def _login(settings: "Settings") -> tuple[str, str]:
-    """`user:password`, and what to say about it. Raises `WorkersError` where FER_FLOWER_AUTH is of no use."""
+def login(settings: "Settings") -> tuple[str, str]:
+    """`user:password`, and a sentence about it for the user. Raises `WorkersError` if FER_FLOWER_AUTH is malformed."""
     from workers.errors import WorkersError
 
     given = settings.flower_auth
     if given is None:
         password = secrets.token_urlsafe(18)
         return f"fer:{password}", f"user fer, password {password} (for this time; FER_FLOWER_AUTH sets another)"
-    login = given.get_secret_value()
-    user, _, password = login.partition(":")
+    secret = given.get_secret_value()
+    user, _, password = secret.partition(":")
     # Flower takes a comma for the beginning of another login.
-    if not user or not password or "," in login:
+    if not user or not password or "," in secret:
         raise WorkersError("FER_FLOWER_AUTH must be USER:PASSWORD, neither of them empty, and without a comma.")
-    return login, f"user {user}, password as in FER_FLOWER_AUTH"
+    return secret, f"user {user}, password as in FER_FLOWER_AUTH"
 
 
 def _name(database_url: str, task: str, argument: str) -> str | None:

@@ -7,6 +7,7 @@ import click
 
 COMMANDS = (
     "run",
+    "up",
     "submit",
     "status",
     "jobs",

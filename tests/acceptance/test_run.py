@@ -20,20 +20,9 @@ from fer_model.types import EMOTIONS
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.commands import fer_batch
 from tests.support.databases import query
+from tests.support.processes import children_of
 
 RUN = (sys.executable, "-P", "-m", "cli", "run")
-
-
-def children_of(marker: str) -> list[int]:
-    """The processes whose environment carries a marker: a run and everything it started."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and f"FER_TEST_MARKER={marker}".encode() in (entry / "environ").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
 
 
 def start_run(marker: str, database: Path, *paths: Path) -> "subprocess.Popen[str]":

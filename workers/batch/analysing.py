@@ -6,13 +6,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from results.leases import Claim
-
 from fer_model.analysis.analyser import Follow, analyse
 from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from fer_model.sources.sampling import Sampling
 from fer_model.types import FaceObservation, Frame
+from results.leases import Claim
 from results.tables import Media
 from workers.batch import crops
 from workers.batch.planning import BatchOptions

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from results.leases import Claim
 from sqlalchemy.orm import Session
 
 from fer_model.types import EMOTIONS, FaceObservation, Frame
 from results import shards
+from results.leases import Claim
 
 Row = dict[str, Any]
 

@@ -5,11 +5,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from results.leases import Claim
-
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources import open_source
 from fer_model.types import Frame
+from results.leases import Claim
 from results.tables import Media
 from workers.batch.planning import BatchOptions
 from workers.batch.rows import Row

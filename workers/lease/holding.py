@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from results.leases import MAX_ATTEMPTS, Claim
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from results import leases
 from results.database import writing
 from results.errors import JobCancelledError, ShardLostError
+from results.leases import MAX_ATTEMPTS, Claim
 from workers.errors import WorkerStoppingError
 from workers.lease import policy
 from workers.lease.heartbeat import Counts, heartbeat

@@ -1,24 +1,19 @@
 """The whole system on one machine: an embedded Redis server and a worker process, stopped when done."""
 
-import ctypes
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from workers.errors import LocalStackError
+from workers.queue.processes import spawn, stop
 
 START_S = 30.0
-STOP_S = 20.0
-PR_SET_PDEATHSIG = 1
-"""From <linux/prctl.h>."""
 
 
 def redis_server() -> Path:
@@ -33,6 +28,13 @@ def redis_server() -> Path:
     )
 
 
+def redis_command(options: Mapping[str, str]) -> list[str]:
+    """The command that runs a Redis server for a queue. Raises `LocalStackError` if there is no server."""
+    # Redis must refuse messages when its memory is full, not forget earlier ones.
+    given = {**options, "maxmemory-policy": "noeviction"}
+    return [str(redis_server()), *(word for name, value in given.items() for word in (f"--{name}", value))]
+
+
 @contextmanager
 def local_redis(folder: Path) -> Iterator[str]:
     """Runs a Redis server that only this user can reach, on a socket in `folder`; yields its broker URL.
@@ -42,11 +44,7 @@ def local_redis(folder: Path) -> Iterator[str]:
     """
     socket, log = folder / "redis.sock", folder / "redis.log"
     options = {"port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(folder), "save": ""}
-    kept = {"appendonly": "no", "maxmemory-policy": "noeviction", "loglevel": "warning"}
-    command = [str(redis_server())] + [
-        word for name, value in (options | kept).items() for word in (f"--{name}", value)
-    ]
-    with _running(command, log) as process:
+    with _running(redis_command(options | {"appendonly": "no", "loglevel": "warning"}), log) as process:
         until = time.monotonic() + START_S
         while not socket.is_socket():
             if process.poll() is not None or time.monotonic() > until:
@@ -80,38 +78,9 @@ def last_lines(log: Path, count: int = 3) -> str:
 def _running(
     command: list[str], log: Path, environment: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    # A session of its own: Ctrl-C in the terminal reaches this program alone, which then stops the others in order.
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
+        process = spawn(command, output.fileno(), environment)
     try:
         yield process
     finally:
-        _stop(process)
-
-
-def _end_with_parent() -> None:
-    """Has the kernel end a child if this program is killed and cannot do it itself; Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Sends SIGTERM, waits, then kills the process with all its children."""
-    try:
-        if process.poll() is None:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_S)
-    finally:
-        # A second Ctrl-C comes here at once.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        stop(process)

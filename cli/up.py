@@ -1,0 +1,76 @@
+"""The command `up`: the whole system, left running in the foreground."""
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import settings_options
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
+
+PORT = click.IntRange(1, 65535)
+
+
+@click.command()
+@click.option("--workers", type=click.IntRange(0), default=1, help="How many workers to run.")
+@click.option("--flower", is_flag=True, help="Run Flower too, which shows the queue in a browser.")
+@click.option("--port", type=PORT, default=6379, help="Port of the Redis server, on this machine only.")
+@click.option("--flower-port", type=PORT, default=5555, help="Port of Flower, on this machine only.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="~/.local/share/fer-batch/redis",
+    help="Folder of the queue's data.",
+)
+@settings_options("database_url")
+def up(settings: "Settings", workers: int, flower: bool, port: int, flower_port: int, data: Path) -> None:
+    """Run Redis, workers and, if asked, Flower until Ctrl-C, with one log.
+
+    Other terminals of this machine submit jobs to them. What is queued survives a restart.
+    """
+    from cli.connection import prepared_database
+    from cli.flower import login
+    from cli.views.logs import log_to_stdout
+    from workers.queue import standing_stack as stack
+    from workers.queue.supervision import running, watch
+
+    prepared_database(settings).dispose()
+    settings = settings.model_copy(update={"broker_url": stack.broker_url(port)})
+    stack.check_port(port, "--port")
+    groups = [stack.worker_programs(settings, workers)]
+    hints = [submit_hint(settings)]
+    if flower:
+        stack.check_port(flower_port, "--flower-port")
+        secret, words = login(settings)
+        groups.insert(0, [stack.flower_program(settings, flower_port, secret)])
+        hints.append(f"Flower: http://127.0.0.1:{flower_port}, {words}")
+    # As Ctrl-C: an exception, so that everything that was started is stopped on the way out.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), stack.locked_folder(data.expanduser().absolute()) as (folder, lock):
+        groups.insert(0, [stack.redis_program(folder, port, lock)])
+        log = log_to_stdout(["up", *(program.name for group in groups for program in group)])
+        with running(groups, log) as programs:
+            for hint in hints:
+                log("up", hint)
+            watch(programs)
+
+
+def submit_hint(settings: "Settings") -> str:
+    """How another terminal submits a job: with the options that it needs to find this queue and this database."""
+    from results.urls import describe, parse_url
+
+    default = {name: field.default for name, field in type(settings).model_fields.items()}
+    words, place = ["fer-batch submit videos/"], ""
+    if settings.broker_url != default["broker_url"]:
+        words.append(f"--broker {settings.broker_url}")
+    if settings.database_url != default["database_url"]:
+        words.append(f"--db {describe(settings.database_url)}")
+    path = parse_url(settings.database_url).database
+    if settings.database_url.startswith("sqlite") and path and not Path(path).is_absolute():
+        place = f", in the folder {Path.cwd()}"
+    return f"To submit from another terminal{place}: {' '.join(words)}"

@@ -1,0 +1,186 @@
+"""`fer-batch up`, as it is used: Redis, workers and Flower in one terminal, jobs from another."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.support.commands import fer_batch, succeed
+from tests.support.databases import query
+from tests.support.processes import children_of
+from tests.support.watching import fetch, free_port, until
+
+WAIT_S = 200
+"""Longer than a worker's start takes on a busy machine."""
+
+
+@dataclass
+class Up:
+    """A folder with a database and a queue's data, and the `up` that runs there."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.folder / 'results.db'}"
+
+    @property
+    def connection(self) -> dict[str, str]:
+        """For commands in another terminal."""
+        return {"FER_DATABASE_URL": self.url, "FER_BROKER_URL": f"redis://localhost:{self.port}/0"}
+
+    def words(self, *words: str) -> list[str]:
+        return ["up", "--db", self.url, "--port", str(self.port), "--data", str(self.folder / "queue"), *words]
+
+    def start(self, *words: str, **environment: str) -> None:
+        """Starts it with an empty log, and waits until it says how to submit."""
+        with (self.folder / "log").open("wb") as log, (self.folder / "errors").open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "cli", *self.words(*words)],
+                env={**os.environ, "FER_TEST_MARKER": str(self.folder), **environment},
+                stdout=log,
+                stderr=errors,
+                # Where the tests run in a shell's background, Ctrl-C would be ignored.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            )
+        until(lambda: "To submit" in self.log or self.ended, WAIT_S)
+        assert not self.ended, self.log + self.errors
+
+    @property
+    def ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    @property
+    def errors(self) -> str:
+        return (self.folder / "errors").read_text()
+
+    def stop(self, number: int) -> int:
+        """Sends a signal; gives the exit code."""
+        assert self.process
+        self.process.send_signal(number)
+        return self.process.wait(WAIT_S)
+
+    def worker(self) -> int:
+        """The process id of its one worker."""
+        (found,) = [pid for pid in children_of(str(self.folder)) if b"worker-1" in commandline(pid)]
+        return found
+
+    def waiting(self) -> int:
+        """How many messages are in the queue."""
+        with redis.Redis(port=self.port) as server:
+            return sum(server.llen(key) for key in server.scan_iter("batch*", _type="list"))
+
+
+def commandline(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    place = Up(tmp_path)
+    yield place
+    if place.process:
+        place.process.kill()
+        place.process.wait()
+        print(place.log)
+    until(lambda: children_of(str(tmp_path)) == [], WAIT_S)
+
+
+@pytest.mark.timeout(900)
+def test_jobs_are_done_a_dead_worker_comes_back_and_sigterm_stops_everything(
+    up: Up, prepared: None, samples: Path
+) -> None:
+    flower = free_port()
+    up.start("--workers", "1", "--flower", "--flower-port", str(flower), FER_FLOWER_AUTH="fer:secret")
+    (line,) = re.findall(r"^up +\| To submit from another terminal: (.+)$", up.log, re.MULTILINE)
+    words = shlex.split(line)
+    assert words == ["fer-batch", "submit", "videos/", "--broker", up.connection["FER_BROKER_URL"], "--db", up.url]
+    succeed("submit", str(samples / "zidane.jpg"), "--wait", *words[3:])
+
+    assert f"up       | Flower: http://127.0.0.1:{flower}, user fer, password as in FER_FLOWER_AUTH" in up.log
+    page = f"http://127.0.0.1:{flower}/workers"
+    assert until(lambda: fetch(page, "fer:secret")[0] == 200)
+    assert fetch(page)[0] == 401
+
+    killed = up.worker()
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: up.log.count("worker-1@") and up.log.count(" ready.") == 2, WAIT_S)
+    assert "up       | worker 1 died (signal 9 (SIGKILL)); starting it again" in up.log
+    assert up.worker() != killed
+    succeed("submit", str(samples / "bus.jpg"), "--wait", **up.connection)
+    assert query(up.url, "SELECT state FROM jobs") == [("done",), ("done",)]
+
+    assert len(children_of(str(up.folder))) >= 5, "itself, Redis, Flower, the worker and its child"
+    assert up.stop(signal.SIGTERM) == 0 and up.errors == ""
+    assert children_of(str(up.folder)) == []
+    assert {line.partition(" | ")[0].rstrip() for line in up.log.splitlines()} == {"up", "redis", "flower", "worker 1"}
+    assert re.findall(r"^up +\| stopping (.+)$", up.log, re.MULTILINE) == ["worker 1", "flower", "redis"]
+
+
+@pytest.mark.timeout(900)
+def test_the_queue_survives_and_a_killed_up_leaves_nothing(up: Up, prepared: None, samples: Path) -> None:
+    up.start("--workers", "0")
+    job = succeed("submit", str(samples / "zidane.jpg"), **up.connection).stdout.strip()
+    assert up.waiting() == 1
+    assert up.stop(signal.SIGINT) == 0 and children_of(str(up.folder)) == []
+
+    up.start("--workers", "0")
+    assert up.waiting() == 1, "without a worker, which would queue again what it misses"
+    assert up.stop(signal.SIGTERM) == 0
+
+    up.start()
+    until(lambda: query(up.url, "SELECT state FROM jobs WHERE id = :job", job=job) == [("done",)], WAIT_S)
+    assert query(up.url, "SELECT attempts FROM shards") == [(1,)]
+    assert up.process
+    up.process.kill()
+    until(lambda: children_of(str(up.folder)) == [], WAIT_S)
+
+
+def test_a_shard_that_is_worked_on_is_finished_or_queued_again(up: Up, prepared: None, samples: Path) -> None:
+    up.start(FER_GRACE_SECONDS="0")
+    succeed("submit", str(samples), "--shard-seconds", "4", **up.connection)
+    until(lambda: query(up.url, "SELECT 1 FROM shards WHERE state = 'running' AND frames > 0"), WAIT_S)
+    assert up.stop(signal.SIGINT) == 0
+    states = {state for (state,) in query(up.url, "SELECT state FROM shards")}
+    assert "pending" in states and "running" not in states
+    assert query(up.url, "SELECT max(attempts) FROM shards") <= [(1,)]
+
+
+def test_a_worker_that_dies_at_birth_ends_it_with_the_last_lines(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    words = Up(tmp_path).words()
+    run = fer_batch(*words, FER_TEST_MARKER=str(tmp_path), FER_MODELS_DIR=str(tmp_path))
+    assert run.returncode == 1 and "Traceback" not in run.stderr
+    (sentence,) = run.stderr.splitlines()
+    assert sentence.startswith("Error: worker 1 died 3 times before it was ready (exit code 1): ")
+    assert str(tmp_path / "manifest.json") in sentence
+    assert children_of(str(tmp_path)) == []
+
+
+def test_a_second_one_is_refused(up: Up) -> None:
+    up.start("--workers", "0")
+    run = fer_batch(*up.words("--workers", "0"))
+    assert run.returncode == 1
+    assert f"Error: A Redis server listens at port {up.port} already" in run.stderr and "--port" in run.stderr
+    words = up.words("--workers", "0", "--port", str(free_port()))
+    run = fer_batch(*words)
+    assert run.returncode == 1 and f"uses the folder {up.folder / 'queue'}" in run.stderr and "--data" in run.stderr
+    assert up.waiting() == 0, "the first one is as it was"
