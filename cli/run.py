@@ -3,6 +3,8 @@
 import secrets
 import signal
 import sys
+import time
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,9 @@ def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **option
     sys.exit(status.state != "done")
 
 
+PROBE_S = 5.0
+"""How often `run` checks that its database can be written to."""
+
 SAMPLE_QUERY = (
     "SELECT uri, second, emotion, happy FROM emotion_timeline WHERE job_id = '{job}' AND faces > 0 ORDER BY uri, second"
 )
@@ -48,7 +53,8 @@ SAMPLE_QUERY = (
 
 def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
     from cli.views.following import follow, planning
-    from results.database import writing
+    from results.database import check_writable, writing
+    from results.errors import ResultsError
     from results.jobs import cancel_job
     from workers.batch.submitting import submit
     from workers.errors import LocalStackError
@@ -62,17 +68,23 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
             job = submit(make_app(own), database, paths, options, name=name, on_medium=on_medium)
         log = folder / "worker.log"
         with local_stack.local_worker(own.as_environment(), log) as worker:
+            probed = time.monotonic()
 
             def check() -> None:
+                nonlocal probed
                 if worker.poll() is not None:
                     raise LocalStackError(f"The worker stopped unexpectedly: {local_stack.last_lines(log)}")
+                if time.monotonic() - probed > PROBE_S:
+                    # A worker waits until a full disk has room again; the user of this command must learn of it.
+                    check_writable(database)
+                    probed = time.monotonic()
 
             try:
                 return follow(database, job.job, check)
             except BaseException:
                 # A second Ctrl-C must not leave the job behind unfinished.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-                with writing(database) as session:
+                with suppress(ResultsError), writing(database) as session:
                     cancel_job(session, job.job)
                 raise
 

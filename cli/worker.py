@@ -51,16 +51,24 @@ def worker(settings: "Settings", name: str | None) -> None:
 
 
 def _work(app: "Celery", words: list[str]) -> NoReturn:
-    """Runs Celery's worker until it is stopped. Raises `WorkersError` if its processes do not come up."""
+    """Runs Celery's worker until it is stopped, and exits with 1 if it ended without being asked to.
+
+    Raises `WorkersError` if its processes died before they could work.
+    """
+    from celery.bin.celery import celery
+    from celery.worker import state
+
     from workers.errors import WorkersError
 
-    try:
-        app.worker_main(words)
-    except SystemExit as end:
-        if reason := app.loader.deaths_at_birth:
-            raise WorkersError(reason) from end
-        raise
-    sys.exit(1)
+    # As `app.worker_main`, which drops the exit code.
+    celery.params[0].default = app
+    code = celery.main(args=words, standalone_mode=False)
+    # The worker has redirected them to its log.
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    if reason := app.loader.deaths_at_birth:
+        raise WorkersError(reason)
+    asked = state.should_stop is not None or state.should_terminate is not None
+    sys.exit(code or (0 if asked else 1))
 
 
 def _check_weights(database: "Database", models_dir: Path) -> None:

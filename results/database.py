@@ -7,17 +7,23 @@ not writable. A SQLAlchemy engine is called `database` everywhere, because an en
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, create_engine, event, text
+from sqlalchemy import URL, Connection, create_engine, event, inspect, text
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from results.driver_errors import translate_errors
-from results.errors import DatabaseOutdatedError, DatabaseTooNewError, DatabaseUnreachableError
+from results.errors import (
+    DatabaseBusyError,
+    DatabaseOutdatedError,
+    DatabaseTooNewError,
+    DatabaseUnreachableError,
+    ForeignDatabaseError,
+)
 from results.urls import describe, parse_url
 
 if TYPE_CHECKING:
@@ -92,11 +98,18 @@ def upgrade(url: str) -> None:
 
     Raises:
         DatabaseTooNewError: a newer fer-batch migrated this database.
+        ForeignDatabaseError: another program made it; nothing is written.
         DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError, DatabaseUrlError.
     """
     from alembic import command
 
     database = connect(url)
+    try:
+        with reading(database) as session:
+            # Before WAL is set, which writes to the file.
+            _refuse_foreign(session.connection())
+    finally:
+        database.dispose()
     if database.dialect.name == "sqlite":
         event.listen(database, "connect", _prepare_migration)
     try:
@@ -131,9 +144,19 @@ def check_revision(database: Database) -> None:
     Raises:
         DatabaseOutdatedError: it is older, or empty.
         DatabaseTooNewError: it is newer.
+        ForeignDatabaseError: another program made it.
         DatabaseUnreachableError.
     """
-    _check(current_revision(database))
+    with reading(database) as session:
+        _refuse_foreign(session.connection())
+        revision = _revision(session.connection())
+    _check(revision)
+
+
+def check_writable(database: Database) -> None:
+    """Writes one page. Raises as `writing`, but not if the database is busy, which proves that others can write."""
+    with suppress(DatabaseBusyError), writing(database) as session:
+        session.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
 
 def _postgresql_args(url: URL) -> dict[str, Any]:
@@ -182,6 +205,26 @@ def _revision(connection: Connection) -> str | None:
     from alembic.migration import MigrationContext
 
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _refuse_foreign(connection: Connection) -> None:
+    """Raises `ForeignDatabaseError` if tables of our names, or Alembic's, are there but not the first of ours."""
+    from results.tables import Base
+
+    found = inspect(connection)
+    tables = set(found.get_table_names())
+    ours = "shards" in tables and "emotion_timeline" in found.get_view_names()
+    taken = tables & {"alembic_version", *Base.metadata.tables}
+    if taken and not ours and not _is_emptied(connection, taken):
+        raise ForeignDatabaseError(
+            f"The database {describe(connection.engine.url)} belongs to another program (it has its table "
+            f"{min(taken)}); nothing was written. Name another with --db."
+        )
+
+
+def _is_emptied(connection: Connection, taken: set[str]) -> bool:
+    """Whether only Alembic's table is there, without a revision, as after a downgrade to nothing."""
+    return taken == {"alembic_version"} and _revision(connection) is None
 
 
 def _check(revision: str | None, allow_older: bool = False) -> None:

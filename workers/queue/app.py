@@ -33,7 +33,7 @@ def make_app(settings: Settings) -> Celery:
     timeout = {"visibility_timeout": visibility}
     app = Celery(
         "fer-batch",
-        broker=settings.broker_url,
+        broker=_verifying(settings.broker_url),
         include=["workers.tasks", "workers.watchdog"],
         loader=Loader,
         set_as_current=False,
@@ -68,9 +68,19 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         # A worker outlives any outage of Redis; the default gives up after a hundred attempts.
         broker_connection_max_retries=None,
+        # Also one of Redis that is full, or read-only as a replica is: Celery would call its answer unrecoverable.
+        broker_channel_error_retry=True,
         **timeout,
     )
     return app
+
+
+def _verifying(url: str) -> str:
+    """A broker's URL that has certificates verified, unless it says otherwise: Kombu would verify none by default."""
+    scheme, _, rest = url.partition("://")
+    if scheme != "rediss" or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in rest else '?'}ssl_cert_reqs=required"
 
 
 def settings_of(app: Celery) -> Settings:

@@ -10,8 +10,8 @@ from celery.loaders.app import AppLoader
 class Loader(AppLoader):  # type: ignore[misc]
     """Celery's loader without its habit of putting the current folder first on `sys.path` during an import.
 
-    A child process of a worker imports everything anew. A file `results.py` or `redis.py` in the folder where the worker
-    was started would be executed in place of ours.
+    A child process of a worker imports everything anew. A file `results.py` or `redis.py` in the folder where the
+    worker was started would be executed in place of ours.
     """
 
     deaths_at_birth: str | None = None
