@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_model.analysis.analyser import analyse
-from fer_model.analysis.interpolation import overlaps
+from fer_model.analysis.analyser import Analyser, SourceState
 from fer_model.analysis.tracking import face_tracker
+from fer_model.boxes import iou
 from fer_model.engines import Engine, load_engine
 from fer_model.networks.manifest import ModelSet, read_models
 from fer_model.sources import open_source
@@ -49,8 +49,8 @@ def found(clip: Path, step: int, engine: Engine, models: ModelSet) -> tuple[Face
     """The faces of each frame, and frames per second."""
     began = time.perf_counter()
     frames = open_source(str(clip), kind="video")
-    follow = face_tracker(25)
-    faces = [seen for _, seen in analyse(frames, engine, models, THRESHOLD, follow, Sampling(every=step))]
+    source = SourceState(THRESHOLD, face_tracker(25))
+    faces = [seen for _, seen in Analyser(engine, models).frames(frames, source, Sampling(every=step))]
     return faces, len(faces) / (time.perf_counter() - began)
 
 
@@ -59,7 +59,7 @@ def compare(truth: Faces, faces: Faces) -> tuple[float, float, float]:
     hits = agreed = 0
     for expected, seen in zip(truth, faces, strict=True):
         if expected and seen:
-            shared = overlaps(*(np.array([face.box for face in each], np.float32) for each in (expected, seen)))
+            shared = iou(*(np.array([face.box for face in each], np.float32) for each in (expected, seen)))
             pairs = [(row, int(shared[row].argmax())) for row in range(len(expected))]
             pairs = [pair for pair in pairs if shared[pair] >= LEAST_OVERLAP]
             hits += len(pairs)

@@ -61,7 +61,7 @@ def face_box(engine: Engine, picture: Image) -> Detections | None:
     """The box of the highest score; the picture lies on grey, so the box may reach beyond it. None without a face."""
     canvas = np.full((CANVAS, CANVAS, 3), PADDING_GREY, np.uint8)
     canvas[CORNER : CORNER + SIDE, CORNER : CORNER + SIDE] = picture
-    (boxes,) = engine.detect([canvas], THRESHOLD)
+    (boxes,) = engine.start([canvas], THRESHOLD)()
     return boxes[0] - np.array([CORNER] * 4 + [0], np.float32) if len(boxes) else None
 
 

@@ -26,8 +26,8 @@ def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **option
     timeline, and stops what it started. Results stay in the database.
     """
     from cli.connection import prepared_database
-    from cli.timeline import print_timeline
     from cli.views.following import print_summary
+    from cli.views.timeline import print_first_rows
     from results.urls import describe
 
     chosen = batch_options_from(settings, **options)
@@ -37,7 +37,7 @@ def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **option
     status = _analyse(settings, database, paths, chosen, name)
     print_summary(status)
     click.echo()
-    print_timeline(database, status.job)
+    print_first_rows(database, status.job)
     click.echo(f"\nDatabase: {describe(settings.database_url)}")
     click.echo(f"Ask it in SQL, for example: {SAMPLE_QUERY.format(job=status.job)}")
     sys.exit(status.state != "done")

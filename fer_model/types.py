@@ -1,6 +1,7 @@
 """The values that travel between the stages of the pipeline."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,8 @@ class FaceObservation:
 
     `box` is (x1, y1, x2, y2) in pixels of the original picture; `detection_score` and `quality`
     lie in 0..1; `probabilities` follow `EMOTIONS` and sum to 1; `track_id` counts from 0 within
-    one source and is None where faces are not followed (photographs). `members` are the
-    probabilities that each classifier gave, in the order of `ModelSet.members`; empty unless asked for.
+    one source and is None where faces are not tracked (photographs). `members` has the seven probabilities of each
+    classifier by its id (`WeightsFile.id`); empty unless they are kept.
     """
 
     box: Box
@@ -50,7 +51,7 @@ class FaceObservation:
     probabilities: tuple[float, ...]
     quality: float
     track_id: int | None = None
-    members: tuple[tuple[float, ...], ...] = ()
+    members: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def emotion(self) -> str:

@@ -1,87 +1,128 @@
-"""The frame pipeline: pictures in, faces with emotions out; reading, finding faces and judging them at once."""
+"""One way to the faces of pictures, for a single picture, a finite source and many live sources at once."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import dataclass
+from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fer_model.analysis.ensemble import combine
-from fer_model.analysis.lookahead import BATCH_BYTES as BATCH_BYTES
-from fer_model.analysis.lookahead import BATCH_FRAMES as BATCH_FRAMES
+from fer_model.analysis.batcher import Batcher
 from fer_model.analysis.lookahead import batched, detected
-from fer_model.analysis.quality import face_quality
+from fer_model.analysis.observing import Follow, Ids, observe
 from fer_model.engines import Engine
 from fer_model.engines.detection import Detections
 from fer_model.networks.manifest import ModelSet
 from fer_model.sources.sampling import Sampling
-from fer_model.types import EMOTIONS, FaceObservation, Frame
+from fer_model.types import FaceObservation, Frame, Image
 
-Follow = Callable[[Detections], NDArray[np.int64]]
+THRESHOLD = 0.4
+"""The lowest detection score that counts, 0..1, unless a source has another."""
+
+WINDOW_S = 0.025
+"""So long a live frame waits for those of other sources, where the engine works on several pictures at once."""
+
+Faces = list[FaceObservation]
 
 
-def analyse(
-    frames: Iterable[Frame],
-    engine: Engine,
-    models: ModelSet,
-    threshold: float,
-    follow: Follow | None = None,
-    detect_on: Sampling | None = None,
-    *,
-    keep_members: bool = False,
-    on_batch: Callable[[int], None] = lambda frames: None,
-) -> Generator[tuple[Frame, list[FaceObservation]]]:
-    """The faces of each frame, in the order of the frames.
+@dataclass(eq=False, slots=True)
+class SourceState:
+    """The state of one source, which no other shares: its detection threshold, and who is tracked in it.
 
-    `threshold` is the lowest detection score that counts, 0..1; `follow` gives track ids
-    (`face_tracker`), without it faces have none. With `detect_on`, faces are looked for in the frames it keeps, the
-    first and the last; those of the others are taken from the two around them that were looked at (`between`).
-    `keep_members` fills `FaceObservation.members`; `on_batch` is told of each batch how many of its frames the
-    detector saw. At most four batches are held in memory, and what the engine takes ahead. An exception in `frames`
-    comes out here, after the frames before it.
-    At the end, and when this is closed earlier, `frames` is closed if it is a generator.
+    Without `follow` (see `face_tracker`) faces have no track ids.
     """
-    with closing(detected(batched(frames, detect_on or Sampling()), engine, threshold)) as batches:
-        for batch, found, looked_at in batches:
-            on_batch(looked_at)
-            crops = engine.crop([frame.image for frame in batch], found, models.margin)
-            outputs = _classify(crops, engine, models)
-            probabilities = combine(outputs, models.shares, models.temperature)
-            # All of a batch at once: what is called again and again stays in the processor's cache.
-            tracks = [follow(boxes) if follow else None for boxes in found]
-            start = 0
-            for frame, boxes, track in zip(batch, found, tracks, strict=True):
-                end = start + len(boxes)
-                members = outputs[:, start:end] if keep_members else None
-                yield frame, _observations(frame, boxes, crops[start:end], probabilities[start:end], members, track)
-                start = end
+
+    threshold: float = THRESHOLD
+    follow: Follow | None = None
+
+    def track(self, boxes: Detections, frame: Frame) -> Ids | None:
+        """The track ids of a frame's faces."""
+        return self.follow(boxes, frame.time_ms) if self.follow else None
 
 
-def _classify(crops: NDArray[np.uint8], engine: Engine, models: ModelSet) -> NDArray[np.float32]:
-    if not len(crops):
-        return np.zeros((len(models.members), 0, len(EMOTIONS)), np.float32)
-    return engine.classify(crops)
+class Analyser:
+    """Faces with emotions, by an engine with the networks of `models`. Every method may be called by any thread.
 
+    Pictures and live frames go through one batcher, whose thread runs from the first of them until `close`.
+    """
 
-def _observations(
-    frame: Frame,
-    boxes: Detections,
-    crops: NDArray[np.uint8],
-    probabilities: NDArray[np.float64],
-    members: NDArray[np.float32] | None,
-    tracks: NDArray[np.int64] | None,
-) -> list[FaceObservation]:
-    width, height = frame.size
-    across, down = width / frame.image.shape[1], height / frame.image.shape[0]
-    original = boxes[:, :4].astype(np.float64) * (across, down, across, down)
-    return [
-        FaceObservation(
-            box=tuple(original[i].tolist()),
-            detection_score=float(box[4]),
-            probabilities=tuple(probabilities[i].tolist()),
-            quality=face_quality(crops[i], box, float(box[4])),
-            track_id=None if tracks is None or tracks[i] < 0 else int(tracks[i]),
-            members=() if members is None else tuple(map(tuple, members[:, i].tolist())),
+    def __init__(self, engine: Engine, models: ModelSet) -> None:
+        self._engine, self._models = engine, models
+        self._batcher: Batcher[tuple[Frame, SourceState], Faces] = Batcher(
+            self._launch, engine.at_once, lambda: engine.in_flight
         )
-        for i, box in enumerate(boxes)
-    ]
+
+    def image(self, picture: Image, threshold: float = THRESHOLD) -> Faces:
+        """The faces of one picture, with what each classifier gave (`FaceObservation.members`).
+
+        Raises what the engine raises, and `RuntimeError` once the analyser is closed.
+        """
+        frame, source = Frame(0, 0, picture), SourceState(threshold)
+        return self._batcher.submit((frame, source), caller=source).result()
+
+    def submit(self, frame: Frame, source: SourceState, timeout: float | None = None) -> Future[Faces]:
+        """The faces of a live source's next frame, as `image` gives them, with track ids if the source is tracked.
+
+        Sources are served in turn. While several frames of a source wait, this blocks for at most `timeout` seconds; a
+        source that would rather drop a frame than fall behind gives 0. A future can be cancelled until the
+        work on it begins; the frame is then missing for the tracker.
+
+        Raises:
+            queue.Full: the frame was not taken in time.
+            RuntimeError: the analyser is closed.
+        """
+        # Only an engine that works on several pictures at once gains by waiting.
+        window_s = WINDOW_S if self._engine.at_once > 1 else 0.0
+        return self._batcher.submit((frame, source), caller=source, wait_s=window_s, timeout=timeout)
+
+    def frames(
+        self,
+        frames: Iterable[Frame],
+        source: SourceState,
+        detect_on: Sampling | None = None,
+        *,
+        keep_members: bool = False,
+        on_batch: Callable[[int], None] = lambda frames: None,
+    ) -> Generator[tuple[Frame, Faces]]:
+        """The faces of each frame of a finite source, in order, read and detected ahead at full speed.
+
+        With `detect_on`, faces are detected in the frames that it keeps, the first and the last, and interpolated in
+        the others (see `interpolation`). `keep_members` fills `FaceObservation.members`; `on_batch` is called for each
+        batch with the number of its frames that were detected. At most four batches are in memory, and what the engine
+        takes ahead. An exception of `frames` is raised here, after the frames before it. At the end, and when this is
+        closed earlier, `frames` is closed if it is a generator.
+        """
+        batches = batched(frames, detect_on or Sampling())
+        with closing(detected(batches, self._engine, source.threshold)) as ahead:
+            for batch, found, count in ahead:
+                on_batch(count)
+                yield from zip(batch, self._observe(batch, found, [source] * len(batch), keep_members), strict=True)
+
+    def close(self) -> None:
+        """Cancels pictures and live frames that have not begun, and waits for those that have."""
+        self._batcher.close()
+
+    def __enter__(self) -> "Analyser":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _launch(self, batch: Sequence[tuple[Frame, SourceState]]) -> Callable[[], list[Faces]]:
+        frames, sources = zip(*batch, strict=True)
+        lowest = min(source.threshold for source in sources)
+        detections = self._engine.start([frame.image for frame in frames], lowest)
+
+        def finish() -> list[Faces]:
+            # Suppression goes from the best face down, so those below a threshold changed nothing above it.
+            found = [faces[faces[:, 4] >= each.threshold] for faces, each in zip(detections(), sources, strict=True)]
+            return list(self._observe(frames, found, sources, keep_members=True))
+
+        return finish
+
+    def _observe(
+        self, frames: Sequence[Frame], found: Sequence[Detections], sources: Sequence[SourceState], keep_members: bool
+    ) -> Iterator[Faces]:
+        def track(number: int) -> Ids | None:
+            return sources[number].track(found[number], frames[number])
+
+        return observe(frames, found, self._engine, self._models, track, keep_members=keep_members)

@@ -1,40 +1,66 @@
-"""Faces of frames that were not looked at, from the two frames around them that were."""
+"""Faces of frames in which the detector did not look, from the two frames around them in which it did."""
+
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fer_model.boxes import iou
 from fer_model.engines.detection import Detections
+from fer_model.types import Frame
 
 LEAST_OVERLAP = 0.2
-"""Boxes that overlap less are not taken for the same face. At 25 frames a second and every fifth frame looked at a face
-would have to cross two thirds of its own width in 0.2 s."""
+"""Boxes that overlap less are two faces. At 25 frames a second and every fifth frame detected a face would have to move
+by two thirds of its own width in 0.2 s."""
+
+Batch = list[tuple[Frame, bool]]
+"""Frames in order, and whether faces are detected in each; in the last one they are."""
+
+
+def interpolator() -> Callable[[Batch, list[Detections]], list[Detections]]:
+    """A function that gives the faces of every frame of a source's next batch, from those of its detected frames.
+
+    It remembers the last detected frame, so each source needs one of its own.
+    """
+    before: tuple[int, Detections] | None = None
+
+    def fill(batch: Batch, detected: list[Detections]) -> list[Detections]:
+        nonlocal before
+        found: list[Detections] = []
+        here = iter(detected)
+        waiting: list[int] = []
+        for frame, is_detected in batch:
+            if not is_detected:
+                waiting.append(frame.time_ms)
+                continue
+            faces = next(here)
+            if before is not None and waiting:
+                began, pairs = before[0], match_faces(before[1], faces)
+                whole = max(1, frame.time_ms - began)
+                found += [interpolate(pairs, (time_ms - began) / whole) for time_ms in waiting]
+                waiting = []
+            found.append(faces)
+            before = frame.time_ms, faces
+        return found
+
+    return fill
 
 
 def match_faces(before: Detections, after: Detections) -> tuple[Detections, Detections]:
     """The faces that are in both of two frames, row by row.
 
-    Those pairs are chosen that overlap most in sum (the Hungarian method). Nothing but the two frames counts, so that
-    it does not matter where a video is cut.
+    Of all pairings the one with the largest sum of overlaps (the Hungarian method). Only the two frames count, so that
+    the result does not depend on where a video is cut.
     """
     from scipy.optimize import linear_sum_assignment
 
-    shared = overlaps(before, after)
+    shared = iou(before, after)
     rows, columns = linear_sum_assignment(shared, maximize=True)
     enough = shared[rows, columns] >= LEAST_OVERLAP
     return before[rows[enough]], after[columns[enough]]
 
 
 def interpolate(pairs: tuple[Detections, Detections], part: float) -> Detections:
-    """The faces in between: boxes and scores, the way from the one frame to the other (`part` 0..1) gone straight."""
+    """Boxes and scores between the two frames, by linear interpolation at `part` (0..1) of the way."""
     before, after = pairs
     found = ((1 - part) * before + part * after).astype(np.float32)
     return found[np.argsort(-found[:, 4], kind="stable")]
-
-
-def overlaps(first: Detections, second: Detections) -> NDArray[np.float32]:
-    """Intersection over union of the boxes (N, 4+) and (M, 4+): (N, M), 0..1."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:4], second[None, :, 2:4])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9), np.float32)

@@ -1,25 +1,27 @@
-"""The pipeline's first two stages, each in a thread of its own: reading batches of frames, and finding their faces."""
+"""The first two stages of the pipeline for finite sources, each in its own thread: reading frames, detecting faces."""
 
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from itertools import islice
 
-from fer_model.analysis.interpolation import interpolate, match_faces
-from fer_model.engines import Engine
+from fer_model.analysis.ahead import Ahead
+from fer_model.analysis.interpolation import Batch, interpolator
+from fer_model.engines import Engine, Finish
 from fer_model.engines.detection import Detections
 from fer_model.sources.sampling import Sampling, chooser
 from fer_model.types import Frame, Image
 
 BATCH_FRAMES = 16
 BATCH_BYTES = 16 * 2**20
-"""A batch ends at whichever comes first, so that large photographs do not fill the memory; engines look at no more
-pictures ahead than fit into some batches."""
+"""A batch ends at whichever comes first, so that large photographs do not fill the memory."""
 
-Batch = list[tuple[Frame, bool]]
-"""Frames in order, and whether faces are looked for in each; in the last one they are."""
+GRACE_S = 1.0
+"""Closing waits so long for a source to come back with the frame that it is reading. One that hangs is left to its
+thread, which closes the source when it comes back."""
+
+Detected = tuple[list[Frame], list[Detections], int]
+"""A batch's frames, the faces of each, and in how many of the frames the detector looked."""
 
 
 def batched(frames: Iterable[Frame], detect_on: Sampling) -> Generator[Batch]:
@@ -29,18 +31,18 @@ def batched(frames: Iterable[Frame], detect_on: Sampling) -> Generator[Batch]:
     """
     batch: Batch = []
     count = size = 0
-    is_key, first = chooser(detect_on), True
+    keeps, first = chooser(detect_on), True
     try:
         for frame in frames:
-            looked_at = is_key(frame.index, frame.time_ms) or first
+            is_detected = keeps(frame.index, frame.time_ms) or first
             first = False
-            batch.append((frame, looked_at))
-            count, size = count + looked_at, size + frame.image.nbytes
-            if looked_at and (count >= BATCH_FRAMES or size >= BATCH_BYTES):
+            batch.append((frame, is_detected))
+            count, size = count + is_detected, size + frame.image.nbytes
+            if is_detected and (count >= BATCH_FRAMES or size >= BATCH_BYTES):
                 yield batch
                 batch, count, size = [], 0, 0
     except Exception:
-        # What was read before the failure is not lost: it is worked on first.
+        # The frames that were read before the failure are worked on first.
         if batch:
             yield _ended(batch)
         raise
@@ -52,104 +54,84 @@ def batched(frames: Iterable[Frame], detect_on: Sampling) -> Generator[Batch]:
 
 
 def _ended(batch: Batch) -> Batch:
-    """Nothing comes after the last frame, from which what is before it could be told."""
+    """The last frame is detected: no later one could complete an interpolation."""
     return [*batch[:-1], (batch[-1][0], True)]
 
 
-def detected(
-    batches: Generator[Batch], engine: Engine, threshold: float
-) -> Generator[tuple[list[Frame], list[Detections], int]]:
-    """Each batch with the faces of its frames, and in how many they were looked for.
+def detected(batches: Generator[Batch], engine: Engine, threshold: float) -> Generator[Detected]:
+    """Each batch with the faces of its frames.
 
-    While the caller works on one batch, the next is in the detector, which has begun with the one after it, and one
-    more is read. Both threads release the interpreter for most of their time. What `batches` or `engine` raise comes
-    out here, after the batches before it.
+    While the caller works on one batch, the detector works on the next, has begun with the one after it, and one more
+    is read. Both threads release the interpreter for most of their time. An exception of `batches` or `engine` is
+    raised here, after the batches before it. Closing takes as long as the engine needs for what it has begun, and
+    `GRACE_S` for the source.
     """
-    reader, detector = _thread("decode"), _thread("detect")
-    stopping = threading.Event()
-    found = _found(_ahead(batches, reader), engine, threshold, stopping)
+    reader = Ahead(batches, "decode")
+    detector = Ahead(_detected(reader, engine, threshold), "detect")
     try:
-        detecting = detector.submit(next, found, None)
-        while (done := detecting.result()) is not None:
-            detecting = detector.submit(next, found, None)
-            yield done
+        yield from detector
     finally:
-        stopping.set()
-        detector.shutdown(cancel_futures=True)
-        found.close()
-        reader.shutdown(cancel_futures=True)
-        batches.close()
+        detector.stop()
+        reader.stop()
+        detector.join()
+        reader.join(GRACE_S)
 
 
-def _thread(name: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, initializer=lambda: setattr(threading.current_thread(), "name", name))
-
-
-def _ahead(batches: Generator[Batch], reader: ThreadPoolExecutor) -> Generator[Batch]:
-    """The batches, each read while the one before it is worked on."""
-    reading: Future[Batch | None] = reader.submit(next, batches, None)
-    while (batch := reading.result()) is not None:
-        reading = reader.submit(next, batches, None)
-        yield batch
-
-
-def _found(
-    batches: Iterable[Batch], engine: Engine, threshold: float, stopping: threading.Event
-) -> Generator[tuple[list[Frame], list[Detections], int]]:
-    """Batch for batch with its faces; the detector sees one stream of pictures and never runs empty between two.
-
-    The stream ends early where nobody waits for it any more.
-    """
+def _detected(reader: Ahead[Batch], engine: Engine, threshold: float) -> Generator[Detected]:
+    """The detector sees one stream of pictures, whatever the batches, and never runs empty between two of them."""
     taken: deque[Batch] = deque()
     failures: list[Exception] = []
 
     def pictures() -> Iterator[Image]:
         try:
-            for batch in batches:
+            for batch in reader:
                 taken.append(batch)
-                for frame, looked_at in batch:
-                    if stopping.is_set():
+                for frame, is_detected in batch:
+                    if reader.is_stopped:
                         return
-                    if looked_at:
+                    if is_detected:
                         yield frame.image
         except Exception as error:
             # An error of the source comes out after the frames before it.
             failures.append(error)
 
-    fill = _filler()
-    with closing(engine.detect(pictures(), threshold)) as faces:
+    fill = interpolator()
+    with closing(detect(pictures(), engine, threshold)) as faces:
         for first in faces:
             batch = taken.popleft()
-            looked_at = sum(looked_at for _, looked_at in batch)
-            seen = [first, *islice(faces, looked_at - 1)]
-            if stopping.is_set():
+            count = sum(is_detected for _, is_detected in batch)
+            found = [first, *islice(faces, count - 1)]
+            if reader.is_stopped:
                 return
-            yield [frame for frame, _ in batch], fill(batch, seen), looked_at
+            yield [frame for frame, _ in batch], fill(batch, found), count
     if failures:
-        raise failures.pop()  # kept here it would keep the pictures
+        raise failures.pop()  # kept in the list it would keep the pictures
 
 
-def _filler() -> Callable[[Batch, list[Detections]], list[Detections]]:
-    """A function that gives every frame of a batch faces, from those of the frames that were looked at."""
-    before: tuple[int, Detections] | None = None
+def detect(pictures: Iterable[Image], engine: Engine, threshold: float) -> Generator[Detections]:
+    """The faces of each picture, in order, begun so many pictures ahead that no device waits."""
+    working: deque[tuple[Finish, int]] = deque()
+    source = iter(pictures)
+    try:
+        while batch := _next_batch(source, engine):
+            working.append((engine.start(batch, threshold), sum(picture.nbytes for picture in batch)))
+            while len(working) >= engine.in_flight or sum(size for _, size in working) >= engine.ahead_bytes:
+                yield from working.popleft()[0]()
+        while working:
+            yield from working.popleft()[0]()
+    finally:
+        for finish, _ in working:
+            with suppress(Exception):  # raised already, or of no interest any more
+                finish()
 
-    def fill(batch: Batch, seen: list[Detections]) -> list[Detections]:
-        nonlocal before
-        found: list[Detections] = []
-        here = iter(seen)
-        waiting: list[int] = []
-        for frame, looked_at in batch:
-            if not looked_at:
-                waiting.append(frame.time_ms)
-                continue
-            faces = next(here)
-            if before is not None and waiting:
-                began, pairs = before[0], match_faces(before[1], faces)
-                whole = max(1, frame.time_ms - began)
-                found += [interpolate(pairs, (time_ms - began) / whole) for time_ms in waiting]
-                waiting = []
-            found.append(faces)
-            before = frame.time_ms, faces
-        return found
 
-    return fill
+def _next_batch(pictures: Iterator[Image], engine: Engine) -> list[Image]:
+    """The pictures that the engine starts next; none at the end."""
+    batch: list[Image] = []
+    size = 0
+    while len(batch) < engine.at_once and size < engine.ahead_bytes / engine.in_flight:
+        if (picture := next(pictures, None)) is None:
+            break
+        batch.append(picture)
+        size += picture.nbytes
+    return batch

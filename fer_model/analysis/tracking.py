@@ -1,57 +1,70 @@
-"""Follows faces through one video."""
+"""Follows faces through one source."""
 
-from collections.abc import Callable
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from trackers.core.bytetrack.kalman_box_tracker import ByteTrackKalmanBoxTracker as Track
 
-from fer_model.analysis.interpolation import overlaps
+from fer_model.analysis.observing import Follow
+from fer_model.boxes import iou
 from fer_model.engines.detection import Detections
 
 LOST_SECONDS = 1.0
-"""A face that is away for longer comes back under a new id."""
+"""A face that comes back after a longer absence gets a new track id."""
 
 LEAST_OVERLAP = 0.1
-"""Of a face with the place where a track is expected, as in ByteTrack."""
+"""Of a face with the predicted box of its track, as in ByteTrack."""
 
 
-def face_tracker(frame_rate: float) -> Callable[[Detections], NDArray[np.int64]]:
-    """A function that gives the faces of one frame after another their track ids, from 0 on.
+def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
+    """A function that gives the faces of one frame after another their track ids, from `first_id` on.
 
-    ByteTrack (Zhang et al., 2022) with the Kalman filter of the `trackers` package, and without its second round:
-    that is for boxes under the detection threshold, of which none come here. `frame_rate` is that of the frames it
-    will see, in frames per second.
+    ByteTrack (Zhang et al., 2022) with the Kalman filter of the `trackers` package, and without its second round, which
+    is for boxes below the detection threshold. `frame_rate` is the usual one of the frames that come, per second: the
+    filter advances by one step for each frame. Absence is measured in capture time: after a gap (dropped frames,
+    a source that was away) the filter advances by as many whole frame periods as have passed, and tracks that were
+    last seen more than `LOST_SECONDS` ago have ended.
     """
     # Below 1 a second, faces are still followed from frame to frame.
-    longest = max(1, int(frame_rate * LOST_SECONDS))
-    tracks: list[Track] = []
-    begun = 0
+    lost_ms = max(1000 * LOST_SECONDS, 1500 / frame_rate)
+    tracks: list[tuple[Track, int]] = []
+    begun, before_ms = first_id, 0
 
-    def follow(found: Detections) -> NDArray[np.int64]:
-        nonlocal begun
+    def follow(found: Detections, time_ms: int) -> NDArray[np.int64]:
+        nonlocal begun, before_ms
         ids = np.full(len(found), -1, np.int64)
-        for track in tracks:
-            track.predict()
-        for track, row in _pairs(tracks, found):
-            track.update(found[row, :4])
-            ids[row] = track.tracker_id
+        kept = [(track, seen_ms) for track, seen_ms in tracks if time_ms - seen_ms <= lost_ms]
+        steps = _steps(time_ms - before_ms, frame_rate)
+        before_ms = time_ms
+        for track, _ in kept:
+            for _ in range(steps):
+                track.predict()
+        rows = _pairs([track for track, _ in kept], found)
+        tracks[:] = [(track, time_ms if number in rows else seen_ms) for number, (track, seen_ms) in enumerate(kept)]
+        for number, row in rows.items():
+            kept[number][0].update(found[row, :4])
+            ids[row] = kept[number][0].tracker_id
         for row in np.flatnonzero(ids < 0).tolist():
             track = Track(found[row, :4])
             track.tracker_id = ids[row] = begun
-            tracks.append(track)
+            tracks.append((track, time_ms))
             begun += 1
-        tracks[:] = [track for track in tracks if track.time_since_update < longest]
         return ids
 
     return follow
 
 
-def _pairs(tracks: list[Track], found: Detections) -> list[tuple[Track, int]]:
-    """Each track that goes on, and the row of its face: those that overlap most in sum (the Hungarian method)."""
+def _steps(elapsed_ms: int, frame_rate: float) -> int:
+    """Frame periods that have passed: one, but for a gap. Times are whole ms, so two may seem to lie 1 ms closer."""
+    return max(1, math.floor((elapsed_ms + 1) * frame_rate / 1000))
+
+
+def _pairs(tracks: list[Track], found: Detections) -> dict[int, int]:
+    """Track number -> row of its face: of all pairings the one with the largest sum of overlaps (Hungarian method)."""
     if not tracks or not len(found):
-        return []
-    shared = overlaps(np.stack([track.state[:4, 0] for track in tracks]), found)
-    pairs = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
-    return [(tracks[track], int(row)) for track, row in pairs if shared[track, row] >= LEAST_OVERLAP]
+        return {}
+    shared = iou(np.stack([track.state[:4, 0] for track in tracks]), found)
+    pairs = zip(*(axis.tolist() for axis in linear_sum_assignment(shared, maximize=True)), strict=True)
+    return {track: row for track, row in pairs if shared[track, row] >= LEAST_OVERLAP}

@@ -2,7 +2,7 @@
 
 import ctypes
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,21 +19,33 @@ from fer_model.types import Image
 disable_openvino_telemetry()
 
 
+Finish = Callable[[], list[Detections]]
+"""Waits for pictures that were started, and gives the faces of each."""
+
+
 class Engine(Protocol):
-    """Runs the networks. `description` names library, device and precision for people to read."""
+    """Runs the networks. Every method may be called by any number of threads at once.
+
+    `description` names library, device and precision for people to read. The device is busy with `in_flight` starts
+    (which is final once one was made) of `at_once` pictures each; callers should keep no more in flight, and no
+    pictures of more than about `ahead_bytes` together.
+    """
 
     description: str
+    at_once: int
+    in_flight: int
+    ahead_bytes: int
 
-    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
-        """The faces of each picture, in its pixels, in order; of those that score at least `threshold` (0..1).
+    def start(self, pictures: Sequence[Image], threshold: float) -> Finish:
+        """Begins to detect faces that score at least `threshold` (0..1) in pictures of any shapes; does not wait.
 
-        Takes some pictures ahead of the one whose faces it gives, so that no device ever waits for the next. An engine
-        does this for one caller at a time.
+        The function that it returns waits and gives the faces of each picture, in its pixels, in order. Call it exactly
+        once, also when the faces are not wanted any more: it frees what the device holds.
         """
         ...
 
     def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
-        """As `crop_faces`; pictures that were given to `detect` are where the device can reach them."""
+        """As `crop_faces`; pictures that were started are still in the device's memory."""
         ...
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from openvino import AsyncInferQueue, CompiledModel, Core, InferRequest, Model
 from openvino import opset13 as ops
 from openvino import properties as ov
 
+from fer_model.engines import Finish
 from fer_model.engines.detection import (
     BINS,
     Detections,
@@ -41,12 +43,14 @@ GRAPH_VERSION = 1
 MANY, FEW = 16, 4
 """Faces that are classified at once: a fixed number runs faster than any number, and each takes 80 MB of memory."""
 
-AHEAD_BYTES = 48 * 2**20
-"""No more than so much of large pictures is taken ahead: whoever asks keeps them until their faces come out."""
+Shape = tuple[int, int]
 
 
 class OpenVinoEngine:
-    """See `Engine`. Networks are compiled for every shape of input that comes, when it comes."""
+    """See `Engine`. Networks are compiled for each shape of input when the first one comes."""
+
+    at_once = 1
+    ahead_bytes = 48 * 2**20
 
     def __init__(self, models: ModelSet, cache: Path) -> None:
         graphs = converted(models, cache)
@@ -55,10 +59,12 @@ class OpenVinoEngine:
         self._core = Core()
         self._core.set_property({ov.cache_dir(): str(cache / "compiled")})
         self._detector = self._core.read_model(graphs / "detector.xml")
-        self._detectors: dict[tuple[int, int], deque[_Request]] = {}
+        self._detectors: dict[Shape, tuple[CompiledModel, list[_Request]]] = {}
         self._ensemble = self._core.read_model(graphs / "ensemble.xml")
         self._classifiers: dict[int, AsyncInferQueue] = {}
         self._members = len(models.members)
+        self.in_flight = 1
+        self._compiling, self._classifying = threading.Lock(), threading.Lock()
         precision = "8-bit detector, classifiers in" if models.detector.quantised else "in"
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {precision} single precision"
 
@@ -71,43 +77,54 @@ class OpenVinoEngine:
         }
         return self._core.compile_model(model, "CPU", hints)
 
-    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
-        working: deque[_Request] = deque()
+    def start(self, pictures: Sequence[Image], threshold: float) -> Finish:
+        requests: list[_Request] = []
         try:
             for picture in pictures:
-                free = self._free(letterbox_shape(*picture.shape[:2]))
-                while not free or sum(request.size_bytes for request in working) >= AHEAD_BYTES:
-                    yield self._oldest(working, threshold)
-                free[0].start(picture)
-                working.append(free.popleft())
-            while working:
-                yield self._oldest(working, threshold)
+                requests.append(self._request(letterbox_shape(*picture.shape[:2])))
+                requests[-1].start(picture)
+        except BaseException:
+            self._free(requests)
+            raise
+        return partial(self._finish, requests, threshold)
+
+    def _finish(self, requests: "list[_Request]", threshold: float) -> list[Detections]:
+        try:
+            return [to_picture(faces_among(each.end(), threshold), each.scale, *each.size) for each in requests]
         finally:
-            for request in working:
-                with suppress(Exception):  # has come out already, or nobody waits for it
-                    request.end()
-                self._detectors[request.shape].append(request)
+            self._free(requests)
 
-    def _oldest(self, working: "deque[_Request]", threshold: float) -> Detections:
-        """The faces that the request finds that was started first, which is free then."""
-        faces = faces_among(working[0].end(), threshold)
-        request = working.popleft()
-        self._detectors[request.shape].append(request)
-        return to_picture(faces, request.scale, *request.size)
+    def _free(self, requests: "list[_Request]") -> None:
+        for request in requests:
+            with suppress(Exception):  # raised already; and after a failure the others may be at work still
+                request.end()
+            self._detectors[request.shape][1].append(request)
 
-    def _free(self, shape: tuple[int, int]) -> "deque[_Request]":
-        """The requests for letterboxed pictures of a shape that are not at work."""
-        if shape not in self._detectors:
-            network = self._compile(with_boxes(self._detector, shape))
-            # Two more than are worked on at once: the next ones lie ready when one ends.
-            count = network.get_property(ov.optimal_number_of_infer_requests()) + 2
-            self._detectors[shape] = deque(_Request(network, shape) for _ in range(count))
-        return self._detectors[shape]
+    def _request(self, shape: Shape) -> "_Request":
+        """A request for letterboxed pictures of a shape: a free one, or a new one where other callers have them."""
+        network, free = self._detector_for(shape)
+        try:
+            return free.pop()
+        except IndexError:
+            return _Request(network, shape)
+
+    def _detector_for(self, shape: Shape) -> "tuple[CompiledModel, list[_Request]]":
+        with self._compiling:
+            if shape not in self._detectors:
+                network = self._compile(with_boxes(self._detector, shape))
+                # Two more than are worked on at once: the next ones lie ready when one ends.
+                self.in_flight = max(self.in_flight, network.get_property(ov.optimal_number_of_infer_requests()) + 2)
+                self._detectors[shape] = network, []
+            return self._detectors[shape]
 
     def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
         return crop_faces(pictures, boxes, margin)
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with self._classifying:
+            return self._classify(faces)
+
+    def _classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         answers = np.empty((self._members, len(faces), len(EMOTIONS)), np.float32)
 
         def keep(request: InferRequest, place: slice) -> None:
@@ -143,7 +160,7 @@ class OpenVinoEngine:
 class _Request:
     """One picture at a time through the detector, always in the same memory."""
 
-    def __init__(self, network: CompiledModel, shape: tuple[int, int]) -> None:
+    def __init__(self, network: CompiledModel, shape: Shape) -> None:
         self.shape = shape
         self.size, self.scale, self.size_bytes = (0, 0), 1.0, 0
         self._picture = np.empty((1, *shape, 3), np.uint8)
@@ -163,7 +180,7 @@ class _Request:
         return self._boxes
 
 
-def with_boxes(detector: Model, shape: tuple[int, int]) -> Model:
+def with_boxes(detector: Model, shape: Shape) -> Model:
     """The detector for one letterboxed picture of (height, width), with a box and a score for each anchor: (5, A).
 
     Distances to the four sides are the means of their distributions.

@@ -3,15 +3,17 @@
 Pictures go to the device once; what is done to them before and after the networks is done there.
 """
 
+import threading
 import weakref
-from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_model.engines import Finish
 from fer_model.engines.detection import Detections, faces_among, letterbox_shape, scaled, to_picture
 from fer_model.engines.memory import halving
 from fer_model.networks.loading import load_classifier, load_detector, raw_detector
@@ -22,9 +24,6 @@ from fer_model.types import Image
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.cuda import Event
-
-BATCH, BATCH_BYTES = 16, 96 * 2**20
-"""Pictures that the detector gets at once: so many, or fewer where they are large."""
 
 
 class _Launched(NamedTuple):
@@ -38,6 +37,9 @@ class _Launched(NamedTuple):
 class TorchEngine:
     """See `Engine`."""
 
+    at_once, in_flight = 16, 2
+    ahead_bytes = 192 * 2**20
+
     def __init__(self, models: ModelSet, device: str, half: bool) -> None:
         import torch
 
@@ -48,21 +50,16 @@ class TorchEngine:
         self._members = [self._place(load_classifier(m.path)) for m in models.members]
         self._launch_in_parts, self._classify_in_parts = halving(self._launch), halving(self._classify)
         self._placed: dict[int, Tensor] = {}
+        # Ultralytics' head keeps the last shape's anchors in itself.
+        self._launching = threading.Lock()
 
     def _place(self, network: "nn.Module") -> "nn.Module":
         return network.eval().to(self._device, self._type)
 
-    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
-        waiting: deque[_Launched] = deque()
-        source = iter(pictures)
-        while batch := _batch(source):
-            # While the device works on these, the ones before are gone through here.
-            before = list(waiting)
-            waiting = deque(self._launch_in_parts(batch))
-            for launched in before:
-                yield from _finish(launched, threshold)
-        for launched in waiting:
-            yield from _finish(launched, threshold)
+    def start(self, pictures: Sequence[Image], threshold: float) -> Finish:
+        with self._launching:
+            launched = self._launch_in_parts(pictures)
+        return lambda: [faces for part in launched for faces in _faces(part, threshold)]
 
     def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
         import torch
@@ -139,22 +136,12 @@ class TorchEngine:
             return np.asarray(torch.stack(answers).cpu().numpy())
 
 
-def _finish(launched: _Launched, threshold: float) -> Generator[Detections]:
+def _faces(launched: _Launched, threshold: float) -> Iterator[Detections]:
     if launched.done is not None:
         launched.done.synchronize()
     for picture, boxes in zip(launched.pictures, launched.boxes, strict=True):
         height, width = picture.shape[:2]
         yield to_picture(faces_among(boxes.numpy(), threshold), scaled(height, width)[2], width, height)
-
-
-def _batch(pictures: Iterator[Image]) -> list[Image]:
-    """The next pictures for the detector; none at the end."""
-    batch: list[Image] = []
-    while len(batch) < BATCH and sum(picture.nbytes for picture in batch) < BATCH_BYTES:
-        if (picture := next(pictures, None)) is None:
-            break
-        batch.append(picture)
-    return batch
 
 
 def _by_shape(pictures: Sequence[Image]) -> dict[tuple[int, ...], list[int]]:

@@ -12,6 +12,8 @@ from typing import Any
 from fer_model.digests import digest
 from fer_model.errors import WeightsError
 
+ID_DIGITS = 12
+
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
@@ -29,6 +31,11 @@ class WeightsFile:
     sha256: str
     facts: Mapping[str, float] = field(default_factory=dict, compare=False)
     quantised: "WeightsFile | None" = None
+
+    @property
+    def id(self) -> str:
+        """What the model is called in results and in the database: the first digits of its sha256."""
+        return self.sha256[:ID_DIGITS]
 
     def verify(self) -> None:
         """Raises `WeightsError` unless the file is there and is the one that was promised."""

@@ -9,7 +9,7 @@ COLOURS = {
     "surprise": (230, 159, 0),
     "neutral": (185, 185, 185),
 }
-"""RGB, 0..255: the palette of Okabe and Ito (2008), which colour-blind people can tell apart, and a light grey that$
+"""RGB, 0..255: the palette of Okabe and Ito (2008), which colour-blind people can tell apart, and a light grey that
 differs from pink for them too (a middle grey does not). Dark text is readable on each, white text on `sad` too."""
 
 

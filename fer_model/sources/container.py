@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from fer_model.errors import TransientMediaError, UnreadableMediaError
-from fer_model.sources.boxes import BOXES, hollow
+from fer_model.sources.mp4 import BOXES, hollow
 
 HEAD = 64
 """Packets that surely hold the first presented picture: codecs reorder by at most 16."""

@@ -1,7 +1,8 @@
 """Photographs."""
 
 from collections.abc import Sequence
-from io import BufferedReader
+from io import BytesIO
+from typing import IO
 
 import numpy as np
 from PIL import Image as Pillow
@@ -40,7 +41,7 @@ def read_reduced(uri: str, roots: Sequence[str] = ()) -> tuple[Image, tuple[int,
     `read_picture`.
     """
     with open_media(uri, roots) as file:
-        return _read(file, LEAST_SIDE)
+        return _read(file, file.name, LEAST_SIDE)
 
 
 def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
@@ -55,12 +56,23 @@ def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
         TransientMediaError: a server does not answer.
     """
     with open_media(uri, roots) as file:
-        return _read(file)[0].copy()
+        return _read(file, file.name)[0].copy()
 
 
-def _read(file: BufferedReader, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
+def decode_image(data: bytes, name: str) -> Image:
+    """As `read_picture`, of a picture that is in memory already: an upload, a camera's photograph.
+
+    Raises:
+        UnreadableMediaError: as `read_picture`; the sentence begins with `name`.
+    """
+    if not data:
+        raise UnreadableMediaError(f"{name}: the file is empty")
+    return _read(BytesIO(data), name)[0].copy()
+
+
+def _read(file: IO[bytes], name: str, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
     try:
-        with _open(file) as picture:
+        with _open(file, name) as picture:
             width, height = picture.size
             if least_side and (factor := max(width, height) // least_side) > 1:
                 # Of an eighth, a quarter and a half the smallest that is not smaller; does nothing for other formats.
@@ -72,17 +84,17 @@ def _read(file: BufferedReader, least_side: int | None = None) -> tuple[Image, t
     except (UnreadableMediaError, MemoryError):
         raise
     except Exception as error:  # Pillow's parsers raise whatever they stumble over in a damaged file
-        raise UnreadableMediaError(f"{file.name}: {_complaint(error)}") from error
+        raise UnreadableMediaError(f"{name}: {_complaint(error)}") from error
 
 
-def _open(file: BufferedReader) -> Pillow.Image:
+def _open(file: IO[bytes], name: str) -> Pillow.Image:
     """Reads the header only."""
     picture = Pillow.open(file, formats=_FORMATS)
     width, height = picture.size
     if width * height > MAX_PIXELS:
         picture.close()
         raise UnreadableMediaError(
-            f"{file.name}: has {width:,} x {height:,} pixels; more than {MAX_PIXELS:,} are not decoded"
+            f"{name}: has {width:,} x {height:,} pixels; more than {MAX_PIXELS:,} are not decoded"
         )
     return picture
 

@@ -1,5 +1,6 @@
 """Flower behind its password, with names instead of numbers: the real one, with a real Redis server and worker."""
 
+import html
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from tests.support.databases import query
 from tests.support.stack import Stack
 from tests.support.watching import fetch, free_port, until
 from workers.diagnosis.checks import settings_table
+from workers.queue.app import make_app
 from workers.settings import Settings
 
 PAGES = ("", "workers", "tasks", "broker", "api/tasks", "api/workers", "api/queues/length", "task/1", "worker/1")
@@ -97,6 +99,21 @@ def test_tasks_are_shown_in_words(garden: Garden, samples: Path) -> None:
     rows = json.loads(garden.page(TABLE, garden.login)[1])["data"]
     task = next(row["uuid"] for row in rows if row["args"] == "interviews <b> · bus.jpg to zidane.jpg")
     assert "interviews &lt;b&gt; · bus.jpg to zidane.jpg" in garden.page(f"task/{task}", garden.login)[1]
+
+
+def test_a_workers_page_and_celery_hide_the_settings(garden: Garden) -> None:
+    """They hold the database's login."""
+    inspect = make_app(Settings(broker_url=garden.stack.broker_url)).control.inspect(timeout=10)
+    ((worker, told),) = inspect.conf().items()
+    assert told["fer_secret_settings"] == "********" and garden.stack.database_url not in str(told)
+
+    def configured() -> str:
+        garden.page("api/workers?refresh=1", garden.login)
+        page = garden.page(f"worker/{worker}", garden.login)[1]
+        return page if "fer_secret_settings" in page else ""
+
+    page = html.unescape(until(configured))
+    assert garden.stack.database_url not in page and "********" in page
 
 
 def test_the_password_can_be_chosen(broker: str, tmp_path: Path) -> None:

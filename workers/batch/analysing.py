@@ -6,7 +6,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fer_model.analysis.analyser import Follow, analyse
+from fer_model.analysis.analyser import Analyser, SourceState
+from fer_model.analysis.observing import Follow
 from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from fer_model.sources.sampling import Sampling
@@ -58,41 +59,38 @@ def _analyse_pictures(work: Work, rows: ShardRows) -> None:
             media_ids.append(media_id)
             yield frame
 
-    for frame, faces in _analysed(work, frames()):
+    for frame, faces in _analysed(work, frames(), _source(work)):
         _add(work, rows, media_ids.popleft(), frame, faces)
 
 
 def _analyse_segment(work: Work, media_id: int, rows: ShardRows) -> None:
     claim = work.claim
-    seam, follow = Seam(claim.end_ms), _tracker(work)
+    seam, source = Seam(claim.end_ms), _source(work, _tracker(work))
     # Up to the first frame of the next segment, which is the seam.
     frames = through(video_frames(claim, work.media[0], work.options, work.roots, work.check), claim.end_ms)
-    for frame, faces in _analysed(work, frames, follow, work.options.detected):
+    for frame, faces in _analysed(work, frames, source, work.options.detected):
         if not seam.note(frame, faces):
             _add(work, rows, media_id, frame, faces)
-    _look_beyond(work, seam, follow)
+    _look_beyond(work, seam, source)
     rows.seam = None if claim.end_ms is None else seam.rows
 
 
-def _look_beyond(work: Work, seam: Seam, follow: Follow) -> None:
+def _look_beyond(work: Work, seam: Seam, source: SourceState) -> None:
     """Follows tracks that are hidden at the seam, into the next segment."""
     if seam.shared is None or (until := seam.waits_until()) is None:
         return
     beyond = replace(work.claim, start_ms=seam.shared.time_ms, start_frame=seam.shared.index)
     rest = video_frames(beyond, work.media[0], work.options, work.roots, work.check, until + 1)
-    with closing(_analysed(work, after(rest, seam.shared.index), follow, work.options.detected)) as seen:
+    with closing(_analysed(work, after(rest, seam.shared.index), source, work.options.detected)) as seen:
         seam.wait(seen)
 
 
 def _analysed(
-    work: Work, frames: Iterator[Frame], follow: Follow | None = None, detect_on: Sampling | None = None
+    work: Work, frames: Iterator[Frame], source: SourceState, detect_on: Sampling | None = None
 ) -> Generator[tuple[Frame, list[FaceObservation]]]:
-    options = work.options
-    given = (work.engine, work.models, options.detection_threshold, follow, detect_on)
-    read = _checked(frames, work.check)
-    with closing(
-        analyse(read, *given, keep_members=options.keep_member_scores, on_batch=recording.batch_done)
-    ) as found:
+    analyser, read = Analyser(work.engine, work.models), _checked(frames, work.check)
+    kept = work.options.keep_member_scores
+    with closing(analyser.frames(read, source, detect_on, keep_members=kept, on_batch=recording.batch_done)) as found:
         for frame, faces in found:
             work.check()
             yield frame, faces
@@ -109,6 +107,10 @@ def _add(work: Work, rows: ShardRows, media_id: int, frame: Frame, faces: Sequen
     if work.crops:
         crops.keep(work.crops, media_id, frame, faces)
     recording.frame_done(len(faces))
+
+
+def _source(work: Work, follow: Follow | None = None) -> SourceState:
+    return SourceState(work.options.detection_threshold, follow)
 
 
 def _tracker(work: Work) -> Follow:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from sqlalchemy import Engine as Database
 
+from fer_model.boxes import iou
 from results.closing import close_job, ready_to_close, relabel_tracks
 from results.database import writing
 from results.seams import Box, ShardTracks, TrackBox, tracks_by_segment, videos_in_segments
@@ -59,12 +61,16 @@ def join_tracks(segments: Sequence[ShardTracks]) -> list[dict[int, int]]:
 
 def _matches(ahead: Mapping[int, Box], seen: Sequence[TrackBox], known: Mapping[int, int]) -> dict[int, int]:
     """Track -> number, each at most once, for tracks and numbers that are not in `known` yet."""
+    there = [(number, box) for number, box in ahead.items() if number not in known.values()]
+    here = [sighting for sighting in seen if sighting.track_id not in known]
+    if not there or not here:
+        return {}
+    overlaps = iou(np.array([box for _, box in there]), np.array([sighting.box for sighting in here])).tolist()
     pairs = sorted(
         (
-            (_overlap(box, sighting.box), number, sighting.track_id)
-            for number, box in ahead.items()
-            for sighting in seen
-            if sighting.track_id not in known and number not in known.values()
+            (overlap, number, sighting.track_id)
+            for (number, _), row in zip(there, overlaps, strict=True)
+            for sighting, overlap in zip(here, row, strict=True)
         ),
         reverse=True,
     )
@@ -73,13 +79,3 @@ def _matches(ahead: Mapping[int, Box], seen: Sequence[TrackBox], known: Mapping[
         if overlap >= LEAST_OVERLAP and track not in matched and number not in matched.values():
             matched[track] = number
     return matched
-
-
-def _overlap(first: Box, second: Box) -> float:
-    """Intersection over union, 0..1."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return width * height / (areas - width * height)

@@ -14,7 +14,6 @@ from fer_model.engines import Engine
 from fer_model.errors import WeightsError
 from fer_model.networks.manifest import ModelSet
 from results import shards
-from results.catalogue import ID_DIGITS
 from results.database import reading
 from results.errors import NameTakenError
 from results.jobs import options_of
@@ -109,8 +108,6 @@ def _work(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, q
     start, roots = held.begun, settings.permitted_roots
     options = BatchOptions.of(start.stored)
     rows.ensemble_id, models = start.in_use or held.commit(partial(_register, models_dir=settings.models_dir))
-    if options.keep_member_scores:
-        rows.members = tuple(file.sha256[:ID_DIGITS] for file in models.members)
     if held.claim.is_unplanned_video:
         _cut(held, options, roots, queue)
     folder = crops.folder_of(start.stored, held.claim.job_id)

@@ -18,12 +18,10 @@ class ShardRows:
     """What a shard writes when it is done.
 
     `frames`, `faces` and `scores` are rows of `frames`, `faces` and `face_scores`; `media` are updates of the shard's
-    pictures and `seam` is what joins a segment's tracks to the next (both as in `shards.complete`). `members` are the
-    ids of the classifiers whose own probabilities are kept.
+    pictures and `seam` is what joins a segment's tracks to the next (both as in `shards.complete`).
     """
 
     ensemble_id: int | None = None
-    members: tuple[str, ...] = ()
     frames: list[Row] = field(default_factory=list)
     faces: list[Row] = field(default_factory=list)
     scores: list[Row] = field(default_factory=list)
@@ -41,8 +39,8 @@ class ShardRows:
         self.frames.append({**place, "faces": len(faces)})
         for number, face in enumerate(faces):
             self.faces.append({**place, "face_index": number, **_face(face)})
-            for member, model_id in enumerate(self.members):
-                own = dict(zip(EMOTIONS, face.members[member], strict=True))
+            for model_id, scores in face.members.items():
+                own = dict(zip(EMOTIONS, scores, strict=True))
                 self.scores.append({**key, "face_index": number, "model_id": model_id, **own})
 
     def write(self, session: Session, claim: Claim) -> None:

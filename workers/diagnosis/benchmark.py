@@ -16,6 +16,7 @@ import numpy as np
 from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
+from fer_model.analysis.lookahead import detect
 from fer_model.engines import Engine, actual_device, load_engine
 from fer_model.engines.detection import letterbox
 from fer_model.errors import FerModelError
@@ -160,7 +161,7 @@ def _first(settings: Settings, clip: Path) -> list[Frame]:
 
 
 def _detect(engine: Engine, pictures: list[Image], threshold: float) -> int:
-    return sum(1 for _ in engine.detect(pictures * ROUNDS, threshold))
+    return sum(1 for _ in detect(pictures * ROUNDS, engine, threshold))
 
 
 def _middle(image: Image) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_model.analysis.interpolation import overlaps as overlaps
+from fer_model.boxes import iou
 
 Boxes = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ def _outcomes(
     boxes: Boxes, truth: Boxes, counts: NDArray[np.bool_], least_height: float, overlap: float
 ) -> list[tuple[float, bool]]:
     """Score and hit of each box that counts, best first; every face is matched at most once."""
-    shared = overlaps(boxes[:, :4], truth)
+    shared = iou(boxes, truth)
     free = np.ones(len(truth), bool)
     outcomes = []
     for box, row in zip(boxes, shared, strict=True):

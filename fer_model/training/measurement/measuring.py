@@ -44,7 +44,7 @@ def quantised_precision(quantised: Path, photographs: Iterable[LabelledPhotograp
     models = read_models()
     detector = replace(models.detector, quantised=given_file(quantised))
     engine = load_engine(replace(models, detector=detector), "cpu", cache)
-    return _precision(lambda image: next(engine.detect([image], LEAST_SCORE)), photographs)
+    return _precision(lambda image: engine.start([image], LEAST_SCORE)()[0], photographs)
 
 
 def _precision(detect: Callable[[Image], Boxes], photographs: Iterable[LabelledPhotograph]) -> dict[int, float]:

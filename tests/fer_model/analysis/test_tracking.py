@@ -8,6 +8,7 @@ from trackers import ByteTrackTracker
 
 from fer_model.analysis.tracking import face_tracker
 from fer_model.engines.detection import Detections
+from fer_model.sources.sampling import Sampling, select
 
 NOBODY = np.zeros((0, 5), np.float32)
 
@@ -18,7 +19,7 @@ def faces(*places: tuple[float, float], side: float = 60, score: float = 0.9) ->
 
 def ids(frames: Sequence[Detections], fps: float) -> list[list[int]]:
     follow = face_tracker(fps)
-    return [follow(found).tolist() for found in frames]
+    return [follow(found, round(1000 * n / fps)).tolist() for n, found in enumerate(frames)]
 
 
 def test_a_face_that_moves_smoothly_keeps_id_0_from_its_first_frame() -> None:
@@ -58,9 +59,46 @@ def test_empty_frames_have_no_ids() -> None:
     assert ids([NOBODY, NOBODY, faces((10, 10)), NOBODY], 25) == [[], [], [0], []]
 
 
+def test_ids_begin_where_they_are_told_to() -> None:
+    follow = face_tracker(25, first_id=7)
+    assert follow(faces((100, 100), (300, 100)), 0).tolist() == [7, 8]
+    assert follow(faces((100, 100), (300, 100), (500, 100)), 40).tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize(("away_ms", "goes_on"), [(1000, True), (1001, False)])
+def test_absence_counts_in_capture_time_however_few_frames_came(away_ms: int, goes_on: bool) -> None:
+    follow = face_tracker(25)
+    for time_ms in (0, 40, 80):
+        follow(faces((100, 100)), time_ms)
+    assert follow(faces((100, 100)), 80 + away_ms).tolist() == [0 if goes_on else 1]
+
+
+def test_a_face_that_moves_is_expected_where_it_would_be_after_a_gap() -> None:
+    """Dropped frames change nothing: after the gap the face is 6 widths further, and the tracks are the same."""
+    follow, every = face_tracker(25), face_tracker(25)
+    path = [faces((10 + 12 * n, 100)) for n in range(50)]
+    kept = [*range(20), *range(35, 50)]
+    assert [every(path[n], 40 * n).tolist() for n in range(50)] == [[0]] * 50
+    assert [follow(path[n], 40 * n).tolist() for n in kept] == [[0]] * len(kept)
+
+
+@pytest.mark.parametrize("fps", [10, 20])
+def test_frames_chosen_by_time_are_no_gaps(fps: float) -> None:
+    """20 of 25 frames a second lie 40, 40, 40 and 80 ms apart: the filter advances by one step for each."""
+    times = [time_ms for _, time_ms in select(Sampling(fps=fps), ((n, 40 * n) for n in range(100)))]
+    path = [faces((100 + 9 * n, 100)) for n in range(len(times))]
+    sampled, regular = face_tracker(fps), face_tracker(fps)
+    given = [sampled(found, time_ms).tolist() for found, time_ms in zip(path, times, strict=True)]
+    assert (
+        given == [regular(found, round(1000 * n / fps)).tolist() for n, found in enumerate(path)] == [[0]] * len(path)
+    )
+
+
 def test_trackers_do_not_know_of_each_other() -> None:
     first, second = face_tracker(25), face_tracker(25)
-    given: list[NDArray[np.int64]] = [follow(faces((100, 100))) for follow in (first, second, first)]
+    given: list[NDArray[np.int64]] = [
+        follow(faces((100, 100)), ms) for follow, ms in ((first, 0), (second, 0), (first, 40))
+    ]
     assert [track.tolist() for track in given] == [[0], [0], [0]]
 
 
@@ -72,7 +110,7 @@ def test_tracks_are_those_of_the_package() -> None:
     places, speed = random.uniform(0, 900, (12, 2)), random.normal(0, 3, (12, 2))
     away = np.zeros(12, int)
     pairs: set[tuple[int, int]] = set()
-    for _ in range(300):
+    for number in range(300):
         places += speed + random.normal(0, 1, places.shape)
         speed[random.random(12) < 0.02] *= -1
         away = np.where(random.random(12) < 0.02, random.integers(1, 60, 12), np.maximum(away - 1, 0))
@@ -80,7 +118,9 @@ def test_tracks_are_those_of_the_package() -> None:
         found = faces(*places[seen])
         marked = theirs.update(supervision.Detections(xyxy=found[:, :4], confidence=found[:, 4], class_id=seen))
         named = dict(zip(marked.class_id.tolist(), marked.tracker_id.tolist(), strict=True))
-        pairs |= {(track, named[face]) for face, track in zip(seen.tolist(), ours(found).tolist(), strict=True)}
+        pairs |= {
+            (track, named[face]) for face, track in zip(seen.tolist(), ours(found, 40 * number).tolist(), strict=True)
+        }
     pairs = {pair for pair in pairs if pair[1] >= 0}
     assert len(pairs) > 12, "tracks end and begin again"
     assert len({ours for ours, _ in pairs}) == len({theirs for _, theirs in pairs}) == len(pairs)

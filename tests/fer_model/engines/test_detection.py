@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from fer_model.boxes import iou
 from fer_model.engines.detection import (
     IOU_THRESHOLD,
     Detections,
@@ -14,7 +15,6 @@ from fer_model.engines.detection import (
     to_picture,
 )
 from fer_model.engines.tensors import boxes_of
-from fer_model.training.measurement.average_precision import overlaps
 from tests.support.clips import noise_picture
 
 BINS = 16
@@ -92,12 +92,12 @@ def decode_slowly(
     boxes.sort(key=lambda found: -found[4])
     kept: list[list[float]] = []
     for found in boxes:
-        if all(iou(found, other) <= IOU_THRESHOLD for other in kept):
+        if all(slow_iou(found, other) <= IOU_THRESHOLD for other in kept):
             kept.append(found)
     return kept
 
 
-def iou(first: list[float], second: list[float]) -> float:
+def slow_iou(first: list[float], second: list[float]) -> float:
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     shared = max(0.0, width) * max(0.0, height)
@@ -151,7 +151,7 @@ def test_boxes_that_remain_do_not_overlap_and_the_best_comes_first() -> None:
     count = len(anchors((256, 256)))
     distances = random.normal(0, 1, (64, count)).astype(np.float32)
     found = decode_boxes(distances, random.random(count, np.float32), (256, 256), 0.2)
-    shared = overlaps(found[:, :4], found[:, :4])
+    shared = iou(found, found)
     np.fill_diagonal(shared, 0)
     assert shared.max() <= IOU_THRESHOLD + 1e-6
     assert (np.diff(found[:, 4]) <= 0).all()

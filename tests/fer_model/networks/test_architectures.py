@@ -33,7 +33,7 @@ def test_both_engines_run_another_architecture(models: ModelSet, weights: Path, 
     for shape in ((384, 640), (640, 384), (128, 640)):
         picture = random.integers(0, 255, (*shape, 3), dtype=np.uint8)
         # All anchors: what random weights find would be chance.
-        request = graph._free(shape)[0]
+        request = graph._request(shape)
         request.start(picture)
         (expected,) = (boxes.numpy() for boxes in reference._launch([picture]).boxes)
         assert expected[4].std() > 0 and expected.shape == (5, shape[0] * shape[1] * 21 // 1024)

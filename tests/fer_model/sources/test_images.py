@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources import open_source
-from fer_model.sources.images import MAX_PIXELS, read_picture
+from fer_model.sources.images import MAX_PIXELS, decode_image, read_picture
 from tests.support.clips import noise_picture
 
 PICTURE = noise_picture(192, 128)
@@ -23,10 +23,15 @@ def save(path: Path, picture: Pillow.Image | None = None, **options: Any) -> str
 
 
 def complaint(path: Path) -> str:
+    """What is said of a file; the same is said of its bytes."""
     with pytest.raises(UnreadableMediaError) as caught:
         read_picture(str(path))
     start, _, sentence = str(caught.value).partition(": ")
     assert start == str(path)
+    if path.is_file():
+        with pytest.raises(UnreadableMediaError) as of_bytes:
+            decode_image(path.read_bytes(), "upload.jpg")
+        assert str(of_bytes.value) == f"upload.jpg: {sentence}"
     return sentence
 
 
@@ -60,6 +65,7 @@ def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None
     exif[0x0112] = orientation
     path = save(tmp_path / f"a.{suffix}", Pillow.fromarray(np.ascontiguousarray(stored)), exif=exif, quality=95)
     assert error_of(read_picture(path)) < 6
+    np.testing.assert_array_equal(decode_image(Path(path).read_bytes(), "upload"), read_picture(path))
 
 
 @pytest.mark.parametrize(

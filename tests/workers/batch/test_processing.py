@@ -133,8 +133,9 @@ def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
         """The real engine; between its batches somebody cancels the job."""
 
         description = networks.description
+        at_once, in_flight, ahead_bytes = networks.at_once, 4, networks.ahead_bytes
         batches = 0
-        detect = networks.detect
+        start = networks.start
         crop = networks.crop
 
         def classify(self, faces):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202

@@ -1,6 +1,6 @@
 """Tracks through the seams of a video: people who cross, however the video is cut."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine as Database
 from sqlalchemy import delete, select, update
 
-from fer_model.engines import Engine
+from fer_model.engines import Engine, Finish
 from fer_model.engines.detection import Detections
 from fer_model.sources.images import read_picture
 from fer_model.types import FaceObservation, Frame, Image
@@ -38,14 +38,15 @@ class Remembering:
     def __init__(self, networks: Engine) -> None:
         self.networks = networks
         self.description = networks.description
+        self.at_once, self.in_flight, self.ahead_bytes = 1, 4, networks.ahead_bytes
         self.found: dict[bytes, Detections] = {}
         self.answers: dict[bytes, NDArray[np.float32]] = {}
 
-    def detect(self, pictures: Iterable[Image], threshold: float) -> Generator[Detections]:
+    def start(self, pictures: Sequence[Image], threshold: float) -> Finish:
         for picture in pictures:
             if picture.tobytes() not in self.found:
-                (self.found[picture.tobytes()],) = self.networks.detect([picture], threshold)
-            yield self.found[picture.tobytes()]
+                (self.found[picture.tobytes()],) = self.networks.start([picture], threshold)()
+        return lambda: [self.found[picture.tobytes()] for picture in pictures]
 
     def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
         return self.networks.crop(pictures, boxes, margin)

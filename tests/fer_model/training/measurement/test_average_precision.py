@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_model.training.measurement.average_precision import average_precision, overlaps
+from fer_model.training.measurement.average_precision import average_precision
 
 FAR = 1000.0
 """Where no face is."""
@@ -18,14 +18,6 @@ def truth(*boxes: list[float]) -> NDArray[np.float32]:
 
 def found(*boxes: tuple[list[float], float]) -> NDArray[np.float32]:
     return np.array([[*box, score] for box, score in boxes], np.float32).reshape(-1, 5)
-
-
-def test_overlaps() -> None:
-    first, second = truth(square(0), square(10), square(FAR)), truth(square(0), square(0, 10))
-    expected = np.array([[1, 0.25], [1 / 3, 0], [0, 0]])
-    np.testing.assert_allclose(overlaps(first, second), expected)
-    assert overlaps(first, truth()).shape == (3, 0)
-    assert overlaps(truth([5, 5, 5, 5]), truth([5, 5, 5, 5])) == 0, "empty boxes are no error"
 
 
 @pytest.mark.parametrize(

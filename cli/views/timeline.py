@@ -1,0 +1,102 @@
+"""A timeline as a table for the terminal."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from fer_model.rendering.palette import hex_colour
+from results.emotions import EMOTIONS
+from results.read.times import exact_clock
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine as Database
+
+Row = dict[str, Any]
+
+TITLES = ("file", "time", "faces", "emotion", "mean", "then")
+FIRST_ROWS = 40
+GAP = 2
+NARROWEST_NAME = 12
+BARS = (10, 30)
+"""The shortest and the longest length of a full bar, in characters."""
+
+
+def print_first_rows(database: "Database", job_id: str) -> None:
+    """A job's timeline by second, its first rows."""
+    from results.database import reading
+    from results.read.timelines import timeline
+
+    with reading(database) as session:
+        print_table(timeline(session, job_id), limit=FIRST_ROWS)
+
+
+def print_table(rows: Iterator[Row], limit: int | None = None) -> None:
+    """The rows on stdout, or the first `limit` of them and how many more there are."""
+    console = Console(highlight=False)
+    shown = [row for _, row in zip(range(limit), rows, strict=False)] if limit is not None else list(rows)
+    console.print(timeline_table(shown, console.width))
+    if more := sum(1 for _ in rows):
+        console.print(f"… and {more:,} more rows: [bold]fer-batch timeline[/bold]")
+
+
+def timeline_table(rows: Sequence[Row], width: int) -> Table:
+    """A table that fits a terminal of `width` columns, from 80 on.
+
+    Names are shortened in the middle if they must be; what names leave over, up to a limit, goes to the bars.
+    """
+    cells = [(*_name(row), *_figures(row)) for row in rows]
+    other = sum(_widest(title, [row[n] for row in cells]) for n, title in enumerate(TITLES[1:], start=2))
+    left = width - other - GAP * (len(TITLES) - 1) - BARS[0] - 1
+    names = max(_widest("file", [name + track for name, track, *_ in cells]), NARROWEST_NAME)
+    bar = BARS[0] + max(0, min(BARS[1] - BARS[0], left - names))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for title in TITLES:
+        table.add_column(title, justify="right" if title in ("time", "faces") else "left", no_wrap=True)
+    for row, (name, track, time, faces, emotion, mean, then) in zip(rows, cells, strict=True):
+        shortened = shorten(name, max(left, NARROWEST_NAME) - cell_len(track)) + track
+        word = Text(emotion, "dim" if row["emotion"] is None else "")
+        table.add_row(Text(shortened), time, faces, word, _bar(row, bar, mean), then)
+    return table
+
+
+def shorten(name: str, width: int) -> str:
+    """`name` in at most `width` columns of a terminal; its middle gives way to `…`, its ending tells it from others."""
+    if cell_len(name) <= width:
+        return name
+    end = len(name)
+    while end > 0 and cell_len(name[end - 1 :]) <= (width - 1) // 2:
+        end -= 1
+    return set_cell_size(name, width - 1 - cell_len(name[end:])) + "…" + name[end:]
+
+
+def _name(row: Row) -> tuple[str, str]:
+    track = "" if row["track_id"] is None else f" #{row['track_id']}"
+    return Path(row["uri"]).name if row["uri"] else "all files", track
+
+
+def _figures(row: Row) -> tuple[str, str, str, str, str]:
+    place = exact_clock(row["start_ms"]), f"{row['faces']:,}"
+    if row["emotion"] is None:
+        return *place, "no face", "", ""
+    first, second = sorted(EMOTIONS, key=lambda emotion: -row[emotion])[:2]
+    return *place, first, f"{row[first]:.0%}", f"{second} {row[second]:.0%}"
+
+
+def _bar(row: Row, length: int, mean: str) -> Text:
+    if row["emotion"] is None:
+        return Text()
+    emotion = max(EMOTIONS, key=lambda name: row[name])
+    filled = round(row[emotion] * length)
+    # The colours of the report and of annotated media, which a terminal with fewer colours approximates. Only bars
+    # have them: words stay in the terminal's own colour, which is readable on its background, as yellow may not be.
+    return Text.assemble(("█" * filled, Style(color=hex_colour(emotion))), f"{'':{length - filled}} {mean:>4}")
+
+
+def _widest(title: str, cells: Iterable[str]) -> int:
+    return max(map(cell_len, (title, *cells)))
