@@ -53,7 +53,7 @@ SAMPLE_QUERY = (
 
 def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
     from cli.views.following import follow, planning
-    from results.database import check_writable, writing
+    from results.database import check_writable, room_held_back, writing
     from results.errors import ResultsError
     from results.jobs import cancel_job
     from workers.batch.submitting import submit
@@ -61,7 +61,11 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
     from workers.queue import local_stack
     from workers.queue.app import make_app
 
-    with local_stack.stack_folder() as folder, local_stack.local_redis(folder) as broker:
+    with (
+        room_held_back(database) as room,
+        local_stack.stack_folder() as folder,
+        local_stack.local_redis(folder) as broker,
+    ):
         # A queue of its own: other jobs in the database are not this worker's, nor this job another's.
         own = settings.model_copy(update={"broker_url": broker, "queues": f"run-{secrets.token_hex(4)}"})
         with planning() as on_medium:
@@ -84,6 +88,7 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
             except BaseException:
                 # A second Ctrl-C must not leave the job behind unfinished.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+                room.close()
                 with suppress(ResultsError), writing(database) as session:
                     cancel_job(session, job.job)
                 raise

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 
 def open_standard_streams() -> None:
@@ -17,7 +18,7 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            stream = open(os.devnull, "r" if name == "stdin" else "w")  # noqa: SIM115
+            stream = Path(os.devnull).open("r" if name == "stdin" else "w")  # noqa: SIM115
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
 

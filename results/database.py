@@ -5,18 +5,21 @@ halfway with 'database is locked'. `reading` opts out: readers take no lock, and
 not writable. A SQLAlchemy engine is called `database` everywhere, because an engine here runs networks.
 """
 
+import errno
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, create_engine, event, inspect, text
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
-from results.driver_errors import translate_errors
+from results.driver_errors import folder_of, full, translate_errors
 from results.errors import (
     DatabaseBusyError,
     DatabaseOutdatedError,
@@ -33,6 +36,7 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 # An arbitrary constant that no other program on the same server may use.
 MIGRATION_LOCK = 0x0FE2_BA7C
 BUSY_TIMEOUT_S = 30.0
+RESERVE_BYTES = 2**17
 SILENCE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 """libpq's limits for a server that was cut off: a connection fails after 20 s without a sign of the server, whether it
 waits for an answer (`keepalives`) or for an acknowledgement (`tcp_user_timeout`). The operating system would wait for
@@ -205,6 +209,25 @@ def _revision(connection: Connection) -> str | None:
     from alembic.migration import MigrationContext
 
     return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def room_held_back(database: Database) -> Iterator[IO[bytes]]:
+    """Occupies `RESERVE_BYTES` on the disk of an SQLite file with a file without a name.
+
+    Close it when the disk is full, so that the end of a job can be written.
+
+    Raises:
+        DatabaseFullError: there is not that much room.
+    """
+    folder = folder_of(database.url) if database.dialect.name == "sqlite" else None
+    with tempfile.TemporaryFile(dir=folder) as room:
+        try:
+            os.posix_fallocate(room.fileno(), 0, RESERVE_BYTES)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise full(database.url) from error
+        yield room
 
 
 def _refuse_foreign(connection: Connection) -> None:

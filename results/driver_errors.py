@@ -1,6 +1,7 @@
 """Errors of the database drivers as errors of this package, each one clear sentence."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ def _postgresql(error: DBAPIError, url: str | URL) -> ResultsError | None:
     if (state is None and _kind(error) == "OperationalError") or (state or "").startswith(UNREACHABLE):
         return _unreachable(error, url)
     if state == DISK_FULL:
-        return _full(url)
+        return full(url)
     if state == READ_ONLY:
         return _read_only(url)
     if state in (NO_TABLE, NO_COLUMN):
@@ -60,8 +61,8 @@ def _sqlite(error: DBAPIError, url: str | URL) -> ResultsError | None:
     name = getattr(error.orig, "sqlite_errorname", "")
     if name.startswith("SQLITE_READONLY") or (name == "SQLITE_CANTOPEN" and _folder_is_read_only(url)):
         return _read_only(url)
-    if name == "SQLITE_FULL":
-        return _full(url)
+    if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and _disk_is_full(url)):
+        return full(url)
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR")):
         return _unreachable(error, url)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -78,7 +79,8 @@ def _unreachable(error: DBAPIError, url: str | URL) -> ResultsError:
     return DatabaseUnreachableError(f"The database {describe(url)} cannot be reached: {reason[0].rstrip('.')}.")
 
 
-def _full(url: str | URL) -> ResultsError:
+def full(url: str | URL) -> ResultsError:
+    """The error for a database on a full disk."""
     return DatabaseFullError(f"There is no room left on the disk of the database {describe(url)}; make room.")
 
 
@@ -96,6 +98,17 @@ def _outdated(url: str | URL) -> ResultsError:
     )
 
 
+def _disk_is_full(url: str | URL) -> bool:
+    # SQLite calls it an I/O error where it finds no room for the index of its log, 32 kB.
+    folder = folder_of(url)
+    return folder.is_dir() and shutil.disk_usage(folder).free < 2**16
+
+
+def folder_of(url: str | URL) -> Path:
+    """The folder of an SQLite file."""
+    return Path((parse_url(url).database or "").removeprefix("file:")).absolute().parent
+
+
 def _folder_is_read_only(url: str | URL) -> bool:
-    folder = Path((parse_url(url).database or "").removeprefix("file:")).absolute().parent
+    folder = folder_of(url)
     return folder.is_dir() and not os.access(folder, os.W_OK)

@@ -33,7 +33,7 @@ def _quoted(url: str) -> str:
     scheme, slashes, rest = url.partition("://")
     query = re.search(r"\?[^@?]*=", rest)
     place = rest[: query.start()] if query else rest
-    login, at, host = place.rpartition("@")
+    login, _, host = place.rpartition("@")
     user, colon, password = login.partition(":")
     if scheme.startswith("sqlite") or not colon or "@" not in password:
         return url

@@ -14,8 +14,9 @@ from tests.support.watching import free_port
 SCRIPT = Path(sys.executable).with_name("fer-batch")
 NAMES = (
     # Ours, what we import, and modules of the standard library, early and late ones.
-    "results", "workers", "cli", "migrations", "fer_model", "redis", "celery", "kombu", "billiard", "numpy", "cv2", "av",
-    "openvino", "torch", "sqlalchemy", "pydantic", "click", "secrets", "json", "pickle", "random", "logging", "socket",
+    "results", "workers", "cli", "migrations", "fer_model", "redis", "celery", "kombu", "billiard", "numpy", "cv2",
+    "av", "openvino", "torch", "sqlalchemy", "pydantic", "click",
+    "secrets", "json", "pickle", "random", "logging", "socket",
     "ctypes", "tempfile", "sitecustomize", "usercustomize", "conftest", "celeryconfig",
 )  # fmt: skip
 
