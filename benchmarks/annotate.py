@@ -13,14 +13,16 @@ from pathlib import Path
 import av
 import av.video.stream
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fer_model.rendering.anonymise import How
 from fer_model.rendering.transcode import ENCODER, transcode_video
 from results.database import existing, reading
-from results.jobs import get_job, newest_job
+from results.jobs import get_job, newest_job, options_of
 from results.read.face_filter import FaceFilter
 from results.tables import Media
-from workers.batch.annotating import drawing
+from workers.batch.annotating import coverage, drawing
+from workers.batch.planning import BatchOptions
 
 RUNS = 3
 WAYS: tuple[tuple[str, How | None], ...] = (("annotated", None), ("pixelated", "pixelate"))
@@ -59,6 +61,12 @@ def best(work: Callable[[], object]) -> tuple[float, float]:
     return min(walls), min(busy)
 
 
+def rendered(session: Session, medium: Media, how: How | None, target: Path) -> None:
+    """Annotates or anonymises a medium once, as `fer-batch annotate` does."""
+    cover = coverage(session, medium, BatchOptions.of(options_of(session, medium.job_id))) if how else None
+    transcode_video(medium.uri, target, drawing(session, medium, FaceFilter(smooth_s=1.0), how, cover))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--db", required=True)
@@ -74,8 +82,7 @@ def main() -> None:
             size = f"{medium.width}x{medium.height}, {frames} pictures"
             print(f"{Path(medium.uri).name} ({size}): plain {frames / wall:.0f} a second", flush=True)
             for name, how in WAYS:
-                draw = drawing(session, medium, FaceFilter(smooth_s=1.0), how)
-                own, used = best(lambda: transcode_video(medium.uri, target, draw))  # noqa: B023
+                own, used = best(lambda: rendered(session, medium, how, target))  # noqa: B023
                 said = f"{wall / own:.2f} of plain; by processor time {busy / used:.2f} of it"
                 print(f"  {name} {frames / own:.0f} a second, {said}", flush=True)
 

@@ -51,4 +51,6 @@ def annotate(
             for done in copies:
                 failed += done.path is None
                 click.echo(f"Failed: {done.error}" if done.path is None else done.path, err=done.path is None)
+                for note in done.notes:
+                    click.echo(f"Note: {note}", err=True)
     sys.exit(failed > 0)

@@ -52,7 +52,8 @@ SAMPLE_QUERY = (
 
 
 def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
-    from cli.views.following import follow, planning
+    from cli.views.following import follow, planning, print_passed_over
+    from fer_model.sources.discover import PassedOver
     from results.database import check_writable, room_held_back, writing
     from results.errors import ResultsError
     from results.jobs import cancel_job
@@ -68,8 +69,10 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
     ):
         # A queue of its own: other jobs in the database are not this worker's, nor this job another's.
         own = settings.model_copy(update={"broker_url": broker, "queues": f"run-{secrets.token_hex(4)}"})
+        passed_over, app = PassedOver(), make_app(own)
         with planning() as on_medium:
-            job = submit(make_app(own), database, paths, options, name=name, on_medium=on_medium)
+            job = submit(app, database, paths, options, name=name, on_medium=on_medium, passed_over=passed_over)
+        print_passed_over(passed_over)
         log = folder / "worker.log"
         with local_stack.local_worker(own.as_environment(), log) as worker:
             probed = time.monotonic()

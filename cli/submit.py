@@ -31,7 +31,8 @@ def submit(
 ) -> None:
     """Queue photographs and videos: files, folders, globs. Prints the job's id."""
     from cli.connection import prepared_database
-    from cli.views.following import follow, planning, print_errors
+    from cli.views.following import follow, planning, print_errors, print_passed_over
+    from fer_model.sources.discover import PassedOver
     from workers.batch.submitting import submit as submit_job
     from workers.queue.app import make_app
     from workers.queue.broker import check_broker
@@ -40,8 +41,11 @@ def submit(
     app = make_app(settings)
     check_broker(app)
     database = prepared_database(settings)
+    asked: dict[str, Any] = {"name": name, "priority": priority, "token": token}
+    passed_over = PassedOver()
     with planning() as on_medium:
-        job = submit_job(app, database, paths, chosen, name=name, priority=priority, token=token, on_medium=on_medium)
+        job = submit_job(app, database, paths, chosen, on_medium=on_medium, passed_over=passed_over, **asked)
+    print_passed_over(passed_over)
     click.echo(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
     if wait:
         status = follow(database, job.job)

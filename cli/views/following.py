@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from sqlalchemy import Engine as Database
 
+from fer_model.sources.discover import PassedOver
 from results.database import reading
 from results.plans import MediaPlan
 from results.read.status import JobStatus, job_status
@@ -51,6 +52,12 @@ def planning() -> Iterator[Callable[[MediaPlan], None]]:
             status.update(f"planning: {count:,} files, now {escape(medium.uri)}")
 
         yield tell
+
+
+def print_passed_over(passed_over: PassedOver) -> None:
+    """What lay in the folders and is no part of the job, on stderr."""
+    if sentence := passed_over.sentence():
+        print(f"Passed over: {sentence}", file=sys.stderr)
 
 
 def print_summary(status: JobStatus) -> None:

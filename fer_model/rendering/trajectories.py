@@ -13,53 +13,75 @@ from fer_model.types import FaceObservation
 class Trajectory:
     """One track, or one face without a track, of a video.
 
-    `times_ms` (n,) rise; `values` (n, 13) are for each of them x1, y1, x2, y2 in pixels, the detection score, the
-    quality and the seven probabilities.
+    `places` (n,) are the indices of the frames in which it was detected, and rise; `times_ms` (n,) are their times and
+    may repeat. `values` (n, 13) are for each of them x1, y1, x2, y2 in pixels, the detection score, the quality and the
+    seven probabilities.
     """
 
     track_id: int | None
+    places: NDArray[np.int64]
     times_ms: NDArray[np.int64]
     values: NDArray[np.float64]
 
-    def at(self, time_ms: int) -> FaceObservation:
-        """The face at a moment: between two detections in a straight line, before and after them as it was there."""
-        after = int(np.searchsorted(self.times_ms, time_ms))
-        if after == 0 or after == len(self.times_ms):
-            row = self.values[min(after, len(self.times_ms) - 1)]
+    def at(self, place: int, time_ms: int) -> FaceObservation:
+        """The face in a frame: between two detections in a straight line, before and after them as it was there."""
+        after = int(np.searchsorted(self.places, place))
+        if after == len(self.places) or after == 0 or self.places[after] == place:
+            row = self.values[min(after, len(self.places) - 1)]
         else:
-            begins, ends = self.times_ms[after - 1 : after + 1]
-            share = (time_ms - begins) / (ends - begins)
+            share = self._share(after, place, time_ms)
             row = (1 - share) * self.values[after - 1] + share * self.values[after]
         x1, y1, x2, y2, score, quality, *probabilities = row.tolist()
         return FaceObservation((x1, y1, x2, y2), score, tuple(probabilities), quality, self.track_id)
 
+    def _share(self, after: int, place: int, time_ms: int) -> float:
+        """How far a frame is from one detection to the next, 0 to 1; where both have one time, by their places."""
+        begins, ends = self.times_ms[after - 1 : after + 1].tolist()
+        if begins <= time_ms <= ends and begins < ends:
+            return (time_ms - begins) / (ends - begins)
+        begins, ends = self.places[after - 1 : after + 1].tolist()
+        return (place - begins) / (ends - begins)
+
 
 class Trajectories:
-    """All faces of a video over time."""
+    """All faces of a video, frame by frame."""
 
-    def __init__(self, paths: Sequence[Trajectory], hold_ms: int) -> None:
-        """`hold_ms`: so long before its first and after its last detection a face counts as still there."""
+    def __init__(self, paths: Sequence[Trajectory], hold_ms: int, looked_at: NDArray[np.int64] | None = None) -> None:
+        """A face counts as still there for `hold_ms` before its first and after its last detection.
+
+        With `looked_at`, the indices of all frames that were looked at, also up to the one before and the one after
+        these, however far away that is: between them it may be there.
+        """
         self._paths = paths
-        self._first = np.array([path.times_ms[0] - hold_ms for path in paths], np.int64)
-        self._last = np.array([path.times_ms[-1] + hold_ms for path in paths], np.int64)
+        self._first_ms = np.array([path.times_ms[0] - hold_ms for path in paths], np.int64)
+        self._last_ms = np.array([path.times_ms[-1] + hold_ms for path in paths], np.int64)
+        first = np.array([path.places[0] for path in paths], np.int64)
+        last = np.array([path.places[-1] for path in paths], np.int64)
+        seen = np.sort(np.concatenate((first, last) if looked_at is None else (looked_at, first, last)))
+        bounded = np.concatenate(([-1], seen, [np.iinfo(np.int64).max]))
+        exact = looked_at is None
+        self._after = first - 1 if exact else bounded[np.searchsorted(seen, first)]
+        self._before = last + 1 if exact else bounded[np.searchsorted(seen, last, side="right") + 1]
 
-    def at(self, time_ms: int) -> list[FaceObservation]:
-        """The faces at a moment."""
-        there = np.flatnonzero((self._first <= time_ms) & (time_ms <= self._last))
-        return [self._paths[int(number)].at(time_ms) for number in there]
+    def at(self, place: int, time_ms: int) -> list[FaceObservation]:
+        """The faces in a frame."""
+        held = (self._first_ms <= time_ms) & (time_ms <= self._last_ms)
+        between = (self._after < place) & (place < self._before)
+        return [self._paths[int(number)].at(place, time_ms) for number in np.flatnonzero(held | between)]
 
 
-def trajectories_of(rows: Iterator[tuple[int | None, int, Sequence[float]]]) -> list[Trajectory]:
-    """The paths that rows (track, time in ms, the 13 values) make up, which come in the order of time."""
-    found: dict[object, tuple[int | None, list[int], list[Sequence[float]]]] = {}
-    for number, (track_id, time_ms, values) in enumerate(rows):
+def trajectories_of(rows: Iterator[tuple[int | None, int, int, Sequence[float]]]) -> list[Trajectory]:
+    """The paths that rows (track, frame index, time in ms, the 13 values) make up; they come in the order of frames."""
+    found: dict[object, tuple[int | None, list[int], list[int], list[Sequence[float]]]] = {}
+    for number, (track_id, place, time_ms, values) in enumerate(rows):
         # Faces without a track are each by themselves.
         key = ("track", track_id) if track_id is not None else ("face", number)
-        _, times, boxes = found.setdefault(key, (track_id, [], []))
-        # Two pictures of a damaged file may have the same time; the first one counts.
-        if not times or time_ms > times[-1]:
+        _, places, times, boxes = found.setdefault(key, (track_id, [], [], []))
+        if not places or place > places[-1]:
+            places.append(place)
             times.append(time_ms)
             boxes.append(values)
     return [
-        Trajectory(track, np.array(times, np.int64), np.array(boxes, float)) for track, times, boxes in found.values()
+        Trajectory(track, np.array(places, np.int64), np.array(times, np.int64), np.array(boxes, float))
+        for track, places, times, boxes in found.values()
     ]

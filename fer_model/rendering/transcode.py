@@ -1,36 +1,34 @@
 """A video once more, each picture changed and the sound as it was."""
 
-from __future__ import annotations  # PyAV's Packet is generic for type checkers only
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
-from io import BufferedReader
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import av
+import cv2
 import numpy as np
-from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
-from fer_model.sources.container import HEAD, clock_of, opened, packets_of
+from fer_model.rendering.colours import PIXELS, colours_of
+from fer_model.rendering.sound import Sound, SoundError, Way, left_out, sound_errors, suffix_for
+from fer_model.sources.container import opened
 from fer_model.sources.opening import open_media
-from fer_model.sources.video import Upright, frames_from
+from fer_model.sources.scan import scan
+from fer_model.sources.upright import Upright
+from fer_model.sources.video import Decoded, frames_from
 from fer_model.types import Image
 
 TICK = Fraction(1, 1000)
 ENCODER = {"crf": "20", "preset": "veryfast"}
-IN_MP4 = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}
-"""Sound that players expect in an mp4; with any other the file becomes a Matroska."""
 
-Change = Callable[[int, Callable[[], Image]], Image | None]
-"""Gets a picture's time in milliseconds and a function that gives the picture as RGB; None leaves it as it is."""
+Change = Callable[[int, int, Callable[[], Image]], Image | None]
+"""Gets a picture's frame index, its time in milliseconds and a function that gives the picture as RGB; None leaves it
+as it is."""
 
 
 def transcode_video(
@@ -40,115 +38,138 @@ def transcode_video(
     *,
     roots: Sequence[str] = (),
     on_frame: Callable[[int], None] = lambda frames: None,
+    on_note: Callable[[str], None] = lambda sentence: None,
+    on_end: Callable[[], None] = lambda: None,
 ) -> Path:
     """Writes a video as H.264 beside the sound it has; gives the path: `stem` with `.mp4` or `.mkv` added.
 
-    Every picture keeps its time, to the millisecond; it is turned upright. Sound is copied, not encoded again, and
-    nothing else is taken over: no metadata, no places, no subtitles. The file is there when it is complete.
+    Every picture keeps its time, to the millisecond, and its colours; it is turned upright, with square pixels. Sound
+    is copied where the new file can hold it, else encoded anew, else left out: then `on_note` gets a sentence that says
+    so. Nothing else is taken over: no metadata, no places, no subtitles. The file is there when it is complete and
+    `on_end`, called before that, raised nothing.
 
     Raises:
         UnreadableMediaError, TransientMediaError: as `read_video`; also where FFmpeg cannot write.
         OSError: the file cannot be written.
     """
+    ways = get_args(Way)
+    for way in ways:
+        try:
+            return _written(uri, stem, change, way, roots, on_frame, on_note, on_end)
+        except SoundError as error:
+            if way == ways[-1]:
+                raise UnreadableMediaError(f"{uri}: cannot be written ({error})") from error
+    raise AssertionError
+
+
+def _written(
+    uri: str,
+    stem: Path,
+    change: Change,
+    way: Way,
+    roots: Sequence[str],
+    on_frame: Callable[[int], None],
+    on_note: Callable[[str], None],
+    on_end: Callable[[], None],
+) -> Path:
     with ExitStack() as stack:
         file = stack.enter_context(open_media(uri, roots))
-        begins = _begins(file)
+        clock = scan(file).clock
         container, stream = stack.enter_context(opened(file, 0))
         sound_file = stack.enter_context(open_media(uri, roots))
-        sound, _ = stack.enter_context(opened(sound_file))
-        known = all(audio.codec_context.name in IN_MP4 for audio in _audio(sound))
-        path = stem.with_name(stem.name + (".mp4" if known else ".mkv"))
+        heard, _ = stack.enter_context(opened(sound_file))
+        path = stem.with_name(stem.name + suffix_for(heard))
         partial = path.with_name(f"{stem.name}.partial{path.suffix}")
         try:
             with av.open(str(partial), "w") as output:
-                _transcode(container, stream, sound, output, change, begins, on_frame)
+                pictures = _Pictures(output, container, stream, change, clock.counted)
+                _transcode(frames_from(container, stream, clock=clock), pictures, Sound(heard, output, way), on_frame)
+            on_end()
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+        if lost := left_out(heard, way):
+            on_note(f"{file.name}: {lost}")
     return path
 
 
-def _begins(file: BufferedReader) -> Fraction:
-    """The time of the first picture, in seconds, on the clock that the sound has too."""
-    with opened(file) as (container, stream):
-        clock = clock_of(container, stream, list(islice(packets_of(container, stream), HEAD)))
-        return Fraction(0) if clock.counted else clock.origin * (stream.time_base or TICK)
-
-
-def _transcode(
-    container: InputContainer,
-    stream: VideoStream,
-    sound: InputContainer,
-    output: OutputContainer,
-    change: Change,
-    begins: Fraction,
-    on_frame: Callable[[int], None],
-) -> None:
-    video = output.add_stream("libx264", rate=stream.average_rate or Fraction(25), options=ENCODER)
-    assert isinstance(video, VideoStream)
-    video.pix_fmt = "yuv420p"
-    video.codec_context.time_base = TICK
-    heard = _Sound(sound, output, begins)
-    last, upright = -1, Upright()
-    for _, time_ms, picture in frames_from(container, stream):
-        last = max(time_ms, last + 1)
-        frame = _changed(picture, time_ms, change, upright)
-        if not video.width or last == 0:
-            video.width, video.height = frame.width, frame.height
-        frame.pts, frame.time_base = last, TICK
-        output.mux(video.encode(frame))
-        heard.until(last)
+def _transcode(frames: Iterable[Decoded], pictures: "_Pictures", sound: Sound, on_frame: Callable[[int], None]) -> None:
+    lead, last = 0, -1
+    for frame in frames:
+        if last < 0:
+            begins = pictures.second(frame)
+            zero = begins if sound.begins is None else min(begins, sound.begins)
+            lead = round(1000 * (begins - zero))
+            pictures.start(frame.picture)
+            sound.start(zero)
+        last = max(frame.time_ms, last + 1)
+        pictures.write(frame, lead + last)
+        sound.until(lead + last)
         on_frame(1)
     if last < 0:
         raise UnreadableMediaError("no picture in it can be decoded")
-    output.mux(video.encode())
-    heard.until(None)
+    pictures.end()
+    sound.until(None)
 
 
-def _changed(picture: VideoFrame, time_ms: int, change: Change, upright: Upright) -> VideoFrame:
-    turned = upright.turn(picture) is not None
-    image = change(time_ms, lambda: upright(picture))
-    if image is None and not turned and picture.width % 2 == 0 and picture.height % 2 == 0:
-        return picture
-    return VideoFrame.from_ndarray(_even(upright(picture) if image is None else image), format="rgb24")
+class _Pictures:
+    """The stream of the new pictures."""
+
+    def __init__(
+        self, output: OutputContainer, container: InputContainer, stream: VideoStream, change: Change, counted: bool
+    ) -> None:
+        self._output, self._change, self._source, self._counted = output, change, stream, counted
+        self._upright = Upright(container, stream)
+        rate = stream.average_rate or Fraction(25)
+        video = output.add_stream("libx264", rate=rate, options=ENCODER)
+        assert isinstance(video, VideoStream)
+        video.pix_fmt, video.codec_context.time_base = PIXELS, TICK
+        self._video = video
+
+    def second(self, frame: Decoded) -> Fraction:
+        """When the first picture is shown, on the clock that the sound has too."""
+        stamp, tick = frame.picture.pts, self._source.time_base
+        return Fraction(0) if self._counted or stamp is None or tick is None else stamp * tick - frame.time_ms * TICK
+
+    def start(self, picture: VideoFrame) -> None:
+        """Size and colours are those of the first picture."""
+        self._video.width, self._video.height = (side + side % 2 for side in self._upright.shown(picture))
+        self._colours = colours_of(picture)
+        self._colours.tag(self._video.codec_context)
+        # What the container says about sound shows here, before anything is written.
+        with sound_errors():
+            self._output.start_encoding()
+
+    def write(self, frame: Decoded, time_ms: int) -> None:
+        """The picture, changed, at a moment of the new file."""
+        picture = self._upright.square(frame.picture)
+        image = self._change(frame.place, frame.time_ms, lambda: self._upright(picture))
+        size = (self._video.width, self._video.height)
+        if image is None and (self._upright.turn(picture) is not None or self._upright.size(picture) != size):
+            image = self._upright(picture)
+        if image is not None:
+            picture = VideoFrame.from_ndarray(_fitted(image, *size), format="rgb24")
+        new = self._colours.converted(picture, *size)
+        # The source's types of pictures are no business of this encoder.
+        new.pts, new.time_base, new.pict_type = time_ms, TICK, PictureType.NONE
+        self._output.mux(self._video.encode(new))
+
+    def end(self) -> None:
+        self._output.mux(self._video.encode())
 
 
-def _even(image: Image) -> Image:
-    """H.264 with halved colours has no odd sides: the edge is doubled."""
-    height, width = image.shape[:2]
-    if height % 2 or width % 2:
-        return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return image
-
-
-def _audio(container: InputContainer) -> list[AudioStream]:
-    return [stream for stream in container.streams.audio if stream.codec_context is not None]
-
-
-class _Sound:
-    """The packets of all sound, copied in step with the pictures."""
-
-    def __init__(self, source: InputContainer, output: OutputContainer, begins: Fraction) -> None:
-        self._output, self._begins = output, begins
-        streams = _audio(source)
-        self._copies = {stream.index: output.add_stream_from_template(stream) for stream in streams}
-        self._packets = packets_of(source, *streams) if streams else iter(())
-        self._next: Packet[Any] | None = next(self._packets, None)
-
-    def until(self, time_ms: int | None) -> None:
-        """Copies what is heard up to a moment, or to the end."""
-        while self._next is not None and (time_ms is None or self._starts(self._next) <= time_ms):
-            self._copy(self._next)
-            self._next = next(self._packets, None)
-
-    def _starts(self, packet: Packet[Any]) -> Fraction:
-        return 1000 * ((packet.dts or 0) * packet.time_base - self._begins)
-
-    def _copy(self, packet: Packet[Any]) -> None:
-        if packet.dts is None or packet.pts is None:
-            return
-        shift = round(self._begins / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        packet.stream = self._copies[packet.stream.index]
-        self._output.mux(packet)
+def _fitted(image: Image, width: int, height: int) -> Image:
+    """In the size of the file. H.264 has no odd sides, so an edge is doubled; other sizes get black bars."""
+    down, right = height - image.shape[0], width - image.shape[1]
+    if down == right == 0:
+        return image
+    if not {down, right} <= {0, 1}:
+        share = min(height / image.shape[0], width / image.shape[1])
+        shown = (round(image.shape[1] * share), round(image.shape[0] * share))
+        small = cv2.resize(image, shown, interpolation=cv2.INTER_AREA if share < 1 else cv2.INTER_LINEAR)
+        top, left = (height - shown[1]) // 2, (width - shown[0]) // 2
+        whole = np.zeros((height, width, 3), np.uint8)
+        whole[top : top + shown[1], left : left + shown[0]] = small
+        return whole
+    return np.pad(image, ((0, down), (0, right), (0, 0)), mode="edge")

@@ -1,66 +1,39 @@
-"""What PyAV's containers have in common for indexing and for reading: opening, packets, time."""
+"""What PyAV's containers have in common for indexing and for reading: opening, choice of the stream, packets."""
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
 from io import BufferedReader
-from math import ceil
 from typing import Any, TypeVar
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from fer_model.errors import TransientMediaError, UnreadableMediaError
 from fer_model.sources.mp4 import BOXES, hollow
 
-HEAD = 64
-"""Packets that surely hold the first presented picture: codecs reorder by at most 16."""
+FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg"
+"""FFmpeg's names of the containers that are read."""
 
 # A playlist named .mp4 must not make us open other files or the network. FFmpeg gets its bytes from us and has to
 # open nothing by itself, so the one protocol that it may use is one that there is not.
-_OPTIONS = {"format_whitelist": "mov,mp4,matroska,webm,avi,mpegts", "protocol_whitelist": "none"}
+_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
 
-# FFmpeg's name for the container, where its seek and its keyframe marks can be relied on.
-_SEEKABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
+NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+
+ENCRYPTED_TAGS = ("encv", "drmi")
+"""Sample entries of protected mp4 video."""
+
+IS_ENCRYPTED = "is encrypted, and there is no key for it; give a copy that is not"
 
 VP8 = ("vp8", "libvpx")
 
 Result = TypeVar("Result")
-Ticks = TypeVar("Ticks", int, NDArray[np.int64])
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Turns timestamps into milliseconds since the first presented picture.
-
-    Where the container's timestamps do not tell when a picture is shown, `counted` is true: pictures are
-    then numbered in decoding order and a timestamp is such a number. `first_dts` is the timestamp to seek to for the
-    first packet.
-    """
-
-    origin: int
-    first_dts: int
-    tick_ms: Fraction
-    counted: bool
-    seekable: bool
-
-    def ms(self, stamp: Ticks) -> Ticks:
-        """Milliseconds, the half rounded up; also for arrays."""
-        numerator, denominator = self.tick_ms.numerator, self.tick_ms.denominator
-        return (2 * (stamp - self.origin) * numerator + denominator) // (2 * denominator)
-
-    def last_stamp(self, time_ms: int) -> int:
-        """The latest timestamp that still lies before or at `time_ms`."""
-        return self.origin + ceil((time_ms + Fraction(1, 2)) / self.tick_ms) - 1
 
 
 class _Reader:
@@ -70,9 +43,18 @@ class _Reader:
     """
 
     def __init__(self, file: BufferedReader) -> None:
-        self.name, self.seek, self.tell = file.name, file.seek, file.tell
-        self._read = file.read
+        self.name, self.tell = file.name, file.tell
+        self._read, self._seek = file.read, file.seek
         self.error: OSError | UnreadableMediaError | None = None
+        self.astray = False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Damaged files name places before their beginning: FFmpeg learns that there is nothing, by a number."""
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError):
+            self.astray = True
+            return -1
 
     def read(self, size: int) -> bytes:
         try:
@@ -84,7 +66,7 @@ class _Reader:
 
 @contextmanager
 def opened(file: BufferedReader, threads: int = 1) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container in a file, read from its beginning, and its first video stream that is no cover picture.
+    """The container in a file, read from its beginning, and the video stream that a player would show.
 
     Raises:
         UnreadableMediaError: also in place of every error of FFmpeg's inside the `with`.
@@ -104,7 +86,8 @@ def opened(file: BufferedReader, threads: int = 1) -> Iterator[tuple[InputContai
         _check(reader)
         if isinstance(error, UnreadableMediaError):
             raise
-        raise UnreadableMediaError(f"{file.name}: {_complaint(head, error)}") from error
+        complaint = "is damaged: it points to a place outside of itself" if reader.astray else _complaint(head, error)
+        raise UnreadableMediaError(f"{file.name}: {complaint}") from error
     _check(reader)
 
 
@@ -134,13 +117,24 @@ def _check(reader: _Reader) -> None:
         raise UnreadableMediaError(f"{reader.name}: cannot be read ({reader.error.strerror})") from reader.error
 
 
+def films_of(container: InputContainer) -> list[VideoStream]:
+    """The video streams that are no cover, still picture or track of thumbnails."""
+    return [stream for stream in container.streams.video if not stream.disposition & NO_FILM]
+
+
 def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
-            if stream.codec_context is None:
-                raise UnreadableMediaError(f"{name}: its video codec is not known")
-            return stream
-    raise UnreadableMediaError(f"{name}: has no video stream")
+    """The largest of the streams that are flagged as default; of all where none is."""
+    films = films_of(container)
+    if not films:
+        raise UnreadableMediaError(f"{name}: has no video stream")
+    known = [stream for stream in films if stream.codec_context is not None]
+    if not known:
+        raise UnreadableMediaError(f"{name}: its video codec is not known")
+    flagged = [stream for stream in known if stream.disposition & Disposition.default]
+    stream = max(flagged or known, key=lambda each: each.width * each.height)
+    if stream.codec_tag.lower() in ENCRYPTED_TAGS or "enc_key_id" in stream.metadata:
+        raise UnreadableMediaError(f"{name}: {IS_ENCRYPTED}")
+    return stream
 
 
 def _complaint(head: bytes, error: av.FFmpegError) -> str:
@@ -156,12 +150,27 @@ def _complaint(head: bytes, error: av.FFmpegError) -> str:
 
 
 def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[Any]]:
-    """Packets up to the end, or up to where a truncated file breaks off; of all streams if none is named."""
+    """Packets up to the end, or up to where a truncated file breaks off; of all streams if none is named.
+
+    Raises:
+        UnreadableMediaError: a packet of video is encrypted.
+    """
     try:
-        # An empty packet would tell the decoder that the stream ends.
-        yield from (packet for packet in container.demux(*streams) if packet.size)
+        for packet in container.demux(*streams):
+            # An empty packet would tell the decoder that the stream ends.
+            if packet.size:
+                _check_clear(container, packet)
+                yield packet
     except (av.error.InvalidDataError, av.error.EOFError):
         return
+
+
+def _check_clear(container: InputContainer, packet: Packet[Any]) -> None:
+    if packet.stream.type == "video" and (
+        packet.has_sidedata("encryption_info") or packet.has_sidedata("encryption_init_info")
+    ):
+        # Common Encryption, ISO/IEC 23001-7
+        raise UnreadableMediaError(f"{container.name}: {IS_ENCRYPTED}")
 
 
 def is_shown(packet: Packet[Any]) -> bool:
@@ -170,20 +179,6 @@ def is_shown(packet: Packet[Any]) -> bool:
         return False
     # VP8's alternate reference pictures are packets of their own; the fifth bit says 'show'.
     return packet.stream.codec_context.name not in VP8 or bool(memoryview(packet)[0] & 0x10)
-
-
-def clock_of(container: InputContainer, stream: VideoStream, head: Sequence[Packet[Any]]) -> Clock:
-    """The clock of a stream whose first `HEAD` packets are `head`."""
-    shown = [packet for packet in head if is_shown(packet)]
-    stamps = [packet.pts for packet in shown if packet.pts is not None]
-    name = container.format.name
-    # AVI has no presentation times: FFmpeg guesses them, rightly only where nothing is reordered.
-    reordered = name == "avi" and any(packet.pts != packet.dts for packet in shown)
-    if reordered or len(stamps) < len(shown) or not stamps or stream.time_base is None:
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        return Clock(0, 0, 1000 / rate, counted=True, seekable=False)
-    origin = min(stamps)
-    return Clock(origin, head[0].dts or origin, 1000 * stream.time_base, counted=False, seekable=name in _SEEKABLE)
 
 
 def decode(stream: VideoStream, packet: Packet[Any] | None) -> list[VideoFrame]:

@@ -3,8 +3,9 @@
 import glob
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -12,8 +13,12 @@ from fer_model.errors import UnreadableMediaError
 from fer_model.sources.files import check_remote, is_remote, masked, natural, to_path
 from fer_model.sources.roots import check_permitted
 
-PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
-VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm"))
+_PICTURES = ".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .jp2 .heic .heif .avif"
+_VIDEOS = ".mp4 .m4v .mov .mkv .avi .webm .mts .m2ts .ts .3gp .3g2 .wmv .asf .flv .mpg .mpeg .ogv"
+PICTURE_SUFFIXES, VIDEO_SUFFIXES = frozenset(_PICTURES.split()), frozenset(_VIDEOS.split())
+
+THUMBNAILS, RESOURCE_FORK = "@eaDir", "._"
+"""What Synology's and Apple's file systems put beside files: a folder, and the beginning of a file's name."""
 
 Kind = Literal["image", "video"]
 
@@ -31,46 +36,85 @@ class Found:
     error: str | None = None
 
 
-def find_media(paths: Sequence[str], roots: Sequence[str] = ()) -> Iterator[Found]:
+@dataclass
+class PassedOver:
+    """How many entries of folders were passed over: by suffix, hidden ones, and what file systems put beside files."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
+    beside: int = 0
+
+    def is_passed(self, name: str) -> bool:
+        """Whether an entry of a folder is passed over by its name alone; counts it."""
+        if name == THUMBNAILS or name.startswith(RESOURCE_FORK):
+            self.beside += 1
+        elif name.startswith("."):
+            self.hidden += 1
+        else:
+            return False
+        return True
+
+    def count_kind(self, name: str) -> None:
+        """Counts a file that is neither a picture nor a video."""
+        self.kinds[os.path.splitext(name)[1].lower() or "without an ending"] += 1
+
+    def sentence(self) -> str | None:
+        """`12 files of other kinds: 8 .pdf, 4 .txt; 2 hidden; ...`; None where there was nothing."""
+        parts = []
+        if total := self.kinds.total():
+            most_first = sorted(self.kinds.items(), key=lambda at: (-at[1], at[0]))
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in most_first)
+            parts.append(f"{total:,} {'file' if total == 1 else 'files'} of other kinds: {kinds}")
+        if self.hidden:
+            parts.append(f"{self.hidden:,} hidden")
+        if self.beside:
+            parts.append(f"{self.beside:,} of the file system's own ({THUMBNAILS}, {RESOURCE_FORK}*)")
+        return "; ".join(parts) or None
+
+
+def find_media(
+    paths: Sequence[str], roots: Sequence[str] = (), passed_over: PassedOver | None = None
+) -> Iterator[Found]:
     """Pictures and videos below `paths`: files, folders, quoted globs (`**` too), `file://` URIs, `~`; objects,
     folders and globs `s3://bucket/...`; `http://` and `https://`, each of which is one file.
 
-    Folders are walked in natural order (`2.jpg` before `10.jpg`); hidden entries and files of other
-    kinds in them are passed over. A file that is reached twice is listed once. No file is opened. What does not lie
-    below `roots` (see `check_permitted`) is not looked for.
+    Folders are walked in natural order (`2.jpg` before `10.jpg`); hidden entries, files of other kinds and what file
+    systems put beside files are passed over, and counted in `passed_over`. A file that is reached twice is listed once.
+    No file is opened. What does not lie below `roots` (see `check_permitted`) is not looked for.
     """
     seen: set[str] = set()
+    passed = passed_over or PassedOver()
     for name in paths:
         try:
-            yield from _find_remote(name, roots, seen) if is_remote(name) else _find(name, roots, seen)
+            yield from _find_remote(name, roots, seen, passed) if is_remote(name) else _find(name, roots, seen, passed)
         except UnreadableMediaError as error:
             yield Found(masked(name) if is_remote(name) else name, None, str(error))
 
 
-def _find(name: str, roots: Sequence[str], seen: set[str]) -> Iterator[Found]:
+def _find(name: str, roots: Sequence[str], seen: set[str], passed: PassedOver) -> Iterator[Found]:
     path = to_path(name)
     check_permitted(path, roots)
     if os.path.isdir(path):
-        found = _something(path, _walk(path, seen), "contains no picture or video")
+        found = _something(path, _walk(path, seen, passed), "contains no picture or video")
     elif os.path.lexists(path):
         found = _explicit(path, seen)
     elif glob.has_magic(path):
-        found = _something(path, _expand(path, seen), "matches no picture or video")
+        found = _something(path, _expand(path, seen, passed), "matches no picture or video")
     else:
         found = iter((Found(path, None, f"{path}: does not exist"),))
     return (_permitted(each, roots) for each in found)
 
 
-def _find_remote(uri: str, roots: Sequence[str], seen: set[str]) -> Iterator[Found]:
+def _find_remote(uri: str, roots: Sequence[str], seen: set[str], passed: PassedOver) -> Iterator[Found]:
     check_remote(uri)
     if uri.startswith("s3:"):
-        return _find_s3(uri, roots, seen)
+        return _find_s3(uri, roots, seen, passed)
     check_permitted(uri, roots)
     # Whether it is there shows when it is opened.
     return _named(uri, kind_of(urlsplit(uri).path), None, seen)
 
 
-def _find_s3(uri: str, roots: Sequence[str], seen: set[str]) -> Iterator[Found]:
+def _find_s3(uri: str, roots: Sequence[str], seen: set[str], passed: PassedOver) -> Iterator[Found]:
     # Whoever names no object in S3 is spared its libraries, which load slowly.
     from fer_model.sources.s3 import objects_in, size_of
 
@@ -81,7 +125,7 @@ def _find_s3(uri: str, roots: Sequence[str], seen: set[str]) -> Iterator[Found]:
     if size is not None:
         return _named(uri, kind_of(key), size, seen)
     complaint = "matches no picture or video" if magic else "contains no picture or video"
-    objects = (_object(each, size, seen) for each, size in objects_in(uri) if kind_of(each))
+    objects = (_object(each, size, seen) for each, size in objects_in(uri) if _is_medium(each, passed))
     return (_permitted(each, roots) for each in _something(uri, objects, complaint))
 
 
@@ -100,6 +144,12 @@ def _permitted(found: Found, roots: Sequence[str]) -> Found:
     except UnreadableMediaError as error:
         return Found(found.uri, found.kind, str(error))
     return found
+
+
+def _is_medium(name: str, passed: PassedOver) -> bool:
+    if kind_of(name) is None:
+        passed.count_kind(name)
+    return kind_of(name) is not None
 
 
 def _object(uri: str, size: int, seen: set[str]) -> Found | None:
@@ -124,15 +174,17 @@ def _explicit(path: str, seen: set[str]) -> Iterator[Found]:
         yield found
 
 
-def _expand(pattern: str, seen: set[str]) -> Iterator[Found | None]:
+def _expand(pattern: str, seen: set[str], passed: PassedOver) -> Iterator[Found | None]:
     for path in sorted(glob.iglob(pattern, recursive=True), key=natural):
+        if THUMBNAILS in path.split(os.sep):
+            continue
         if os.path.isdir(path):
-            yield from _walk(path.rstrip(os.sep), seen)
-        elif kind_of(path) is not None:
+            yield from _walk(path.rstrip(os.sep), seen, passed)
+        elif _is_medium(path, passed):
             yield _file(path, os.path.realpath(path), seen)
 
 
-def _walk(folder: str, seen: set[str]) -> Iterator[Found | None]:
+def _walk(folder: str, seen: set[str], passed: PassedOver) -> Iterator[Found | None]:
     real = os.path.realpath(folder)
     if real in seen:  # listed before, or a link that leads back up
         yield None
@@ -140,14 +192,14 @@ def _walk(folder: str, seen: set[str]) -> Iterator[Found | None]:
     seen.add(real)
     try:
         with os.scandir(folder) as listing:
-            entries = [entry for entry in listing if not entry.name.startswith(".")]
+            entries = [entry for entry in listing if not passed.is_passed(entry.name)]
     except OSError as error:
         yield Found(folder, None, f"{folder}: cannot be opened ({error.strerror})")
         return
     for entry in sorted(entries, key=lambda entry: natural(entry.name)):
         if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():  # is_dir() fails on links in a circle
-            yield from _walk(entry.path, seen)
-        elif kind_of(entry.name) is not None:
+            yield from _walk(entry.path, seen, passed)
+        elif _is_medium(entry.name, passed):
             # Only a link needs the costly resolution: everything else lies where its folder lies.
             key = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
             yield _file(entry.path, key, seen)

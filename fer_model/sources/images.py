@@ -6,10 +6,13 @@ from typing import IO
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageCms, UnidentifiedImageError
+from pillow_heif import register_heif_opener
 
 from fer_model.errors import UnreadableMediaError
+from fer_model.sources.grey import RefusedError, eight_bits, is_deep, samples_of
 from fer_model.sources.opening import open_media
+from fer_model.sources.png import SIGNATURE, plain_png
 from fer_model.types import Image
 
 MAX_PIXELS = 178_956_970
@@ -18,8 +21,19 @@ MAX_PIXELS = 178_956_970
 ORIENTATION, QUARTER_TURNS = 0x0112, 5
 """EXIF's tag, and the first of its values that exchange width and height."""
 
+_TURNS = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
+
 # Only what the suffixes promise: other parsers (EPS, for one, runs Ghostscript) stay out of reach.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "JPEG2000", "AVIF", "HEIF")
+register_heif_opener(thumbnails=False)
 
 # Pillow would warn from half of our limit on, and a warning is no answer to a worker: `_open` refuses instead.
 Pillow.MAX_IMAGE_PIXELS = None
@@ -71,56 +85,82 @@ def decode_image(data: bytes, name: str) -> Image:
 
 
 def _read(file: IO[bytes], name: str, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
+    """The picture in a file or in memory, and its original size; `name` is what messages begin with."""
     try:
-        with _open(file, name) as picture:
-            width, height = picture.size
-            if least_side and (factor := max(width, height) // least_side) > 1:
+        with _open(file) as picture:
+            whole = picture.size
+            if least_side and (factor := max(whole) // least_side) > 1:
                 # Of an eighth, a quarter and a half the smallest that is not smaller; does nothing for other formats.
-                picture.draft(None, (width // factor, height // factor))
-            turned = picture.getexif().get(ORIENTATION, 1) >= QUARTER_TURNS
-            size = (height, width) if turned else (width, height)
-            ImageOps.exif_transpose(picture, in_place=True)
-            return np.asarray(_rgb(picture), dtype=np.uint8), size
+                picture.draft(None, (whole[0] // factor, whole[1] // factor))
+            reduced = picture.size != whole
+            picture.load()  # TIFF turns itself
+            orientation = orientation_of(picture)
+            rgb = _rgb(picture)
+            if orientation in _TURNS:
+                rgb = rgb.transpose(_TURNS[orientation])
+            original = whole[::-1] if orientation >= QUARTER_TURNS else whole
+            return np.asarray(rgb, dtype=np.uint8), original if reduced else rgb.size
     except (UnreadableMediaError, MemoryError):
         raise
     except Exception as error:  # Pillow's parsers raise whatever they stumble over in a damaged file
         raise UnreadableMediaError(f"{name}: {_complaint(error)}") from error
 
 
-def _open(file: IO[bytes], name: str) -> Pillow.Image:
+def _open(file: IO[bytes]) -> Pillow.Image:
     """Reads the header only."""
-    picture = Pillow.open(file, formats=_FORMATS)
+    head = file.read(16)
+    file.seek(0)
+    png = head.startswith(SIGNATURE)
+    try:
+        picture = Pillow.open(plain_png(file) if png else file, formats=("PNG",) if png else _FORMATS)
+    except UnidentifiedImageError as error:
+        if head[:4] in (b"II*\0", b"MM\0*"):
+            raise RefusedError("is a TIFF of a kind that is not read; save it with 8 or 16 bits") from error
+        raise
     width, height = picture.size
     if width * height > MAX_PIXELS:
         picture.close()
-        raise UnreadableMediaError(
-            f"{name}: has {width:,} x {height:,} pixels; more than {MAX_PIXELS:,} are not decoded"
-        )
+        raise RefusedError(f"has {width:,} x {height:,} pixels; more than {MAX_PIXELS:,} are not decoded")
     return picture
 
 
+def orientation_of(picture: Pillow.Image) -> int:
+    """EXIF's orientation, 1 to 8, of any type of number; 1 where it is something else, or where EXIF is damaged."""
+    try:
+        value = picture.getexif().get(ORIENTATION)
+        value = value[0] if isinstance(value, (tuple, bytes)) else value
+        number = 1 if isinstance(value, str) or value is None else int(value) if value == int(value) else 1
+    except Exception:  # as in `_read`
+        return 1
+    return number if 1 <= number <= 8 else 1
+
+
 def _rgb(picture: Pillow.Image) -> Pillow.Image:
+    samples = samples_of(picture)
+    if is_deep(picture, samples):
+        return Pillow.fromarray(eight_bits(picture, samples)).convert("RGB")
     if picture.mode == "RGB":
         return picture
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return _from_deep_grey(picture)
-    if picture.has_transparency_data:
+    if picture.mode == "LAB":
+        rgb = ImageCms.profileToProfile(
+            picture, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        assert rgb is not None
+        return rgb
+    if picture.has_transparency_data and not _is_padding(picture):
         white = Pillow.new("RGBA", picture.size, "white")
         picture = Pillow.alpha_composite(white, picture.convert("RGBA"))
     return picture.convert("RGB")
 
 
-def _from_deep_grey(picture: Pillow.Image) -> Pillow.Image:
-    """Pillow's own conversion cuts off all above 255."""
-    grey = np.asarray(picture, dtype=np.float64)
-    if picture.mode != "F":
-        grey = grey / 257  # 65535 -> 255
-    elif grey.size and grey.max() <= 1:
-        grey = grey * 255
-    return Pillow.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+def _is_padding(picture: Pillow.Image) -> bool:
+    """Whether the alpha of a BMP is zero everywhere: programs leave the fourth byte unused and call it alpha."""
+    return picture.format in ("BMP", "DIB") and picture.mode == "RGBA" and picture.getchannel(3).getextrema() == (0, 0)
 
 
 def _complaint(error: Exception) -> str:
+    if isinstance(error, RefusedError):
+        return str(error)
     if isinstance(error, UnidentifiedImageError):
         return "is not a picture (unknown format)"
     text = str(error).lower()

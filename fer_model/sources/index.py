@@ -2,27 +2,22 @@
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
-from array import array
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from io import BufferedReader
-from typing import Any, NamedTuple
+from math import ceil
 
-import av
 import numpy as np
-from av.container import InputContainer
-from av.packet import Packet
-from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from fer_model.errors import UnreadableMediaError
-from fer_model.sources.container import HEAD, Clock, clock_of, is_shown, opened, packets_of, without_pictures
+from fer_model.sources.clock import SEEKABLE
+from fer_model.sources.container import opened
 from fer_model.sources.opening import open_media
 from fer_model.sources.remote import RemoteFile
-from fer_model.sources.video import Upright, frames_from
-
-Times = NDArray[np.int64]
+from fer_model.sources.scan import Scan, Times, scan
+from fer_model.sources.upright import Upright
+from fer_model.sources.video import frames_from
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +27,9 @@ class VideoIndex:
     `width` and `height` are in pixels, as a viewer shows it; `fps` is the average number of pictures per
     second; `duration_ms` reaches to the end of the last picture. `times_ms` has the time of every picture in
     the order in which they are shown, in whole milliseconds from the first. Where `segmentable` is false the
-    container's timestamps or keyframes cannot be relied on: every piece is read from the beginning. `warning` is a
-    sentence about a file of which only a part can be read.
+    container's timestamps or keyframes cannot be relied on: every piece is read from the beginning. Where `divisible`
+    is false too, a reader could not see that from the piece alone: the video must be one piece. `warning` is what a
+    user should know: that only a part can be read, or which of several streams was taken.
     """
 
     width: int
@@ -42,6 +38,7 @@ class VideoIndex:
     duration_ms: int
     times_ms: Times
     segmentable: bool
+    divisible: bool = True
     warning: str | None = None
 
 
@@ -54,82 +51,88 @@ def index_video(uri: str, roots: Sequence[str] = ()) -> VideoIndex:
         TransientMediaError: a server does not answer.
     """
     with open_media(uri, roots) as file:
-        return _index(file)
+        try:
+            return _index(file)
+        except (UnreadableMediaError, MemoryError):
+            raise
+        except Exception as error:  # what a damaged file makes FFmpeg's parsers and PyAV stumble over
+            raise UnreadableMediaError(f"{file.name}: is damaged ({error or type(error).__name__})") from error
 
 
-class _Scan(NamedTuple):
-    """What the packets tell: the times, None if they do not; the second that any stream reaches, and should reach."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the first picture tells, and where the scan was in vain all of them."""
 
-    clock: Clock
-    times: Times | None
-    reached: float
-    declared: float
-    rate: Fraction
+    container: str
+    stream: int | None
+    coded: tuple[int, int]
+    shown: tuple[int, int]
+    lost_ms: int
+    times: Times
 
 
 def _index(file: BufferedReader) -> VideoIndex:
-    scan = without_pictures(file, _scan)
-    if scan is None or scan.times is None:
-        scan = _scanned(file)
-    width, height = _size(file, scan.clock)
-    times = _decoded_times(file) if scan.times is None else scan.times
-    gap = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else float(1000 / scan.rate)
-    duration_ms = max(1, round(times[-1] + gap))
-    fps = 1000 * len(times) / duration_ms
+    size = _size(file)
+    found = scan(file)
+    look = _look(file, found)
+    times = look.times if found.times is None else found.times
+    duration_ms = max(1, _end(times, found))
     # Where any piece means fetching the whole file, there should be few.
-    segmentable = scan.times is not None and (not isinstance(file.raw, RemoteFile) or file.raw.parts)
-    return VideoIndex(width, height, fps, duration_ms, times, segmentable, _truncation(file.name, scan))
+    segmentable = found.times is not None and (not isinstance(file.raw, RemoteFile) or file.raw.parts)
+    divisible = found.times is not None or found.clock.counted or look.container not in SEEKABLE
+    notes = [*_incomplete(found, look, grew=_size(file) > size), *_chosen(found, look)]
+    warning = f"{file.name}: {'; '.join(notes)}" if notes else None
+    fps = 1000 * len(times) / duration_ms
+    return VideoIndex(*look.shown, fps, duration_ms, times, segmentable, divisible, warning)
 
 
-def _scanned(file: BufferedReader) -> _Scan:
-    with opened(file) as (container, stream):
-        return _scan(container, stream)
+def _size(file: BufferedReader) -> int:
+    return file.raw.size if isinstance(file.raw, RemoteFile) else os.fstat(file.fileno()).st_size
 
 
-def _scan(container: InputContainer, stream: VideoStream) -> _Scan:
-    head: list[Packet[Any]] = []
-    stamps = array("q")
-    complete = True
-    ends = [0] * len(container.streams)
-    for packet in packets_of(container):
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None:
-            ends[packet.stream_index] = max(ends[packet.stream_index], stamp + (packet.duration or 0))
-        if packet.stream_index != stream.index:
-            continue
-        if len(head) < HEAD:
-            head.append(packet)
-        if is_shown(packet):
-            complete = complete and packet.pts is not None
-            stamps.append(packet.pts or 0)
-    clock = clock_of(container, stream, head)
-    times = _times(clock, stamps) if complete else None
-    reached = max(float(end * (of.time_base or 0)) for end, of in zip(ends, container.streams, strict=True))
-    return _Scan(clock, times, reached, (container.duration or 0) / av.time_base, stream.average_rate or Fraction(25))
+def _end(times: Times, found: Scan) -> int:
+    """When the last picture ends: as the file says, else as long after its beginning as most pictures are shown."""
+    if found.end is not None:
+        return ceil(found.end)
+    if found.last is not None:
+        return round(int(times[-1]) + found.last)
+    usual = np.median(np.diff(times)) if len(times) > 1 else float(found.clock.step * found.clock.tick_ms)
+    return round(times[-1] + usual)
 
 
-def _times(clock: Clock, stamps: array[int]) -> Times | None:
-    ordered = np.unique(np.array(stamps, np.int64))
-    exact = clock.seekable and 0 < ordered.size == len(stamps) and ordered[0] == clock.origin
-    return clock.ms(ordered) if exact else None
+def _look(file: BufferedReader, found: Scan) -> _Look:
+    with opened(file, threads=1 if found.times is not None else 0) as (container, stream):
+        clock, upright = found.clock, Upright(container, stream)
+        frames = frames_from(container, stream, clock=clock)
+        first = next(frames, None)
+        if first is None:
+            raise UnreadableMediaError(f"{file.name}: no picture in it can be decoded")
+        shown = upright.shown(upright.square(first.picture))
+        stamp = first.picture.pts
+        # Where timestamps jump, the first picture may have any; then only the keyframe tells.
+        known = stamp is not None and not clock.counted and (clock.ordered or not found.opens)
+        lost_ms = max(0, clock.ms(stamp)) if known and stamp is not None else 0
+        rest = () if clock.ordered else (frame.time_ms for frame in frames)
+        times = np.fromiter((first.time_ms, *rest), np.int64)
+        coded = (stream.width, stream.height)
+        return _Look(container.format.name, stream.index, coded, shown, lost_ms, times)
 
 
-def _size(file: BufferedReader, clock: Clock) -> tuple[int, int]:
-    """Width and height of the first picture, turned upright."""
-    with opened(file) as (container, stream):
-        for frame in frames_from(container, stream, clock=clock):
-            height, width = Upright()(frame.picture).shape[:2]
-            return width, height
-    raise UnreadableMediaError(f"{file.name}: no picture in it can be decoded")
-
-
-def _decoded_times(file: BufferedReader) -> Times:
-    with opened(file, threads=0) as (container, stream):
-        return np.fromiter((frame.time_ms for frame in frames_from(container, stream)), np.int64)
-
-
-def _truncation(name: str, scan: _Scan) -> str | None:
+def _incomplete(found: Scan, look: _Look, grew: bool) -> list[str]:
+    """What of the file cannot be seen, as parts of a sentence."""
+    if grew:
+        return ["was still being written while it was looked into; what came after that is left out"]
+    said = []
+    if look.lost_ms:
+        said.append(f"begins between two keyframes: its first {look.lost_ms / 1000:.2f} s cannot be decoded")
     # Containers are a little off about their own length, mostly by the last picture.
-    if scan.declared - scan.reached <= max(0.5, 0.02 * scan.declared):
-        return None
-    return f"{name}: ends after {scan.reached:.1f} s of {scan.declared:.1f} s: the file is truncated"
+    if found.declared - found.reached > max(0.5, 0.02 * found.declared):
+        said.append(f"ends after {found.reached:.1f} s of {found.declared:.1f} s: the file is truncated")
+    return said
+
+
+def _chosen(found: Scan, look: _Look) -> list[str]:
+    if found.films == 1:
+        return []
+    width, height = look.coded
+    return [f"of its {found.films} video streams number {look.stream} ({width} x {height}) was taken"]

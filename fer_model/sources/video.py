@@ -6,35 +6,31 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from heapq import heappop, heappush
-from itertools import chain, dropwhile, islice, takewhile
-from typing import Any, NamedTuple, cast
+from io import BufferedReader
+from itertools import chain, islice, takewhile
+from typing import Any, NamedTuple
 
 import av
-import cv2
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
-from fer_model.sources.container import (
-    HEAD,
-    Clock,
-    clock_of,
-    decode,
-    is_shown,
-    opened,
-    packets_of,
-    without_pictures,
-)
+from fer_model.sources.clock import HEAD, Clock, clock_of
+from fer_model.sources.container import decode, is_shown, opened, packets_of, without_pictures
 from fer_model.sources.opening import open_media
 from fer_model.sources.sampling import Sampling, select
-from fer_model.types import Frame, Image
+from fer_model.sources.scan import scan
+from fer_model.sources.upright import Upright
+from fer_model.types import Frame
 
 _BACK_MS = (0, 1000, 10_000, 60_000)
 """How far before the start a keyframe is looked for, one after the other, before the whole file is decoded."""
+
+
+HELD = 8
+"""Pictures that wait after a gap for earlier ones."""
 
 
 class Decoded(NamedTuple):
@@ -71,16 +67,17 @@ def read_video(
     """
     with ExitStack() as stack:
         file = stack.enter_context(open_media(uri, roots))
-        clock = without_pictures(file, _clock) if start_ms else None
+        clock = _clock_of(file, part=bool(start_ms) or end_ms is not None)
         container, stream = stack.enter_context(opened(file, threads or _threads()))
+        upright = Upright(container, stream)  # before the decoder begins to change what it says
         frames = frames_from(container, stream, start_ms, clock, on_packet)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
         piece = takewhile(lambda frame: end_ms is None or frame.time_ms < end_ms, chain([first], frames))
         numbered = (frame._replace(place=start_frame + frame.place) for frame in piece)
-        upright = Upright()
-        for index, time_ms, picture in select(sampling or Sampling(), numbered):
+        squared = (frame._replace(picture=upright.square(frame.picture)) for frame in numbered)
+        for index, time_ms, picture in select(sampling or Sampling(), squared):
             yield Frame(index, time_ms, upright(picture))
 
 
@@ -92,7 +89,15 @@ def _where(start_ms: int) -> str:
     return f"after {start_ms / 1000:.1f} s" if start_ms else "in it"
 
 
-def _clock(container: InputContainer, stream: VideoStream) -> Clock:
+def _clock_of(file: BufferedReader, part: bool) -> Clock | None:
+    """The clock by which the index tells the times; None if the first packets are enough to know it.
+
+    Only videos whose timestamps can be relied on are cut where they would be sought (see `VideoIndex.divisible`).
+    """
+    return without_pictures(file, _first_clock) if part else scan(file).clock
+
+
+def _first_clock(container: InputContainer, stream: VideoStream) -> Clock:
     return clock_of(container, stream, list(islice(packets_of(container, stream), HEAD)))
 
 
@@ -110,16 +115,18 @@ def frames_from(
     packets = _reported(container, stream, on_packet)
     head = list(islice(packets, HEAD)) if clock is None else []
     clock = clock or clock_of(container, stream, head)
+    if not clock.ordered:
+        return _counted(stream, chain(head, packets), clock, start_ms)
     run = None
-    if start_ms and clock.seekable:
+    if start_ms:
         seeks = (_run_from(container, stream, clock, start_ms, back_ms, on_packet) for back_ms in _BACK_MS)
         run = next(filter(None, seeks), None)
         if run is None:
             container.seek(clock.first_dts, stream=stream)
             head, packets = [], _reported(container, stream, on_packet)
-    return dropwhile(
-        lambda frame: frame.time_ms < start_ms, run or _decoded(stream, chain(head, packets), clock, start_ms)
-    )
+    frames = run or _decoded(stream, chain(head, packets), clock, start_ms)
+    # Damage lets earlier pictures through later on.
+    return (frame for frame in frames if frame.time_ms >= start_ms)
 
 
 def _reported(container: InputContainer, stream: VideoStream, on_packet: Callable[[], None]) -> Iterator[Packet[Any]]:
@@ -158,23 +165,41 @@ def _decoded(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, 
     """Every picture that `packets` yield; only those from `start_ms` on advance the place.
 
     The place is the picture's rank among the packets, not among what could be decoded, so that a damaged
-    packet does not shift the pictures after it.
+    packet does not shift the pictures after it. Damage also lets decoders give pictures before earlier ones: those
+    after a gap are held back for a while.
     """
     waiting: list[int] = []
-    place, stamp = -1, clock.origin - 1
+    held: list[tuple[int, int, VideoFrame]] = []
+    place, number = -1, 0
     for packet in chain(packets, (None,)):
-        due = None if packet is None or clock.counted or not is_shown(packet) else packet.pts
+        due = None if packet is None or not is_shown(packet) else packet.pts
         if due is not None and clock.ms(due) >= start_ms:
             heappush(waiting, due)
         for picture in decode(stream, packet):
-            stamp = stamp + 1 if clock.counted or picture.pts is None else picture.pts
-            time_ms = clock.ms(stamp)
+            if picture.pts is None:
+                continue
+            if (time_ms := clock.ms(picture.pts)) < start_ms:
+                yield Decoded(place, time_ms, picture)
+                continue
+            number += 1
+            heappush(held, (picture.pts, number, picture))
+        while held and (packet is None or len(held) > HELD or not waiting or held[0][0] <= waiting[0]):
+            stamp, _, picture = heappop(held)
+            # Half a picture, and one that comes too late, has no place.
+            if passed := _pass(waiting, stamp):
+                place += passed
+                yield Decoded(place, clock.ms(stamp), picture)
+
+
+def _counted(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int) -> Iterator[Decoded]:
+    """Every picture from `start_ms` on, decoded from the beginning: its place is that among the decoded ones."""
+    timeline, place = clock.timeline(), -1
+    for packet in chain(packets, (None,)):
+        for picture in decode(stream, packet):
+            time_ms = clock.ms(clock.origin + timeline.at(None if clock.counted else picture.pts))
             if time_ms >= start_ms:
-                passed = _pass(waiting, stamp)
-                if not passed and not clock.counted and picture.pts is not None:
-                    continue  # half a picture, or one that damage has put out of its order: its place is gone
-                place += max(1, passed)
-            yield Decoded(place, time_ms, picture)
+                place += 1
+                yield Decoded(place, time_ms, picture)
 
 
 def _pass(waiting: list[int], stamp: int) -> int:
@@ -185,43 +210,3 @@ def _pass(waiting: list[int], stamp: int) -> int:
     if waiting and waiting[0] == stamp:
         heappop(waiting)
     return before - len(waiting)
-
-
-class Upright:
-    """The pictures of one stream as RGB, turned and mirrored as their display matrix says.
-
-    One for a whole stream prepares the conversion once. It reads the matrix of the first picture and of those that are
-    turned by another angle: PyAV ties a picture to itself once its side data were asked for, and then only the garbage
-    collector frees its memory, much later.
-    """
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-        self._angle: int | None = None
-        self._turn: tuple[int, int, int, int] | None = None
-
-    def turn(self, frame: VideoFrame) -> tuple[int, int, int, int] | None:
-        """The matrix's a, b, c, d; None where there is none."""
-        if frame.rotation != self._angle:
-            self._angle = frame.rotation
-            matrix = frame.side_data.get("DISPLAYMATRIX")
-            if matrix is None:
-                self._turn = None
-            else:
-                a, b, _, c, d = np.frombuffer(cast(bytes, matrix), np.int32)[:5].tolist()
-                self._turn = (a, b, c, d)
-        return self._turn
-
-    def __call__(self, frame: VideoFrame) -> Image:
-        converted = self._reformatter.reformat(frame, format="rgb24")
-        (plane,) = converted.planes
-        # The converted picture's own memory, which lives as long as the array. Its lines may be longer than itself.
-        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
-        image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
-        if (turn := self.turn(frame)) is not None:
-            a, b, c, d = turn
-            if abs(b) > abs(a):  # a quarter turn: the axes change places
-                image, a, d = cast(Image, cv2.transpose(image)), c, b
-            if a < 0 or d < 0:
-                image = cast(Image, cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0))
-        return np.ascontiguousarray(image)

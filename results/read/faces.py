@@ -1,4 +1,4 @@
-"""The faces of one medium by time, for drawing."""
+"""The faces of one medium frame by frame, as drawing and hiding them needs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,22 +10,32 @@ from results.read.face_filter import FaceFilter, filtered_faces
 from results.tables import Frame
 
 VALUES = ("x1", "y1", "x2", "y2", "detection_score", "quality", *EMOTIONS)
-"""The values of a face row, in order."""
+"""What a sighting says of a face, in order."""
 
 
 def face_rows(
     session: Session, job_id: str, media_id: int, face_filter: FaceFilter
-) -> Iterator[tuple[int | None, int, Sequence[float]]]:
-    """Track id (None without one), time in milliseconds, and `VALUES` of each filtered face, by time."""
+) -> Iterator[tuple[int | None, int, int, Sequence[float]]]:
+    """Track (None without one), frame index, time in milliseconds, and `VALUES` of each face that counts, in the order
+    of frames.
+    """
     faces = filtered_faces(job_id, face_filter, media_id).c
-    wanted = select(faces.track_id, faces.time_ms, *(func.coalesce(faces[name], 0.0) for name in VALUES))
-    ordered = wanted.order_by(faces.time_ms, faces.frame_index, faces.face_index)
-    for track_id, time_ms, *values in session.execute(ordered, execution_options={"yield_per": 10_000}):
-        yield track_id, time_ms, values
+    values = (func.coalesce(faces[name], 0.0) for name in VALUES)
+    ordered = select(faces.track_id, faces.frame_index, faces.time_ms, *values).order_by(
+        faces.frame_index, faces.face_index
+    )
+    for track_id, place, time_ms, *row in session.execute(ordered, execution_options={"yield_per": 10_000}):
+        yield track_id, place, time_ms, row
+
+
+def looked_at(session: Session, media_id: int) -> list[tuple[int, int]]:
+    """Index and time in milliseconds of each frame of a medium that was looked at, in their order."""
+    frames = select(Frame.frame_index, Frame.time_ms).where(Frame.media_id == media_id).order_by(Frame.frame_index)
+    return [(place, time_ms) for place, time_ms in session.execute(frames)]
 
 
 def step_ms(session: Session, media_id: int, otherwise: int = 1000) -> int:
-    """The mean distance of the processed frames of a medium in ms; `otherwise` if there are fewer than two."""
+    """How far apart the frames of a medium are that were looked at, on average; `otherwise` if there are not two."""
     columns = (func.count(), func.min(Frame.time_ms), func.max(Frame.time_ms))
     count, first, last = session.execute(select(*columns).where(Frame.media_id == media_id)).one()
     return max(1, round((last - first) / (count - 1))) if count > 1 else otherwise

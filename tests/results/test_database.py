@@ -221,7 +221,7 @@ def test_postgresql_unreachable_keeps_the_password() -> None:
         ("postgres://anna:s3cret@host/fer", "postgresql://anna:***@host/fer"),
         ("postgresql+psycopg2://host/fer?password=s3cret", "postgresql://host/fer?password=%2A%2A%2A"),
         ("sqlite:////data/fer.db", "sqlite:////data/fer.db"),
-        ("sqlite:////data/a@b.db", "sqlite:////data/a@b.db"),
+        ("sqlite:////data/a@b.db", "sqlite:////data/a%40b.db"),
         ("postgresql://anna:s3@cret@host:5432/fer", "postgresql://anna:***@host:5432/fer"),
         ("postgresql://anna:s3@c/ret@host/fer?host=/x@y", "postgresql://anna:***@host/fer?host=%2Fx%40y"),
         ("postgresql://anna:s3@c?ret@host/fer", "postgresql://anna:***@host/fer"),

@@ -13,28 +13,30 @@ from fer_model.errors import UnreadableMediaError
 from fer_model.rendering.anonymise import How, hide
 from fer_model.rendering.drawing import annotate
 from fer_model.rendering.trajectories import Trajectories, trajectories_of
-from fer_model.rendering.transcode import transcode_video
+from fer_model.rendering.transcode import Change, transcode_video
 from fer_model.sources.images import read_picture
+from fer_model.sources.sampling import Sampling, chooser
 from fer_model.types import Image
+from results.jobs import options_of
 from results.media import readable_media
 from results.read.face_filter import FaceFilter
-from results.read.faces import face_rows, step_ms
+from results.read.faces import face_rows, looked_at, step_ms
 from results.tables import Media
+from workers.batch.coverage import NOT_ALL, Coverage
+from workers.batch.planning import BatchOptions
 
 HIDDEN_MS = 500
 """So long before its first and after its last detection a face is hidden: it may be there and not be found yet."""
 
 
-NOT_ALL = "not all of it has been looked at, so a face could stay visible; it is left out"
-
-
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """A medium's new file, or why there is none."""
+    """A medium's new file, or why there is none; `notes` are sentences about what the file lacks."""
 
     uri: str
     path: Path | None
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def annotate_job(
@@ -51,43 +53,69 @@ def annotate_job(
     """Writes the media of a job that could be read into `folder`; a medium that fails does not stop the others.
 
     `face_filter` says which faces get a box, and over how long their labels are smoothed. With `anonymise` all faces
-    are hidden, those it leaves out too, also between the frames that were looked at; a medium that was not looked at
-    to its end is left out, with that as its error. `name` gives a file's name without its ending. Raises `OSError` if
-    a file cannot be written.
+    are hidden, those it leaves out too, also between the frames that were looked at; a medium is left out, with that as
+    its error, unless every frame that is written was looked at or lies between two that were. `name` gives a file's
+    name without its ending. Raises `OSError` if a file cannot be written.
     """
+    options = BatchOptions.of(options_of(session, job_id))
     for medium in readable_media(session, job_id):
-        if anonymise and (medium.state != "done" or medium.error):
+        cover = coverage(session, medium, options) if anonymise else None
+        if cover and (medium.state != "done" or not cover.known):
             yield Annotated(medium.uri, None, f"{medium.uri}: {NOT_ALL}")
             continue
-        drawn = drawing(session, medium, face_filter, anonymise)
-        stem = folder / name(medium)
+        change = drawing(session, medium, face_filter, anonymise, cover)
+        notes: list[str] = []
         try:
-            if medium.kind == "image":
-                path = _write_picture(stem, drawn(0, lambda: read_picture(medium.uri, roots)))  # noqa: B023
-                on_frame(1)
-            else:
-                path = transcode_video(medium.uri, stem, drawn, roots=roots, on_frame=on_frame)
+            path = _write(medium, folder / name(medium), change, cover, roots, on_frame, notes.append)
         except UnreadableMediaError as error:
             yield Annotated(medium.uri, None, str(error))
         else:
-            yield Annotated(medium.uri, path)
+            yield Annotated(medium.uri, path, notes=tuple(notes))
+
+
+def coverage(session: Session, medium: Media, options: BatchOptions) -> Coverage:
+    """The frames of a medium that were looked at, to be held against those that are written."""
+    sampling = options.sampling if medium.kind == "video" else Sampling()
+    return Coverage(medium.uri, looked_at(session, medium.id), chooser(sampling))
+
+
+def _write(
+    medium: Media,
+    stem: Path,
+    change: Change,
+    cover: Coverage | None,
+    roots: Sequence[str],
+    on_frame: Callable[[int], None],
+    on_note: Callable[[str], None],
+) -> Path:
+    if medium.kind == "image":
+        path = _write_picture(stem, change(0, 0, lambda: read_picture(medium.uri, roots)))
+        on_frame(1)
+        return path
+    on_end = cover.check_end if cover else lambda: None
+    return transcode_video(medium.uri, stem, change, roots=roots, on_frame=on_frame, on_note=on_note, on_end=on_end)
 
 
 def drawing(
-    session: Session, medium: Media, face_filter: FaceFilter, anonymise: How | None
-) -> Callable[[int, Callable[[], Image]], Image | None]:
-    """What is done to each picture of a medium, by its time."""
+    session: Session, medium: Media, face_filter: FaceFilter, anonymise: How | None, cover: Coverage | None
+) -> Change:
+    """What is done to each picture of a medium, by its place and time; `cover` is needed to anonymise."""
+    if anonymise and cover is None:
+        raise ValueError("to anonymise, the frames that were looked at must be known")
     step = step_ms(session, medium.id)
 
-    def paths(chosen: FaceFilter, hold_ms: int) -> Trajectories:
-        return Trajectories(trajectories_of(face_rows(session, medium.job_id, medium.id, chosen)), hold_ms)
+    def paths(chosen: FaceFilter, hold_ms: int, places: list[int] | None = None) -> Trajectories:
+        rows = trajectories_of(face_rows(session, medium.job_id, medium.id, chosen))
+        return Trajectories(rows, hold_ms, None if places is None else np.array(places, np.int64))
 
     # A frame that was not looked at is closer to one that was than half the distance between two of these.
     shown = paths(face_filter, step // 2 if medium.kind == "video" else 0)
-    hidden = paths(FaceFilter(), max(HIDDEN_MS, step)) if anonymise else None
+    hidden = paths(FaceFilter(), max(HIDDEN_MS, step), [place for place, _ in cover.known]) if cover else None
 
-    def change(time_ms: int, image: Callable[[], Image]) -> Image | None:
-        faces, concealed = shown.at(time_ms), hidden.at(time_ms) if hidden else []
+    def change(place: int, time_ms: int, image: Callable[[], Image]) -> Image | None:
+        if cover:
+            cover.check(place, time_ms)
+        faces, concealed = shown.at(place, time_ms), hidden.at(place, time_ms) if hidden else []
         if not faces and not concealed:
             return None if medium.kind == "video" else image()
         picture = image()

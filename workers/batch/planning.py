@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, Self
 
 from fer_model.errors import TransientMediaError, UnreadableMediaError
-from fer_model.sources.discover import find_media, kind_of
+from fer_model.sources.discover import PassedOver, find_media, kind_of
 from fer_model.sources.index import index_video
 from fer_model.sources.sampling import Sampling
 from fer_model.sources.segments import Segment, cut
@@ -64,13 +64,14 @@ def plan(
     roots: Sequence[str],
     on_medium: Callable[[MediaPlan], None] = lambda medium: None,
     patience_s: float = inf,
+    passed_over: PassedOver | None = None,
 ) -> tuple[list[MediaPlan], list[ShardPlan]]:
     """What there is to do, in the order of the paths; calls `on_medium` for each file as it is found.
 
     `roots` is where media must lie, as in `Settings.permitted_roots`. The media are those that are there now; what is
     added to a folder later is not part of the job. Videos are looked into for `patience_s` seconds, the others become
     one shard each, which the worker that claims it cuts (`look_into`). A file that cannot be read becomes a medium
-    that failed, with the reason.
+    that failed, with the reason. `passed_over` counts what else lies in folders.
 
     Raises:
         NothingToDoError: there is no file at all; says why for each path.
@@ -78,7 +79,7 @@ def plan(
     media: list[MediaPlan] = []
     shards: list[ShardPlan] = []
     until = monotonic() + patience_s
-    for medium, segments in _media(paths, options, roots, until):
+    for medium, segments in _media(paths, options, roots, until, passed_over):
         shards += [replace(each, first_position=len(media), last_position=len(media)) for each in segments]
         media.append(medium)
         on_medium(medium)
@@ -112,9 +113,13 @@ def look_into(uri: str, options: BatchOptions, roots: Sequence[str]) -> tuple[Me
 
 
 def _media(
-    paths: Sequence[str], options: BatchOptions, roots: Sequence[str], until: float
+    paths: Sequence[str],
+    options: BatchOptions,
+    roots: Sequence[str],
+    until: float,
+    passed_over: PassedOver | None,
 ) -> Iterator[tuple[MediaPlan, list[ShardPlan]]]:
-    found = list(find_media(paths, roots))
+    found = list(find_media(paths, roots, passed_over))
     if all(each.kind is None for each in found):
         raise NothingToDoError("; ".join(each.error or "" for each in found) or None)
     for each in found:

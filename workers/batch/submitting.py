@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from celery import Celery
 from sqlalchemy import Engine as Database
 
+from fer_model.sources.discover import PassedOver
 from fer_model.sources.files import masked
 from results.closing import close_job
 from results.database import reading, writing
@@ -44,6 +45,7 @@ def submit(
     token: str | None = None,
     priority: int = PRIORITY,
     on_medium: Callable[[MediaPlan], None] = lambda medium: None,
+    passed_over: PassedOver | None = None,
 ) -> Submitted:
     """Lists what there is to do, writes the job in one transaction and queues its first shards.
 
@@ -62,7 +64,7 @@ def submit(
         # What an earlier request asked for counts, whatever has become of the files since.
         job_id = earlier.id if earlier else None
     if job_id is None:
-        media, shards = plan(paths, options, settings.permitted_roots, on_medium, PATIENCE_S)
+        media, shards = plan(paths, options, settings.permitted_roots, on_medium, PATIENCE_S, passed_over)
         asked = {"paths": [masked(path) for path in paths], **options.as_dict()}
         with writing(database) as session:
             queue = settings.submit_queue

@@ -9,6 +9,8 @@ lease expires.
 from collections.abc import Callable
 from enum import Enum, auto
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from fer_model.errors import FerModelError, TransientMediaError
 from results.errors import (
     DatabaseFullError,
@@ -74,4 +76,7 @@ def reason_of(error: Exception) -> str:
         return TOO_LONG
     if isinstance(error, MemoryError):
         return "there was not enough memory"
+    if isinstance(error, SQLAlchemyError):
+        # Its text holds the statement and its values; the log has it.
+        return f"the database refused the rows ({type(error).__name__})"
     return f"{type(error).__name__}: {error}"

@@ -19,11 +19,11 @@ from tests.support.clips import noise_picture, panning_frames, write_clip
 TIMES = [0, 40, 80, 200, 240, 600, 640, 1000, 1040, 1080, 1500, 1540]
 
 
-def untouched(time_ms: int, image: Callable[[], Image]) -> None:
+def untouched(place: int, time_ms: int, image: Callable[[], Image]) -> None:
     return None
 
 
-def blackened(time_ms: int, image: Callable[[], Image]) -> Image:
+def blackened(place: int, time_ms: int, image: Callable[[], Image]) -> Image:
     return np.zeros_like(image())
 
 
@@ -85,10 +85,11 @@ def test_a_picture_that_is_left_alone_stays_as_it_is(tmp_path: Path) -> None:
         assert np.abs(before.image.astype(int) - after.image).mean() < 8
 
 
-def test_a_change_is_told_the_time_of_its_picture(tmp_path: Path) -> None:
-    times: list[int] = []
-    transcode_video(str(clip(tmp_path / "film.mp4")), tmp_path / "new", lambda time_ms, image: times.append(time_ms))
-    assert times == TIMES
+def test_a_change_is_told_the_place_and_the_time_of_its_picture(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    source = clip(tmp_path / "film.mp4")
+    transcode_video(str(source), tmp_path / "new", lambda place, time_ms, image: told.append((place, time_ms)))
+    assert told == list(enumerate(TIMES))
 
 
 @pytest.mark.parametrize(("suffix", "codec", "becomes"), [("mp4", "aac", ".mp4"), ("mkv", "pcm_s16le", ".mkv")])
@@ -117,7 +118,7 @@ def test_a_turned_video_becomes_upright(tmp_path: Path) -> None:
 
 
 def test_odd_sides_get_one_more(tmp_path: Path) -> None:
-    def odd(time_ms: int, image: Callable[[], Image]) -> Image:
+    def odd(place: int, time_ms: int, image: Callable[[], Image]) -> Image:
         return image()[:-1, :-1]
 
     path = transcode_video(str(clip(tmp_path / "film.mp4")), tmp_path / "new", odd)
@@ -132,7 +133,7 @@ def test_pictures_and_sound_are_interleaved(tmp_path: Path) -> None:
 
 
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
-    def broken(time_ms: int, image: Callable[[], Image]) -> Image:
+    def broken(place: int, time_ms: int, image: Callable[[], Image]) -> Image:
         raise ValueError("in the middle")
 
     source = clip(tmp_path / "film.mp4")

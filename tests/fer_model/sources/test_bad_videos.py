@@ -186,3 +186,37 @@ def test_flipped_bytes_never_break_the_reader(tmp_path: Path, suffix: str, codec
             continue
         assert indices == sorted(set(indices))
         assert indices[-1] < count
+
+
+@pytest.mark.parametrize("first", [27, 30, 33])
+def test_a_zeroed_sector_costs_its_pictures_and_yields_none_twice(tmp_path: Path, first: int) -> None:
+    path = write_clip(tmp_path / "a.mp4", PICTURES, gop=25, bframes=3, options={"preset": "medium"})
+    with av.open(str(path)) as container:
+        begin = [packet.pos for packet in container.demux(video=0) if packet.size][first]
+    content = bytearray(path.read_bytes())
+    assert begin is not None
+    content[begin : begin + 1500] = bytes(1500)
+    path.write_bytes(content)
+    whole = [frame.index for frame in read_video(str(path))]
+    pieces = [
+        frame.index
+        for piece in cut(index_video(str(path)), Sampling(), 500)
+        for frame in read_video(str(path), start_ms=piece.start_ms, end_ms=piece.end_ms, start_frame=piece.start_frame)
+    ]
+    assert pieces == sorted(set(pieces)) and whole == sorted(set(whole))
+    assert set(range(25)) | set(range(50, 75)) <= set(whole) & set(pieces)
+
+
+def test_fragmented_files_with_flipped_bytes_fail_with_a_sentence(tmp_path: Path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov"}
+    path = write_clip(tmp_path / "a.mp4", PICTURES[:10], gop=5, container_options=options)
+    content, noise = path.read_bytes(), random.Random(1)
+    for _ in range(60):
+        damaged = bytearray(content)
+        at = damaged.index(b"moof") + noise.randrange(150)
+        damaged[at : at + 4] = noise.randbytes(4)
+        path.write_bytes(damaged)
+        try:
+            index_video(str(path))
+        except UnreadableMediaError as error:
+            assert str(error).startswith(f"{path}: ")

@@ -1,9 +1,10 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fer_model.sources.discover import Found, find_media
+from fer_model.sources.discover import Found, PassedOver, find_media
 
 
 @pytest.fixture
@@ -108,3 +109,21 @@ def test_a_name_that_is_not_utf_8_fails_alone(tmp_path: Path) -> None:
     assert good.error is None and good.uri.endswith("good.jpg")
     assert bad.error is not None and "not valid UTF-8" in bad.error
     assert (bad.uri + bad.error).encode()
+
+
+def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
+    names = ("a.jpg", "1.pdf", "2.PDF", "x.txt", "Makefile", ".hidden.jpg", "._a.jpg", "b/@eaDir/a.jpg", "b/c.pdf")
+    for name in (*names, ".git/y.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    passed_over = PassedOver()
+    assert names_of(find_media([str(tmp_path)], (), passed_over)) == ["a.jpg"]
+    assert passed_over.sentence() == (
+        "5 files of other kinds: 3 .pdf, 1 .txt, 1 without an ending; 2 hidden; "
+        "2 of the file system's own (@eaDir, ._*)"
+    )
+    assert PassedOver().sentence() is None
+
+
+def names_of(found: Iterator[Found]) -> list[str]:
+    return [Path(each.uri).name for each in found]

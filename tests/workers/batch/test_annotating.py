@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
@@ -19,13 +19,15 @@ from fer_model.samples import write_clip
 from fer_model.sources import open_source
 from fer_model.sources.images import read_picture
 from fer_model.types import Image
-from results.database import reading
+from results.database import reading, writing
 from results.read.face_filter import FaceFilter
-from results.tables import Face, Media
+from results.tables import Face, Frame, Media
+from tests.support.clips import write_clip as write_pictures
 from tests.support.faces import detected
 from tests.support.planning import planned
 from workers import retention
-from workers.batch.annotating import NOT_ALL, Annotated, annotate_job
+from workers.batch.annotating import Annotated, annotate_job
+from workers.batch.coverage import NOT_ALL
 from workers.batch.crops import MARGIN
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
@@ -169,3 +171,41 @@ def test_nothing_is_anonymised_of_which_a_part_was_not_looked_at(
     assert not any((tmp_path / "hidden").iterdir())
     (drawn,) = annotated(database, job_id, tmp_path / "drawn", None, FaceFilter())
     assert drawn.path is not None and drawn.path.exists(), "boxes hide nothing, so a part of them is no danger"
+
+
+def joined(folder: Path, samples: Path) -> Path:
+    """Two recordings of a face in other places, with the same timestamps, one after the other."""
+    picture = read_picture(str(samples / "zidane.jpg"))
+    parts = []
+    for number, shown in enumerate((picture[:, :640], picture[:, 640:])):
+        frames = [cv2.resize(shown, (640, 720)).astype(np.uint8)] * 10
+        parts.append(write_pictures(folder / f"{number}.ts", frames).read_bytes())
+    (folder / "joined.ts").write_bytes(b"".join(parts))
+    return folder / "joined.ts"
+
+
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("every", [1, 4])
+def test_no_face_of_a_joined_recording_stays_visible(
+    database: Database, networks: Engine, samples: Path, tmp_path: Path, every: int
+) -> None:
+    film = joined(tmp_path, samples)
+    job_id = analysed(database, networks, [film], BatchOptions(every=every))
+    (done,) = annotated(database, job_id, tmp_path / "hidden", "blur", FaceFilter())
+    found = [frame.image for frame in open_source(str(done.path), kind="video")]
+    assert len(found) == 20
+    assert [detected(networks, image) for image in found] == [[]] * 20
+
+
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+def test_a_film_of_which_one_frame_was_not_looked_at_is_left_out(
+    database: Database, networks: Engine, samples: Path, tmp_path: Path
+) -> None:
+    film = joined(tmp_path, samples)
+    job_id = analysed(database, networks, [film], BatchOptions())
+    with writing(database) as session:
+        session.execute(delete(Face).where(Face.frame_index == 13))
+        session.execute(delete(Frame).where(Frame.frame_index == 13))
+    (refused,) = annotated(database, job_id, tmp_path / "hidden", "blur", FaceFilter())
+    assert refused.path is None and refused.error == f"{film}: {NOT_ALL}"
+    assert not any((tmp_path / "hidden").iterdir())

@@ -1,0 +1,104 @@
+"""What a video's packets tell without being decoded: the times of its pictures, where it ends, what is missing."""
+
+from __future__ import annotations  # PyAV's Packet is generic for type checkers only
+
+from array import array
+from dataclasses import replace
+from fractions import Fraction
+from io import BufferedReader
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from fer_model.sources.clock import HEAD, SEEKABLE, Clock, clock_of
+from fer_model.sources.container import films_of, is_shown, opened, packets_of, without_pictures
+
+Times = NDArray[np.int64]
+
+REORDERED = 16
+"""By so many places codecs reorder their pictures at most."""
+
+DECLARING = SEEKABLE | {"flv"}
+"""Containers that say at their beginning how long they are; of others FFmpeg guesses it."""
+
+_MOST_MS = 2**31 - 1
+
+
+class Scan(NamedTuple):
+    """`times` are those of all pictures in milliseconds, in order, None where only the decoded pictures tell them.
+
+    `last` is how long the last picture is shown, and `end` when it ends, in milliseconds; None if the file hides it.
+    `reached` and `declared` are the second that any stream reaches, and that it should reach. `films` counts the
+    streams that could have been taken. `opens` says whether the first packet is a keyframe.
+    """
+
+    clock: Clock
+    times: Times | None
+    last: Fraction | None
+    end: Fraction | None
+    reached: float
+    declared: float
+    films: int
+    opens: bool
+
+
+def scan(file: BufferedReader) -> Scan:
+    """Goes through all packets of a file; of a remote mp4 only their times are transferred.
+
+    Raises `UnreadableMediaError` and `TransientMediaError`.
+    """
+    seen = without_pictures(file, _scan)
+    if seen is not None and seen.times is not None:
+        return seen
+    with opened(file) as (container, stream):
+        return _scan(container, stream)
+
+
+def _scan(container: InputContainer, stream: VideoStream) -> Scan:
+    head: list[Packet[Any]] = []
+    stamps = array("q")
+    complete, last = True, (0, 0)  # pts and duration of the picture that is shown last
+    ends = [0] * len(container.streams)
+    for packet in packets_of(container):
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None:
+            ends[packet.stream_index] = max(ends[packet.stream_index], stamp + (packet.duration or 0))
+        if packet.stream_index != stream.index:
+            continue
+        if len(head) < HEAD:
+            head.append(packet)
+        if is_shown(packet):
+            complete = complete and packet.pts is not None
+            this = (packet.pts or 0, packet.duration or 0)
+            last = max(last, this) if stamps else this
+            stamps.append(this[0])
+    clock = clock_of(container, stream, head)
+    times = _times(clock, np.array(stamps, np.int64), stream) if complete else None
+    reached = max(float(end * (of.time_base or 0)) for end, of in zip(ends, container.streams, strict=True))
+    declared = (container.duration or 0) / av.time_base if container.format.name in DECLARING else 0.0
+    length = last[1] * clock.tick_ms if 0 < last[1] <= clock.leap and not clock.counted else None
+    end = None if length is None or times is None else (last[0] - clock.origin) * clock.tick_ms + length
+    clock = replace(clock, ordered=times is not None)
+    opens = not head or head[0].is_keyframe
+    return Scan(clock, times, length, end, reached, declared, len(films_of(container)), opens)
+
+
+def _times(clock: Clock, stamps: Times, stream: VideoStream) -> Times | None:
+    """The times, if the timestamps say the same about the order as the decoder will."""
+    if not clock.ordered or not stamps.size:
+        return None
+    order = np.argsort(stamps, kind="stable")
+    ordered = stamps[order]
+    moved = int(np.abs(order - np.arange(order.size)).max())
+    gaps = np.diff(ordered)
+    if moved > (REORDERED if stream.codec_context.has_b_frames else 0) or ordered[0] != clock.origin:
+        return None
+    if gaps.size and (gaps.min() == 0 or gaps.max() > clock.leap):
+        return None
+    times = clock.ms(ordered)
+    return times if times[-1] < _MOST_MS else None

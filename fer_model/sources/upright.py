@@ -1,0 +1,114 @@
+"""Pictures as a viewer shows them: square pixels, turned and mirrored as the file says, in RGB."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import cast
+
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from fer_model.sources.clock import SEEKABLE
+from fer_model.types import Image
+
+WIDEST = 5
+"""Pixels that are wider or higher than this many to one are an error and count as square; 2:1 is the widest in use."""
+
+# One side grows and the other stays, as players do it: nothing gets lost. `sar` is each picture's own aspect ratio.
+_SQUARE = (
+    f"w='if(between(sar,1,{WIDEST}),round(iw*sar),iw)':h='if(between(sar,1/{WIDEST},1),round(ih/sar),ih)'"
+    ":eval=frame:flags=bilinear"
+)
+
+
+class Upright:
+    """The pictures of one stream as RGB, with square pixels, turned and mirrored as their display matrix says.
+
+    One for a whole stream prepares the conversion once. It reads the matrix of the first picture and of those that are
+    turned by another angle: PyAV ties a picture to itself once its side data were asked for, and then only the garbage
+    collector frees its memory, much later.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._reformatter = VideoReformatter()
+        self._angle: int | None = None
+        self._turn: tuple[int, int, int, int] | None = None
+        self._stream = stream
+        coded, self._aspect = stream.codec_context.sample_aspect_ratio, _sane(stream.sample_aspect_ratio)
+        # What the container says holds for the whole stream; else the pictures say it, each for itself.
+        self._fixed = stream.sample_aspect_ratio != coded or (coded is not None and container.format.name in SEEKABLE)
+        self._square: Callable[[VideoFrame], VideoFrame] | None = None
+
+    def square(self, frame: VideoFrame) -> VideoFrame:
+        """The picture itself, or where aspect ratios change within the stream, a copy with square pixels."""
+        if self._square is None:
+            # The decoder is never behind its pictures, so a change shows here before it reaches one of them.
+            if self._fixed or _sane(self._stream.codec_context.sample_aspect_ratio) == self._aspect:
+                return frame
+            self._square, self._aspect = _squaring(self._stream), None
+        return self._square(frame)
+
+    def size(self, frame: VideoFrame) -> tuple[int, int]:
+        """Width and height with square pixels, before turning; of a picture that `square` gave."""
+        if self._aspect is None:
+            return frame.width, frame.height
+        if self._aspect > 1:
+            return round(frame.width * self._aspect), frame.height
+        return frame.width, round(frame.height / self._aspect)
+
+    def shown(self, frame: VideoFrame) -> tuple[int, int]:
+        """Width and height as a viewer sees them; of a picture that `square` gave."""
+        size, turn = self.size(frame), self.turn(frame)
+        return size if turn is None or abs(turn[1]) <= abs(turn[0]) else size[::-1]
+
+    def turn(self, frame: VideoFrame) -> tuple[int, int, int, int] | None:
+        """The matrix's a, b, c, d; None where there is none."""
+        if frame.rotation != self._angle:
+            self._angle = frame.rotation
+            matrix = frame.side_data.get("DISPLAYMATRIX")
+            if matrix is None:
+                self._turn = None
+            else:
+                a, b, _, c, d = np.frombuffer(cast(bytes, matrix), np.int32)[:5].tolist()
+                self._turn = (a, b, c, d)
+        return self._turn
+
+    def __call__(self, frame: VideoFrame) -> Image:
+        """The picture; `frame` is one that `square` gave."""
+        width, height = self.size(frame)
+        converted = self._reformatter.reformat(frame, width, height, format="rgb24")
+        (plane,) = converted.planes
+        # The converted picture's own memory, which lives as long as the array. Its lines may be longer than itself.
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
+        image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
+        if (turn := self.turn(frame)) is not None:
+            a, b, c, d = turn
+            if abs(b) > abs(a):  # a quarter turn: the axes change places
+                image, a, d = cast(Image, cv2.transpose(image)), c, b
+            if a < 0 or d < 0:
+                image = cast(Image, cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0))
+        return np.ascontiguousarray(image)
+
+
+def _sane(aspect: Fraction | None) -> Fraction | None:
+    """The pixels' width to their height; None for square ones."""
+    return None if not aspect or aspect == 1 or not Fraction(1, WIDEST) <= aspect <= WIDEST else aspect
+
+
+def _squaring(stream: VideoStream) -> Callable[[VideoFrame], VideoFrame]:
+    """PyAV does not give a picture's own aspect ratio; FFmpeg's filters know it."""
+    graph = Graph()
+    source, scale, sink = graph.add_buffer(template=stream), graph.add("scale", _SQUARE), graph.add("buffersink")
+    source.link_to(scale)
+    scale.link_to(sink)
+    graph.configure()
+
+    def square(frame: VideoFrame) -> VideoFrame:
+        graph.push(frame)
+        return cast(VideoFrame, graph.pull())
+
+    return square
