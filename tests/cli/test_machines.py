@@ -18,6 +18,7 @@ from results.errors import ForeignDatabaseError
 from tests.support.cluster import end, start_redis
 from tests.support.commands import fer_batch
 from tests.support.databases import query
+from tests.support.watching import until
 from workers.queue.local_stack import stack_folder
 
 CLI = (sys.executable, "-P", "-m", "cli")
@@ -232,15 +233,14 @@ def test_a_redis_that_takes_no_messages(
         assert doctor.returncode == 1 and "takes no messages" in " ".join(doctor.stdout.split())
         wait_for_words(log, worker, reason)
         order(own_redis, mend)
-        assert fer_batch("submit", str(samples / "zidane.jpg"), "--follow", *words).returncode == 0
+        assert fer_batch("submit", str(samples / "zidane.jpg"), *words).returncode == 0
+        until(lambda: query(url, "SELECT state FROM jobs") == [("done",)], 120)
         assert worker.poll() is None
     finally:
         end(worker)
 
 
 def wait_for_words(log: Path, worker: "subprocess.Popen[bytes]", words: str) -> None:
-    from tests.support.watching import until
-
     until(lambda: words in log.read_text() or worker.poll() is not None, 120)
     assert worker.poll() is None and words in log.read_text(), log.read_text()
 
