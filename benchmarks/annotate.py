@@ -51,7 +51,7 @@ def plain(source: str, target: Path) -> None:
 
 
 def best(work: Callable[[], object]) -> tuple[float, float]:
-    """The least wall time of several runs, and the least processor time, which other load does not affect. Seconds."""
+    """The minimum wall time and processor time of several runs, in seconds; other load does not affect the latter."""
     walls, busy = [], []
     for _ in range(RUNS):
         began, used = time.perf_counter(), time.process_time()
@@ -83,8 +83,8 @@ def main() -> None:
             print(f"{Path(medium.uri).name} ({size}): plain {frames / wall:.0f} a second", flush=True)
             for name, how in WAYS:
                 own, used = best(lambda: rendered(session, medium, how, target))  # noqa: B023
-                said = f"{wall / own:.2f} of plain; by processor time {busy / used:.2f} of it"
-                print(f"  {name} {frames / own:.0f} a second, {said}", flush=True)
+                share = f"{wall / own:.2f} of plain; by processor time {busy / used:.2f} of it"
+                print(f"  {name} {frames / own:.0f} a second, {share}", flush=True)
 
 
 if __name__ == "__main__":

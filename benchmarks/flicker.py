@@ -54,7 +54,7 @@ def shifts(raw: Series, smooth: Series, half_ms: float) -> list[float]:
             near = [n for n in range(before, after) if abs(raw[n][0] - smooth[here][0]) <= 4 * half_ms]
             parts = {split: _fit(raw, near, split, first, second) for split in near}
             best = max(parts.values())
-            # Frames of a third emotion leave several moments equally good.
+            # With frames of a third emotion, several splits fit equally well.
             found.append(min(abs(raw[n][0] - smooth[here][0]) for n, fit in parts.items() if fit == best))
     return found
 
@@ -80,9 +80,9 @@ def main() -> None:
             for width in WIDTHS:
                 smooth = series_of(session, job.id, medium.id, width)
                 moved = [shift for pair in zip(raw, smooth, strict=True) for shift in shifts(*pair, width * 500)]
-                said = f"{len(moved)} lasting changes, moved by at most {max(moved, default=0):.0f} ms"
+                moves = f"{len(moved)} lasting changes, moved by at most {max(moved, default=0):.0f} ms"
                 rate = f"{a_minute(smooth):5.1f} a minute"
-                print(f"  {width:>3} s: {rate}; {said} (half the width: {width * 500:.0f} ms)")
+                print(f"  {width:>3} s: {rate}; {moves} (half the width: {width * 500:.0f} ms)")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from workers.queue.local_stack import local_redis, local_worker, stack_folder
 
 SMALL = 20
 EACH = 10_000
-"""So many names are given to one file, in a folder of their own: that listing is measured, and not reading."""
+"""Names (links) per file, each file in its own folder: the benchmark measures listing, not reading."""
 
 
 def write_pictures(folder: Path, count: int) -> Path:

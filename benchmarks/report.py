@@ -73,8 +73,8 @@ def face(video: int, n: int, who: int) -> dict[str, Any]:
     weights = [
         math.exp(2 * math.sin(n / 12 + 2 * place * (who + 1) + video) + random.gauss(0, 0.5)) for place in range(7)
     ]
-    said = {name: weight / sum(weights) for name, weight in zip(EMOTIONS, weights, strict=True)}
-    emotion = max(said, key=lambda name: said[name])
+    scores = {name: weight / sum(weights) for name, weight in zip(EMOTIONS, weights, strict=True)}
+    emotion = max(scores, key=lambda name: scores[name])
     box = {"x1": 10.0, "y1": 10.0, "x2": 90.0, "y2": 110.0, "detection_score": 0.9, "quality": random.random()}
     place = {
         "frame_index": n * 125,
@@ -82,7 +82,7 @@ def face(video: int, n: int, who: int) -> dict[str, Any]:
         "face_index": who,
         "track_id": n // 24 * PEOPLE + who,
     }
-    return place | box | said | {"emotion": emotion, "confidence": said[emotion]}
+    return place | box | scores | {"emotion": emotion, "confidence": scores[emotion]}
 
 
 def opened(page: Path) -> tuple[int, int]:

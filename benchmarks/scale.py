@@ -33,7 +33,7 @@ HERE = (sys.executable, "-m")
 """For modules of this folder, which are not installed."""
 
 COPIES = 6
-"""So many copies of the clip make the job of the workers' benchmark."""
+"""Copies of the clip in the job of the workers' benchmark."""
 
 PICTURES = 300
 ROWS = 50_000

@@ -33,12 +33,12 @@ def cancelled(running: Cluster, media: Path, rng: Random) -> float:
     wait_for(lambda: done(running.database, job) >= 1, "the job goes on")
     time.sleep(rng.random())
     shard_id, _ = wait_for(lambda: held(running.database, running.workers[name]), "a worker at work")
-    log, said = running.folder / f"{name}.log", f"shard {shard_id} given up"
-    before = log.read_text().count(said)
+    log, line = running.folder / f"{name}.log", f"shard {shard_id} ends: "
+    before = log.read_text().count(line)
     with writing(running.database) as session:
         cancel_job(session, job)
     began = time.monotonic()
-    while log.read_text().count(said) == before:
+    while log.read_text().count(line) == before:
         if time.monotonic() - began > LEASE_S or not held_or_cancelled(running, shard_id):
             return float("nan")
         time.sleep(0.005)

@@ -79,8 +79,8 @@ def measure(
         with reading(database) as session:
             server = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
             began, used = time.perf_counter(), busy_s(server)
-            asked = timeline(session, job_id, bucket_ms=bucket_ms, by=by, face_filter=face_filter, media_id=media_id)
-            rows = sum(1 for _ in asked)
+            found = timeline(session, job_id, bucket_ms=bucket_ms, by=by, face_filter=face_filter, media_id=media_id)
+            rows = sum(1 for _ in found)
             runs.append((time.perf_counter() - began, busy_s(server) - used))
     return rows, min(seconds for seconds, _ in runs), min(used for _, used in runs)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.watching import free_port, said_by
+from tests.support.watching import free_port, output_of
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -103,7 +103,7 @@ with serving.exported(app):
     print(*names, *(family.name for family in serving.QueueFigures(app).collect()))
 """
     away = {"FER_BROKER_URL": "redis://127.0.0.1:1/0", "FER_DATABASE_URL": "sqlite:////nonexistent/results.db"}
-    return set(said_by(program, FER_METRICS_PORT=str(free_port()), **away).split())
+    return set(output_of(program, FER_METRICS_PORT=str(free_port()), **away).split())
 
 
 def test_the_dashboard_asks_for_figures_that_exist_and_for_all_of_them() -> None:

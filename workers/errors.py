@@ -1,4 +1,4 @@
-"""What can go wrong in this room. Each class's docstring is its default message."""
+"""The errors of this package. Each class's docstring is its default message."""
 
 
 class WorkersError(Exception):
@@ -29,4 +29,4 @@ class CheckpointError(WorkersError):
 
 
 class WorkerStoppingError(WorkersError):
-    """The worker was asked to stop."""
+    """The worker is shutting down."""

@@ -1,4 +1,4 @@
-"""What a worker process holds: its connection to the database, its networks, its device, and whether it is to stop."""
+"""The state of a worker process: its database connections, its networks, its device, and whether it is to stop."""
 
 import logging
 import os
@@ -46,20 +46,20 @@ class WorkerProcess:
         return self.settings.device
 
     def engine(self, models: ModelSet) -> Engine:
-        """The networks of these models, kept until others are needed: promoting others needs no restart.
+        """The networks of these models, cached until another set is needed: a promotion needs no restart.
 
-        Ensembles of the same files with other shares have the same networks. Raises as `load_engine`.
+        Ensembles that differ only in their shares use the same networks. Raises as `load_engine`.
         """
         files = tuple(file.sha256 for file in models.files)
         if files not in self._engines:
-            # Before the new ones are loaded: a GPU may not have room for both.
+            # Before loading: a GPU may not have memory for both.
             self._engines.clear()
             self._engines[files] = load_engine(models, self.device, writable_cache(self.settings.cache_dir))
             logger.info("networks ready: %s", self._engines[files].description)
         return self._engines[files]
 
     def stop(self) -> None:
-        """Asks the work in this process to end: trainings at once, shards when the grace period is over."""
+        """Signals the work in this process to end: trainings at once, shards when the grace period is over."""
         self._grace_ends = time.monotonic() + self.settings.grace_seconds
         self._stopping.set()
 
@@ -85,12 +85,12 @@ def worker_name() -> str:
 
 @worker_process_init.connect
 def listen(**_: Any) -> None:
-    """A process of the pool stops on SIGUSR2, which the main process sends: a training would take hours to end."""
+    """Stops a pool process on SIGUSR2, which the main process sends: a training would otherwise run for hours."""
     signal.signal(signal.SIGUSR2, lambda *_: this_process().stop())
 
 
 @worker_process_init.connect
 def record(**_: Any) -> None:
-    """A process of the pool records figures for Prometheus, if its worker serves them."""
+    """Records metrics in a pool process, if its worker serves them."""
     if this_process().settings.metrics_port:
         recording.begin(str(current_process().index))

@@ -1,4 +1,4 @@
-"""Removing jobs with all that was kept of them: rows, and pictures of faces."""
+"""Deletes jobs with all their data: rows and face crops."""
 
 import logging
 import time
@@ -16,22 +16,22 @@ from workers.batch import crops
 logger = logging.getLogger(__name__)
 
 EVERY_S = 3600.0
-"""How often a worker looks for jobs that are too old."""
+"""How often a worker looks for expired jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A job that was deleted; `crops_left` is where its pictures of faces should be and are not to be found here."""
+    """A job that was deleted; `crops_left` is the folder of its crops if this machine does not have it."""
 
     job: str
     crops_left: Path | None
 
 
 def remove(database: Database, job_id: str) -> Removed:
-    """Deletes a job with everything it found, and its crops.
+    """Deletes a job with its results and crops.
 
-    The rows go first: a worker that is still at it then stops, and removes what it wrote after that. Raises
-    `ResultsError`, or `OSError` where crops cannot be deleted.
+    Rows first: a worker that still processes the job then stops, and deletes the crops it wrote since. Raises
+    `ResultsError`, or `OSError` if crops cannot be deleted.
     """
     with writing(database) as session:
         folder = crops.folder_of(get_job(session, job_id).options, job_id)
@@ -44,7 +44,7 @@ def remove(database: Database, job_id: str) -> Removed:
 
 
 def purge(database: Database, age: timedelta) -> list[Removed]:
-    """Removes the jobs that ended at least so long ago, one transaction each, and compacts the database."""
+    """Removes the jobs that ended at least `age` ago, one transaction each, and compacts the database."""
     with reading(database) as session:
         old = [job.id for job in old_jobs(session, age)]
     removed = [remove(database, job_id) for job_id in old]
@@ -57,7 +57,7 @@ _next = 0.0
 
 
 def enforce(database: Database, days: float | None) -> None:
-    """Purges what is older than `days` (FER_RETENTION_DAYS), if that is set; at most once an hour in a process."""
+    """Purges jobs older than `days` (FER_RETENTION_DAYS), if set; at most once an hour in a process."""
     global _next
     if days is None or time.monotonic() < _next:
         return

@@ -1,4 +1,4 @@
-"""All settings. Entry points (a command, a worker process, a page, a test) make them and pass them down."""
+"""The settings. Entry points (a command, a worker process, a page, a test) create them and pass them down."""
 
 import re
 import tempfile
@@ -12,7 +12,7 @@ from workers.errors import WorkersError
 
 
 class Settings(BaseSettings):
-    """What can be set. Each field is read from the environment variable `FER_` plus its name in capitals.
+    """All settings. Each field is read from the environment variable `FER_` plus its name in capitals.
 
     A keyword argument takes precedence over the environment. Raises `pydantic.ValidationError`.
     """
@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(Path("~/.cache/fer-batch"), description="compiled networks; may be deleted")
     metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves figures for Prometheus; 0: nowhere")
     metrics_address: str = Field("127.0.0.1", description="the address of this machine at which it serves them")
-    flower_auth: SecretStr | None = Field(None, description="USER:PASSWORD, which Flower asks for")
+    flower_auth: SecretStr | None = Field(None, description="USER:PASSWORD, which Flower requires")
 
     @property
     def served_queues(self) -> list[str]:

@@ -35,17 +35,17 @@ def process_shard(shard_id: int) -> None:
 
 @shared_task(name="train", soft_time_limit=TRAINING_LIMIT_S, time_limit=TRAINING_LIMIT_S + 60)
 def train(shard_id: int) -> None:
-    """Works on one training run until it ends, or until this worker is asked to stop."""
+    """Works on one training run until it ends, or until this worker shuts down."""
     process = this_process()
     run.train(process.database, process.settings, shard_id, worker_name(), process.device, process.is_stopping)
     if (job_id := _job_of(shard_id)) is not None:
-        # Here and not by a message, which would wait behind the trainings that are queued.
+        # Directly: a message would wait behind the queued trainings.
         finish(process.database, job_id)
 
 
 @shared_task(name="finish_job")
 def finish_job(job_id: str) -> None:
-    """Joins what the shards found and closes the job. Idempotent."""
+    """Stitches tracks across segments and closes the job. Idempotent."""
     finish(this_process().database, job_id)
 
 

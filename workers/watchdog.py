@@ -1,4 +1,4 @@
-"""The worker's main process: finds lost work, reclaims the shards of dead children, and passes on the order to stop."""
+"""The worker's main process: sweeps for lost work, reclaims the shards of dead children, and forwards a shutdown."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ SWEEP_S = 10.0
 
 @worker_ready.connect
 def start_sweep(**_: Any) -> None:
-    """Starts the thread that requeues lost work and deletes jobs that are too old."""
+    """Starts the thread that requeues lost work and deletes expired jobs."""
     Thread(target=_sweep_forever, name="sweep", daemon=True).start()
 
 
@@ -42,14 +42,14 @@ def _sweep_forever() -> None:
             dispatching.sweep(process.app, process.database, process.settings.served_queues)
             retention.enforce(process.database, process.settings.retention_days)
         except Exception as error:
-            # The database or Redis may be away for a while; the next round tries again.
+            # An outage of the database or Redis; the next round tries again.
             logger.warning("sweep failed: %s", error)
         time.sleep(min(SWEEP_S, process.settings.lease_seconds / 4))
 
 
 @worker_shutting_down.connect
 def stop_children(**_: Any) -> None:
-    """Passes the order to stop on to the processes of the pool; `process.listen` receives it."""
+    """Forwards a shutdown to the processes of the pool; `process.listen` receives it."""
     for child in active_children():
         with suppress(OSError):
             os.kill(child.pid, signal.SIGUSR2)
@@ -59,7 +59,7 @@ def stop_children(**_: Any) -> None:
 def on_death(sender: Any, args: tuple[Any, ...], exception: BaseException, **_: Any) -> None:
     """Reclaims the shard of a child that died, instead of waiting until its lease expires."""
     if isinstance(exception, (WorkerLostError, TimeLimitExceeded)) and sender.name in dispatching.TASKS.values():
-        # In a thread: the main process must go on answering.
+        # In a thread: the main process must not block.
         Thread(target=_reclaim, args=(args[0], exception), name="reclaim", daemon=True).start()
 
 
@@ -68,7 +68,7 @@ def _reclaim(shard_id: int, exception: BaseException) -> None:
     try:
         job_id = attempts()(reclaim, process.database, shard_id, is_dead, _reason(exception))
     except ResultsError as error:
-        # Its lease expires, and the sweep finds it.
+        # Its lease expires, and the sweep requeues it.
         logger.warning("shard %s could not be reclaimed: %s", shard_id, error)
         return
     if job_id is not None:
@@ -76,7 +76,7 @@ def _reclaim(shard_id: int, exception: BaseException) -> None:
 
 
 def is_dead(worker: str) -> bool:
-    """Whether this worker was a process of this host that has ended."""
+    """Whether this worker, HOST:PID, is a process of this host that has ended."""
     host, _, process = worker.rpartition(":")
     return host == os.uname().nodename and not Path(f"/proc/{process}").exists()
 

@@ -15,7 +15,7 @@ from tests.support.media import write_media
 def test_no_row_is_lost_and_none_counted_twice(prepared: None, tmp_path: Path) -> None:
     media = write_media(tmp_path / "media", seconds=24, pictures=60)
     with cluster(lease_s=5) as running:
-        # On a quick machine the job ends before all has happened to it; then it is done again, and all of it counts.
+        # On a fast machine the job ends before all faults have happened; it is repeated then, and all runs count.
         outcomes = compare(running, media, len(FAULTS), seed=4, limit_s=300)
     happened = sum((outcome.faults for outcome in outcomes), Counter[str]())
     assert happened == Counter(fault.__name__ for fault in FAULTS), "each kind happened, once"

@@ -1,5 +1,5 @@
-"""Jobs, workers and their queue, when something goes wrong or somebody is in a hurry. Leases are so long here that
-whoever waited for one would wait for ever."""
+"""Jobs, workers and their queue under faults, priorities and restarts. Leases are so long that a test which waits for
+one to expire times out."""
 
 import os
 import signal
@@ -25,12 +25,12 @@ from workers.queue.local_stack import local_redis, local_worker, stack_folder
 
 POISON = Path(__file__).parent / "poison"
 WAIT_S = 400
-"""Longer than anything takes on a busy machine; nobody waits for it unless something is wrong."""
+"""Longer than any step takes on a busy machine; reached only on failure."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A queue and a database of their own."""
+    """A queue and a database for these tests alone."""
 
     folder: Path
     environment: dict[str, str]
@@ -46,11 +46,11 @@ class Place:
         return succeed("submit", *words, **self.environment).stdout.strip()
 
     def ask(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
-        """The rows that the database gives for a statement."""
+        """The rows of a query."""
         return query(self.environment["FER_DATABASE_URL"], statement, **values)
 
     def ended(self, job: str) -> str:
-        """The job's state once it has ended; what the worker said is printed."""
+        """The job's state once it has ended; prints the worker's log."""
         state = until(
             lambda: self.ask(f"SELECT state FROM jobs WHERE id = '{job}' AND finished_at IS NOT NULL"), WAIT_S
         )
@@ -59,7 +59,7 @@ class Place:
 
     @contextmanager
     def frozen(self, worker: "subprocess.Popen[bytes]", at_work: bool = False) -> Iterator[None]:
-        """Inside, the worker stands still, but not with the lock of the database; with `at_work` it is at a shard."""
+        """Freezes the worker for the block, while it holds no database lock; with `at_work`, while it holds a shard."""
         until(lambda: self._freeze(worker, at_work), WAIT_S)
         yield
         with suppress(ProcessLookupError):
@@ -84,7 +84,7 @@ class Place:
         until(lambda: self.ask("SELECT 1 FROM shards WHERE state = 'running' AND frames > 0"), WAIT_S)
 
     def until_done(self, shards: int) -> None:
-        """Returns when so many shards are done."""
+        """Returns when `shards` shards are done."""
         until(lambda: self.ask("SELECT 1 FROM shards WHERE state = 'done'")[shards - 1 :], WAIT_S)
 
 
@@ -148,7 +148,7 @@ def test_a_higher_priority_goes_first(place: Place, picture: Path, tmp_path: Pat
 
 
 def test_what_kills_hangs_or_needs_too_much_memory_fails_alone(place: Place, samples: Path, tmp_path: Path) -> None:
-    """Files that the worker's own Python makes deadly when they are opened; see the folder `poison`."""
+    """Files that kill the worker's Python when it opens them; see the folder `poison`."""
     folder = tmp_path / "media"
     folder.mkdir()
     names = ["1.jpg", "2-kills.jpg", "3.jpg", "4-hangs.jpg", "5.jpg", "6-swells.jpg", "7.jpg"]
@@ -156,7 +156,7 @@ def test_what_kills_hangs_or_needs_too_much_memory_fails_alone(place: Place, sam
         os.link(samples / "zidane.jpg", folder / name)
     os.link(samples / "clip.mp4", folder / "8.mp4")
     job = place.submit(str(folder), "--every", "20")
-    # Enough for what is harmless, and one file of those that hang is waited for.
+    # Enough for the harmless files; one of the files that hang is waited for.
     place.worker(PYTHONPATH=str(POISON), FER_SHARD_TIMEOUT_SECONDS="40")
     assert place.ended(job) == "done"
     errors = {Path(uri).name: error for uri, error in place.ask("SELECT uri, error FROM media WHERE error IS NOT NULL")}
@@ -204,7 +204,7 @@ def test_a_killed_process_costs_no_lease(place: Place, samples: Path) -> None:
 
 
 def test_a_worker_that_is_asked_to_stop_gives_its_work_to_another(place: Place, samples: Path) -> None:
-    """A rolling restart: nothing is tried twice, and nobody waits for a lease."""
+    """A rolling restart: no attempt is counted twice, and no lease has to expire."""
     job = place.submit(str(samples), "--shard-seconds", "4")
     for _ in range(2):
         worker = place.worker(FER_GRACE_SECONDS="0")
@@ -221,7 +221,7 @@ def test_a_worker_that_is_asked_to_stop_gives_its_work_to_another(place: Place, 
 def test_all_workers_are_restarted_in_the_middle_of_their_shards_and_none_is_begun_again(
     place: Place, samples: Path
 ) -> None:
-    """A rolling restart: each finishes what it is at, and what is queued meanwhile is done by the other."""
+    """A rolling restart: each worker finishes its shard, and the other does what is queued meanwhile."""
     job = place.submit(str(samples), "--shard-seconds", "1")
     first, second = (place.worker(FER_GRACE_SECONDS="300") for _ in range(2))
     with place.frozen(first, at_work=True), place.frozen(second, at_work=True):
@@ -269,8 +269,8 @@ def test_resume_takes_over_from_a_run_that_was_killed(place: Place, samples: Pat
         run.kill()
     ((job,),) = place.ask("SELECT id FROM jobs")
     place.worker(FER_LEASE_SECONDS="2")
-    # Its own worker is asked to stop by its death, and is left to its shard until it has given it back or is done.
+    # The death of `run` stops its worker, which keeps its shard until it has requeued or finished it.
     until(lambda: f"{job}: " in succeed("resume", **environment).stdout, WAIT_S)
-    assert place.ask("SELECT queue FROM jobs") == [("batch",)], "no message went where nobody would read it"
+    assert place.ask("SELECT queue FROM jobs") == [("batch",)], "no message went to a queue without a worker"
     assert place.ended(job) == "done"
     assert place.ask("SELECT count(*) FROM frames") == [(202,)]

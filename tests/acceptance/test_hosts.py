@@ -42,7 +42,7 @@ HOSTS = {"a": "10.77.0.2", "b": "10.77.0.3"}
 
 
 def ip(*words: str) -> None:
-    """Runs `ip`. Raises `OSError` with what it said if that fails."""
+    """Runs `ip`. Raises `OSError` with its output if that fails."""
     run = subprocess.run(["ip", *words], capture_output=True, text=True)
     if run.returncode:
         raise OSError(f"ip {' '.join(words)}: {run.stderr.strip()}")
@@ -55,15 +55,15 @@ class Network:
     name: str
 
     def within(self, host: str) -> list[str]:
-        """What to put before a command that is to run on a host."""
+        """The prefix of a command that runs it on a host."""
         return ["ip", "netns", "exec", self.name + host]
 
     def cut(self, host: str) -> None:
-        """Pulls the plug: nobody is told that the connections are gone."""
+        """Unplugs the cable: neither side learns that the connections are gone."""
         ip("-n", f"{self.name}s", "link", "set", "dev", host, "down")
 
     def mend(self, host: str) -> None:
-        """Puts it back."""
+        """Plugs the cable back in."""
         ip("-n", f"{self.name}s", "link", "set", "dev", host, "up")
 
 
@@ -96,7 +96,7 @@ def network() -> Iterator[Network]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """One that the user who runs PostgreSQL can enter, with a path short enough for sockets."""
+    """A folder that PostgreSQL's user can enter, with a path short enough for sockets."""
     path = Path(tempfile.mkdtemp(prefix="fer-hosts-", dir="/tmp"))
     path.chmod(0o755)
     yield path
@@ -105,7 +105,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def environment(network: Network, folder: Path) -> Iterator[dict[str, str]]:
-    """Redis and PostgreSQL run on the first host; gives what the others must know."""
+    """Runs Redis and PostgreSQL on the first host; yields the environment for the other hosts."""
     redis = start_redis(folder, network.within("s"), port="6379", bind=SERVER, requirepass=SECRET)
     server = make_postgresql(folder / "data")
     with (server.pgdata / "pg_hba.conf").open("a") as rules:
@@ -132,7 +132,7 @@ def environment(network: Network, folder: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def database(environment: dict[str, str], folder: Path) -> Iterator[Database]:
-    """The same database, seen through its socket, which no cut cable concerns."""
+    """The same database through its socket, which a cut cable does not affect."""
     database = connect(f"postgresql://postgres@/postgres?host={folder / 'data'}")
     yield database
     database.dispose()
@@ -150,7 +150,7 @@ def workers(network: Network, environment: dict[str, str], folder: Path) -> Iter
     yield started
     for host, process in started.items():
         end(process)
-        print(f"--- what the worker on {host} said ---\n{(folder / f'{host}.log').read_text()}")
+        print(f"--- log of the worker on {host} ---\n{(folder / f'{host}.log').read_text()}")
 
 
 @pytest.mark.timeout(900)
@@ -163,7 +163,7 @@ def test_a_host_is_cut_off_and_comes_back(
     workers: Workers,
     tmp_path: Path,
 ) -> None:
-    """Its shard is done by the other, what it still wants to write is refused, and it works on when it is back."""
+    """The other worker does its shard, its late writes are rejected, and it works on after it is reconnected."""
     media = write_media(tmp_path / "media", seconds=8, pictures=20)
     calm = submit(media, OPTIONS, environment, network.within("a"))
     wait_for(lambda: ended(database, calm), "the quiet job", 300)
@@ -174,12 +174,12 @@ def test_a_host_is_cut_off_and_comes_back(
     network.mend("b")
     wait_for(lambda: ended(database, job), "the job", 300)
 
-    # While it waits for work it learns so too, although nobody tells it: the system alone would let it wait for hours.
+    # A worker that waits for work detects the cut too, although no error arrives: TCP alone would take hours.
     noticed = (folder / "b.log").read_text().count("sweep failed")
     network.cut("b")
     wait_for(lambda: (folder / "b.log").read_text().count("sweep failed") > noticed, "b notices", 120)
     network.mend("b")
-    # With nobody else there, only the one that was cut off can do this.
+    # Without another worker, only the one that was cut off can do this.
     end(workers["a"])
     last = submit(media, ("--every", "50"), environment, network.within("a"))
     wait_for(lambda: ended(database, last), "b is back", 300)
@@ -201,14 +201,14 @@ def cut_off_at_work(
     worker: "subprocess.Popen[bytes]",
     media: Path,
 ) -> tuple[str, int, int]:
-    """Pulls b's plug in the middle of a shard; gives the job, the shard and its epoch."""
+    """Cuts b off in the middle of a shard; returns the job, the shard and its epoch."""
     while True:
         job = submit(media, OPTIONS, environment, network.within("a"))
-        # The other may be quicker, and do all of it.
+        # The other worker may be faster, and do the whole job.
         found = wait_for(partial(frozen_or_ended, database, worker, job), "b is at work", 120)
         if isinstance(found, tuple):
             network.cut("b")
-            # Had it sent its rows just before, they would count, and nothing would have been cut off.
+            # If it had sent its rows just before, they would count, and the cut would have no effect.
             time.sleep(1)
             still_its = shard_of(database, found[0]) == (found[1], "running")
             os.killpg(worker.pid, signal.SIGCONT)

@@ -171,7 +171,7 @@ def test_what_a_killed_run_started_ends_too(samples: Path, tmp_path: Path) -> No
 
 
 def test_a_killed_worker_process_loses_no_row_and_writes_none_twice(samples: Path, tmp_path: Path) -> None:
-    """Its shard is given back at once, and done from its beginning."""
+    """Its shard is requeued at once, and done from its beginning."""
     database = tmp_path / "results.db"
     process = start_run(str(tmp_path), database, samples)
     wait_until_working(database, process)

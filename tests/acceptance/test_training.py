@@ -1,4 +1,4 @@
-"""Training through the queue, with real workers: killed, cancelled, asked to stop; and every recipe once."""
+"""Training through the queue, with real workers: killed, cancelled, shut down; and every recipe once."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from workers.queue.local_stack import local_redis, local_worker, stack_folder
 EPOCHS = 6
 
 GMACS = {48: 0.0232, 96: 0.0728}
-"""Of one EfficientNet-B0 by the side of what it sees, in 10^9 multiply-adds."""
+"""Side of the input in pixels -> 10^9 multiply-adds of one EfficientNet-B0."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Training:
         log = self.folder / "worker.log"
         with local_worker(self.environment | {"FER_QUEUES": "train"}, log) as process:
             yield process
-        print(f"--- what the workers said ---\n{log.read_text()[-4000:]}")
+        print(f"--- the workers' log ---\n{log.read_text()[-4000:]}")
 
     def train(self, *words: str) -> list[str]:
-        """Queues a classifier's training of one thread; gives the ids of its runs."""
+        """Queues a classifier's training with one thread; returns the ids of its runs."""
         options = ("--data", str(self.folder / "fer2013.csv"), "--batch", "16", "--threads", "1", *words)
         return succeed("train", "classifier", *options, **self.environment).stdout.split()
 
@@ -92,13 +92,13 @@ def killed(training: Training) -> list[str]:
     with training.worker() as worker:
         (first,) = training.train("--recipe", "best_mixed", "--epochs", str(EPOCHS))
         (second,) = training.train("--recipe", "best_mixed", "--epochs", str(EPOCHS))
-        # Looked for here: by the time a command has told of the first one's end, the second could have ended too.
+        # Read from the database: before a command reports the first run's end, the second could have ended too.
         wait_until(lambda: bool(training.epochs(second)), 300)
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
     assert training.model(first)
     assert training.state(second) == "running" and 1 <= len(training.epochs(second)) < EPOCHS
-    # So that the test need not wait for the lease to run out.
+    # So that the test need not wait until the lease expires.
     forget = "UPDATE shards SET heartbeat_at = '2026-01-01 00:00:00', queued_at = NULL WHERE state = 'running'"
     execute(training.url, forget)
     return [first, second]
@@ -160,7 +160,7 @@ def test_every_recipe_trains_through_the_queue_and_the_result_can_be_evaluated(
 
 
 def evaluated(training: Training, model: str) -> dict[str, Any]:
-    """What `evaluate --json` says of a model; in this process, where torch is loaded once."""
+    """The output of `evaluate --json` for a model; in this process, where torch is loaded once."""
     data = ("--data", str(training.folder / "fer2013.csv"), "--split", "PublicTest", "--json")
     runner = CliRunner(env={**training.environment, "FER_DEVICE": "cpu"})
     run = runner.invoke(main, ["evaluate", "--model", model, *data], catch_exceptions=False)
@@ -207,7 +207,7 @@ def test_a_worker_that_is_asked_to_stop_gives_its_run_back(
     wait_until(lambda: bool(training.epochs(run)))
     worker.terminate()
     assert worker.wait(60) == 0
-    # Whether the worker's last sweep has queued it again already is a matter of chance.
+    # The worker's last sweep may or may not have requeued it already.
     shard = query(training.url, "SELECT state, attempts FROM shards WHERE job_id = :run", run=run)
     assert shard == [("pending", 0)]
     assert training.state(run) == "running" and list(

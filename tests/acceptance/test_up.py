@@ -44,7 +44,7 @@ class Up:
         return ["up", "--db", self.url, "--port", str(self.port), "--data", str(self.folder / "queue"), *words]
 
     def start(self, *words: str, **environment: str) -> None:
-        """Starts it with an empty log, and waits until it says how to submit."""
+        """Starts it with an empty log, and waits until it prints how to submit."""
         with (self.folder / "log").open("wb") as log, (self.folder / "errors").open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "cli", *self.words(*words)],
@@ -70,7 +70,7 @@ class Up:
         return (self.folder / "errors").read_text()
 
     def stop(self, number: int) -> int:
-        """Sends a signal; gives the exit code."""
+        """Sends a signal; returns the exit code."""
         assert self.process
         self.process.send_signal(number)
         return self.process.wait(WAIT_S)

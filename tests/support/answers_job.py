@@ -22,7 +22,7 @@ MEDIA = [
 
 
 def answered(database: Database, *words: str) -> Result:
-    """What the command line says about this database."""
+    """The output of a command on this database."""
     environment = {"FER_DATABASE_URL": database.url.render_as_string(hide_password=False)}
     return CliRunner().invoke(main, words, env=environment)
 

@@ -22,21 +22,21 @@ def browser() -> str:
 
 
 def seen_in_browser(page: Path, folder: Path, script: str, width: int) -> tuple[str, str]:
-    """What a script says of a page that is `width` pixels wide, and what the browser complained of.
+    """The value of a script in a page that is `width` pixels wide, and the browser's console messages.
 
     `script` is an expression of JavaScript. The page is opened from its file, in a frame: Chromium's own windows are
     never as narrow as a phone.
     """
-    told = f"<script>addEventListener('load', () => parent.postMessage(String({script}), '*'));</script>"
-    (folder / "told.html").write_text(page.read_text().replace("</body>", f"{told}</body>"))
+    report = f"<script>addEventListener('load', () => parent.postMessage(String({script}), '*'));</script>"
+    (folder / "page.html").write_text(page.read_text().replace("</body>", f"{report}</body>"))
     (folder / "frame.html").write_text(
-        "<script>addEventListener('message', (event) => { document.title = 'told ' + event.data; });</script>"
-        f"<iframe src='told.html' style='border:0;width:{width}px;height:900px'></iframe>"
+        "<script>addEventListener('message', (event) => { document.title = 'value ' + event.data; });</script>"
+        f"<iframe src='page.html' style='border:0;width:{width}px;height:900px'></iframe>"
     )
     command = [browser(), *OPTIONS, f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--v=0"]
     frame = (folder / "frame.html").as_uri()
     run = subprocess.run([*command, "--dump-dom", frame], capture_output=True, text=True, timeout=120)
     title = run.stdout.partition("<title>")[2].partition("</title>")[0]
-    assert title.startswith("told "), run.stderr
+    assert title.startswith("value "), run.stderr
     complaints = [line for line in run.stderr.splitlines() if "CONSOLE" in line]
-    return html.unescape(title.removeprefix("told ")), "\n".join(complaints)
+    return html.unescape(title.removeprefix("value ")), "\n".join(complaints)

@@ -1,4 +1,4 @@
-"""Jobs that are done while everything beneath them is killed: one of them undisturbed, and how the others differ."""
+"""Compares jobs during which processes and servers are killed with an undisturbed job on the same media."""
 
 import time
 from collections import Counter
@@ -20,12 +20,12 @@ from tests.support.faults import FAULTS, Fault, JobEndedError, revived_until
 OPTIONS = ("--shard-seconds", "1", "--every", "5")
 
 FRUITLESS = 4
-"""So many jobs in a row to which nothing could happen are too many; one may be where something else keeps us busy."""
+"""Consecutive jobs that ended before any fault happened: one may be due to other load, more are an error."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a disturbed job. `revived` counts the workers that ended without being killed, since the start."""
+    """The outcome of a disturbed job. `revived` counts the workers that ended without being killed, since the start."""
 
     state: str
     faults: Counter[str]
@@ -40,11 +40,11 @@ class Outcome:
 
 
 def compare(running: Cluster, media: Path, faults: int, seed: int, limit_s: float) -> list[Outcome]:
-    """Does a job undisturbed, and disturbed as often as it takes until so many faults have happened.
+    """Runs a job undisturbed, then disturbed jobs until `faults` faults have happened.
 
-    Raises `TimeoutError` if one does not end.
+    Raises `TimeoutError` if a job does not end.
     """
-    # The first use of the networks on a machine prepares them, which takes longer than many a shard.
+    # The first use of the networks on a machine compiles them, which takes longer than a shard.
     run_job(running, media / "0000.jpg", [], Random(seed), limit_s)
     calm, calm_s, _ = run_job(running, media, [], Random(seed), limit_s)
     expected = rows_of(running.database, calm)
@@ -79,7 +79,7 @@ def _outcome(
 
 
 def chosen(faults: int, seed: int) -> list[Fault]:
-    """So many faults: every kind once, in some order, then every kind again."""
+    """`faults` faults: every kind once, in random order, then every kind again."""
     rng = Random(seed)
     return [fault for _ in range(0, faults, len(FAULTS)) for fault in rng.sample(FAULTS, len(FAULTS))][:faults]
 
@@ -87,9 +87,9 @@ def chosen(faults: int, seed: int) -> list[Fault]:
 def run_job(
     running: Cluster, media: Path, faults: list[Fault], rng: Random, limit_s: float
 ) -> tuple[str, float, Counter[str]]:
-    """Has a job done while faults happen; gives its id, its seconds, and how many of each kind there were.
+    """Runs a job with faults; returns its id, its seconds, and the number of faults by kind.
 
-    On a quick machine it may end before all of them have.
+    On a fast machine the job may end before all faults have happened.
     """
     injected, began = Counter[str](), time.monotonic()
     job = submit(media, OPTIONS, running.environment)

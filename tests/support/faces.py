@@ -1,4 +1,4 @@
-"""Looking for faces in a picture."""
+"""Detects faces in a picture."""
 
 from fer_model.engines import Engine
 from fer_model.types import Box, Image

@@ -1,4 +1,4 @@
-"""What may happen to a cluster while it works: each fault is one function, which returns when all runs again."""
+"""Faults of a cluster at work: each is one function, which returns when everything runs again."""
 
 import os
 import shutil
@@ -51,19 +51,19 @@ def kill_parent(running: Cluster, rng: Random) -> None:
     process.wait()
     time.sleep(BACK_S)
     start_worker(running, name)
-    # Whatever a child does that outlives its worker, it does a while beside the new one.
+    # A child that outlives its worker runs beside the new one for a while.
     time.sleep(BACK_S)
     end(process)
 
 
 def kill_child(running: Cluster, rng: Random) -> None:
-    """What a damaged file or a lack of memory does."""
+    """A damaged file, or too little memory: the child is killed."""
     name = victim(running, rng)
     revived_until(running, lambda: _kill(children(running.workers[name])), START_S)
 
 
 def _kill(pids: list[int]) -> bool:
-    # One that has just ended by itself has another in its place soon.
+    # A child that has just ended by itself is replaced soon.
     with suppress(ProcessLookupError):
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
@@ -72,13 +72,13 @@ def _kill(pids: list[int]) -> bool:
 
 
 def freeze_worker(running: Cluster, rng: Random) -> None:
-    """A worker that hangs or is cut off until another has its shard, and then goes on: the late twin."""
+    """A worker that hangs or is cut off until another has its shard, and then resumes: the late twin."""
     while not _lost_its_shard(running, victim(running, rng)):
         pass
 
 
 def _lost_its_shard(running: Cluster, name: str) -> bool:
-    """Whether another took the shard at which a worker was frozen, and not the worker had sent its rows already."""
+    """Whether another worker took the frozen worker's shard; False if its rows were already sent."""
     found: list[tuple[int, int]] = []
 
     def frozen() -> bool:
@@ -99,14 +99,14 @@ def _lost_its_shard(running: Cluster, name: str) -> bool:
 
 
 def kill_redis(running: Cluster, rng: Random) -> None:
-    """Comes back with what its log holds: at most a second is missing."""
+    """Redis restarts from its append-only file: at most a second of writes is missing."""
     end(running.redis)
     time.sleep(BACK_S)
     running.redis = start_redis(running.folder)
 
 
 def wipe_redis(running: Cluster, rng: Random) -> None:
-    """Comes back with nothing."""
+    """Redis restarts empty."""
     end(running.redis)
     for path in running.folder.glob("appendonly*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -115,17 +115,17 @@ def wipe_redis(running: Cluster, rng: Random) -> None:
 
 
 def restart_postgresql(running: Cluster, rng: Random) -> None:
-    """As an update does: sessions are ended."""
+    """PostgreSQL restarts as for an update: its sessions end."""
     pg_ctl(running.server, "restart", "-m", "fast")
 
 
 def crash_postgresql(running: Cluster, rng: Random) -> None:
-    """As a failure of power does: it recovers from its log."""
+    """PostgreSQL is killed, as by a power failure, and recovers from its log."""
     pg_ctl(running.server, "restart", "-m", "immediate")
 
 
 def victim(running: Cluster, rng: Random) -> str:
-    """One of the workers, when it is not at a shard that something has happened to before.
+    """A random worker, once it holds no shard that was hit by a fault before.
 
     A shard that kills its process three times fails, as it should, and three faults could hit one by chance.
     """
@@ -153,7 +153,7 @@ FAULTS: tuple[Fault, ...] = (
 
 
 def revived_until(running: Cluster, look: Callable[[], bool], limit_s: float) -> None:
-    """Returns when `look` gives true; what has ended by itself meanwhile is started again."""
+    """Returns when `look` returns true; restarts what has ended by itself meanwhile."""
 
     def revived() -> bool:
         revive(running)
@@ -163,7 +163,7 @@ def revived_until(running: Cluster, look: Callable[[], bool], limit_s: float) ->
 
 
 def unfinished(database: Database) -> bool:
-    """Whether there is a job of which something is left to be done."""
+    """Whether there is an unfinished job."""
     with reading(database) as session:
         return session.scalar(select(Job.id).where(Job.state.in_(UNFINISHED)).limit(1)) is not None
 

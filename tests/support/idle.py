@@ -12,7 +12,7 @@ from fer_model.types import EMOTIONS, Image
 
 
 class IdleEngine:
-    """Sees no face in anything."""
+    """Finds no faces."""
 
     description = "nothing on cpu, no precision"
     at_once, in_flight, ahead_bytes = 1, 4, 2**25

@@ -1,4 +1,4 @@
-"""A database that is away for a moment."""
+"""Short and lasting outages of the database."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from results.errors import DatabaseUnreachableError
 
 
 def away_once(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, but the database is away at the first call."""
+    """The same function, but its first call meets an outage."""
     outage = [DatabaseUnreachableError()]
 
     def call(*given: Any, **named: Any) -> Any:
@@ -19,5 +19,5 @@ def away_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def always_away(*_: object, **__: object) -> None:
-    """What any function does while the database is away."""
+    """What any function raises during an outage."""
     raise DatabaseUnreachableError

@@ -1,4 +1,4 @@
-"""Jobs in a database that no message tells of."""
+"""Jobs in a database without messages in a queue."""
 
 from pathlib import Path
 

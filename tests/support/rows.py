@@ -29,7 +29,7 @@ def new_job(session: Session, media: list[MediaPlan], shards: list[ShardPlan]) -
 
 
 def take(session: Session, shard_id: int, worker: str = "w1") -> Claim:
-    """A claim that must succeed."""
+    """Claims a shard; the claim must succeed."""
     taken = claim(session, shard_id, worker)
     assert taken is not None
     return taken
@@ -48,8 +48,8 @@ def face(
     emotion = max(EMOTIONS, key=lambda name: probabilities[name])
     box = {"x1": 1.0, "y1": 2.0, "x2": 3.5, "y2": 4.5, "detection_score": 0.9, "quality": 0.5}
     keys = {"media_id": media_id, "frame_index": index, "time_ms": time_ms, "face_index": face_index}
-    said = {"emotion": emotion, "confidence": probabilities[emotion], "track_id": track_id}
-    return keys | box | said | probabilities
+    label = {"emotion": emotion, "confidence": probabilities[emotion], "track_id": track_id}
+    return keys | box | label | probabilities
 
 
 def pending_to_queue(session: Session, job_id: str) -> list[int]:
@@ -59,6 +59,6 @@ def pending_to_queue(session: Session, job_id: str) -> list[int]:
 
 
 def silence(session: Session, shard_id: int, seconds: float = 3600) -> None:
-    """The shard's last heartbeat is so many seconds old."""
+    """Sets the age of the shard's last heartbeat, in seconds."""
     past = datetime.now(UTC) - timedelta(seconds=seconds)
     session.execute(update(Shard).where(Shard.id == shard_id).values(heartbeat_at=past))

@@ -1,4 +1,4 @@
-"""Servers on this machine: for HTTP one that behaves as badly as a test asks it to, and one that speaks S3."""
+"""Local servers: one for HTTP, with the faults that a test configures, and one for S3."""
 
 import logging
 import re
@@ -11,20 +11,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class FileServer:
-    """What is served, by path, and how; `asked` are the requests so far: path and Range header.
+    """Files by path, and faults; `requests` are the requests so far: path and Range header.
 
-    A query is passed over where the path with it is none that is served. `sent` counts the bytes of the answers.
+    If the path with its query is not among `files`, the query is ignored. `sent` counts the bytes of the responses.
     """
 
     files: dict[str, bytes]
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
-    """After so many bytes the connection breaks, once for each number."""
+    """Bytes after which a response breaks off, one number per response."""
     failures: list[int] = field(default_factory=list)
-    """Status codes that the next requests are answered with."""
+    """Status codes of the next responses."""
     redirects: dict[str, str] = field(default_factory=dict)
-    """Where to go instead, by path."""
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    """Path -> Location of a redirect."""
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
     sent: int = 0
     url: str = ""
@@ -32,7 +32,7 @@ class FileServer:
 
 @contextmanager
 def serving(server: FileServer) -> Iterator[FileServer]:
-    """The same server, at its `url` until the end."""
+    """Runs the server; it listens at its `url` until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -43,7 +43,7 @@ def serving(server: FileServer) -> Iterator[FileServer]:
             self.end_headers()
 
         def do_GET(self) -> None:
-            server.asked.append((self.path, self.headers["Range"]))
+            server.requests.append((self.path, self.headers["Range"]))
             server.authorizations.append(self.headers["Authorization"])
             if self.path in server.redirects:
                 self.send_response(302)
@@ -89,7 +89,7 @@ def serving(server: FileServer) -> Iterator[FileServer]:
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """The address of a server that speaks S3 and is empty."""
+    """The address of an empty S3 server."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

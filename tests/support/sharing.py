@@ -17,7 +17,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def one_at_a_time(lock: Path) -> Iterator[None]:
-    """Inside is one process at a time, of all that name the same file."""
+    """Mutual exclusion of the processes that name the same file."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

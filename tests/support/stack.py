@@ -12,5 +12,5 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For processes that are to use it."""
+        """The environment of processes that use the stack."""
         return {"FER_DATABASE_URL": self.database_url, "FER_BROKER_URL": self.broker_url}

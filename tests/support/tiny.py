@@ -6,7 +6,7 @@ import numpy as np
 
 
 def write_tiny_faces(path: Path, training: int = 64, validation: int = 21) -> Path:
-    """A fer2013.csv whose emotions are widths of stripes, with noise: something that can be learned."""
+    """A fer2013.csv whose emotions are widths of stripes, with noise: a network can learn them."""
     random = np.random.default_rng(0)
     lines = ["emotion,pixels,Usage"]
     for usage, count in (("Training", training), ("PublicTest", validation)):

@@ -1,4 +1,4 @@
-"""Looking at what runs through its own pages: what the tests of metrics and of Flower share."""
+"""Reads a worker's metrics and Flower's pages."""
 
 import base64
 import os
@@ -22,14 +22,14 @@ Figures = dict[str, float]
 
 
 def free_port() -> int:
-    """A port that nobody listens at just now."""
+    """A port that is free at this moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def fetch(url: str, login: str | None = None) -> tuple[int, str]:
-    """Status and text of a page; -1 where nobody answers."""
+    """Status and text of a page; status -1 if no server answers."""
     request = urllib.request.Request(url)
     if login:
         request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
@@ -51,7 +51,7 @@ def scrape(port: int) -> Figures:
 
 
 def until(look: Callable[[], T], seconds: float = 60) -> T:
-    """What `look` gives as soon as that is true."""
+    """The result of `look` once that is true."""
     end = time.monotonic() + seconds
     while not (seen := look()):
         assert time.monotonic() < end, "it did not happen in time"
@@ -60,7 +60,7 @@ def until(look: Callable[[], T], seconds: float = 60) -> T:
 
 
 def kill_at_work(database_url: str, worker: "subprocess.Popen[bytes]", seconds: float = 120) -> int:
-    """Kills the process in which a worker works in the middle of a shard, however quick it is; gives its number."""
+    """Kills a worker's pool process in the middle of a shard, however fast it is; returns its pid."""
     database = connect(database_url)
     until(lambda: freeze_at_work(database, worker), seconds)
     (process,) = children(worker)
@@ -70,8 +70,8 @@ def kill_at_work(database_url: str, worker: "subprocess.Popen[bytes]", seconds: 
     return process
 
 
-def said_by(program: str, **environment: str) -> str:
-    """What a Python program prints in a process of its own, which has no other variables of ours."""
+def output_of(program: str, **environment: str) -> str:
+    """The output of a Python program in a separate process, with no other FER_ variables."""
     given = {name: value for name, value in os.environ.items() if not name.startswith("FER_")} | environment
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=given)
     assert run.returncode == 0, run.stderr

@@ -1,4 +1,4 @@
-"""What is old goes, with its crops, and the room it took comes back; on both databases."""
+"""Expired jobs are deleted with their crops, and their disk space is freed; on both databases."""
 
 import time
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The faces of a shard's pictures, or of its segment of a video, into the shard's rows."""
+"""Analyses a shard's pictures, or its segment of a video, into the shard's rows."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -29,8 +29,8 @@ DEFAULT_FPS = 25.0
 class Work:
     """What the analysis of a shard needs.
 
-    `roots` are the folders media must lie below, `crops` is the folder for pictures of faces, if they are kept, and
-    `check` raises what ends the work early.
+    `roots` are the folders media must lie below, `crops` is the folder for face crops, if they are kept, and `check`
+    raises if the work must end early.
     """
 
     claim: Claim
@@ -66,7 +66,7 @@ def _analyse_pictures(work: Work, rows: ShardRows) -> None:
 def _analyse_segment(work: Work, media_id: int, rows: ShardRows) -> None:
     claim = work.claim
     seam, source = Seam(claim.end_ms), _source(work, _tracker(work))
-    # Up to the first frame of the next segment, which is the seam.
+    # Up to and including the first frame of the next segment, which is the seam.
     frames = through(video_frames(claim, work.media[0], work.options, work.roots, work.check), claim.end_ms)
     for frame, faces in _analysed(work, frames, source, work.options.detected):
         if not seam.note(frame, faces):
@@ -76,7 +76,7 @@ def _analyse_segment(work: Work, media_id: int, rows: ShardRows) -> None:
 
 
 def _look_beyond(work: Work, seam: Seam, source: SourceState) -> None:
-    """Follows tracks that are hidden at the seam, into the next segment."""
+    """Follows tracks that are occluded at the seam into the next segment."""
     if seam.shared is None or (until := seam.waits_until()) is None:
         return
     beyond = replace(work.claim, start_ms=seam.shared.time_ms, start_frame=seam.shared.index)

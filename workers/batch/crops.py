@@ -1,4 +1,4 @@
-"""Pictures of faces, which are kept only where `--keep-crops` asked for them."""
+"""Face crops, kept only for jobs with `--keep-crops`."""
 
 import shutil
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from fer_model.preprocess import face_square
 from fer_model.types import FaceObservation, Frame
 
 MARGIN = 0.2
-"""The square around a face is so much wider than its box: enough to see who and what it is."""
+"""The margin of the square around a face's box, as a fraction: enough to recognise face and context."""
 
 
 def folder_of(options: dict[str, Any], job_id: str) -> Path | None:
-    """Where the crops of a job lie, by its options; None if it keeps none."""
+    """The folder of a job's crops, by its options; None if it keeps none."""
     return Path(options["keep_crops"]) / job_id if options.get("keep_crops") else None
 
 
 def keep(folder: Path, media_id: int, frame: Frame, faces: Sequence[FaceObservation]) -> None:
     """Writes a JPEG for each face: `MEDIA/FRAME-FACE.jpg`, numbered as the rows of `faces`. Raises `OSError`.
 
-    The names are the same each time, so a shard that is done again leaves nothing twice.
+    Idempotent: the names are deterministic, so a second attempt at a shard overwrites the files of the first.
     """
-    # Boxes are those of the original, of which the picture at hand may be a smaller version.
+    # Boxes are in pixels of the original; `frame.image` may be scaled down.
     across, down = (here / there for here, there in zip(frame.image.shape[1::-1], frame.size, strict=True))
     for number, face in enumerate(faces):
         path = folder / str(media_id) / f"{frame.index:08d}-{number:03d}.jpg"
@@ -38,6 +38,6 @@ def keep(folder: Path, media_id: int, frame: Frame, faces: Sequence[FaceObservat
 
 
 def forget(folder: Path) -> None:
-    """Deletes the crops of a job, if they are to be found on this machine. Raises `OSError`."""
+    """Deletes the crops of a job, if this machine has them. Raises `OSError`."""
     if folder.is_dir():
         shutil.rmtree(folder)

@@ -74,7 +74,7 @@ def plan(
     that failed, with the reason. `passed_over` counts what else lies in folders.
 
     Raises:
-        NothingToDoError: there is no file at all; says why for each path.
+        NothingToDoError: there is no file at all; the message gives the reason for each path.
     """
     media: list[MediaPlan] = []
     shards: list[ShardPlan] = []
@@ -124,7 +124,7 @@ def _media(
         raise NothingToDoError("; ".join(each.error or "" for each in found) or None)
     for each in found:
         if each.error:
-            # What is not there has no kind; the table asks for one.
+            # A missing file has no kind, but the column must not be null.
             yield _failed(each.uri, each.kind or kind_of(each.uri) or "image", each.error), []
         elif each.kind == "image":
             yield MediaPlan(each.uri, "image", frame_count=1), []

@@ -1,4 +1,4 @@
-"""One shard, from its claim to its rows. Knows no Celery: a test can call it."""
+"""One shard, from its claim to its rows. Imports no Celery: a test can call it."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,7 +31,7 @@ from workers.models import store
 from workers.settings import Settings
 
 LEARNED = ("width", "height", "fps", "duration_ms", "frame_count", "error")
-"""What probing a video finds out."""
+"""The columns of a video's row that probing fills."""
 
 Load = Callable[[ModelSet], Engine]
 Queue = Callable[[Session, str], Callable[[], object]]
@@ -40,10 +40,10 @@ Queue = Callable[[Session, str], Callable[[], object]]
 
 @dataclass(frozen=True)
 class Start:
-    """What the transaction of the claim reads: each one more costs time.
+    """What the claim's transaction reads, since each further transaction costs time.
 
     `send` sends the messages of the job's next shards, `stored` are the job's options, and `in_use` is the id and the
-    models of the ensemble in use, None where it cannot be known without writing.
+    models of the ensemble in use; None if the catalogue lacks it.
     """
 
     send: Callable[[], object]
@@ -62,10 +62,10 @@ def process_shard(
     queue: Queue = lambda session, job_id: lambda: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> str | None:
-    """Claims a shard, analyses it, and replaces its rows in one transaction. Errors end as in `lease.policy`.
+    """Claims a shard, analyses it, and replaces its rows in one transaction. `lease.policy` decides on errors.
 
-    `load` returns the networks of the ensemble that is in use when the shard is claimed; it is called after that, so
-    that the shard's row shows that work has begun. `queue` is called in the transactions after which more of the job
+    `load` returns the networks of the ensemble that is in use when the shard is claimed; it is called after the claim,
+    so that the shard's row shows that work has begun. `queue` is called in the transactions after which more of the job
     may be queued. Returns the job's id, or None if the shard is finished, cancelled or held by another worker.
 
     Raises:
@@ -84,7 +84,7 @@ def process_shard(
         ended=recording.shard_ended,
     ) as held:
         if held is not None:
-            # With heartbeats: a Redis server that does not answer may take longer than a lease.
+            # Under the heartbeat: waiting for a Redis server that hangs may outlast the lease.
             held.begun.send()
             _work(held, settings, rows, load, queue)
             held.commit(rows.write)
@@ -98,7 +98,7 @@ def process_shard(
 def _begin(session: Session, claim: Claim, *, queue: Queue, models_dir: Path) -> Start:
     send, media = queue(session, claim.job_id), media_of(session, claim)
     stored, in_use = options_of(session, claim.job_id), None
-    # `_register` raises it again, where it fails the shard.
+    # `_register` raises it again, where the policy fails the shard.
     with suppress(WeightsError, NameTakenError):
         in_use = store.known(session, models_dir)
     return Start(send, media, stored, in_use)
@@ -120,7 +120,7 @@ def _register(session: Session, claim: Claim, *, models_dir: Path) -> tuple[int,
 
 
 def _cut(held: Lease[Start], options: BatchOptions, roots: Sequence[str], queue: Queue) -> None:
-    """Probes a video that `submit` had no time for, and keeps its first segment; the others become shards."""
+    """Probes a video that `submit` did not, and keeps its first segment; the others become shards."""
     (medium,) = held.begun.media
     found, segments = look_into(medium.uri, options, roots)
     learned = {name: getattr(found, name) for name in LEARNED}
@@ -135,7 +135,7 @@ def _cut(held: Lease[Start], options: BatchOptions, roots: Sequence[str], queue:
 
 
 def _forget_crops_of_deleted(held: Lease[Start]) -> None:
-    """Deletes what was written after the job was deleted: no row would point to it."""
+    """Deletes crops written after the job was deleted: no row refers to them."""
     folder = crops.folder_of(held.begun.stored, held.claim.job_id)
     if folder is None:
         return

@@ -1,4 +1,4 @@
-"""The rows of one shard, as they grow."""
+"""Collects the rows of one shard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,8 @@ class ShardRows:
     """What a shard writes when it is done.
 
     `frames`, `faces` and `scores` are rows of `frames`, `faces` and `face_scores`; `media` are updates of the shard's
-    pictures and `seam` is what joins a segment's tracks to the next (both as in `shards.complete`).
+    pictures and `seam` are the boxes by which a segment's tracks are stitched to the next segment's (both as in
+    `shards.complete`).
     """
 
     ensemble_id: int | None = None
@@ -44,7 +45,7 @@ class ShardRows:
                 self.scores.append({**key, "face_index": number, "model_id": model_id, **own})
 
     def write(self, session: Session, claim: Claim) -> None:
-        """Replaces what earlier attempts wrote and marks the shard done; raises as `shards.complete`."""
+        """Replaces the rows of earlier attempts and marks the shard done; raises as `shards.complete`."""
         shards.complete(
             session,
             claim,

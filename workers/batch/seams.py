@@ -1,6 +1,7 @@
-"""Following the faces of a video's segment beyond its end, to where the next segment's tracks can join.
+"""Follows a segment's tracks beyond its end, so that they can be stitched to those of the next segment.
 
-The frame at a seam is the next segment's first, and is looked at by both. Whoever is hidden just there is waited for.
+Both segments analyse the frame at a seam, which is the next segment's first. A track that is occluded there is
+followed further, until its face returns or the tracker would drop it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,10 +17,11 @@ Row = list[float]
 
 @dataclass
 class Seam:
-    """Where the tracks of a segment that ends at `end_ms` are seen first from there on; `end_ms` None: it has no end.
+    """The first box of each track at or after `end_ms`, its segment's end; None for the last segment of a video.
 
-    `rows` are [frame_index, track_id, x1, y1, x2, y2], at most one of each track; tracks that begin beyond the
-    end are the next segment's. `shared` is the frame at the seam, once it was seen.
+    `rows` are [frame_index, track_id, x1, y1, x2, y2], at most one per track; tracks that begin at or after the end
+    belong to the next segment. `shared` is the frame at the seam, once it was analysed; `last_ms` is the time of each
+    track's last box before the end.
     """
 
     end_ms: int | None
@@ -28,7 +30,7 @@ class Seam:
     last_ms: dict[int, int] = field(default_factory=dict)
 
     def note(self, frame: Frame, faces: Iterable[FaceObservation]) -> bool:
-        """Takes note of who is in a frame; says whether it lies beyond the end, and is the next segment's."""
+        """Records the tracks in a frame; returns whether the frame belongs to the next segment."""
         tracks = {face.track_id: face.box for face in faces if face.track_id is not None}
         if self.end_ms is None or frame.time_ms < self.end_ms:
             self.last_ms |= dict.fromkeys(tracks, frame.time_ms)
@@ -41,7 +43,7 @@ class Seam:
         return True
 
     def waits_until(self) -> int | None:
-        """The time in ms up to which a track that has not been seen again may come back; None if there is none."""
+        """The time in ms until which the last occluded track may return; None if no track is occluded."""
         if self.shared is None:
             return None
         joined = {track for _, track, *_ in self.rows}
@@ -49,7 +51,7 @@ class Seam:
         return max((until for until in away if until > self.shared.time_ms), default=None)
 
     def wait(self, seen: Iterator[tuple[Frame, list[FaceObservation]]]) -> None:
-        """Takes note of frames after the shared one, as long as somebody may come back."""
+        """Records the tracks in frames after the shared one, as long as an occluded track may return."""
         for frame, faces in seen:
             self.note(frame, faces)
             until = self.waits_until()
@@ -58,7 +60,7 @@ class Seam:
 
 
 def through(frames: Iterator[Frame], end_ms: int | None) -> Iterator[Frame]:
-    """The frames up to the first at or after `end_ms`, and that one too; all of them where it is None."""
+    """The frames up to and including the first at or after `end_ms`; all of them if it is None."""
     for frame in frames:
         yield frame
         if end_ms is not None and frame.time_ms >= end_ms:

@@ -35,10 +35,10 @@ def photographs(media: Sequence[Media], roots: Sequence[str], updates: list[Row]
 
 
 def read_ahead(media: Sequence[Media], roots: Sequence[str]) -> Iterator[tuple[Media, Callable[[], Frame]]]:
-    """Each medium, in order, with a function that returns its picture or raises what reading it raised.
+    """Each medium, in order, with a function that returns its picture or raises the error of reading it.
 
-    As many are decoded at once as there are processors, but at most `MAX_THREADS`: decoding a large photograph takes
-    longer than detecting its faces.
+    Look-ahead: decodes one picture per processor at once, at most `MAX_THREADS`, because decoding a large photograph
+    takes longer than detecting its faces.
     """
     threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
     reading: deque[tuple[Media, Future[Frame]]] = deque()

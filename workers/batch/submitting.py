@@ -1,4 +1,4 @@
-"""Writing a job and queueing its shards."""
+"""Writes a job and queues its shards."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from workers.queue.dispatching import advance
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0
-"""So long `submit` looks into videos itself: a small job is then planned at once, and a large one is no wait."""
+"""How long `submit` probes videos itself: small jobs are planned at once, and large ones do not delay it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ def submit(
 ) -> Submitted:
     """Lists what there is to do, writes the job in one transaction and queues its first shards.
 
-    The job is about the files that are there at this moment. Videos are looked into for `PATIENCE_S` seconds; those
-    that are left then are looked into by the workers, each by the one that claims it.
+    The job covers the files that exist at this moment. `submit` probes videos for `PATIENCE_S` seconds; workers probe
+    the rest, each the videos that it claims.
 
     Raises:
         NothingToDoError: no path leads to a picture or a video; no job is made.
@@ -61,15 +61,15 @@ def submit(
     settings = settings_of(app)
     with reading(database) as session:
         earlier = job_of_token(session, token)
-        # What an earlier request asked for counts, whatever has become of the files since.
+        # An earlier request with this token decides, even if the files have changed since.
         job_id = earlier.id if earlier else None
     if job_id is None:
         media, shards = plan(paths, options, settings.permitted_roots, on_medium, PATIENCE_S, passed_over)
-        asked = {"paths": [masked(path) for path in paths], **options.as_dict()}
+        stored = {"paths": [masked(path) for path in paths], **options.as_dict()}
         with writing(database) as session:
             queue = settings.submit_queue
             job, new = create_job(
-                session, kind="batch", name=name, options=asked, queue=queue, priority=priority, request_token=token
+                session, kind="batch", name=name, options=stored, queue=queue, priority=priority, request_token=token
             )
             if new:
                 add_plan(session, job.id, media, shards)

@@ -1,1 +1,1 @@
-"""What doctor and bench look at."""
+"""The checks of `doctor` and the measurements of `bench`."""

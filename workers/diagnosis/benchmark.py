@@ -1,4 +1,4 @@
-"""What `fer-batch bench` measures: each stage alone, all of them together, and the loop that people write."""
+"""What `fer-batch bench` measures: each stage alone, the whole pipeline, and a naive loop for comparison."""
 
 import re
 import subprocess
@@ -36,7 +36,7 @@ from workers.settings import Settings, writable_cache
 
 REPETITIONS = 3
 DETECTED = 64
-"""Number of pictures for the detector, and of faces for the classifiers, held in memory."""
+"""Number of pictures for the detector, and of faces for the classifiers, kept in memory."""
 
 ROUNDS = 4
 """Passes over them in one repetition."""
@@ -90,7 +90,7 @@ def measure(settings: Settings, clip: Path, on_stage: Callable[[str], None] = la
     on_stage("preparing the networks")
     engine = load_engine(models, device, writable_cache(settings.cache_dir))
     with _database() as database:
-        # First, before anything else has grown this process.
+        # First: later stages raise the peak memory of this process.
         on_stage("the whole pipeline")
         pipeline = _rate(lambda: work_through(database, settings, clip, engine))
         peak = peak_rss_mb()
@@ -135,7 +135,7 @@ def _database() -> Iterator[Database]:
 
 
 def work_through(database: Database, settings: Settings, clip: Path, engine: Engine) -> int:
-    """A job of its own, from the claim of its first shard to the commit of its last; returns its number of frames."""
+    """A new job, from the claim of its first shard to the commit of its last; returns its number of frames."""
     options = BatchOptions(detection_threshold=settings.detection_threshold)
     medium, segments = look_into(str(clip), options, settings.permitted_roots)
     with writing(database) as session:
@@ -173,7 +173,7 @@ def _middle(image: Image) -> Any:
 
 def peak_rss_mb() -> float:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    # Not `ru_maxrss`, which begins with what the parent had at the fork.
+    # Not `ru_maxrss`: it includes the parent's memory at the fork.
     return int(status["VmHWM"].split()[0]) / 1024
 
 

@@ -22,7 +22,7 @@ LEAST_FREE_GB = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one check; `mend` says what to do if it failed."""
+    """The result of one check; `mend` is the remedy if it failed."""
 
     name: str
     ok: bool

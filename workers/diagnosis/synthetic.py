@@ -30,7 +30,7 @@ def claimed(database: Database, frames: int) -> leases.Claim:
 
 
 def rows(claim: leases.Claim, frames: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The rows of so many frames, and of one face in each."""
+    """The rows of `frames` frames, and of one face in each."""
     places = [{"media_id": claim.media_id, "frame_index": n, "time_ms": n * FRAME_MS} for n in range(frames)]
     face: dict[str, Any] = {
         "face_index": 0,

@@ -1,4 +1,4 @@
-"""Renewing a lease in the background, and learning whether the work is still wanted."""
+"""Renews a lease in the background, and learns of a cancelled job or a lost lease."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ from results.leases import Claim
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.25
-"""The usual interval: a worker learns so soon that its job was cancelled."""
+"""The usual interval, and thus how soon a worker learns that its job was cancelled."""
 
 Counts = Callable[[], tuple[int, int] | None]
 """Frames and faces so far; None leaves those of the shard's row as they are."""
@@ -27,8 +27,8 @@ def heartbeat(
 ) -> Iterator[Callable[[], None]]:
     """Renews the lease every `interval_s` seconds until the body ends, however long one step of it takes.
 
-    A thread of its own does so: preparing networks or a long seek is no death. Yields a function that raises what a
-    renewal has learned: `JobCancelledError` or `ShardLostError`.
+    It has its own thread: a worker that compiles networks or seeks for a long time keeps its lease. Yields a function
+    that raises what a renewal has learned: `JobCancelledError` or `ShardLostError`.
     """
     ended = threading.Event()
     learned: list[ResultsError] = []

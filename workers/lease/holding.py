@@ -1,4 +1,4 @@
-"""The life of a lease: claim, heartbeat, fenced commits, and what becomes of the shard at the end."""
+"""The life of a lease: claim, heartbeat, fenced commits, and the outcome."""
 
 import logging
 import time
@@ -93,7 +93,7 @@ def lease(
         lease_s: seconds without a heartbeat after which an earlier worker has lost the shard.
         heartbeat_s: seconds between two heartbeats; much less than any worker's `lease_s`.
         counts: frames and faces so far, for the heartbeat.
-        stopping: whether the worker is to stop; `check` asks it.
+        stopping: whether the worker is to stop; `check` calls it.
         is_permanent: which errors of the work fail the shard at once.
         fail: fails the shard.
         ended: called once with the outcome and the seconds since the claim.

@@ -1,4 +1,4 @@
-"""Waiting for a database that is away: hours of work must not be lost to a server that restarts."""
+"""Retrying transactions during a database outage: a server's restart must not cost hours of work."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ OUTAGE_S, PAUSE_S = 20.0, 0.5
 
 
 def attempts(check: Callable[[], None] = lambda: None) -> Retrying:
-    """Retries while the database is away. `check` is called before each retry; what it raises ends them.
+    """Retries while the database is unreachable or busy. Calls `check` before each retry; what that raises ends them.
 
     Use as `attempts()(function, *arguments)`. Raises the last of `OUTAGES` after `OUTAGE_S` seconds.
     """

@@ -1,9 +1,9 @@
-"""What becomes of a shard whose work ends with an error.
+"""The outcome policy: what happens to a shard whose work ends with an error.
 
 Cancelled and lost leases end quietly; stopping workers and outages of the database requeue the shard without counting
 the attempt; permanent errors fail it; transient errors requeue it, counted, at most `MAX_ATTEMPTS` times.
-A full disk fails the shard. Any other error of the database is raised: it could not take the outcome either, and the
-lease expires.
+A full disk fails the shard. Any other database error is raised: the outcome could not be written either, and the lease
+expires.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from workers.errors import WorkersError, WorkerStoppingError
 from workers.lease.outages import OUTAGES
 
 REFUSALS = (NameTakenError, UnknownModelError)
-"""Errors of the catalogue: the database works, and its answer is no."""
+"""Errors of the catalogue: the database works, and rejects the request."""
 
 CLEAR = (FerModelError, WorkersError, DatabaseFullError, *REFUSALS)
 """Errors whose message is written for users."""
@@ -44,7 +44,7 @@ class Verdict(Enum):
 
 
 def judge(error: Exception, is_permanent: Callable[[Exception], bool]) -> Verdict:
-    """Applies the policy of this module; `is_permanent` is asked only about errors of the work itself."""
+    """Applies the policy of this module; `is_permanent` classifies only errors of the work itself."""
     match error:
         case JobCancelledError():
             return Verdict.CANCELLED
@@ -63,7 +63,7 @@ def judge(error: Exception, is_permanent: Callable[[Exception], bool]) -> Verdic
 
 
 def is_permanent(error: Exception) -> bool:
-    """Whether another attempt would end in the same way: a file that is no video stays none."""
+    """Whether every further attempt would fail too, as with a file that is no video."""
     return isinstance(error, (FerModelError, *REFUSALS)) and not isinstance(error, TransientMediaError)
 
 

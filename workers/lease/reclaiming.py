@@ -21,8 +21,8 @@ DEATH_S = 5.0
 def reclaim(database: Database, shard_id: int, is_dead: Callable[[str], bool], reason: str) -> str | None:
     """Requeues a shard whose worker's process has died, and counts the attempt.
 
-    Waits up to `DEATH_S` until `is_dead` is true of the worker that holds the shard. Returns the job's id if there is
-    something to be queued. Raises `ResultsError`.
+    Waits up to `DEATH_S` until `is_dead` is true of the worker that holds the shard. Returns the job's id if the job
+    may have shards to queue. Raises `ResultsError`.
     """
     with reading(database) as session:
         shard = session.get(Shard, shard_id)

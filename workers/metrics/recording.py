@@ -1,8 +1,8 @@
-"""Figures for Prometheus, as a process of the pool records them. Nothing is imported or written before `begin`.
+"""Records the metrics of a pool process for Prometheus. Nothing is imported or written before `begin`.
 
-The processes of the pool write their figures into files (prometheus_client's multiprocess mode), and the worker's
-main process serves their sums (`serving`). A process is known by its place in the pool and not by its pid: the one
-that takes a dead one's place goes on with its files, so that totals never fall and files do not pile up.
+The processes of the pool write their metrics into files (prometheus_client's multiprocess mode), and the worker's
+main process serves the sums (`serving`). Files are named by a process's slot in the pool, not by its pid: the
+successor of a dead process continues its files, so that totals never fall and files do not accumulate.
 """
 
 import sys
@@ -29,44 +29,44 @@ class _Series:
 
 
 _series: _Series | None = None
-"""Of this process; None where no figures are served."""
+"""The series of this process; None where no metrics are served."""
 
 
 def frame_done(faces: int) -> None:
-    """A frame has its faces."""
+    """Counts a frame and its faces."""
     if series := _series:
         series.frames.inc()
         series.faces.inc(faces)
 
 
 def batch_done(frames: int) -> None:
-    """The detector has seen so many frames at once."""
+    """Observes the size of a detector batch."""
     if series := _series:
         series.batch.observe(frames)
         gpu_memory()
 
 
 def shard_ended(outcome: Outcome, seconds: float) -> None:
-    """This process's work on a shard is over."""
+    """Counts a shard that this process has ended, and its time."""
     if series := _series:
         series.shards.labels(outcome).inc()
         series.seconds.observe(seconds)
 
 
 def shard_died() -> None:
-    """A process of the pool was killed at a shard, and cannot count itself."""
+    """Counts a shard whose process was killed; the main process calls it."""
     if series := _series:
         series.shards.labels("died").inc()
 
 
 def gpu_memory() -> None:
-    """The memory of each GPU on which this process works; asks torch, and only where it has been loaded anyway."""
+    """Records the memory of each GPU that this process uses; reads it from torch, and only if torch is loaded."""
     torch = sys.modules.get("torch")
     series = _series
     if series is None or torch is None or not torch.cuda.is_initialized():
         return
     for device in range(torch.cuda.device_count()):
-        # Where this process holds nothing, asking for more would take memory.
+        # `mem_get_info` would allocate a context on a GPU that this process does not use.
         if reserved := torch.cuda.memory_reserved(device):
             free, total = torch.cuda.mem_get_info(device)
             for kind, size in (("worker", reserved), ("used", total - free), ("total", total)):
@@ -74,9 +74,9 @@ def gpu_memory() -> None:
 
 
 def begin(place: str) -> None:
-    """Has this process record its figures from now on.
+    """Starts recording in this process.
 
-    `place` is its place in the pool, which no two processes have at once; `main` for the process above them.
+    `place` is its slot in the pool, unique among live processes; `main` for the worker's main process.
     """
     global _series
     if _series is not None:

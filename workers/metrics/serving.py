@@ -1,4 +1,4 @@
-"""The figures of a worker, served to Prometheus by its main process: sums of its pool, and the state of its queues."""
+"""Serves a worker's metrics to Prometheus from its main process: sums over its pool, and the state of its queues."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable in which prometheus_client looks for the folder of its files; the pool's processes inherit it."""
+"""The variable that names the folder of prometheus_client's files; the pool's processes inherit it."""
 
 ANSWER_S = 2.0
 """How long a scrape waits for Redis, and for the database; Prometheus itself gives up after ten seconds."""
@@ -33,7 +33,7 @@ ANSWER_S = 2.0
 
 @contextmanager
 def exported(app: Celery) -> Iterator[None]:
-    """Serves the figures of this worker on its metrics port, if it has one; enter it before the pool is started.
+    """Serves the metrics of this worker on its metrics port, if it has one; enter it before the pool is started.
 
     Raises:
         WorkersError: the port cannot be opened.
@@ -72,7 +72,7 @@ def _serve(app: Celery, folder: str) -> Any:
 
 
 class QueueFigures:
-    """The state of the queues, looked up at each scrape. What does not answer in time is left out."""
+    """The state of the queues, read at each scrape. A series whose server does not answer in time is omitted."""
 
     def __init__(self, app: Celery) -> None:
         self._depths = within(ANSWER_S, lambda: depths(app))
@@ -116,7 +116,7 @@ def _ages_in(settings: Settings) -> Callable[[], dict[str, float]]:
 
 
 def _count_deaths() -> None:
-    """A process that was killed cannot count itself; the worker's main process does."""
+    """Has the main process count killed processes, which cannot count themselves."""
     from billiard.exceptions import TimeLimitExceeded, WorkerLostError
     from celery.signals import task_failure
 

@@ -1,4 +1,4 @@
-"""Asking a server that may be away, by someone who cannot wait."""
+"""Calls with a time limit, for servers that may not answer."""
 
 import logging
 import threading
@@ -11,31 +11,31 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def within(seconds: float, ask: Callable[P, T]) -> Callable[P, T | None]:
-    """The same question, which gives None where `ask` fails or takes longer.
+def within(seconds: float, call: Callable[P, T]) -> Callable[P, T | None]:
+    """`call` with a time limit: returns None where it fails or takes longer.
 
-    While a late answer is still awaited nothing else is asked: a server that hangs costs one thread, and
-    whoever comes next no time.
+    While an earlier call is still running, further calls return None at once: a server that hangs occupies one
+    thread, and delays no later caller.
     """
     busy = threading.Lock()
 
-    def asked(*arguments: P.args, **options: P.kwargs) -> T | None:
+    def limited(*arguments: P.args, **options: P.kwargs) -> T | None:
         if not busy.acquire(blocking=False):
             return None
         answers: list[T] = []
 
         def run() -> None:
             try:
-                answers.append(ask(*arguments, **options))
+                answers.append(call(*arguments, **options))
             except Exception as error:
                 logger.debug("not answered: %s", error)
             finally:
                 busy.release()
 
-        # An executor's threads would keep the program from ending.
-        thread = threading.Thread(target=run, name="asking", daemon=True)
+        # A daemon thread: an executor's threads would keep the program from ending.
+        thread = threading.Thread(target=run, name="timeout", daemon=True)
         thread.start()
         thread.join(seconds)
         return answers[0] if answers else None
 
-    return asked
+    return limited

@@ -1,4 +1,4 @@
-"""How good models are on labelled faces, and keeping what was measured in the catalogue."""
+"""Measures models on labelled faces, and adds the evaluations to the catalogue."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ def evaluate(
 
     chosen = actual_device(device)
     faces = read_faces(data, split, cache, resize=resize)
-    # Torch takes seconds to load: a wrong path is reported before.
+    # Late, because torch takes seconds to load: a wrong path is reported first.
     from fer_model.training.measurement.reports import load_members, report
 
     return report(load_members(subject.members, chosen), subject.shares, subject.temperature, faces, mirror=mirror)
@@ -60,7 +60,7 @@ def keep_evaluation(
 
 
 def evaluation_row(owner: Ensemble | Model, report: dict[str, Any], data: str, split: str) -> Evaluation:
-    """A report, with the keys that `fer-batch evaluate --json` prints, as a row that is in no database yet."""
+    """A report, with the keys that `fer-batch evaluate --json` prints, as a row outside of any database."""
     low, high = report["ci95"]
     figures = {name: report[name] for name in ("n", "accuracy", "macro_f1", "ece", "gmacs")}
     place = {"ensemble_id": owner.id} if isinstance(owner, Ensemble) else {"model_id": owner.id}

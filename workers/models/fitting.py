@@ -1,4 +1,4 @@
-"""New ensembles: fitting their shares and temperature, and keeping them in the catalogue."""
+"""Fits the shares and temperature of new ensembles, and adds them to the catalogue."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def fit_ensemble(
     members: Sequence[WeightsFile], data: Path, split: str, *, device: str, cache: Path | None, resize: bool = False
 ) -> "Fit":
-    """The shares and the temperature with which these classifiers do best on labelled faces.
+    """The shares and the temperature with which these classifiers fit labelled faces best.
 
     `data`, `split`, `cache` and `resize` are as in `read_faces`, `device` is auto, cpu or cuda:N.
 
@@ -36,7 +36,7 @@ def fit_ensemble(
 
     chosen = actual_device(device)
     faces = read_faces(data, split, cache, resize=resize)
-    # Torch takes seconds to load: a wrong path is reported before.
+    # Late, because torch takes seconds to load: a wrong path is reported first.
     from fer_model.training.measurement.reports import load_members, member_outputs
 
     return fit_and_measure(member_outputs(load_members(members, chosen), faces.images), faces.labels)
@@ -58,7 +58,7 @@ def ensemble_template(database: Database, models_dir: Path, name: str | None, de
 def keep_ensemble(database: Database, models_dir: Path, models: ModelSet, name: str | None, fitted_on: str) -> str:
     """Adds an ensemble to the catalogue, and its files to the store; returns its name.
 
-    Without a name it gets one made of its content, so that the same fit again is the same ensemble.
+    Without a name, its name follows from its content, so that a repeated fit gives the same ensemble.
 
     Raises:
         NameTakenError: another ensemble has this name.

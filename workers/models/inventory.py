@@ -1,4 +1,4 @@
-"""What there is: models and ensembles of the catalogue and those shipped, as values that a command can print."""
+"""Lists models and ensembles, of the catalogue and those shipped, as values that a command can print."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -24,7 +24,7 @@ EVALUATION_KEYS = ("data", "split", "n", "accuracy", "ci_low", "ci_high", "macro
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a model's file is the one that was promised; `problem` says what is wrong."""
+    """Whether a model's file has its recorded sha256; `problem` is the reason if not."""
 
     id: str
     name: str
@@ -34,7 +34,7 @@ class Verdict:
 
 
 def overview(database: Database | None, models_dir: Path) -> Row:
-    """Everything: `in_use` (a name), `ensembles` and `models`; without a database those shipped."""
+    """`in_use` (a name), `ensembles` and `models`; without a database those shipped."""
     with _session(database) as session:
         models = _models(session, models_dir)
         name = _in_use(session, models_dir)
@@ -46,10 +46,10 @@ def overview(database: Database | None, models_dir: Path) -> Row:
 
 
 def details(database: Database | None, models_dir: Path, reference: str) -> Row:
-    """All that is known about an ensemble (by name, or `shipped`) or a model (by id, name or sha256).
+    """All facts about an ensemble (by name, or `shipped`) or a model (by id, name or sha256).
 
     Raises:
-        UnknownModelError: there is neither, or several models match.
+        UnknownModelError: neither matches, or several models do.
     """
     with _session(database) as session:
         shipped = store.shipped(models_dir)
@@ -69,7 +69,7 @@ def details(database: Database | None, models_dir: Path, reference: str) -> Row:
 
 
 def verify(database: Database | None, models_dir: Path, references: Sequence[str]) -> list[Verdict]:
-    """Looks at the files of these models, or of all; one that is wrong stops nothing. Raises `UnknownModelError`."""
+    """Checks the files of these models, or of all, past those that are wrong. Raises `UnknownModelError`."""
     with _session(database) as session:
         named = [store.find_model(session, models_dir, reference) for reference in references]
         chosen = named or _models(session, models_dir)
@@ -115,7 +115,7 @@ def _model_row(session: Session | None, model: Model) -> Row:
         **{key: getattr(model, key) for key in MODEL_KEYS},
         "accuracy": newest[0]["accuracy"] if newest else None,
         "accuracy_on": f"{newest[0]['split']} of {newest[0]['data']}" if newest else None,
-        # A detector's epochs tell of another network than the one that was kept, whose figures are among its facts.
+        # A detector's epochs measure the network in training, not the weights that are kept; `facts` has theirs.
         "best_in_training": trained.best_accuracy if trained and trained.kind == "classifier" else None,
         "created_at": model.created_at and model.created_at.isoformat(),
     }

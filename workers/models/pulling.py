@@ -1,4 +1,4 @@
-"""Weights from elsewhere into the store and the catalogue: pulled from the registry, or given as files."""
+"""Adds weights to the store and the catalogue: pulled from the registry, or imported from files."""
 
 import hashlib
 import tempfile
@@ -23,13 +23,13 @@ from workers.models import store
 from workers.settings import Settings
 
 Begin = Callable[[Remote], Report]
-"""Called before each download; gives what is to hear of its progress."""
+"""Called before each download; returns the callback for its progress."""
 
 
 def pull(
     database: Database, settings: Settings, name: str, begin: Begin, *, trust: bool = False
 ) -> tuple[list[Model], str]:
-    """Downloads what the registry knows by this name; gives the models' rows and the name of their ensemble.
+    """Downloads an entry of the registry; returns the models' rows and the name of their ensemble.
 
     A detector makes an ensemble with the classifiers in use, classifiers one with the shipped detector. With
     `trust`, `name` may be the address of an Ultralytics checkpoint.
@@ -50,7 +50,7 @@ def pull(
 def add(
     database: Database, models_dir: Path, path: Path, name: str, kind: Kind | None = None, *, trust: bool = False
 ) -> Model:
-    """Takes a file of somebody's own into the store and the catalogue; without a `kind` the file tells.
+    """Adds a user's file to the store and the catalogue; without `kind` the file's content decides.
 
     Raises:
         WeightsError: the file cannot be read, is not trusted, or is not of a kind that is supported.
@@ -70,14 +70,14 @@ def _entry(name: str, trust: bool) -> Entry:
     if "://" not in name:
         raise DownloadError(f"'{name}' is not in the registry; it knows {', '.join(sorted(REGISTRY))}.")
     if not trust:
-        raise DownloadError(f"{name}: is not in the registry, so nobody vouches for it; if you do, add --trust")
+        raise DownloadError(f"{name}: is not in the registry, so it is not verified; if you trust it, add --trust")
     stem = PurePosixPath(urlsplit(name).path).stem
     return Entry(stem, (Remote(stem, "detector", name, None),))
 
 
 def _fetch(settings: Settings, remote: Remote, report: Report, trust: bool) -> WeightsFile:
     url = remote.address if "://" in remote.address else f"{settings.registry_url}/{remote.address}"
-    # Many files of many makers are called best.pt.
+    # Many publishers name their file best.pt.
     key = hashlib.sha256((remote.digest or url).encode()).hexdigest()[:12]
     target = store.folder(settings.models_dir) / "downloads" / f"{key}-{PurePosixPath(urlsplit(url).path).name}"
     with downloaded(url, target, remote.digest, report) as whole:
@@ -122,5 +122,5 @@ def _named(session: Session, models_dir: Path, name: str, models: ModelSet) -> s
     try:
         return store.add_ensemble(session, models_dir, name, models).name
     except NameTakenError:
-        # The same name with other parts: the classifiers in use were others then.
+        # The name exists with other members: other classifiers were in use then.
         return store.add_ensemble(session, models_dir, f"{name}-{models.key[:8]}", models).name

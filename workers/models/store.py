@@ -1,4 +1,4 @@
-"""Where weights lie: files named by their sha256 in FER_MODELS_DIR, and the catalogue's rows made into `ModelSet`.
+"""The store of weights: files named by their sha256 in FER_MODELS_DIR, and the catalogue's rows as `ModelSet`.
 
 `models_dir` is that folder, as in `Settings`.
 """
@@ -39,12 +39,12 @@ def keep(models_dir: Path, weights: Path) -> str:
     store.mkdir(parents=True, exist_ok=True)
     sha256 = digest(weights, "sha256")
     target = stored(models_dir, sha256)
-    # One that was damaged on the disk is replaced.
+    # A file damaged on the disk is replaced.
     if not target.exists() or digest(target, "sha256") != sha256:
         with tempfile.TemporaryDirectory(dir=store) as partial:
             whole = Path(partial) / target.name
             shutil.copyfile(weights, whole)
-            # Workers often run as another user than the trainer.
+            # Workers often run as a different user than the trainer.
             whole.chmod(0o644)
             whole.replace(target)
     return sha256
@@ -56,13 +56,13 @@ def stored(models_dir: Path, sha256: str) -> Path:
 
 
 def shipped(models_dir: Path) -> ModelSet:
-    """The models that came with the program, or those of a manifest.json in the store. Raises `WeightsError`."""
+    """The models shipped with the program, or those of a manifest.json in the store. Raises `WeightsError`."""
     store = folder(models_dir)
     return read_models(store if (store / "manifest.json").exists() else SHIPPED)
 
 
 def register(session: Session, models_dir: Path, models: ModelSet) -> Ensemble:
-    """The catalogue's row for shipped models; made where it is not there yet."""
+    """The catalogue's row for shipped models, created if missing. Idempotent."""
     for values in _shipped_values(models):
         catalogue.add_model(session, **values)
     return add_ensemble(session, models_dir, shipped_name(models), models)
@@ -71,12 +71,12 @@ def register(session: Session, models_dir: Path, models: ModelSet) -> Ensemble:
 def add_ensemble(
     session: Session, models_dir: Path, name: str, models: ModelSet, fitted_on: str | None = None
 ) -> Ensemble:
-    """The ensemble of this name with these models, which are in the catalogue; made where it is not there yet.
+    """The ensemble of this name with these models, which are in the catalogue; created if missing. Idempotent.
 
-    `fitted_on` says what shares and temperature were fitted on.
+    `fitted_on` names the data on which shares and temperature were fitted.
 
     Raises:
-        NameTakenError: there is one of this name with other models.
+        NameTakenError: an ensemble of this name has other models.
     """
     detector, *members = (file.sha256[: catalogue.ID_DIGITS] for file in models.files)
     try:
@@ -97,12 +97,12 @@ def add_ensemble(
 
 
 def shipped_name(models: ModelSet) -> str:
-    """What shipped models are called in the catalogue: each release, and each manifest.json, has others."""
+    """The name of shipped models in the catalogue; unique for each release and each manifest.json."""
     return f"{_origin(models.detector)}-{models.key[:8]}"
 
 
 def resolve(session: Session, models_dir: Path, ensemble: Ensemble) -> ModelSet:
-    """An ensemble of the catalogue as `ModelSet`; whether the files are there shows when they are used."""
+    """An ensemble of the catalogue as `ModelSet`; does not check that the files exist."""
     rows = catalogue.members_of(session, ensemble)
     ours = shipped(models_dir)
     return ModelSet(
@@ -118,7 +118,7 @@ def find_model(session: Session | None, models_dir: Path, reference: str) -> Mod
     """A model that is shipped or in the catalogue, as `catalogue.find_model`; without a session only a shipped one.
 
     Raises:
-        UnknownModelError: none is meant, or several are.
+        UnknownModelError: no model matches, or several do.
     """
     for model in shipped_rows(models_dir):
         if reference in (model.id, model.name, model.sha256):
@@ -129,7 +129,7 @@ def find_model(session: Session | None, models_dir: Path, reference: str) -> Mod
 
 
 def weights_file(models_dir: Path, model: Model, ours: ModelSet) -> WeightsFile:
-    """Where a model's weights lie: in the store, or among those shipped, which are `ours`."""
+    """A model's weights: in the store, or among those shipped, which are `ours`."""
     return _weights_file(models_dir, model.name, model.sha256, ours)
 
 
@@ -172,7 +172,7 @@ def known(session: Session, models_dir: Path) -> tuple[int, ModelSet] | None:
 
 
 def current(session: Session, models_dir: Path) -> tuple[int, ModelSet]:
-    """As `known`; writes the shipped one into the catalogue on first use, so it needs a session that writes."""
+    """As `known`; adds the shipped ensemble to the catalogue on first use, so it needs a session that writes."""
     found = known(session, models_dir)
     if found is None:
         models = shipped(models_dir)
@@ -181,13 +181,13 @@ def current(session: Session, models_dir: Path) -> tuple[int, ModelSet]:
 
 
 def promote(database: Database, models_dir: Path, name: str) -> Ensemble:
-    """Makes an ensemble the one in use; `shipped` is whichever this and later releases ship.
+    """Makes an ensemble the one in use; `shipped` follows the release: this one's models, then a later one's.
 
-    Looks at every file first. What was shipped goes into the store: a later release ships other files.
+    Verifies every file first. Copies shipped files into the store: a later release ships others.
 
     Raises:
         UnknownEnsembleError: there is no such ensemble.
-        WeightsError: a file is missing or is not the one that was promised; nothing has changed.
+        WeightsError: a file is missing or has another sha256; nothing has changed.
         OSError: the store cannot be written to.
     """
     models = shipped(models_dir)
@@ -211,7 +211,7 @@ def _verify(models: ModelSet) -> None:
 
 
 def architecture(file: WeightsFile, kind: str) -> str:
-    """What a model's row says about its network's build: a name, and of a detector of another build its layers."""
+    """The `architecture` of a model's row: a name, or a summary of a non-standard detector's layers."""
     if kind == "classifier":
         side = classifier_side(file.path)
         return CLASSIFIER if side == FACE_SIZE else f"{CLASSIFIER} at {side}x{side}"
@@ -220,7 +220,7 @@ def architecture(file: WeightsFile, kind: str) -> str:
 
 
 def shipped_rows(models_dir: Path) -> list[Model]:
-    """The shipped models as rows that are in no database, for where there is none. Raises `WeightsError`."""
+    """The shipped models as rows outside of any database. Raises `WeightsError`."""
     return [Model(id=row["sha256"][: catalogue.ID_DIGITS], **row) for row in _shipped_values(shipped(models_dir))]
 
 

@@ -1,4 +1,4 @@
-"""Finding models and ensembles by reference: a file, a name or an id in the catalogue, or those shipped."""
+"""Finds models and ensembles by reference: a file, a name or an id in the catalogue, or those shipped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ MARK = ".safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One classifier, or an ensemble of some, `shares` and `temperature` as in `ModelSet`."""
+    """One classifier, or an ensemble of several; `shares` and `temperature` as in `ModelSet`."""
 
     name: str
     members: tuple[WeightsFile, ...]
@@ -42,10 +42,10 @@ def model_subject(database: Database | None, models_dir: Path, reference: str) -
 
 
 def ensemble_subject(database: Database | None, models_dir: Path, name: str | None) -> Subject:
-    """The ensemble of a name, `shipped` included; without a name the one that is in use.
+    """The ensemble of this name, `shipped` included; without a name the one in use.
 
     Raises:
-        UnknownEnsembleError: there is none of this name, or no database to look in.
+        UnknownEnsembleError: no ensemble has this name, or there is no database to look in.
     """
     shipped = store.shipped(models_dir)
     if name in (store.SHIPPED_NAME, store.shipped_name(shipped)) or (name is None and database is None):
@@ -62,17 +62,17 @@ def find_classifier(database: Database | None, models_dir: Path, reference: str)
     """A classifier's weights: a path that ends in .safetensors, or an id or a name, shipped or in the catalogue.
 
     Raises:
-        WeightsError: it is a path, and the file cannot be read.
+        WeightsError: the reference is a path, and the file cannot be read.
         UnknownModelError: there is no such classifier, or no database to look in.
     """
     return _find(database, models_dir, reference, "classifier")
 
 
 def find_classifiers(database: Database | None, models_dir: Path, references: Sequence[str]) -> tuple[WeightsFile, ...]:
-    """Classifiers of which no two are the same, each as of `find_classifier`.
+    """Distinct classifiers, each as of `find_classifier`.
 
     Raises:
-        SameModelError: two of them are.
+        SameModelError: two references name the same weights.
     """
     found: dict[str, tuple[str, WeightsFile]] = {}
     for reference in references:

@@ -9,7 +9,7 @@ from workers.queue.loader import Loader
 from workers.settings import Settings
 
 TRAINING_LIMIT_S = 30 * 24 * 3600
-"""A training outlives every visibility timeout. The worker that gets its message again finds its lease taken."""
+"""A training outlives every visibility timeout. A worker that receives its message again finds the lease held."""
 
 PRIORITIES = 10
 """A job's priority is 0 to 9."""
@@ -17,9 +17,9 @@ PRIORITIES = 10
 _SETTINGS = "fer_secret_settings"
 """The configuration key of the `Settings`. Celery and Flower show values of keys that contain `secret` as asterisks."""
 
-# A Redis server that is cut off says nothing, and without these a worker would wait for it for ever. `socket_timeout`
-# is for what waits for an answer. Waiting for messages does not: Kombu asks for them with a time limit of a second,
-# reads when there is something to read, and reconnects when the answer is overdue by `health_check_interval`.
+# A Redis server that is cut off sends no error, and without these a worker would wait for it for ever.
+# `socket_timeout` limits the wait for a reply. Receiving messages does not block: Kombu polls with a time limit of a
+# second, reads when data has arrived, and reconnects when a reply is overdue by `health_check_interval`.
 _SILENCE = {"socket_timeout": 20, "health_check_interval": 10, "socket_keepalive": True}
 
 
@@ -102,7 +102,7 @@ def _time_limits(soft: float) -> tuple[float, float, float]:
 
 
 def __getattr__(name: str) -> Any:
-    # For `celery --app workers.queue.app`. Importing this module reads no environment; asking it for `app` does.
+    # For `celery --app workers.queue.app`. Importing this module reads no environment; the attribute `app` does.
     if name == "app":
         return make_app(Settings())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

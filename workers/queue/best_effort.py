@@ -1,4 +1,4 @@
-"""Sending messages where a failure may be ignored: the sweep sends what is missing."""
+"""Sends messages where a failure may be ignored: the sweep sends what is missing."""
 
 import logging
 from collections.abc import Callable
@@ -14,12 +14,12 @@ logger = logging.getLogger(__name__)
 
 
 def try_advance(app: Celery, database: Database, job_id: str) -> None:
-    """As `advance`, but a broker or a database that is away is only logged."""
+    """As `advance`, but only logs an outage of the broker or the database."""
     try_send(job_id, lambda: advance(app, database, job_id))
 
 
 def try_send(job_id: str, send: Callable[[], object]) -> None:
-    """Calls `send`; a broker or a database that is away is only logged. What is written stays written."""
+    """Calls `send`; only logs an outage of the broker or the database. Committed rows stay."""
     try:
         send()
     except (*BROKER_ERRORS, ResultsError) as error:

@@ -9,7 +9,7 @@ from workers.queue.app import settings_of
 from workers.settings import mask
 
 BROKER_ERRORS = (OSError, OperationalError, RedisError)
-"""What sending a message raises while the broker is away."""
+"""What sending a message raises during an outage of the broker."""
 
 TIMEOUT_S = 5.0
 

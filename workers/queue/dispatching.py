@@ -1,4 +1,4 @@
-"""Messages for what the database says is to be done. They are idempotent: a second one does no harm."""
+"""Sends messages for the work that the database lists as open. They are idempotent: duplicates do no harm."""
 
 import json
 from collections.abc import Callable
@@ -73,10 +73,10 @@ def _send(
 
 
 def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SENT_S) -> dict[str, int]:
-    """Does for every unfinished job of these queues what a lost message or a dead worker left undone.
+    """Requeues what lost messages and dead workers left undone in the unfinished jobs of these queues.
 
-    Returns the number of messages for each job that needed some. What was sent less than `age_s` ago may be on its
-    way.
+    Returns the number of messages for each job that needed some. Messages sent less than `age_s` ago do not count as
+    lost.
     """
     with reading(database) as session:
         unfinished = jobs_to_sweep(session, queues)
@@ -100,7 +100,7 @@ def resume(app: Celery, database: Database) -> dict[str, int]:
     with reading(database) as session:
         queues = {get_job(session, job).queue for job in jobs_to_sweep(session)}
     served = sorted(queue for queue in queues if queue != LOCAL_QUEUE and not queue.startswith(RUN_QUEUE))
-    # The caller knows that something was lost; a message too many does no harm.
+    # The caller knows that messages were lost, and duplicates do no harm.
     return sweep(app, database, served, age_s=0)
 
 

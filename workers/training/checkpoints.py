@@ -1,7 +1,7 @@
 """Where the checkpoints of training runs lie: `runs/RUN/ATTEMPT/` in FER_MODELS_DIR, which all workers share.
 
-Each attempt has a folder of its own, named by its fencing token: a worker that was believed dead and
-comes back spoils nothing but its own.
+Each attempt has its own folder, named by its fencing token: a worker that returns after its lease expired writes
+into its own folder only.
 """
 
 import os
@@ -17,12 +17,12 @@ from workers.models.store import folder
 
 
 def run_folder(models_dir: Path, job_id: str) -> Path:
-    """Everything of one run; may not exist."""
+    """The folder of one run; may not exist."""
     return folder(models_dir) / "runs" / job_id
 
 
 def take_over(models_dir: Path, claim: Claim) -> Path:
-    """This attempt's folder, with what the attempt before it last saved; folders of earlier attempts are removed.
+    """This attempt's folder, with the newest checkpoint of earlier attempts, whose folders are removed.
 
     Raises:
         CheckpointError: it cannot be made.
@@ -32,7 +32,7 @@ def take_over(models_dir: Path, claim: Claim) -> Path:
     try:
         run.mkdir(parents=True, exist_ok=True)
         attempts = [each for each in run.iterdir() if each.name.isdigit()]
-        # A later one is a successor's, if this worker was believed dead before it came here.
+        # A higher number is a successor's: this worker's lease may have expired before this point.
         earlier = sorted((each for each in attempts if int(each.name) < claim.epoch), key=lambda each: int(each.name))
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=run))
         source = next((each for each in reversed(earlier) if (each / CHECKPOINT).exists()), None)
@@ -40,7 +40,7 @@ def take_over(models_dir: Path, claim: Claim) -> Path:
             _adopt(source, partial)
         # Other workers may run as other users.
         partial.chmod(0o755)
-        # In one step: whoever dies halfway leaves no folder that looks whole.
+        # Atomically: a worker that dies halfway leaves no folder that looks complete.
         partial.rename(own)
     except OSError as error:
         raise CheckpointError(f"{run}: no checkpoint can be kept there ({error.strerror})") from error
@@ -55,7 +55,7 @@ def forget(models_dir: Path, job_id: str) -> None:
 
 
 def forget_attempt(models_dir: Path, claim: Claim) -> None:
-    """Removes this attempt's folder alone: another attempt may be at the run again."""
+    """Removes this attempt's folder alone: another attempt may have begun."""
     run = run_folder(models_dir, claim.job_id)
     shutil.rmtree(run / str(claim.epoch), ignore_errors=True)
     with suppress(OSError):
@@ -63,12 +63,12 @@ def forget_attempt(models_dir: Path, claim: Claim) -> None:
 
 
 def _adopt(source: Path, target: Path) -> None:
-    # The checkpoint first: the best weights are then at least as new as it says.
+    # The checkpoint first: the best weights are then at least as new as those it refers to.
     for name in (CHECKPOINT, BEST):
         if not (source / name).exists():
             continue
         try:
-            # A second name costs no room. Neither file is ever changed in place.
+            # A hard link needs no space. Neither file is ever changed in place.
             os.link(source / name, target / name)
         except OSError:
             shutil.copyfile(source / name, target / name)

@@ -1,4 +1,4 @@
-"""One training run, from its row to a model in the catalogue. Knows no Celery: a test can call it."""
+"""One training run, from its row to a model in the catalogue. Imports no Celery: a test can call it."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,7 +26,7 @@ from workers.settings import Settings
 from workers.training.checkpoints import forget, forget_attempt, run_folder, take_over
 from workers.training.trainers import Trained, Watch, run_trainer
 
-LICENCE = "AGPL-3.0; whoever gave the training data may limit what the weights are used for"
+LICENCE = "AGPL-3.0; the licence of the training data may limit the use of the weights"
 
 
 def train(
@@ -39,9 +39,9 @@ def train(
 ) -> bool:
     """Claims a run, trains to its end, and keeps the result; True if this worker got the run.
 
-    `device` is what the run uses unless it names one: auto, cpu or cuda:N. Errors end as in `lease.policy`, but all of
-    the work's own are permanent: the run fails with the reason, and the best weights so far are kept. A run that is
-    requeued goes on from its last epoch.
+    `device` is the device of a run that names none: auto, cpu or cuda:N. `lease.policy` decides on errors, except that
+    all errors of the training itself are permanent: the run fails with the reason, and the best weights so far are
+    kept. A requeued run resumes after its last finished epoch.
 
     Raises:
         ResultsError: the database cannot be used; the run will be claimed again.
@@ -54,7 +54,7 @@ def train(
         lease_s=settings.lease_seconds,
         heartbeat_s=heartbeat.HEARTBEAT_S,
         stopping=stopping,
-        # Hours of work went before: what to change is for the user to decide, who has the best weights until then.
+        # A retry would repeat hours of training. The user decides what to change, and has the best weights so far.
         is_permanent=lambda error: True,
         fail=partial(_fail, settings.models_dir),
     ) as held:
@@ -84,11 +84,11 @@ def _train(held: Lease[TrainingRun], settings: Settings, device: str) -> Trained
 
 
 def _keep(held: Lease[TrainingRun], models_dir: Path, trained: Trained) -> None:
-    """The weights into the store; then the model, its evaluation, and the run's end in one transaction."""
+    """Copies the weights into the store; then writes the model, its evaluation and the run's end in one transaction."""
     run, sha256 = held.begun, store.keep(models_dir, trained.weights)
 
     def write(session: Session, claim: Claim) -> None:
-        # First: it is the fence.
+        # First: it checks the fencing token.
         shards.complete(session, claim, [], [])
         model = _add_model(session, models_dir, run, sha256, trained.facts)
         if trained.report:
@@ -116,20 +116,20 @@ def _fail(models_dir: Path, held: Lease[TrainingRun], reason: str) -> None:
 
 
 def _rescue(models_dir: Path, best: Path) -> tuple[str | None, str]:
-    """The sha256 of the best weights so far, now in the store, and what to say about them."""
+    """The sha256 of the best weights so far, now in the store, and a clause about them for the message."""
     if not best.exists():
         return None, ""
     try:
         facts = trained_facts(read_metadata(best))
     except WeightsError:
         return None, ""
-    said = f"; the best weights so far, of epoch {facts['best_epoch']}, are"
+    clause = f"; the best weights so far, of epoch {facts['best_epoch']}, are"
     try:
         sha256 = store.keep(models_dir, best)
     except OSError:
         # On a full disk they stay where they are.
-        return None, f"{said} in {best}"
-    return sha256, f"{said} kept as model {sha256[: catalogue.ID_DIGITS]}"
+        return None, f"{clause} in {best}"
+    return sha256, f"{clause} kept as model {sha256[: catalogue.ID_DIGITS]}"
 
 
 def _add_model(session: Session, models_dir: Path, run: TrainingRun, sha256: str, facts: dict[str, object]) -> Model:
@@ -146,7 +146,7 @@ def _add_model(session: Session, models_dir: Path, run: TrainingRun, sha256: str
         recipe=run.recipe,
         job_id=run.job_id,
         licence=LICENCE,
-        # As the weights say themselves, for the run's row may be of another epoch.
+        # The facts of the weights themselves: the run's row may be of another epoch.
         facts={"data": run.data, **trained_facts(read_metadata(weights)), **facts},
     )
     training.keep_model(session, run.job_id, model.id)

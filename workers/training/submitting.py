@@ -1,4 +1,4 @@
-"""Queueing training runs, or taking one up in the foreground."""
+"""Queues training runs, or begins or resumes one in the foreground."""
 
 import logging
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def submit_training(app: Celery, database: Database, plans: Sequence[TrainingPla
 
 
 def local_training(database: Database, plan: TrainingPlan) -> tuple[str, int, bool]:
-    """A run for this process: its id, its shard, and whether it goes on from an earlier, interrupted one."""
+    """A run for this process: its id, its shard, and whether it resumes an interrupted one."""
     with writing(database) as session:
         earlier = unfinished_run(session, plan, LOCAL_QUEUE)
         run = earlier or add_training(session, plan, LOCAL_QUEUE)
@@ -58,12 +58,12 @@ def is_served(app: Celery, queue: str = QUEUE) -> bool:
 
 
 def settled(database: Database, models_dir: Path, plan: TrainingPlan) -> TrainingPlan:
-    """The plan with a start and teachers that mean the same to every worker: a word, a full path or a sha256.
+    """The plan with initial weights and teachers that every worker resolves alike: a word, a full path or a sha256.
 
     Raises:
-        WorkersError: it is a word that means nothing to this kind of run.
+        WorkersError: the word is not one of `WORDS` for this kind of run.
         WeightsError: the file cannot be read.
-        UnknownModelError: it is neither a file nor a model.
+        UnknownModelError: the reference is neither a file nor a model.
     """
     teachers = [_settled(database, models_dir, each, "classifier") for each in plan.definition.get("teachers", ())]
     taught = {"teachers": teachers} if teachers else {}
@@ -90,7 +90,7 @@ def _settled(database: Database, models_dir: Path, reference: str, kind: str) ->
 
 
 def existing_path(path: Path) -> str:
-    """A path of training data in full. Raises `WorkersError` if there is nothing."""
+    """The absolute path of training data. Raises `WorkersError` if it does not exist."""
     if not path.exists():
         raise WorkersError(f"{path}: there is no such file or folder.")
     return str(path.absolute())

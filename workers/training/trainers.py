@@ -1,4 +1,4 @@
-"""The two trainers as a worker sees them: from a run's row to weights and what they are worth."""
+"""Runs the two trainers: from a run's row to weights and their measured quality."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ SCRATCH, IMAGENET, SHIPPED = "scratch", "imagenet", "shipped"
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a trainer calls: `on_epoch` when an epoch is safe, `before_batch` often; either may raise to end it."""
+    """A trainer's callbacks: `on_epoch` after each checkpoint, `before_batch` often; either may raise to end it."""
 
     on_epoch: Callable[[Epoch], None]
     before_batch: Callable[[], None]
@@ -36,7 +36,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The best weights, what is known about them, and of a classifier the report that `evaluate --json` prints."""
+    """The best weights, facts about them, and of a classifier the report that `evaluate --json` prints."""
 
     weights: Path
     facts: dict[str, Any] = field(default_factory=dict)
@@ -46,13 +46,13 @@ class Trained:
 def run_trainer(
     database: Database, settings: Settings, run: TrainingRun, folder: Path, device: str, watch: Watch
 ) -> Trained:
-    """Trains as the row says, from the checkpoint in `folder` where there is one, and measures the result.
+    """Trains as the row defines, from the checkpoint in `folder` if there is one, and measures the result.
 
     `device` is `cpu` or `cuda:N`. Raises `FerModelError`, and whatever `watch` raises.
     """
     import torch
 
-    # Asked for before anything changes it: a run must not get the threads of the one before it.
+    # Read before the first change: a run must not inherit the number of threads of an earlier run.
     usual = _usual_threads()
     torch.set_num_threads(run.definition["threads"] or usual)
     train = _train_classifier if run.kind == "classifier" else _train_detector
@@ -79,7 +79,7 @@ def _train_classifier(
         from fer_model.training.teaching import taught
 
         faces = (taught(faces[0], teachers, cache, device, watch.before_batch), faces[1])
-    # A run that goes on needs no start, and this machine may have no way to it.
+    # A resumed run needs no initial weights, and this machine may have no access to them.
     init = None if (folder / CHECKPOINT).exists() else _start_of_classifier(database, settings, run.definition["init"])
     chosen = _fields(ClassifierRun, run.definition)
     definition = ClassifierRun(**{**chosen, "recipe": run.recipe, "epochs": run.epochs, "init": init, "device": device})
@@ -113,12 +113,12 @@ def _train_detector(
     models_dir = settings.models_dir
     start = store.shipped(models_dir).detector if init == SHIPPED else find_detector(database, models_dir, init)
     sources, held_out = [Path(each) for each in run.definition["data"]], Path(given) if given else None
-    # Unpacked photographs may be gigabytes: they go whatever ends the attempt, or, if its process is killed, with its
-    # folder. Whoever goes on unpacks them anew, maybe on another machine.
+    # Unpacked photographs may be gigabytes: they are deleted when the attempt ends, or, if its process is killed, with
+    # the attempt's folder. The next attempt unpacks them again, maybe on another machine.
     with TemporaryDirectory(prefix="data-", dir=folder, ignore_cleanup_errors=True) as data:
         sets = arrange(sources, held_out, Path(data), watch.before_batch)
         weights = train_detector(definition, start.path, sets, folder, watch.on_epoch, watch.before_batch)
-        # The epochs' figures are those of the network in training; these are of the weights that are kept.
+        # The epochs' figures belong to the network in training; these belong to the weights that are kept.
         precision = detector_precision(weights, _photographs(sets.validation, watch))
     return Trained(weights, {f"ap50_from_{height}_px": value for height, value in precision.items()})
 
@@ -131,7 +131,7 @@ def _photographs(paths: Iterable[Path], watch: Watch) -> "Iterator[LabelledPhoto
         try:
             yield read_photograph(path)
         except FerModelError as error:
-            # The trainer has passed over it too; a finished run must not fail for it.
+            # The trainer skipped it too; a finished run must not fail for it.
             logger.warning("not measured: %s", error)
 
 

@@ -1,6 +1,6 @@
-"""Makes some files deadly to open, by their names, in a worker whose PYTHONPATH holds this folder.
+"""Kills or hangs a process that opens certain files, by their names, if its PYTHONPATH holds this folder.
 
-Nothing of the program knows of it: Python itself imports this module at its start, and tells it of every file that
+The program does not know of it: Python imports this module at its start and calls its audit hook for every file that
 is opened.
 """
 

@@ -41,7 +41,7 @@ def test_a_file_arrives_with_its_progress(server: FileServer, tmp_path: Path) ->
 def test_a_broken_download_goes_on_where_it_broke(server: FileServer, tmp_path: Path) -> None:
     server.cuts = [10 * PIECE + 1]
     assert fetch(server, tmp_path) == CONTENT
-    assert [asked for _, asked in server.asked] == [None, f"bytes={10 * PIECE}-"]
+    assert [requested for _, requested in server.requests] == [None, f"bytes={10 * PIECE}-"]
 
 
 def test_the_next_call_goes_on_too(server: FileServer, tmp_path: Path) -> None:
@@ -50,20 +50,20 @@ def test_the_next_call_goes_on_too(server: FileServer, tmp_path: Path) -> None:
         fetch(server, tmp_path)
     assert (tmp_path / "weights.bin").stat().st_size == PIECE * ATTEMPTS
     assert fetch(server, tmp_path) == CONTENT
-    assert server.asked[-1][1] == f"bytes={PIECE * ATTEMPTS}-"
+    assert server.requests[-1][1] == f"bytes={PIECE * ATTEMPTS}-"
 
 
 def test_a_server_without_ranges_starts_again(server: FileServer, tmp_path: Path) -> None:
     server.ranges, server.cuts = False, [10 * PIECE + 1]
     assert fetch(server, tmp_path) == CONTENT
-    assert server.asked[-1][1] == f"bytes={10 * PIECE}-"
+    assert server.requests[-1][1] == f"bytes={10 * PIECE}-"
 
 
 @pytest.mark.parametrize("extra", [b"", b"more than there is"])
 def test_what_is_whole_or_too_long_already_is_recognised(server: FileServer, tmp_path: Path, extra: bytes) -> None:
     (tmp_path / "weights.bin").write_bytes(CONTENT + extra)
     assert fetch(server, tmp_path) == CONTENT
-    assert len(server.asked) == (2 if extra else 1)
+    assert len(server.requests) == (2 if extra else 1)
 
 
 def test_other_bytes_than_promised_are_deleted(server: FileServer, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_other_bytes_than_promised_are_deleted(server: FileServer, tmp_path: Pat
 def test_a_file_that_is_not_there_is_not_asked_for_again(server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"nothing\.bin: there is no such file \(404\)"):
         fetch(server, tmp_path, name="nothing.bin")
-    assert len(server.asked) == 1 and list(tmp_path.iterdir()) == []
+    assert len(server.requests) == 1 and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("status", [403, 416])
@@ -129,7 +129,7 @@ def test_without_a_promise_it_begins_again(server: FileServer, tmp_path: Path) -
         fetch(server, tmp_path, promised=None)
     server.files["/weights.bin"] = other = CONTENT[::-1]
     assert fetch(server, tmp_path, promised=None) == other, "nothing of the old one"
-    assert {asked for _, asked in server.asked} == {None}
+    assert {requested for _, requested in server.requests} == {None}
 
 
 def test_a_git_digest_is_what_git_says(tmp_path: Path) -> None:

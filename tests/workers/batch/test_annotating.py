@@ -40,7 +40,7 @@ SECONDS = 1.0
 
 @pytest.fixture(scope="module")
 def media(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A clip that moves over two faces, a photograph, and a video that is none."""
+    """A clip that pans over two faces, a photograph, and a damaged video."""
     folder = tmp_path_factory.mktemp("annotated")
     write_clip(folder / "moving.mp4", [samples / "zidane.jpg"], SECONDS)
     (folder / "broken.mp4").write_text("no video")
@@ -79,9 +79,9 @@ def pictures(folder: Path) -> Iterator[Image]:
 def test_no_face_is_found_any_more_also_between_the_frames_looked_at(
     database: Database, networks: Engine, media: list[Path], tmp_path: Path, how: How
 ) -> None:
-    # Five frames a second are looked at, of twenty-five.
+    # Five of twenty-five frames a second are analysed.
     job_id = analysed(database, networks, media, BatchOptions(every=5))
-    # The limit is for boxes alone: who is left out of them is hidden nevertheless.
+    # The filter limits boxes alone: a face without a box is hidden nevertheless.
     done = annotated(database, job_id, tmp_path / "hidden", how, FaceFilter(min_confidence=1.0))
     assert [Path(each.path or "").name for each in done] == ["moving.mp4", "zidane.jpg"]
     found = list(pictures(tmp_path / "hidden"))

@@ -130,7 +130,7 @@ def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
     job_id, (shard_id,) = planned(database, [samples / "clip.mp4"])
 
     class CancelsOnSecondBatch:
-        """The real engine; between its batches somebody cancels the job."""
+        """The real engine; the job is cancelled between its batches."""
 
         description = networks.description
         at_once, in_flight, ahead_bytes = networks.at_once, 4, networks.ahead_bytes
@@ -178,7 +178,7 @@ def test_networks_that_cannot_be_loaded_fail_the_shard_with_the_reason(database:
     assert status.state == "failed" and status.errors[0]["error"] == "the weights are not there"
 
 
-def test_what_each_classifier_said_is_kept_where_it_is_asked_for(
+def test_each_classifiers_own_scores_are_kept_on_request(
     database: Database, networks: Engine, models: ModelSet, samples: Path
 ) -> None:
     job_ids = [
@@ -193,13 +193,13 @@ def test_what_each_classifier_said_is_kept_where_it_is_asked_for(
         }
     assert len(kept) == 2 * len(models.members) and none == []
     for index, face in faces.items():
-        said = {row.model_id: [[getattr(row, name) for name in EMOTIONS]] for row in kept if row.face_index == index}
-        outputs = np.array([said[file.sha256[:12]] for file in models.members])
+        scores = {row.model_id: [[getattr(row, name) for name in EMOTIONS]] for row in kept if row.face_index == index}
+        outputs = np.array([scores[file.sha256[:12]] for file in models.members])
         ((*expected,),) = combine(outputs, models.shares, models.temperature)
         assert [getattr(face, name) for name in EMOTIONS] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_second_attempt_replaces_what_each_classifier_said(
+def test_a_second_attempt_replaces_each_classifiers_own_scores(
     database: Database, networks: Engine, models: ModelSet, samples: Path
 ) -> None:
     job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=True))

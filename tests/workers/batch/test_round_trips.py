@@ -1,4 +1,4 @@
-"""How often a shard goes to the database: each time costs more than the rest of a small shard's work."""
+"""A shard's round trips to the database: each one costs more than the rest of a small shard's work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ CLAIM, ROWS, NEXT = 6, 3, 1
 
 @pytest.fixture(autouse=True)
 def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heartbeats are not what is counted here."""
+    """No heartbeats: they would be counted too."""
     monkeypatch.setattr("workers.lease.heartbeat.HEARTBEAT_S", 3600)
 
 
@@ -50,7 +50,7 @@ def planned(database: Database, folder: Path, pictures: int) -> tuple[str, list[
 
 
 def work(database: Database, shard_id: int) -> None:
-    """As the task does, but for the messages."""
+    """As the task does, without its messages."""
 
     def mark(session: Session, job_id: str) -> Callable[[], None]:
         dispatching.queue_next(APP, session, job_id)

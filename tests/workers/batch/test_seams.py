@@ -23,17 +23,18 @@ from results.seams import ShardTracks, TrackBox
 from results.tables import Face, Job, Media, Shard, Track
 from tests.support.clips import write_clip
 from tests.support.planning import planned
-from workers.batch.finishing import finish, join_tracks
+from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
 from workers.batch.seams import LOST_MS, Seam
+from workers.batch.stitching import join_tracks
 from workers.settings import Settings
 
 Spans = list[tuple[int, int, int]]
 
 
 class Remembering:
-    """The real networks, which look only once at each picture: the cuts of a clip share its pictures."""
+    """The real networks with cached results: differently cut jobs share the pictures of a clip."""
 
     def __init__(self, networks: Engine) -> None:
         self.networks = networks
@@ -91,7 +92,7 @@ def process(database: Database, networks: Engine, clip: Path, seconds: float) ->
 
 
 def spans(database: Database, job_id: str) -> Spans:
-    """Of each track, in the order of their numbers, which count from 0."""
+    """One entry per track, by track id, which counts from 0."""
     columns = (Track.track_id, Track.first_ms, Track.last_ms, Track.observations)
     of_job = select(*columns).join(Media, Media.id == Track.media_id).where(Media.job_id == job_id)
     with reading(database) as session:
@@ -134,7 +135,7 @@ def test_finishing_again_after_a_retry_joins_the_same_tracks(
     for shard_id in shard_ids:
         process_shard(database, Settings(), shard_id, "test", lambda _: remembering)
     finish(database, job_id)
-    assert len(spans(database, job_id)) == 4, "after a failed segment nobody is the same"
+    assert len(spans(database, job_id)) == 4, "no track continues through a failed segment"
     with writing(database) as session:
         assert retry_job(session, job_id) == 1
     process_shard(database, Settings(), shard_ids[1], "test", lambda _: remembering)
@@ -165,7 +166,7 @@ PICTURE = np.zeros((1, 1, 3), np.uint8)
 
 @st.composite
 def people(draw: st.DrawFn) -> list[list[int]]:
-    """Frames in which each person is seen; nobody is away for as long as a tracker forgets."""
+    """Frames in which each person is visible, with gaps shorter than `LOST_SECONDS`."""
     length = draw(st.integers(2, 40))
     seen = draw(st.lists(st.lists(st.booleans(), min_size=length, max_size=length), min_size=1, max_size=4))
     return [whole for flags in seen for whole in _unbroken([n for n, here in enumerate(flags) if here])]
@@ -187,7 +188,7 @@ def observation(person: int, frame: int, number: int) -> FaceObservation:
 
 
 def segment(tracks: list[list[int]], start: int, end: int, last: int) -> ShardTracks:
-    """What a worker with a perfect tracker says of the frames [start, end) of `last`."""
+    """The tracks that a worker with a perfect tracker finds in the frames [start, end) of `last`."""
     met = [person for person, frames in enumerate(tracks) if any(start <= frame < last for frame in frames)]
     numbers = {person: number for number, person in enumerate(met)}
 

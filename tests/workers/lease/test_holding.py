@@ -1,4 +1,4 @@
-"""The life of a lease, on both databases: what each ending makes of the shard, and what outages do not change.
+"""The life of a lease, on both databases: the outcome of each ending, and outages that change nothing.
 
 The body of a lease swallows errors, failed assertions too: what a test asserts in one is seen in its outcome.
 """
@@ -62,7 +62,7 @@ def taken(database: Database, worker: str = "w", **terms: Any) -> Iterator[Lease
 
 
 def write(session: Session, claim: Claim) -> None:
-    """All that the shard's work finds."""
+    """The rows of the shard's work."""
     shards.complete(session, claim, ROWS, [])
 
 

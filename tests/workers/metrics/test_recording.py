@@ -27,7 +27,7 @@ from tests.support.commands import fer_batch, succeed
 from tests.support.databases import query
 from tests.support.idle import IdleEngine
 from tests.support.stack import Stack
-from tests.support.watching import free_port, kill_at_work, said_by, scrape, until
+from tests.support.watching import free_port, kill_at_work, output_of, scrape, until
 from workers.batch.processing import process_shard
 from workers.metrics import recording
 from workers.queue.local_stack import local_redis, local_worker, stack_folder
@@ -54,7 +54,7 @@ class Watched:
         return str(state)
 
     def kill_at_work(self) -> int:
-        """Kills the process that does the work in the middle of a shard; gives its number."""
+        """Kills the pool process in the middle of a shard; returns its pid."""
         return kill_at_work(self.stack.database_url, self.worker)
 
 
@@ -73,7 +73,7 @@ def watched(networks: Engine, tmp_path_factory: pytest.TempPathFactory) -> Itera
         with local_worker(environment, folder / "worker.log") as worker:
             until(lambda: "fer_frames_total" in _scraped(port))
             yield Watched(stack, worker, port)
-    # Nothing is left behind by a worker that was asked to stop.
+    # A worker that shut down in order leaves no files.
     assert not list(folder.glob("fer-batch-metrics-*"))
 
 
@@ -95,7 +95,7 @@ def test_figures_are_those_of_the_job(watched: Watched, samples: Path) -> None:
     after = scrape(watched.port)
     assert (after["fer_frames_total"], after["fer_faces_total"]) == (frames, faces)
     assert after['fer_shards_total{outcome="done"}'] == after["fer_shard_seconds_count"] == shards
-    # The frame between two segments is looked at by both of them, and belongs to one.
+    # Both segments analyse the frame at their seam, and it belongs to one.
     assert after["fer_batch_frames_sum"] >= frames
     assert after['fer_batch_frames_bucket{le="16.0"}'] == after["fer_batch_frames_count"] >= shards
     assert after["fer_shard_seconds_sum"] > 0
@@ -156,7 +156,7 @@ for priority in (None, 0, 3, 5, 9):
 flower = Broker(app.conf.broker_url, broker_options=app.conf.broker_transport_options)
 print(depths(app), asyncio.run(flower.queues(["elsewhere"])))
 """
-    depths = said_by(program, FER_BROKER_URL=broker, FER_QUEUES="elsewhere,empty")
+    depths = output_of(program, FER_BROKER_URL=broker, FER_QUEUES="elsewhere,empty")
     assert depths == "{'elsewhere': 5, 'empty': 0} [{'name': 'elsewhere', 'messages': 5}]"
 
 
@@ -174,7 +174,7 @@ with exported(make_app(Settings())):
     recording.shard_ended("failed", 2.0)
     print(sorted(name for name, value in scrape({port}).items() if value and "_bucket" not in name))
 """
-    named = said_by(program, FER_METRICS_PORT=str(port), **AWAY)
+    named = output_of(program, FER_METRICS_PORT=str(port), **AWAY)
     assert named == str(
         [
             "fer_batch_frames_count",
@@ -210,7 +210,7 @@ with serving.exported(make_app(Settings())):
     recording.gpu_memory()
 print("prometheus_client" in sys.modules, serving.FOLDER in os.environ)
 """
-    assert said_by(program) == "False False"
+    assert output_of(program) == "False False"
 
 
 def _cancel(database: Database, job_id: str, number: int) -> None:

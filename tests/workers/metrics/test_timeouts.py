@@ -1,4 +1,4 @@
-"""Asking without waiting for ever."""
+"""Calls with a time limit."""
 
 import threading
 import time
@@ -15,9 +15,9 @@ def test_a_failure_is_no_answer() -> None:
     def fail() -> NoReturn:
         raise OSError("away")
 
-    asked = within(5, fail)
-    assert asked() is None
-    assert asked() is None
+    limited = within(5, fail)
+    assert limited() is None
+    assert limited() is None
 
 
 def test_one_that_hangs_is_waited_for_once() -> None:
@@ -29,13 +29,13 @@ def test_one_that_hangs_is_waited_for_once() -> None:
         returns.wait()
         return "late"
 
-    asked = within(0.2, hang)
-    assert asked() is None
+    limited = within(0.2, hang)
+    assert limited() is None
     began = time.monotonic()
-    assert [asked() for _ in range(100)] == [None] * 100
+    assert [limited() for _ in range(100)] == [None] * 100
     assert time.monotonic() - began < 0.2 and len(calls) == 1
     returns.set()
     until = time.monotonic() + 5
-    while asked() != "late" and time.monotonic() < until:
+    while limited() != "late" and time.monotonic() < until:
         time.sleep(0.01)
-    assert asked() == "late"
+    assert limited() == "late"

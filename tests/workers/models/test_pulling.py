@@ -1,4 +1,4 @@
-"""Pulling from the registry and adding one's own files, with stand-ins for what lies on the internet."""
+"""Pulling from the registry and adding own files; a local server stands in for the internet."""
 
 import hashlib
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def git_digest(content: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What each of the registry's addresses gives: networks of random numbers."""
+    """Each address of the registry -> its content: networks with random weights."""
     folder = tmp_path_factory.mktemp("published")
     first, second = (file.address for file in REGISTRY["original"].files)
     return {
@@ -89,7 +89,7 @@ def test_the_original_is_pulled_though_the_connection_breaks(
 ) -> None:
     server.cuts = [len(next(iter(server.files.values()))) // 2]
     rows, name = pull(database, settings, "original", silent)
-    assert len(server.asked) == 3 and str(server.asked[1][1]).startswith("bytes=")
+    assert len(server.requests) == 3 and str(server.requests[1][1]).startswith("bytes=")
     assert [(row.name, row.kind, row.source) for row in rows] == [
         ("original-crp", "classifier", "pulled"),
         ("original-mixup-cutmix", "classifier", "pulled"),
@@ -150,7 +150,7 @@ def test_what_nobody_vouches_for_needs_trust(database: Database, server: FileSer
     url = f"{server.url}/newer/yolov13n-face.pt"
     with pytest.raises(DownloadError, match="add --trust"):
         pull(database, settings, url, silent)
-    assert server.asked == []
+    assert server.requests == []
     (row,), name = pull(database, settings, url, silent, trust=True)
     assert row.name == name == "yolov13n-face" and row.facts["digest"] is None
     with pytest.raises(DownloadError, match="'nothing' is not in the registry; it knows original, yolov12n-face"):
@@ -158,7 +158,7 @@ def test_what_nobody_vouches_for_needs_trust(database: Database, server: FileSer
 
 
 def test_files_of_one_name_are_not_mixed_up(database: Database, server: FileServer, settings: Settings) -> None:
-    """One is interrupted; another of that name comes from elsewhere; then the first goes on."""
+    """An interrupted download resumes, although a file of the same name was downloaded from elsewhere meanwhile."""
     promised = REGISTRY["yolov12n-face"].files[0]
     elsewhere = f"/elsewhere/{Path(promised.address).name}"
     server.files[elsewhere] = server.files[f"/{promised.address}"]
@@ -170,7 +170,7 @@ def test_files_of_one_name_are_not_mixed_up(database: Database, server: FileServ
         pull(database, settings, "yolov12n-face", lambda remote: interrupt)
     pull(database, settings, server.url + elsewhere, silent, trust=True)
     pull(database, settings, "yolov12n-face", silent)
-    assert [asked for _, asked in server.asked] == [None, None, f"bytes={PIECE}-"]
+    assert [requested for _, requested in server.requests] == [None, None, f"bytes={PIECE}-"]
 
 
 def test_own_files_are_added(database: Database, server: FileServer, tmp_path: Path, settings: Settings) -> None:

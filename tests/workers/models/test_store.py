@@ -64,7 +64,7 @@ def test_the_shipped_ensemble_is_in_use_and_registered_once(database: Database, 
 
 
 def test_what_is_registered_is_not_written_again(database: Database, folder: Path) -> None:
-    """Each worker asks at each shard, and a failing INSERT would be an error in PostgreSQL's log."""
+    """Workers register at each shard, and a failing INSERT would be an error in PostgreSQL's log."""
     written: list[str] = []
 
     def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:

@@ -1,4 +1,4 @@
-"""What `evaluate` and `ensemble fit` are pointed at."""
+"""Finding models and ensembles by reference, for `evaluate` and `ensemble fit`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ def own_store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def given(tmp_path: Path) -> WeightsFile:
-    """A file that the catalogue does not know; nobody looks into it here."""
+    """A file outside the catalogue; these tests never read its content."""
     (tmp_path / "mine.safetensors").write_bytes(b"weights")
     return given_file(tmp_path / "mine.safetensors")
 

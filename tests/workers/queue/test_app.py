@@ -14,7 +14,7 @@ from sqlalchemy import Engine as Database
 from results.database import connect, upgrade
 from tests.support.commands import ROOT
 from tests.support.databases import query
-from tests.support.watching import said_by
+from tests.support.watching import output_of
 from workers.batch.planning import BatchOptions
 from workers.batch.submitting import submit
 from workers.errors import BrokerUnreachableError, WorkersError
@@ -145,8 +145,8 @@ def test_a_spawned_child_gets_the_settings_of_its_parent(monkeypatch: pytest.Mon
 
 def test_what_celery_tells_of_its_configuration_holds_no_password() -> None:
     app = make_app(secretive())
-    for told in (app.conf.table(), app.conf.table(with_defaults=True), app.conf.humanize(), bugreport(app), repr(app)):
-        assert SECRET not in str(told)
+    for text in (app.conf.table(), app.conf.table(with_defaults=True), app.conf.humanize(), bugreport(app), repr(app)):
+        assert SECRET not in str(text)
 
 
 def test_importing_configures_nothing_and_reads_no_variable_of_ours() -> None:
@@ -165,7 +165,7 @@ from celery import _state
 print(sorted(name for name in read if name.startswith("FER_")), _state.default_app)
 """
     broken = {"FER_LEASE_SECONDS": "nonsense", "FER_DATABASE_URL": "nonsense", "FER_BROKER_URL": "nonsense"}
-    assert said_by(program, **broken) == "[] None"
+    assert output_of(program, **broken) == "[] None"
 
 
 def test_celerys_own_command_line_is_configured_by_the_environment(broker: str) -> None:
@@ -175,7 +175,7 @@ from celery.__main__ import main
 sys.argv = ["celery", "--app", "workers.queue.app", "report"]
 main()
 """
-    told = said_by(program, FER_BROKER_URL=broker, FER_DATABASE_URL=f"postgresql://fer:{SECRET}@db/fer")
-    assert "fer_secret_settings: '********'" in told and f"broker_url: '{broker}" in told
-    assert SECRET not in told
+    text = output_of(program, FER_BROKER_URL=broker, FER_DATABASE_URL=f"postgresql://fer:{SECRET}@db/fer")
+    assert "fer_secret_settings: '********'" in text and f"broker_url: '{broker}" in text
+    assert SECRET not in text
     assert "--app workers.queue.app " in (ROOT / "docker-compose.yml").read_text()

@@ -64,7 +64,7 @@ def test_a_server_on_the_path_is_preferred(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_submitting_needs_no_network_library() -> None:
-    """Whoever only queues work must not pay for torch and OpenVINO."""
+    """A program that only queues work must not load torch and OpenVINO."""
     heavy = ("torch", "openvino", "ultralytics")
     program = f"import sys, workers.batch.submitting; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

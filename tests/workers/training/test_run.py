@@ -94,7 +94,7 @@ def status_of(database: Database, run: str) -> TrainingStatus:
 
 
 class After:
-    """Called before every batch as `stopping` is; acts once, when so many batches have been seen."""
+    """Called before every batch in place of `stopping`; acts once, after a number of batches."""
 
     def __init__(self, batches: int, action: Callable[[], object]) -> None:
         self.batches, self.action, self.calls = batches, action, 0
@@ -210,7 +210,7 @@ def test_a_worker_that_comes_late_leaves_its_successors_folder_alone(
 
 
 class Outage:
-    """Stands before `record_epoch`; fails so many times first, as a database does that restarts."""
+    """Wraps `record_epoch`; fails a number of times first, like a database that restarts."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -387,7 +387,7 @@ def detector_plan(photographs: Path) -> TrainingPlan:
 
 
 class DetectorTrainer:
-    """Stands in for Ultralytics', which changes global state; ends as it is told to after an epoch's weights."""
+    """Stands in for Ultralytics', which changes global state; ends as its test sets it, after an epoch's weights."""
 
     def __init__(self, ending: Exception | None = None) -> None:
         self.ending = ending

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from results.seams import Box, ShardTracks, TrackBox
-from workers.batch.finishing import join_tracks
+from workers.batch.stitching import join_tracks
 
 LEFT: Box = (0, 0, 10, 10)
 RIGHT: Box = (50, 0, 60, 10)
