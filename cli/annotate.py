@@ -1,4 +1,4 @@
-"""The command `annotate`: media with what was found drawn into them."""
+"""The command `annotate`: media with the faces drawn into them."""
 
 import sys
 from pathlib import Path
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the new files.")
-@click.option("--anonymise", type=click.Choice(["blur", "pixelate"]), help="Hide every face that was found.")
+@click.option("--anonymise", type=click.Choice(["blur", "pixelate"]), help="Hide every detected face.")
 @filter_options
 @settings_options("database_url")
 def annotate(
     settings: "Settings", job: str | None, output: Path, anonymise: Literal["blur", "pixelate"] | None, **options: Any
 ) -> None:
-    """Draw boxes, tracks, emotions and bars into copies of the media. Of the newest job, if none is named.
+    """Draw boxes, tracks, emotions and bars into copies of the media. Of the newest job if none is named.
 
     Labels are smoothed over a second unless --smooth says otherwise. Your files stay as they are.
     """

@@ -1,4 +1,4 @@
-"""The command `bench`: how fast this machine is, and how much of that the pipeline uses."""
+"""The command `bench`: the speed of each stage, of the pipeline, and of a naive loop."""
 
 import json
 import tempfile

@@ -17,13 +17,13 @@ from workers.settings import Settings
 
 
 def prepared_database(settings: Settings) -> Database:
-    """The database, its tables made if it is empty or older. Raises `ResultsError`."""
+    """The database, with its tables created or upgraded. Raises `ResultsError`."""
     upgrade(settings.database_url)
     return _closed_at_the_end(connect(settings.database_url))
 
 
 def current_database(settings: Settings) -> Database:
-    """The database, which must be there and be this program's. Raises `ResultsError`."""
+    """The database, which must exist at this program's revision. Raises `ResultsError`."""
     database = _closed_at_the_end(existing(settings.database_url))
     check_revision(database)
     return database
@@ -38,7 +38,7 @@ def _closed_at_the_end(database: Database) -> Database:
 
 @contextmanager
 def asked_about(settings: Settings, reference: str | None) -> Iterator[tuple[Session, str]]:
-    """A session that reads, and the id of the job that was named, or else of the newest; says what of it is missing.
+    """A session that reads, and the id of the named or newest job; prints what of its results is missing.
 
     Raises `ResultsError`.
     """
@@ -49,7 +49,7 @@ def asked_about(settings: Settings, reference: str | None) -> Iterator[tuple[Ses
 
 
 def database_if_any(settings: Settings) -> Database | None:
-    """The database, where there is one; a word on stderr if there is one that cannot be used."""
+    """The database if there is one; a note on stderr if it cannot be used."""
     try:
         database = _closed_at_the_end(existing(settings.database_url))
     except DatabaseUnreachableError:
@@ -63,10 +63,10 @@ def database_if_any(settings: Settings) -> Database | None:
 
 
 def job_or_newest(session: Session, reference: str | None, *, training: bool = False) -> Job:
-    """The job that was named, by the beginning or end of its id, or else the newest; with `training` a training run.
+    """The job whose id begins or ends with `reference`, else the newest; with `training`, of training runs.
 
     Raises:
-        UnknownJobError: there is none, or the job that was named is no training run.
+        UnknownJobError: there is none, or the named job is no training run.
     """
     if reference:
         job = get_job(session, reference)

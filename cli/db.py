@@ -1,5 +1,6 @@
 """The commands `db ...`: the tables of the database."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,7 @@ def db() -> None:
 @db.command()
 @settings_options("database_url")
 def upgrade(settings: "Settings") -> None:
-    """Make the tables, or bring them to this version."""
+    """Create the tables, or upgrade them to this version."""
     from results.database import head_revision
     from results.database import upgrade as upgrade_database
     from results.urls import describe
@@ -28,15 +29,30 @@ def upgrade(settings: "Settings") -> None:
 
 
 @db.command()
-@click.option("--older-than", type=Duration(), required=True, help="Jobs that ended so long ago: 30d, 12h.")
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@click.option("--older-than", type=Duration(), required=True, help="Age since the job's end: 30d, 12h.")
+@click.option("--dry-run", is_flag=True, help="List what would be deleted, and delete nothing.")
 @settings_options("database_url")
 def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
-    """Delete old jobs with their rows and pictures of faces. Trainings, and jobs that have not ended, stay."""
+    """Delete old jobs with their rows and crops of faces. Trainings and unfinished jobs stay."""
     from cli.connection import current_database
-    from cli.views.removal import purge as purge_jobs
+    from cli.views.removal import print_what_is_left
+    from workers.retention import due
+    from workers.retention import purge as purge_jobs
 
-    purge_jobs(current_database(settings), older_than, dry_run)
+    database = current_database(settings)
+    old = {status.job: status for status in due(database, timedelta(milliseconds=older_than))}
+    deleted = "would be deleted" if dry_run else "deleted"
+
+    def print_deleted(job: str) -> None:
+        name = f" ({old[job].name})" if old[job].name else ""
+        click.echo(f"{job}{name}: {deleted}, {old[job].frames:,} frames and {old[job].faces:,} faces")
+
+    if dry_run:
+        for job in old:
+            print_deleted(job)
+    else:
+        print_what_is_left(purge_jobs(database, list(old), print_deleted))
+    click.echo(f"{len(old):,} jobs {deleted}")
 
 
 @db.command()

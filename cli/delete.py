@@ -13,27 +13,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @settings_options("database_url")
 def delete(settings: "Settings", job: str, yes: bool) -> None:
-    """Delete a job with everything it found. Your files stay, and so do models that it trained."""
+    """Delete a job with all its results. Your files and the models that it trained stay."""
     from cli.connection import current_database
-    from cli.views.removal import say_removed
+    from cli.views.removal import print_what_is_left
     from results.database import reading
     from results.jobs import get_job
     from results.read.status import job_status
-    from results.retention import compact
-    from workers.retention import remove
-    from workers.training.checkpoints import forget
+    from workers.retention import delete as delete_job
 
     database = current_database(settings)
     with reading(database) as session:
         status = job_status(session, get_job(session, job).id)
     if not yes and sys.stdin.isatty():
         click.confirm(f"Delete {status.job} with {status.frames:,} frames and {status.faces:,} faces?", abort=True)
-    removed = remove(database, status.job)
-    compacted = compact(database)
-    if status.kind == "train":
-        forget(settings.models_dir, status.job)
-    say_removed([removed], compacted)
+    print_what_is_left(delete_job(database, settings.models_dir, status.job))
     click.echo(f"{status.job}: deleted")

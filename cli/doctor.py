@@ -1,4 +1,4 @@
-"""The command `doctor`: check the installation and its surroundings."""
+"""The command `doctor`: check the installation and its services."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @json_option
 @settings_options("database_url", "broker_url")
 def doctor(settings: "Settings", as_json: bool) -> None:
-    """Check broker, database, device, weights and disk, and say how to mend what fails."""
+    """Check broker, database, device, weights and disk, and print a remedy for each failure."""
     from dataclasses import asdict
 
     from workers.diagnosis.checks import run_checks, settings_table

@@ -1,4 +1,4 @@
-"""Commands about ensembles: fit."""
+"""The commands `ensemble ...`: fit."""
 
 import json
 from dataclasses import asdict, replace
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @click.group()
 def ensemble() -> None:
-    """Several classifiers that answer together."""
+    """Ensembles of classifiers."""
 
 
 @ensemble.command()
 @click.option("--models", "first", multiple=True, metavar="ID...", help="Ids, names or .safetensors files.")
-# What stands after the first of `--models A B C`.
+# The values after the first of `--models A B C`.
 @click.argument("more", nargs=-1, metavar="")
 @data_options(split="PublicTest")
-@click.option("--name", help="A name for the ensemble.  [default: one that stands for just this face_filter]")
+@click.option("--name", help="A name for the ensemble.  [default: made of its content]")
 @click.option("--detector", metavar="ID", help="The face detector.  [default: the one in use]")
 @json_option
 @settings_options("database_url", "device")
@@ -40,7 +40,7 @@ def fit(
     detector: str | None,
     as_json: bool,
 ) -> None:
-    """Fit how much each classifier counts, and a temperature; keep the ensemble in the catalogue."""
+    """Fit the weight of each classifier and a temperature; add the ensemble to the catalogue."""
     from cli.connection import prepared_database
     from workers.models.fitting import ensemble_template, keep_ensemble
     from workers.models.subjects import find_classifiers

@@ -11,14 +11,14 @@ import click
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Turns our own errors, and what the system refuses, into one sentence; `--debug` lets them through."""
+    """Prints our own errors and those of the system as one sentence; with `--debug` they keep their traceback."""
     try:
         yield
     except (click.ClickException, click.Abort, click.exceptions.Exit):
         raise
     except Exception as error:
         if _reader_is_gone(error):
-            # `| head` has seen enough. Python would complain when it flushes at the end.
+            # The reader of the pipe has ended. Python would fail when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         if "--debug" in sys.argv or not (sentence := _sentence(error)):
@@ -28,7 +28,7 @@ def one_sentence() -> Iterator[None]:
 
 
 def _reader_is_gone(error: Exception) -> bool:
-    # polars gives the number in its words alone.
+    # polars has the number in its message alone.
     return isinstance(error, OSError) and (error.errno == errno.EPIPE or f"(os error {errno.EPIPE})" in str(error))
 
 

@@ -1,4 +1,4 @@
-"""The command `evaluate`: how good the models are on labelled faces, and what an answer costs."""
+"""The command `evaluate`: accuracy, calibration and cost on labelled faces."""
 
 import json
 from pathlib import Path
@@ -89,7 +89,7 @@ def _keep(
     try:
         keep_evaluation(database, models_dir, subject, answer, data, split)
     except ResultsError as error:
-        # The figures, which may have taken long, are printed already.
+        # The figures are printed already: an error must not hide them.
         click.echo(f"Note: the evaluation is not kept: {error}", err=True)
 
 

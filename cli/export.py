@@ -1,4 +1,4 @@
-"""The command `export`: what was found, as files for other programs."""
+"""The command `export`: results as files for other programs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 TABLES = ("csv", "jsonl", "parquet", "xlsx")
 SUBTITLES = ("srt", "vtt")
 STREAMS = ("csv", "jsonl", *SUBTITLES)
-"""What may go to stdout."""
+"""Formats that may go to stdout."""
 
 
 @click.command()
 @click.argument("job", required=False)
-@click.option("--format", "style", type=click.Choice([*TABLES, *SUBTITLES]), required=True, help="Kind of file.")
+@click.option("--format", "style", type=click.Choice([*TABLES, *SUBTITLES]), required=True, help="Format of the file.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File, or with --each folder.  [default: stdout]")
 @click.option("--each", is_flag=True, help="One file for each photograph or video.")
 @filter_options
 @settings_options("database_url")
 def export(settings: "Settings", job: str | None, style: str, output: Path | None, each: bool, **options: Any) -> None:
-    """Write what was found to a file: every face, or subtitles. The newest job, if none is named.
+    """Write results to a file: every face, or subtitles. Of the newest job if none is named.
 
     Subtitles are smoothed over a second unless --smooth says otherwise.
     """

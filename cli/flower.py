@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 COLUMNS = "name,args,uuid,state,received,runtime,worker"
-"""Of the list of tasks: Flower's own, and the arguments, which say what a task is about."""
+"""Of the list of tasks: Flower's own, and the arguments, which hold a task's subject."""
 
 ANSWER_S = 1.0
 """How long a page waits for the database."""
@@ -36,7 +36,7 @@ NAMED = ("process_shard", "train", "finish_job")
 def flower(settings: "Settings", port: int, address: str) -> None:
     """Show workers, tasks and queues in a browser.
 
-    The name and password are those of FER_FLOWER_AUTH; without it a password is made up and printed.
+    The name and password are those of FER_FLOWER_AUTH; without it a random password is printed.
     """
     from flower.options import options
 
@@ -50,8 +50,8 @@ def flower(settings: "Settings", port: int, address: str) -> None:
     options.format_task = in_words(settings.database_url)
     options.tasks_columns = COLUMNS
     click.echo(f"Flower: http://{address}:{port}, {words}", err=True)
-    # Within this process: nobody sees the password in the list of processes. What stands here wins over
-    # Flower's variables and its file, so that none of them can take the password away.
+    # Within this process, so that the list of processes does not show the password. Options override Flower's
+    # variables and its file, so that none of them can remove the password.
     app.start(["--quiet", "flower", f"--address={address}", f"--port={port}", f"--basic_auth={secret}"])
 
 

@@ -31,7 +31,7 @@ def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    # 80 columns must do: only the name gives way.
+    # For 80 columns: only the name wraps.
     for title in ("job", "kind", "name", "state"):
         table.add_column(title, no_wrap=title != "name", min_width=23 if title == "job" else None)
     for title in ("files", "frames", "faces", "failed files"):

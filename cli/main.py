@@ -1,4 +1,4 @@
-"""The command `fer-batch`. Modules of commands are imported only when one of theirs is called."""
+"""The command `fer-batch`. A command's module is imported when it is called."""
 
 import importlib
 from typing import Any
@@ -33,7 +33,7 @@ COMMANDS = (
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is asked for."""
+    """A group that imports a command's module when the command is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)

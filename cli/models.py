@@ -86,13 +86,13 @@ def verify(settings: "Settings", references: tuple[str, ...], as_json: bool) -> 
 @models.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="A name for the model.")
-@click.option("--kind", type=click.Choice(["classifier", "detector"]), help="What it is.  [default: the file tells]")
+@click.option("--kind", type=click.Choice(["classifier", "detector"]), help="What it is.  [default: as the file says]")
 @click.option("--trust", is_flag=True, help="Open a pickle (.pt), which may run any code.")
 @settings_options("database_url")
 def add(
     settings: "Settings", file: Path, name: str, kind: Literal["classifier", "detector"] | None, trust: bool
 ) -> None:
-    """Take your own weights into the store. Prints the model's id."""
+    """Add your own weights to the store. Prints the model's id."""
     from cli.connection import prepared_database
     from workers.models.pulling import add as add_file
 
@@ -104,10 +104,10 @@ def add(
 
 @models.command()
 @click.argument("name")
-@click.option("--trust", is_flag=True, help="NAME is the address of an Ultralytics checkpoint that nobody vouches for.")
+@click.option("--trust", is_flag=True, help="NAME is the address of an Ultralytics checkpoint without a known sha256.")
 @settings_options("database_url")
 def pull(settings: "Settings", name: str, trust: bool) -> None:
-    """Download weights that others published: yolov12n-face, original."""
+    """Download published weights: yolov12n-face, original."""
     from cli.connection import prepared_database
     from cli.views.downloads import downloads
     from workers.models.pulling import pull as pull_entry

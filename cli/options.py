@@ -110,7 +110,9 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Lowest detection score that counts as a face.  [env: FER_DETECTION_THRESHOLD; default: 0.4]",
             ),
             click.option(
-                "--keep-member-scores", is_flag=True, help="Keep what each classifier said, in the table face_scores."
+                "--keep-member-scores",
+                is_flag=True,
+                help="Keep each classifier's probabilities, in the table face_scores.",
             ),
             click.option(
                 "--keep-crops",
@@ -174,7 +176,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Give each face the mean of its track over so many seconds around it.",
             ),
             click.option(
-                "--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces less sure than this."
+                "--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces with a lower confidence."
             ),
             click.option("--min-quality", type=Number(0, 1), default=0.0, help="Leave out faces of lower quality."),
         )
@@ -184,7 +186,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def filter_from(smooth: float | None, min_confidence: float, min_quality: float, *, default: float = 0.0) -> Any:
-    """The chosen `FaceFilter`; smoothed over `default` seconds where nothing is said."""
+    """The chosen `FaceFilter`; smoothed over `default` seconds if no option is given."""
     from results.read.face_filter import FaceFilter
 
     return FaceFilter(min_confidence, min_quality, default if smooth is None else smooth)

@@ -1,4 +1,4 @@
-"""Files that are there whole at the end of a command, or not at all."""
+"""Files that a command writes completely or not at all."""
 
 import sys
 from collections.abc import Iterator

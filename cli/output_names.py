@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def file_name(medium: "Media") -> str:
-    """A medium's place in its job and its own name, without an ending and fit for any file system."""
+    """A medium's position in its job and its name, without an extension and valid on any file system."""
     path = urlsplit(medium.uri).path if "://" in medium.uri else medium.uri
     stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(path).stem)
     return f"{medium.position:05d}-{stem[:80]}"

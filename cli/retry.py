@@ -1,4 +1,4 @@
-"""The command `retry`: queue again what of a job failed or was cancelled."""
+"""The command `retry`: queue the failed or cancelled parts of a job again."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @click.argument("job")
 @settings_options("database_url", "broker_url")
 def retry(settings: "Settings", job: str) -> None:
-    """Queue again what of a job failed or was cancelled, and nothing else."""
+    """Queue the failed or cancelled parts of a job again, and nothing else."""
     from cli.connection import current_database
     from results.database import reading
     from results.jobs import get_job

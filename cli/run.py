@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @batch_options
 @settings_options("database_url")
 def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **options: Any) -> None:
-    """Analyse photographs and videos on this machine, with nothing installed beside it.
+    """Analyse photographs and videos on this machine, without other services.
 
     Starts a private Redis server and a worker, queues the job, shows its progress and its
     timeline, and stops what it started. Results stay in the database.
@@ -67,7 +67,7 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
         local_stack.stack_folder() as folder,
         local_stack.local_redis(folder) as broker,
     ):
-        # A queue of its own: other jobs in the database are not this worker's, nor this job another's.
+        # A queue of its own: this worker must not take other jobs, nor other workers this one.
         own = settings.model_copy(update={"broker_url": broker, "queues": f"run-{secrets.token_hex(4)}"})
         passed_over, app = PassedOver(), make_app(own)
         with planning() as on_medium:
@@ -89,7 +89,7 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
             try:
                 return follow(database, job.job, check)
             except BaseException:
-                # A second Ctrl-C must not leave the job behind unfinished.
+                # A second Ctrl-C must not leave the job unfinished.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 room.close()
                 with suppress(ResultsError), writing(database) as session:

@@ -1,4 +1,4 @@
-"""The command `status`: how far a job is."""
+"""The command `status`: a job's progress."""
 
 import json
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @json_option
 @settings_options("database_url")
 def status(settings: "Settings", job: str | None, watch: bool, as_json: bool) -> None:
-    """How far a job is; the newest one, if none is named. The beginning or end of an id is enough."""
+    """The progress of a job, or of the newest one. The beginning or end of an id is enough."""
     from cli.connection import current_database, job_or_newest
     from cli.views.following import follow, print_summary
     from cli.views.training import follow_training, look_up, print_training

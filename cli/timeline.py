@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", help="Form of output.")
 @settings_options("database_url")
 def timeline(settings: "Settings", job: str | None, bucket: int, by: str, style: str, **options: Any) -> None:
-    """What the faces of a job showed, over time; the newest job, if none is named."""
+    """The emotions of a job over time. Of the newest job if none is named."""
     from cli.connection import asked_about
     from cli.views.timeline import print_table
     from results.read.timelines import timeline as rows_of

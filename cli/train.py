@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 CLASSIFIER, DETECTOR = ClassifierRun(""), DetectorRun()
-"""For their defaults."""
+"""They hold the options' defaults."""
 
 ALL = "all"
 PATH = click.Path(path_type=Path)
@@ -37,7 +37,7 @@ def train() -> None:
 
 
 def _run_options(defaults: ClassifierRun | DetectorRun) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """What both kinds of run have in common, with a kind's own defaults."""
+    """The options of both kinds of run, with a kind's own defaults."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(
@@ -129,7 +129,7 @@ def detector(
 @json_option
 @settings_options("database_url")
 def status(settings: "Settings", run: str | None, wait: bool, as_json: bool) -> None:
-    """How far a run is; the newest one, if none is named. On a terminal, live until it ends."""
+    """The progress of a run, or of the newest one. On a terminal, live until it ends."""
     from cli.connection import current_database, job_or_newest
     from cli.views.following import FINISHED
     from cli.views.training import follow_training, look_up, print_training
@@ -173,7 +173,7 @@ def _print_runs(runs: "Sequence[TrainingStatus]") -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    # 80 columns must do: only the name gives way.
+    # For 80 columns: only the name wraps.
     for title in ("run", "name", "state", "epoch", "best", "model"):
         table.add_column(title, no_wrap=title != "name", min_width={"run": 23, "model": 12}.get(title))
     for each in runs:
@@ -184,7 +184,7 @@ def _print_runs(runs: "Sequence[TrainingStatus]") -> None:
 
 
 def _definition(known: dict[str, Any]) -> dict[str, Any]:
-    """What is kept as the run's definition: all but what has a column of its own."""
+    """The run's definition: all options but those that have a column."""
     return {name: value for name, value in known.items() if name not in ("recipe", "epochs")}
 
 
@@ -220,7 +220,7 @@ def _after_queueing(app: "Celery", database: "Database", runs: list[str], wait: 
 
 
 def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan") -> str:
-    """Trains in this process; Ctrl-C ends it before the next batch, and the same command then goes on."""
+    """Trains in this process; Ctrl-C ends it before the next batch, and the same command continues."""
     from cli.views.training import follow_training, look_up
     from workers.process import worker_name
     from workers.training.run import train
@@ -234,7 +234,7 @@ def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan"
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopping.set()
-        # Whoever asks twice does not want to wait for the batch.
+        # A second signal ends the process at once.
         signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

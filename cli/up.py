@@ -28,7 +28,7 @@ PORT = click.IntRange(1, 65535)
 )
 @settings_options("database_url")
 def up(settings: "Settings", workers: int, flower: bool, port: int, flower_port: int, data: Path) -> None:
-    """Run Redis, workers and, if asked, Flower until Ctrl-C, with one log.
+    """Run Redis, workers and, with --flower, Flower until Ctrl-C, with one log.
 
     Other terminals of this machine submit jobs to them. What is queued survives a restart.
     """

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--name", help="The worker's name, to tell it from others.  [default: its host and process]")
+@click.option("--name", help="The worker's name.  [default: its host and process]")
 @settings_options("queues", "device", "metrics_port", "database_url", "broker_url")
 def worker(settings: "Settings", name: str | None) -> None:
-    """Work on what is queued, until stopped. With several GPUs, one process works on each."""
+    """Process what is queued, until stopped. With several GPUs, one process works on each."""
     from cli.connection import prepared_database
     from fer_model.engines import actual_device, gpu_count
     from workers.metrics.serving import exported
@@ -30,7 +30,7 @@ def worker(settings: "Settings", name: str | None) -> None:
 
     app = make_app(settings)
 
-    # A worker that cannot work must not begin to take work.
+    # A worker that cannot process shards must not claim any.
     actual_device(settings.device)
     writable_cache(settings.cache_dir)
     check_broker(app)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import COMMANDS
 from tests.support.commands import ROOT
 
 TESTS = ROOT / "tests"
@@ -61,3 +62,9 @@ def test_a_conftest_holds_fixtures_and_hooks_alone(path: Path) -> None:
 def test_tests_lie_where_their_subject_lies(room: str) -> None:
     folders = {path.parent.relative_to(TESTS) for path in (TESTS / room).rglob("test_*.py")}
     assert folders and [str(folder) for folder in folders if not (ROOT / folder).is_dir()] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_a_file_and_tests_of_its_name(command: str) -> None:
+    assert (ROOT / "cli" / f"{command}.py").exists()
+    assert any((TESTS / folder / f"test_{command}.py").exists() for folder in ("cli", "acceptance"))

@@ -1,7 +1,8 @@
-"""Deletes jobs with all their data: rows and face crops."""
+"""Deletes jobs with all their data: rows, face crops and checkpoints."""
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,8 +11,10 @@ from sqlalchemy import Engine as Database
 
 from results.database import reading, writing
 from results.jobs import delete_job, get_job
+from results.read.status import JobStatus, job_statuses
 from results.retention import compact, old_jobs
 from workers.batch import crops
+from workers.training import checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,14 @@ class Removed:
 
     job: str
     crops_left: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Jobs that were deleted; `compacted` is False if the database's file keeps its size until the next deletion."""
+
+    removed: list[Removed]
+    compacted: bool
 
 
 def remove(database: Database, job_id: str) -> Removed:
@@ -43,14 +54,36 @@ def remove(database: Database, job_id: str) -> Removed:
     return Removed(job_id, folder if missing else None)
 
 
-def purge(database: Database, age: timedelta) -> list[Removed]:
-    """Removes the jobs that ended at least `age` ago, one transaction each, and compacts the database."""
+def delete(database: Database, models_dir: Path, job_id: str) -> Deletion:
+    """Deletes a job with its results, crops and checkpoints. Models that it trained stay.
+
+    Raises as `remove` does.
+    """
     with reading(database) as session:
-        old = [job.id for job in old_jobs(session, age)]
-    removed = [remove(database, job_id) for job_id in old]
-    if removed:
-        compact(database)
-    return removed
+        is_training = get_job(session, job_id).kind == "train"
+    removed = remove(database, job_id)
+    compacted = compact(database)
+    if is_training:
+        checkpoints.forget(models_dir, job_id)
+    return Deletion([removed], compacted)
+
+
+def due(database: Database, age: timedelta) -> list[JobStatus]:
+    """The jobs that `purge` would delete."""
+    with reading(database) as session:
+        return job_statuses(session, [job.id for job in old_jobs(session, age)])
+
+
+def purge(database: Database, job_ids: Sequence[str], on_removed: Callable[[str], None] = lambda job: None) -> Deletion:
+    """Removes these jobs, one transaction each, and then compacts the database; `on_removed` gets each one's id.
+
+    Raises as `remove` does.
+    """
+    removed = []
+    for job_id in job_ids:
+        removed.append(remove(database, job_id))
+        on_removed(job_id)
+    return Deletion(removed, compact(database) if removed else True)
 
 
 _next = 0.0
@@ -62,7 +95,7 @@ def enforce(database: Database, days: float | None) -> None:
     if days is None or time.monotonic() < _next:
         return
     _next = time.monotonic() + EVERY_S
-    for each in purge(database, timedelta(days=days)):
+    for each in purge(database, [job.job for job in due(database, timedelta(days=days))]).removed:
         logger.info("job %s is older than FER_RETENTION_DAYS and was deleted", each.job)
         if each.crops_left:
             logger.warning("its pictures of faces are not on this machine: %s", each.crops_left)

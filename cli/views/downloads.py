@@ -17,7 +17,7 @@ MB = 1e6
 
 @contextmanager
 def downloads() -> Iterator[Callable[[Remote], Report]]:
-    """Gives what is to be called before each download; what that gives is called while it goes on."""
+    """Yields a function to call before each download; it returns the one that gets the progress."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines

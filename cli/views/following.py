@@ -24,7 +24,7 @@ Show = Callable[[JobStatus], None]
 
 
 def follow(database: Database, job_id: str, check: Callable[[], None] = lambda: None) -> JobStatus:
-    """Shows a job's progress until it has ended; `check` may raise when nobody works on it any more."""
+    """Shows a job's progress until it has ended; `check` may raise if its worker has died."""
     with _shown() as show:
         while True:
             with reading(database) as session:
@@ -38,7 +38,7 @@ def follow(database: Database, job_id: str, check: Callable[[], None] = lambda: 
 
 @contextmanager
 def planning() -> Iterator[Callable[[MediaPlan], None]]:
-    """Shows on a terminal how many files were found; gives what `submit` is to call for each."""
+    """Shows the number of planned files on a terminal; yields the function that `submit` calls for each."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda medium: None
@@ -61,7 +61,7 @@ def print_passed_over(passed_over: PassedOver) -> None:
 
 
 def print_summary(status: JobStatus) -> None:
-    """What came out, on stdout; what failed, on stderr, one sentence a file."""
+    """The job's figures on stdout, and its failures on stderr, one sentence for each file."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     state = {"done": "[green]done", "failed": "[red]failed"}.get(status.state, status.state)
     rows = [("job", status.job), ("state", state), ("files", f"{status.media:,}"), ("frames", f"{status.frames:,}")]

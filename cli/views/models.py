@@ -1,4 +1,4 @@
-"""How models and ensembles are shown to people: tables to copy names from, and all that is known about one."""
+"""Models and ensembles in the terminal: tables, and the details of one."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 UNLIMITED = 10_000
 SHARES = ("accuracy", "ap50")
-"""Beginnings and ends of the names of values from 0 to 1 that are shown in per cent."""
+"""Prefixes and suffixes of names whose values, 0 to 1, are shown in per cent."""
 
 
 def print_overview(found: Row) -> None:
@@ -29,9 +29,9 @@ def print_overview(found: Row) -> None:
 
 
 def print_details(found: Row) -> None:
-    """What `inventory.details` gives, one line for each thing that is known, and the card."""
+    """The result of `inventory.details`, one line for each value, and the card."""
     card = found.pop("card", None)
-    # Each evaluation says it.
+    # They are part of each evaluation.
     for name in ("accuracy", "accuracy_on"):
         found.pop(name, None)
     for name, value in found.items():
@@ -67,7 +67,7 @@ def _table(*titles: str) -> Table:
 
 
 def _print(console: Console, table: Table) -> None:
-    """As wide as the names need, which are there to be copied; without a terminal nothing is wrapped at all."""
+    """As wide as the names need, so that they can be copied; nothing wraps where there is no terminal."""
     narrowest = Measurement.get(console, console.options.update(max_width=UNLIMITED), table).minimum
     console.width = max(console.width, narrowest) if console.is_terminal else UNLIMITED
     console.print(table)

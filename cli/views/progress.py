@@ -1,4 +1,4 @@
-"""Progress of work that this process does itself: a bar on a terminal, nothing elsewhere."""
+"""Progress of work in this process: a bar on a terminal, nothing elsewhere."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar of `total` steps, which goes away at the end; gives what is to be called with how many more are done."""
+    """A transient bar of `total` steps; yields a function that advances it by a number of steps."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

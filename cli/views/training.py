@@ -1,4 +1,4 @@
-"""How a training run looks in a terminal: live with a curve, or in plain lines elsewhere."""
+"""A training run: live with a curve on a terminal, in plain lines elsewhere."""
 
 import sys
 import time
@@ -29,13 +29,13 @@ def look_up(database: Database, run: str) -> TrainingStatus:
 
 
 def follow_training(database: Database, run: str, stop: Callable[[], bool] = lambda: False) -> TrainingStatus:
-    """Shows a run on stderr until it has ended, or until `stop` says so; gives it as it then is."""
+    """Shows a run on stderr until it has ended or `stop` returns true; returns its last status."""
     console = Console(stderr=True)
     if not console.is_terminal:
         return _follow_in_lines(database, run, stop)
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            # Asked before looking, so that the last picture shows the end.
+            # Before the look, so that the last picture shows the end.
             ending = stop()
             status = look_up(database, run)
             live.update(picture(status, console.width), refresh=True)
@@ -94,7 +94,7 @@ def epoch_line(status: TrainingStatus, row: dict[str, Any]) -> str:
 
 
 def _follow_in_lines(database: Database, run: str, stop: Callable[[], bool]) -> TrainingStatus:
-    said = ""
+    shown_state = ""
     shown = 0
     while True:
         ending = stop()
@@ -102,10 +102,10 @@ def _follow_in_lines(database: Database, run: str, stop: Callable[[], bool]) -> 
         for row in status.history[shown:]:
             print(epoch_line(status, row), file=sys.stderr, flush=True)
         shown = max(shown, len(status.history))
-        if status.state != said:
-            said = status.state
+        if status.state != shown_state:
+            shown_state = status.state
             print(_headline(status), file=sys.stderr, flush=True)
-        if said in FINISHED or ending:
+        if shown_state in FINISHED or ending:
             return status
         time.sleep(POLL_S)
 

@@ -1,6 +1,5 @@
-"""What is not there or not as it should be: one sentence on stderr, exit code 1, nothing lost."""
+"""Missing or unusable services and files: one sentence on stderr, exit code 1, nothing lost."""
 
-import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,16 +7,9 @@ from pathlib import Path
 import pytest
 
 from results.database import connect, upgrade
-from tests.support.commands import fer_batch
+from tests.support.commands import fer_batch, only_sentence
 
 NO_BROKER = "redis://:secret@127.0.0.1:1/0"
-
-
-def only_sentence(stderr: str) -> str:
-    """The one line on stderr, without its `Error: `."""
-    (line,) = stderr.strip().splitlines()
-    assert line.startswith("Error: ")
-    return line.removeprefix("Error: ")
 
 
 def test_an_unreachable_broker(samples: Path, tmp_path: Path) -> None:
@@ -27,7 +19,7 @@ def test_an_unreachable_broker(samples: Path, tmp_path: Path) -> None:
     sentence = only_sentence(run.stderr)
     assert run.returncode == 1
     assert "broker at redis://:***@127.0.0.1:1/0 cannot be reached" in sentence and "--broker" in sentence
-    assert not database.exists(), "a job that nobody can be told of must not be made"
+    assert not database.exists(), "a job that cannot be queued must not be created"
     assert only_sentence(fer_batch("worker", *words[2:]).stderr) == sentence
 
 
@@ -87,34 +79,6 @@ def test_a_folder_with_nothing_in_it(broker: str, tmp_path: Path) -> None:
     assert run.returncode == 1 and only_sentence(run.stderr) == f"{folder}: contains no picture or video"
     with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
         assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
-
-
-def test_doctor_says_how_to_mend_what_fails(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text("{}")
-    environment = {
-        "FER_BROKER_URL": NO_BROKER,
-        "FER_DATABASE_URL": f"sqlite:///{tmp_path / 'none' / 'results.db'}",
-        "FER_MODELS_DIR": str(tmp_path),
-    }
-    run = fer_batch("doctor", "--json", **environment)
-    failed = {check["name"]: check for check in json.loads(run.stdout)["checks"] if not check["ok"]}
-    assert run.returncode == 1
-    assert set(failed) == {"broker", "database", "weights"}
-    assert all(check["mend"] for check in failed.values())
-    text = fer_batch("doctor", **environment)
-    assert text.returncode == 1 and "fer-batch db upgrade" in text.stdout and "secret" not in text.stdout
-
-
-def test_a_cache_that_cannot_be_written_stops_the_worker_before_it_takes_work(broker: str, tmp_path: Path) -> None:
-    words = ("worker", "--broker", broker, "--db", f"sqlite:///{tmp_path / 'results.db'}")
-    run = fer_batch(*words, FER_CACHE_DIR="/proc/none")
-    assert run.returncode == 1 and "FER_CACHE_DIR" in only_sentence(run.stderr)
-
-
-def test_a_device_that_is_not_there_stops_the_worker_before_it_takes_work(broker: str, tmp_path: Path) -> None:
-    words = ("worker", "--broker", broker, "--db", f"sqlite:///{tmp_path / 'results.db'}", "--device", "cuda:99")
-    run = fer_batch(*words)
-    assert run.returncode == 1 and "cuda:99 was asked for" in only_sentence(run.stderr)
 
 
 @pytest.mark.parametrize("url", ["memory://", "bogus://x", "redis://host:port"])

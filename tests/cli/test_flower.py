@@ -31,7 +31,7 @@ TABLE = "tasks/datatable?" + urlencode(
 
 @dataclass(frozen=True)
 class Garden:
-    """A Flower that runs, and what it said on stderr."""
+    """A Flower that runs, and its log."""
 
     stack: Stack
     port: int
@@ -123,7 +123,7 @@ def test_the_password_can_be_chosen(broker: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
-        # Whoever sets Flower's own variable does not get in by it.
+        # Flower's own variable must not open it.
         env={**os.environ, "FER_FLOWER_AUTH": "anna:let=me:in", "FLOWER_BASIC_AUTH": "eve:x"},
     )
     try:

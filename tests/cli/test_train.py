@@ -167,7 +167,7 @@ def status_in(state: str) -> TrainingStatus:
 def test_whoever_follows_looks_once_more_after_the_end(
     monkeypatch: pytest.MonkeyPatch, ended: bool, looks: int
 ) -> None:
-    """The run goes on until somebody asks whether it has ended."""
+    """The run goes on until the test looks whether it has ended."""
     seen: list[str] = []
     states = {"now": "done" if ended else "running"}
 

@@ -1,16 +1,20 @@
 """A job whose rows are known, for the tests of commands that answer."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine as Database
+from sqlalchemy import update
 
 from cli.main import main
 from results.closing import close_job
-from results.database import writing
+from results.database import reading, writing
+from results.jobs import list_jobs, utc_now
 from results.plans import MediaPlan, ShardPlan
 from results.shards import complete
+from results.tables import Job
 from tests.support.rows import face, frame, new_job, take
 
 MEDIA = [
@@ -55,3 +59,16 @@ def film(media_id: int, length: int) -> tuple[list[dict[str, Any]], list[dict[st
         faces.append(face(media_id, n, n * 100, 0, track_id=0, happy=happy, sad=1 - happy))
         faces.append(face(media_id, n, n * 100, 1, track_id=1, neutral=0.7, angry=0.3) | {"x1": 40.0, "x2": 60.0})
     return [frame(media_id, n, n * 100, 2) for n in range(length)], faces
+
+
+def aged(database: Database, job_id: str, **values: object) -> None:
+    """Has the job end forty days ago, with other values of its row."""
+    with writing(database) as session:
+        ended = utc_now(session) - timedelta(days=40)
+        session.execute(update(Job).where(Job.id == job_id).values(finished_at=ended, **values))
+
+
+def left(database: Database) -> list[str]:
+    """The ids of the jobs that are there."""
+    with reading(database) as session:
+        return [job.id for job in list_jobs(session)]

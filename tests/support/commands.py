@@ -42,3 +42,10 @@ def succeed_here(*words: str, **environment: str) -> "subprocess.CompletedProces
     run = fer_batch_here(*words, **environment)
     assert run.returncode == 0, run.stderr
     return run
+
+
+def only_sentence(stderr: str) -> str:
+    """The one line on stderr, without its `Error: `."""
+    (line,) = stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    return line.removeprefix("Error: ")

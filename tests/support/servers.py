@@ -55,17 +55,17 @@ def serving(server: FileServer) -> Iterator[FileServer]:
             if server.failures or content is None:
                 self.send_error(server.failures.pop(0) if server.failures else 404)
                 return
-            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
-            start = int(asked[1]) if asked and server.ranges else 0
-            end = min(int(asked[2]) + 1, len(content)) if asked and asked[2] and server.ranges else len(content)
-            if asked and server.ranges and start >= len(content):
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
+            start = int(wanted[1]) if wanted and server.ranges else 0
+            end = min(int(wanted[2]) + 1, len(content)) if wanted and wanted[2] and server.ranges else len(content)
+            if wanted and server.ranges and start >= len(content):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(content)}")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            self.send_response(206 if asked and server.ranges else 200)
-            if asked and server.ranges:
+            self.send_response(206 if wanted and server.ranges else 200)
+            if wanted and server.ranges:
                 self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
             self.send_header("Content-Length", str(end - start))
             self.end_headers()

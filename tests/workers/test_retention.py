@@ -41,6 +41,14 @@ def left(database: Database) -> set[str]:
         return {each.id for each in list_jobs(session)}
 
 
+def purged(database: Database) -> list[retention.Removed]:
+    """What a purge of jobs older than 30 days removes; it must compact the database."""
+    due, told = retention.due(database, timedelta(days=30)), list[str]()
+    deletion = retention.purge(database, [status.job for status in due], told.append)
+    assert told == [status.job for status in due] and deletion.compacted
+    return deletion.removed
+
+
 def test_only_what_ended_long_ago_and_holds_faces_is_old(database: Database) -> None:
     old, _, _ = job(database, days=31), job(database, days=29), job(database, days=None)
     with writing(database) as session:
@@ -54,7 +62,7 @@ def test_only_what_ended_long_ago_and_holds_faces_is_old(database: Database) -> 
 def test_rows_and_crops_of_old_jobs_go_and_others_stay(database: Database, tmp_path: Path) -> None:
     crops = tmp_path / "crops"
     old, new = job(database, days=31, crops=crops), job(database, days=1, crops=crops)
-    assert retention.purge(database, timedelta(days=30)) == [retention.Removed(old, None)]
+    assert purged(database) == [retention.Removed(old, None)]
     assert left(database) == {new} and [path.name for path in crops.iterdir()] == [new]
     with reading(database) as session:
         assert session.execute(text("SELECT count(*) FROM faces")).scalar() == 1
@@ -81,7 +89,7 @@ def test_a_database_is_compact_again(database: Database) -> None:
         session.execute(text(statement.replace("INTO frames", f"INTO frames {names}")), {"medium": 2, "shard": 2})
     full = size(database)
     assert full > before + 2_000_000
-    retention.purge(database, timedelta(days=30))
+    purged(database)
     assert left(database) == {small} and big not in left(database)
     assert size(database) < before + (full - before) / 4
 
@@ -101,7 +109,7 @@ def test_nothing_of_what_was_deleted_is_left_in_the_file(database: Database) -> 
     job_id = job(database, days=31)
     with writing(database) as session:
         session.execute(text("UPDATE media SET uri = '/secret/person.mp4'"))
-    retention.purge(database, timedelta(days=30))
+    purged(database)
     path = Path(str(database.url.database))
     content = b"".join(each.read_bytes() for each in path.parent.glob(f"{path.name}*"))
     assert b"person" not in content and job_id.encode() not in content

@@ -52,7 +52,7 @@ def annotate_job(
 ) -> Iterator[Annotated]:
     """Writes the media of a job that could be read into `folder`; a medium that fails does not stop the others.
 
-    `face_filter` says which faces get a box, and over how long their labels are smoothed. With `anonymise` all faces
+    `face_filter` sets which faces get a box, and over how long their labels are smoothed. With `anonymise` all faces
     are hidden, those it leaves out too, also between the frames that were looked at; a medium is left out, with that as
     its error, unless every frame that is written was looked at or lies between two that were. `name` gives a file's
     name without its ending. Raises `OSError` if a file cannot be written.

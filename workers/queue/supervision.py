@@ -28,7 +28,7 @@ Log = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. A line of its log that contains `ready` says that its start succeeded.
+    """What to run. A line of its log that contains `ready` marks a successful start.
 
     `stop_s` is how long it may take to end after SIGTERM; `pass_fds` are file descriptors that it keeps open.
     """

@@ -1,4 +1,4 @@
-"""Shards that go wrong: what is tried again, what is not, and who is asked to stop."""
+"""Attempts at a shard: permanent and transient errors, shutdown, and outages of the database."""
 
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +12,6 @@ from fer_model.networks.manifest import ModelSet
 from results import leases, shards
 from results.database import reading, writing
 from results.jobs import create_job
-from results.leases import claim
 from results.plans import add_plan
 from results.read.status import job_status
 from results.tables import Frame, Media, Shard
@@ -20,7 +19,6 @@ from tests.support.outages import always_away, away_once
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions, plan
 from workers.batch.processing import Queue, process_shard
-from workers.lease.reclaiming import reclaim
 from workers.models import store
 from workers.settings import Settings
 
@@ -42,18 +40,18 @@ def shards_of(database: Database, job_id: str) -> list[Shard]:
         return list(session.scalars(select(Shard).where(Shard.job_id == job_id).order_by(Shard.start_ms, Shard.id)))
 
 
-def noting(told: list[str]) -> Queue:
-    """Notes the jobs of which more could be queued, once their transaction is over."""
-    return lambda _, job_id: lambda: told.append(job_id)
+def noting(queued: list[str]) -> Queue:
+    """Records the job after each transaction that may queue more of it."""
+    return lambda _, job_id: lambda: queued.append(job_id)
 
 
 def test_a_video_is_cut_by_the_worker_just_as_by_submit(database: Database, networks: Engine, samples: Path) -> None:
     found = []
     for patience_s in (60, -1):
         job_id = planned(database, [samples / "clip.mp4"], patience_s)
-        told: list[str] = []
+        queued: list[str] = []
         while waiting := [shard for shard in shards_of(database, job_id) if shard.state == "pending"]:
-            process_shard(database, Settings(), waiting[0].id, "w", lambda _: networks, queue=noting(told))
+            process_shard(database, Settings(), waiting[0].id, "w", lambda _: networks, queue=noting(queued))
         finish(database, job_id)
         with reading(database) as session:
             (medium,) = session.scalars(select(Media).where(Media.job_id == job_id))
@@ -68,7 +66,7 @@ def test_a_video_is_cut_by_the_worker_just_as_by_submit(database: Database, netw
         ]
         assert (status.state, status.planned_frames) == ("done", 20)
         found.append((frames, pieces, medium.width, medium.fps, medium.duration_ms, medium.frame_count))
-        assert told.count(job_id) == len(pieces) + (patience_s < 0), "what can be queued is told"
+        assert queued.count(job_id) == len(pieces) + (patience_s < 0), "each time more can be queued"
     assert found[0] == found[1]
 
 
@@ -98,7 +96,7 @@ def test_an_unforeseen_error_is_tried_three_times(database: Database, samples: P
     assert shard.error == "tried 3 times, without success: OSError: the file system went away"
 
 
-def test_a_worker_that_is_asked_to_stop_gives_its_shard_back_untried(
+def test_a_worker_that_shuts_down_requeues_its_shard_uncounted(
     database: Database, networks: Engine, samples: Path
 ) -> None:
     job_id = planned(database, [samples / "clip.mp4"])
@@ -109,7 +107,7 @@ def test_a_worker_that_is_asked_to_stop_gives_its_shard_back_untried(
 
 
 @pytest.mark.parametrize(("module", "name"), [(leases, "claim"), (store, "current"), (shards, "complete")])
-def test_a_database_that_is_away_for_a_moment_uses_up_no_attempt(
+def test_a_short_outage_of_the_database_uses_up_no_attempt(
     database: Database,
     networks: Engine,
     samples: Path,
@@ -125,7 +123,7 @@ def test_a_database_that_is_away_for_a_moment_uses_up_no_attempt(
     assert (shard.state, shard.attempts) == ("done", 1)
 
 
-def test_a_database_that_stays_away_gives_the_shard_back_untried(
+def test_a_lasting_outage_of_the_database_requeues_the_shard_uncounted(
     database: Database, networks: Engine, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.lease.outages.PAUSE_S", 0.01)
@@ -136,18 +134,6 @@ def test_a_database_that_stays_away_gives_the_shard_back_untried(
     assert process_shard(database, Settings(), shard.id, "w", lambda _: networks) == job_id
     shard, *_ = shards_of(database, job_id)
     assert (shard.state, shard.attempts, shard.queued_at) == ("pending", 0, None), "it is queued again at once"
-
-
-def test_the_shard_of_a_dead_process_is_given_back_and_nobody_elses(database: Database, samples: Path) -> None:
-    job_id = planned(database, [samples / "clip.mp4"])
-    first, second, *_ = shards_of(database, job_id)
-    with writing(database) as session:
-        claim(session, first.id, "host:1")
-    assert reclaim(database, first.id, lambda worker: worker == "host:1", "killed") == job_id
-    first, *_ = shards_of(database, job_id)
-    assert (first.state, first.attempts, first.error) == ("pending", 1, "killed")
-    assert reclaim(database, second.id, lambda worker: True, "killed") is None, "nobody is at it"
-    assert reclaim(database, 10**6, lambda worker: True, "killed") is None
 
 
 def test_a_picture_outside_the_roots_is_refused_although_its_row_names_it(

@@ -1,0 +1,34 @@
+"""The commands `db ...`."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine as Database
+
+from results.database import head_revision
+from tests.support.answers_job import add_job, aged, answered, left
+from tests.support.commands import fer_batch, succeed
+from tests.support.stack import Stack
+
+
+def test_db_upgrade_may_be_repeated(stack: Stack) -> None:
+    assert fer_batch("db", "upgrade", **stack.environment).returncode == 0
+    assert head_revision() in succeed("db", "current", **stack.environment).stdout
+
+
+def test_purge_says_what_it_would_do_and_does_it(database: Database, tmp_path: Path) -> None:
+    job_id = add_job(database)
+    crops = tmp_path / "crops" / job_id
+    crops.mkdir(parents=True)
+    aged(database, job_id, options={"keep_crops": str(crops.parent)})
+    assert answered(database, "db", "purge", "--older-than", "41d").stdout == "0 jobs deleted\n"
+    told = answered(database, "db", "purge", "--older-than", "30d", "--dry-run")
+    said = f"{job_id} (test): would be deleted, 41 frames and 81 faces\n1 jobs would be deleted\n"
+    assert told.stdout == said and left(database) == [job_id] and crops.exists()
+    told = answered(database, "db", "purge", "--older-than", "30d")
+    assert told.stdout == said.replace("would be ", "") and left(database) == [] and not crops.exists()
+
+
+@pytest.mark.parametrize("age", ["30", "0d", "-1d", "soon"])
+def test_an_age_is_a_number_with_its_unit(database: Database, age: str) -> None:
+    assert answered(database, "db", "purge", "--older-than", age).exit_code == 2

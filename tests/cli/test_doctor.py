@@ -1,0 +1,34 @@
+"""`doctor` where everything is in order, and where it is not."""
+
+import json
+from pathlib import Path
+
+from tests.support.commands import fer_batch
+from tests.support.stack import Stack
+
+NO_BROKER = "redis://:secret@127.0.0.1:1/0"
+
+
+def test_doctor_finds_everything_in_order(stack: Stack) -> None:
+    run = fer_batch("doctor", "--json", **stack.environment)
+    report = json.loads(run.stdout)
+    assert run.returncode == 0 and report["ok"]
+    assert {check["name"] for check in report["checks"]} == {"broker", "database", "device", "weights", "disk"}
+    assert report["settings"]["FER_BROKER_URL"][1] == "environment"
+    assert report["settings"]["FER_DEVICE"] == ["auto", "default"]
+
+
+def test_doctor_says_how_to_mend_what_fails(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    environment = {
+        "FER_BROKER_URL": NO_BROKER,
+        "FER_DATABASE_URL": f"sqlite:///{tmp_path / 'none' / 'results.db'}",
+        "FER_MODELS_DIR": str(tmp_path),
+    }
+    run = fer_batch("doctor", "--json", **environment)
+    failed = {check["name"]: check for check in json.loads(run.stdout)["checks"] if not check["ok"]}
+    assert run.returncode == 1
+    assert set(failed) == {"broker", "database", "weights"}
+    assert all(check["mend"] for check in failed.values())
+    text = fer_batch("doctor", **environment)
+    assert text.returncode == 1 and "fer-batch db upgrade" in text.stdout and "secret" not in text.stdout

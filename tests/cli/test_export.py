@@ -1,0 +1,102 @@
+"""`export` on a job whose rows are known, and what it and `timeline` have in common."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars
+import pytest
+from sqlalchemy import Engine as Database
+
+from results.read.exports import COLUMNS
+from tests.support.answers_job import add_job, answered
+
+
+def test_csv_and_jsonl_go_to_stdout(database: Database) -> None:
+    add_job(database)
+    found = list(csv.DictReader(io.StringIO(answered(database, "export", "--format", "csv").stdout)))
+    assert len(found) == 81 and list(found[0]) == list(COLUMNS)
+    lines = answered(database, "export", "--format", "jsonl", "--min-confidence", "0.8").stdout.splitlines()
+    assert len(lines) == 40 and {json.loads(line)["track_id"] for line in lines} == {0}
+
+
+@pytest.mark.parametrize("style", ["csv", "jsonl", "parquet", "xlsx"])
+def test_a_file_for_the_job_or_for_each_medium(database: Database, tmp_path: Path, style: str) -> None:
+    add_job(database)
+    told = answered(database, "export", "--format", style, "-o", str(tmp_path / f"all.{style}"))
+    assert told.exit_code == 0 and "81 faces" in told.stderr
+    assert (tmp_path / f"all.{style}").stat().st_size > 1000
+    told = answered(database, "export", "--format", style, "--each", "-o", str(tmp_path / "each"))
+    names = [f"00000-interview_one.{style}", f"00001-face.{style}", f"00003-second.{style}"]
+    assert told.exit_code == 0 and sorted(path.name for path in (tmp_path / "each").iterdir()) == names
+    if style == "parquet":
+        assert [len(polars.read_parquet(tmp_path / "each" / name)) for name in names] == [60, 1, 20]
+
+
+def test_subtitles_of_each_video(database: Database, tmp_path: Path) -> None:
+    add_job(database)
+    refused = answered(database, "export", "--format", "srt")
+    assert refused.exit_code == 2 and "--each" in refused.stderr
+    assert answered(database, "export", "--format", "vtt", "--each", "-o", str(tmp_path / "each")).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "each").iterdir()) == [
+        "00000-interview_one.vtt",
+        "00003-second.vtt",
+    ]
+    text = (tmp_path / "each" / "00000-interview_one.vtt").read_text()
+    assert text.startswith("WEBVTT\n\n1\n00:00:00.000 --> 00:00:01.") and text.count("-->") == 2
+    assert "#0 happy\n#1 neutral" in text and "#0 sad\n#1 neutral" in text
+
+
+@pytest.mark.parametrize("words", [("--format", "parquet"), ("--format", "xlsx"), ("--format", "csv", "--each"), ()])
+def test_export_used_wrongly(database: Database, words: tuple[str, ...]) -> None:
+    add_job(database)
+    assert answered(database, "export", *words).exit_code == 2
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(database: Database, tmp_path: Path) -> None:
+    add_job(database)
+    told = answered(database, "export", "--format", "csv", "-o", str(tmp_path / "missing" / "faces.csv"))
+    assert told.exit_code == 1 and told.stderr.splitlines()[-1].startswith("Error: ") and "missing" in told.stderr
+    assert "Traceback" not in told.output
+    (tmp_path / "folder.csv").mkdir()
+    assert answered(database, "export", "--format", "csv", "-o", str(tmp_path / "folder.csv")).exit_code == 1
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize("words", [("timeline",), ("export", "--format", "csv")])
+def test_failed_media_are_said(database: Database, words: tuple[str, ...]) -> None:
+    add_job(database)
+    told = answered(database, *words)
+    assert told.exit_code == 0 and "a file is missing or incomplete" in told.stderr and "still" not in told.stderr
+
+
+@pytest.mark.parametrize("words", [("timeline",), ("export", "--format", "csv")])
+def test_a_job_that_still_runs_is_said_to(database: Database, words: tuple[str, ...]) -> None:
+    job_id = add_job(database, finished=False)
+    told = answered(database, *words)
+    assert told.exit_code == 0 and f"job {job_id} is still running, 1 of 3 pieces are done" in told.stderr
+    assert "interview one.mp4" in told.stdout and "second.mp4" not in told.stdout
+
+
+def test_a_reader_that_stops_early_is_no_failure(database: Database) -> None:
+    add_job(database)
+    command = f"{sys.executable} -P -m cli export --format csv | head -n 1; exit ${{PIPESTATUS[0]}}"
+    environment = {**os.environ, "FER_DATABASE_URL": database.url.render_as_string(hide_password=False)}
+    run = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
+    assert run.stdout.startswith("uri,") and "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("words", [("export", "--format", "csv"), ("timeline", "--format", "csv")])
+def test_a_reader_that_has_seen_enough_is_no_mistake(database: Database, words: tuple[str, ...]) -> None:
+    add_job(database)
+    command = [sys.executable, "-P", "-m", "cli", *words]
+    environment = {**os.environ, "FER_DATABASE_URL": database.url.render_as_string(hide_password=False)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 1 and "Error" not in said and "BrokenPipe" not in said, said

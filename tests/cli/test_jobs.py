@@ -1,0 +1,13 @@
+"""`jobs`: the list of jobs."""
+
+import json
+
+from tests.support.commands import succeed
+from tests.support.stack import Stack
+
+
+def test_jobs_lists_the_newest_first(stack: Stack, job: str) -> None:
+    jobs = json.loads(succeed("jobs", "--json", **stack.environment).stdout)
+    assert job in [each["job"] for each in jobs]
+    assert [each["job"] for each in jobs] == sorted((each["job"] for each in jobs), reverse=True)
+    assert job in succeed("jobs", **stack.environment).stdout

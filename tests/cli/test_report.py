@@ -1,0 +1,42 @@
+"""`report`: one page for a job."""
+
+from pathlib import Path
+
+from sqlalchemy import Engine as Database
+from sqlalchemy import update
+
+from fer_model.networks.cards import limits_of
+from fer_model.networks.manifest import read_models
+from results.database import reading, writing
+from results.read.status import job_status
+from tests.support.answers_job import add_job, answered
+from workers.models import store
+from workers.settings import Settings
+
+
+def test_report_writes_one_file(database: Database, tmp_path: Path) -> None:
+    add_job(database)
+    told = answered(database, "report", "-o", str(tmp_path / "report.html"))
+    assert told.exit_code == 0 and "MB" in told.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert page.startswith("<!doctype html>") and "A file is missing or incomplete" in page
+    assert answered(database, "report").exit_code == 2
+
+
+def test_a_report_of_a_running_job_says_so(database: Database, tmp_path: Path) -> None:
+    add_job(database, finished=False)
+    told = answered(database, "report", "-o", str(tmp_path / "report.html"))
+    assert told.exit_code == 0 and "is still running" in told.stderr
+    assert "is still running" in (tmp_path / "report.html").read_text()
+
+
+def test_the_shipped_models_limits_are_known(database: Database) -> None:
+    job_id = add_job(database)
+    with writing(database) as session:
+        ensemble = store.register(session, Settings().models_dir, read_models())
+        from results.tables import Shard
+
+        session.execute(update(Shard).values(ensemble_id=ensemble.id))
+    with reading(database) as session:
+        found = limits_of(job_status(session, job_id).models)
+    assert len(found) == 3 and all(len(text) > 40 for text in found.values())

@@ -1,0 +1,54 @@
+"""`submit` against a Redis and a database that already run, on SQLite and on PostgreSQL."""
+
+import json
+import time
+from pathlib import Path
+
+from tests.support.commands import succeed
+from tests.support.databases import query
+from tests.support.stack import Stack
+from workers.watchdog import SWEEP_S
+
+
+def test_submit_prints_the_job_id_alone(stack: Stack, job: str) -> None:
+    assert query(stack.database_url, "SELECT state, name FROM jobs WHERE id = :job", job=job) == [("done", "samples")]
+
+
+def test_submit_as_json_and_again_with_the_same_token(stack: Stack, samples: Path) -> None:
+    words = ("submit", str(samples / "zidane.jpg"), "--token", "once", "--json")
+    first, second = (json.loads(succeed(*words, **stack.environment).stdout) for _ in range(2))
+    assert set(first) == {"job", "media", "shards"}
+    assert (first["media"], first["shards"]) == (1, 1)
+    assert first == second
+
+
+def test_a_token_counts_even_when_its_files_are_gone(stack: Stack, samples: Path, tmp_path: Path) -> None:
+    photograph = tmp_path / "zidane.jpg"
+    photograph.write_bytes((samples / "zidane.jpg").read_bytes())
+    words = ("submit", str(photograph), "--token", f"gone {tmp_path}")
+    first = succeed(*words, **stack.environment).stdout
+    photograph.unlink()
+    assert succeed(*words, **stack.environment).stdout == first
+
+
+def test_what_is_added_to_a_folder_later_belongs_to_the_next_job(stack: Stack, samples: Path, tmp_path: Path) -> None:
+    def submitted() -> dict[str, int]:
+        return dict(json.loads(succeed("submit", str(tmp_path), "--json", **stack.environment).stdout))
+
+    (tmp_path / "1.jpg").write_bytes((samples / "zidane.jpg").read_bytes())
+    first = submitted()
+    (tmp_path / "2.jpg").write_bytes((samples / "zidane.jpg").read_bytes())
+    second = submitted()
+    assert (first["media"], second["media"]) == (1, 2)
+    names = "SELECT uri FROM media WHERE job_id = :job ORDER BY position"
+    assert query(stack.database_url, names, job=first["job"]) == [(str(tmp_path / "1.jpg"),)]
+    for job in (first, second):
+        succeed("cancel", str(job["job"]), **stack.environment)
+
+
+def test_a_worker_leaves_the_jobs_of_other_queues_alone(stack: Stack, samples: Path) -> None:
+    other = succeed("submit", str(samples / "zidane.jpg"), **stack.environment, FER_QUEUES="elsewhere").stdout.strip()
+    succeed("submit", str(samples / "zidane.jpg"), "--wait", **stack.environment)
+    time.sleep(SWEEP_S + 2)
+    assert query(stack.database_url, "SELECT state FROM jobs WHERE id = :job", job=other) == [("queued",)]
+    succeed("cancel", other, **stack.environment)
