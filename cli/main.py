@@ -46,7 +46,9 @@ class LazyGroup(click.Group):
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         from cli.errors import one_sentence
+        from cli.surroundings import open_standard_streams
 
+        open_standard_streams()
         with one_sentence():
             return super().main(*arguments, **options)
 
@@ -56,3 +58,6 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
 def main(debug: bool) -> None:
     """Who showed which emotion when: photographs and videos in, an emotion timeline in SQL out."""
+    from cli.surroundings import check_current_folder
+
+    check_current_folder()
