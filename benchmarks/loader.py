@@ -15,9 +15,10 @@ from pathlib import Path
 
 import torch
 
-from fer_model.training.classifier import ClassifierRun, Epoch, train_classifier
+from fer_model.training.classifier import train_classifier
 from fer_model.training.datasets.data import training_and_validation
 from fer_model.training.datasets.labelled import LabelledFaces
+from fer_model.training.definitions import ClassifierRun, Epoch
 from workers.settings import Settings, writable_cache
 
 RECIPES = ("crp", "best", "best_mixed")

@@ -1,1 +1,1 @@
-"""The command line: parse, call, print. One module per group of commands."""
+"""The command line: parse, call, print. One module per command or group of commands, of its name."""

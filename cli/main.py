@@ -7,6 +7,7 @@ import click
 
 from cli.errors import escaped_messages, one_sentence
 from cli.streams import prepare_streams
+from cli.surroundings import check_current_folder, open_standard_streams
 
 COMMANDS = (
     "run",
@@ -56,6 +57,7 @@ class LazyGroup(click.Group):
             return super().invoke(context)
 
     def main(self, *arguments: Any, **options: Any) -> Any:
+        open_standard_streams()
         prepare_streams()
         with one_sentence():
             return super().main(*arguments, **options)
@@ -66,3 +68,4 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
 def main(debug: bool) -> None:
     """Who showed which emotion when: photographs and videos in, an emotion timeline in SQL out."""
+    check_current_folder()

@@ -3,6 +3,8 @@
 import secrets
 import signal
 import sys
+import time
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,9 @@ def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **option
     sys.exit(status.state != "done")
 
 
+PROBE_S = 5.0
+"""How often `run` checks that its database can be written to."""
+
 SAMPLE_QUERY = (
     "SELECT uri, second, emotion, happy FROM emotion_timeline WHERE job_id = '{job}' AND faces > 0 ORDER BY uri, second"
 )
@@ -53,14 +58,19 @@ SAMPLE_QUERY = (
 def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], options: Any, name: str | None) -> Any:
     from cli.views.following import follow, planning, print_passed_over
     from fer_model.sources.discover import PassedOver
-    from results.database import writing
+    from results.database import check_writable, room_held_back, writing
+    from results.errors import ResultsError
     from results.jobs import cancel_job
     from workers.batch.submitting import submit
     from workers.errors import LocalStackError
     from workers.queue import local_stack
     from workers.queue.app import make_app
 
-    with local_stack.stack_folder() as folder, local_stack.local_redis(folder) as broker:
+    with (
+        room_held_back(database) as room,
+        local_stack.stack_folder() as folder,
+        local_stack.local_redis(folder) as broker,
+    ):
         # A queue of its own: this worker must not take other jobs, nor other workers this one.
         own = settings.model_copy(update={"broker_url": broker, "queues": f"run-{secrets.token_hex(4)}"})
         passed_over, app = PassedOver(), make_app(own)
@@ -69,17 +79,24 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
         print_passed_over(passed_over)
         log = folder / "worker.log"
         with local_stack.local_worker(own.as_environment(), log) as worker:
+            probed = time.monotonic()
 
             def check() -> None:
+                nonlocal probed
                 if worker.poll() is not None:
                     raise LocalStackError(f"The worker stopped unexpectedly: {local_stack.last_lines(log)}")
+                if time.monotonic() - probed > PROBE_S:
+                    # A worker waits until a full disk has room again; the user of this command must learn of it.
+                    check_writable(database)
+                    probed = time.monotonic()
 
             try:
                 return follow(database, job.job, check)
             except BaseException:
                 # A second Ctrl-C must not leave the job unfinished.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-                with writing(database) as session:
+                room.close()
+                with suppress(ResultsError), writing(database) as session:
                     cancel_job(session, job.job)
                 raise
 

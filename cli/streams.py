@@ -30,14 +30,10 @@ class _Lenient(io.FileIO):
 
 
 def prepare_streams() -> None:
-    """Opens standard streams that are closed, and makes stdout and stderr take any text in any encoding.
+    """Makes stdout and stderr take any text in any encoding.
 
     Leaves alone streams that are not the process's own, such as those of a test.
     """
-    # A file that took the number of a closed stream, for instance the database, would get the output.
-    while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
-        os.set_inheritable(number, True)
-    os.close(number)
     if sys.stdout is sys.__stdout__:
         sys.stdout = _lenient(1, sys.stdout)
     if sys.stderr is sys.__stderr__:
@@ -63,12 +59,11 @@ def binary_stdout() -> Iterator[BinaryIO]:
         yield strict
 
 
-def _lenient(number: int, stream: TextIO | None) -> TextIO:
-    encoding = stream.encoding if stream else "utf-8"
+def _lenient(number: int, stream: TextIO) -> TextIO:
     raw = _Lenient(number, "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
-        encoding=encoding,
+        encoding=stream.encoding,
         errors="backslashreplace",
         line_buffering=number == STDERR or raw.isatty(),
     )

@@ -37,6 +37,7 @@ def up(settings: "Settings", workers: int, flower: bool, port: int, flower_port:
     from cli.views.logs import log_to_stdout
     from workers.queue import standing_stack as stack
     from workers.queue.supervision import running, watch
+    from workers.settings import expanded
 
     prepared_database(settings).dispose()
     settings = settings.model_copy(update={"broker_url": stack.broker_url(port)})
@@ -51,7 +52,7 @@ def up(settings: "Settings", workers: int, flower: bool, port: int, flower_port:
     # As Ctrl-C: an exception, so that everything that was started is stopped on the way out.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), stack.locked_folder(data.expanduser().absolute()) as (folder, lock):
+    with suppress(KeyboardInterrupt), stack.locked_folder(expanded(data, "--data").absolute()) as (folder, lock):
         groups.insert(0, [stack.redis_program(folder, port, lock)])
         log = log_to_stdout(["up", *(program.name for group in groups for program in group)])
         with running(groups, log) as programs:

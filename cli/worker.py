@@ -1,14 +1,16 @@
 """The command `worker`: process what is queued."""
 
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from cli.options import settings_options
 
 if TYPE_CHECKING:
+    from celery import Celery
     from sqlalchemy import Engine as Database
 
     from workers.settings import Settings
@@ -45,7 +47,28 @@ def worker(settings: "Settings", name: str | None) -> None:
         "--without-mingle",
     ]
     with exported(app):
-        app.worker_main(words)
+        _work(app, words)
+
+
+def _work(app: "Celery", words: list[str]) -> NoReturn:
+    """Runs Celery's worker until it is stopped, and exits with 1 if it ended without being asked to.
+
+    Raises `WorkersError` if its processes died before they could work.
+    """
+    from celery.bin.celery import celery
+    from celery.worker import state
+
+    from workers.errors import WorkersError
+
+    # As `app.worker_main`, which drops the exit code.
+    celery.params[0].default = app
+    code = celery.main(args=words, standalone_mode=False)
+    # The worker has redirected them to its log.
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    if reason := app.loader.deaths_at_birth:
+        raise WorkersError(reason)
+    asked = state.should_stop is not None or state.should_terminate is not None
+    sys.exit(code or (0 if asked else 1))
 
 
 def _check_weights(database: "Database", models_dir: Path) -> None:

@@ -1,1 +1,1 @@
-"""The science: frames in, faces with emotions out. Knows no Celery and no SQL."""
+"""The model: frames in, faces with emotions out. Imports neither Celery nor SQL."""

@@ -1,14 +1,14 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a file is complete or absent."""
 
 import os
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file that everybody may read: a reader sees the old one or the new one, even after a power cut.
+    """Writes a world-readable file: a reader sees the old content or the new, even after a power cut.
 
     Raises:
-        OSError: it cannot be written; what was written of it is gone, so that a full disk has room again.
+        OSError: it cannot be written; the partial file is deleted, so that a full disk has room again.
     """
     partial = path.with_suffix(".partial")
     try:
@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # Whoever runs workers is often not who trained.
+        # Workers often run as another user than the training did.
         partial.chmod(0o644)
         partial.replace(path)
     except OSError:

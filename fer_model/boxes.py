@@ -1,4 +1,4 @@
-"""How much boxes in a picture overlap."""
+"""Overlap of boxes in a picture."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a file must be: its sha256, or the id that git gives its content."""
+"""Digests of files: sha256, or git's blob id."""
 
 import hashlib
 from pathlib import Path
@@ -18,6 +18,6 @@ def digest(path: Path, kind: str) -> str:
 
 
 def matches(path: Path, promised: str) -> bool:
-    """Whether a file has the promised digest, `sha256:HEX` or `git:HEX`. Raises `OSError`."""
+    """Whether a file has the expected digest, `sha256:HEX` or `git:HEX`. Raises `OSError`."""
     kind, _, value = promised.partition(":")
     return digest(path, kind) == value

@@ -1,4 +1,4 @@
-"""What can go wrong in this room. Each class's docstring is its default message."""
+"""The errors of this package. Each class's docstring is its default message."""
 
 
 class FerModelError(Exception):

@@ -1,4 +1,4 @@
-"""From a picture and a box to what the classifier sees. Training and inference both come through here."""
+"""From a picture and a box to the classifier's input. Training and inference share this code."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,10 +40,10 @@ def crop_faces(images: Sequence[Image], boxes: Sequence[NDArray[np.float32]], ma
 
 
 def crop_face(image: Image, box: NDArray[np.float32], margin: float) -> NDArray[np.uint8]:
-    """One face as the classifier wants it: (48, 48) grey, 0..255.
+    """One face as the classifier's input: (48, 48) grey, 0..255.
 
-    Where the square reaches beyond the picture its edge is repeated. Shrinking averages areas,
-    so that a large face does not alias; enlarging interpolates linearly.
+    Where the square reaches beyond the picture, its edge is repeated. Shrinking averages areas, so that a large face
+    does not alias; enlarging is bilinear.
     """
     left, top, side = face_square(box, margin)
     height, width = image.shape[:2]

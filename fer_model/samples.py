@@ -1,4 +1,4 @@
-"""Real sample media without a download: two photographs that a package carries, and a clip made from them."""
+"""Sample media without a download: two photographs from an installed package, and a clip made from them."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ SIZE = (640, 360)
 
 
 def write_samples(folder: Path) -> None:
-    """Puts zidane.jpg, bus.jpg and clip.mp4 into a folder."""
+    """Writes zidane.jpg, bus.jpg and clip.mp4 into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Only looked for: importing the package would load torch.
+    # Located without an import, which would load torch.
     package = find_spec("ultralytics")
     assert package and package.origin
     for name in ("zidane.jpg", "bus.jpg"):

@@ -1,4 +1,4 @@
-"""Libraries that would report to their makers, told not to: this program sends nothing anywhere by itself."""
+"""Disables the telemetry of libraries: this program sends no data anywhere by itself."""
 
 import atexit
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def disable_openvino_telemetry() -> None:
-    """Before OpenVINO is imported: importing it sends an event to Google Analytics and writes into `~/intel`.
+    """Call it before importing OpenVINO: the import sends an event to Google Analytics and writes into `~/intel`.
 
     Without the package `openvino_telemetry` OpenVINO uses a stub of its own, so the package is hidden.
     """
@@ -17,10 +17,9 @@ def disable_openvino_telemetry() -> None:
 
 
 def disable_ultralytics_telemetry() -> None:
-    """Before Ultralytics is imported: no usage events, no update checks, no downloads, no settings in the home folder.
+    """Call it before importing Ultralytics: no usage events, update checks, downloads or settings in the home folder.
 
-    Its settings live in a folder that goes with the process, whatever the user's own ones say. It
-    writes nothing to stdout.
+    Its settings are in a temporary folder of this process, not the user's. It writes nothing to stdout.
     """
     if "ultralytics" in sys.modules:
         return
@@ -37,7 +36,7 @@ def disable_ultralytics_telemetry() -> None:
     plain_open = PIL.Image.open
     from ultralytics.utils import SETTINGS
 
-    # Its own one wants to install a package whenever a file is not a picture.
+    # Ultralytics' replacement tries to install a package whenever a file is not a picture.
     PIL.Image.open = plain_open
     services = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
     SETTINGS.update(dict.fromkeys(services, False))

@@ -1,4 +1,4 @@
-"""The values that travel between the stages of the pipeline."""
+"""The values passed between the stages of the pipeline."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven classes in FER-2013's order (Goodfellow et al., 2013): label 0 is angry, 6 is neutral."""
 
 Image = NDArray[np.uint8]
-"""A picture: (height, width, 3), RGB, 0..255, turned the way a viewer would show it."""
+"""A picture: (height, width, 3), RGB, 0..255, turned upright as a viewer shows it."""
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the original picture."""
@@ -20,7 +20,7 @@ Box = tuple[float, float, float, float]
 class Frame:
     """One picture of a source.
 
-    `index` is its place in the whole medium in presentation order, from 0, sampled or not;
+    `index` is its rank in the whole medium in presentation order, from 0, sampled or not;
     `time_ms` its time in milliseconds from the medium's first picture (0 for a photograph). `original` is
     (width, height) of the picture that `image` is a smaller version of; None if it is the picture itself.
     """

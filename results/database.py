@@ -5,19 +5,28 @@ halfway with 'database is locked'. `reading` opts out: readers take no lock, and
 not writable. A SQLAlchemy engine is called `database` everywhere, because an engine here runs networks.
 """
 
+import errno
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, create_engine, event, text
+from sqlalchemy import URL, Connection, create_engine, event, inspect, text
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
-from results.driver_errors import translate_errors
-from results.errors import DatabaseOutdatedError, DatabaseTooNewError, DatabaseUnreachableError
+from results.driver_errors import folder_of, full, translate_errors
+from results.errors import (
+    DatabaseBusyError,
+    DatabaseOutdatedError,
+    DatabaseTooNewError,
+    DatabaseUnreachableError,
+    ForeignDatabaseError,
+)
 from results.urls import describe, parse_url
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 # An arbitrary constant that no other program on the same server may use.
 MIGRATION_LOCK = 0x0FE2_BA7C
 BUSY_TIMEOUT_S = 30.0
+RESERVE_BYTES = 2**17
 SILENCE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 """libpq's limits for a server that was cut off: a connection fails after 20 s without a sign of the server, whether it
 waits for an answer (`keepalives`) or for an acknowledgement (`tcp_user_timeout`). The operating system would wait for
@@ -92,11 +102,18 @@ def upgrade(url: str) -> None:
 
     Raises:
         DatabaseTooNewError: a newer fer-batch migrated this database.
+        ForeignDatabaseError: another program made it; nothing is written.
         DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError, DatabaseUrlError.
     """
     from alembic import command
 
     database = connect(url)
+    try:
+        with reading(database) as session:
+            # Before WAL is set, which writes to the file.
+            _refuse_foreign(session.connection())
+    finally:
+        database.dispose()
     if database.dialect.name == "sqlite":
         event.listen(database, "connect", _prepare_migration)
     try:
@@ -131,9 +148,19 @@ def check_revision(database: Database) -> None:
     Raises:
         DatabaseOutdatedError: it is older, or empty.
         DatabaseTooNewError: it is newer.
+        ForeignDatabaseError: another program made it.
         DatabaseUnreachableError.
     """
-    _check(current_revision(database))
+    with reading(database) as session:
+        _refuse_foreign(session.connection())
+        revision = _revision(session.connection())
+    _check(revision)
+
+
+def check_writable(database: Database) -> None:
+    """Writes one page. Raises as `writing`, but not if the database is busy, which proves that others can write."""
+    with suppress(DatabaseBusyError), writing(database) as session:
+        session.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
 
 def _postgresql_args(url: URL) -> dict[str, Any]:
@@ -182,6 +209,45 @@ def _revision(connection: Connection) -> str | None:
     from alembic.migration import MigrationContext
 
     return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def room_held_back(database: Database) -> Iterator[IO[bytes]]:
+    """Occupies `RESERVE_BYTES` on the disk of an SQLite file with a file without a name.
+
+    Close it when the disk is full, so that the end of a job can be written.
+
+    Raises:
+        DatabaseFullError: there is not that much room.
+    """
+    folder = folder_of(database.url) if database.dialect.name == "sqlite" else None
+    with tempfile.TemporaryFile(dir=folder) as room:
+        try:
+            os.posix_fallocate(room.fileno(), 0, RESERVE_BYTES)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise full(database.url) from error
+        yield room
+
+
+def _refuse_foreign(connection: Connection) -> None:
+    """Raises `ForeignDatabaseError` if tables of our names, or Alembic's, are there but not the first of ours."""
+    from results.tables import Base
+
+    found = inspect(connection)
+    tables = set(found.get_table_names())
+    ours = "shards" in tables and "emotion_timeline" in found.get_view_names()
+    taken = tables & {"alembic_version", *Base.metadata.tables}
+    if taken and not ours and not _is_emptied(connection, taken):
+        raise ForeignDatabaseError(
+            f"The database {describe(connection.engine.url)} belongs to another program (it has its table "
+            f"{min(taken)}); nothing was written. Name another with --db."
+        )
+
+
+def _is_emptied(connection: Connection, taken: set[str]) -> bool:
+    """Whether only Alembic's table is there, without a revision, as after a downgrade to nothing."""
+    return taken == {"alembic_version"} and _revision(connection) is None
 
 
 def _check(revision: str | None, allow_older: bool = False) -> None:

@@ -1,6 +1,7 @@
 """Errors of the database drivers as errors of this package, each one clear sentence."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from results.errors import (
     DatabaseBusyError,
+    DatabaseFullError,
     DatabaseOutdatedError,
     DatabaseReadOnlyError,
     DatabaseUnreachableError,
@@ -20,7 +22,9 @@ from results.urls import describe, parse_url
 # PostgreSQL's SQLSTATE classes: connection failure, bad login, no such database, server shutdown; and the end of a
 # session that was idle in a transaction (`database.LOCKS_S`).
 UNREACHABLE = ("08", "28", "3D", "57P", "25P03")
-LOCK_NOT_AVAILABLE, DEADLOCK, READ_ONLY, NO_TABLE, NO_COLUMN = "55P03", "40P01", "25006", "42P01", "42703"
+LOCK_NOT_AVAILABLE, DEADLOCK, READ_ONLY, NO_TABLE, NO_COLUMN, DISK_FULL = (
+    "55P03", "40P01", "25006", "42P01", "42703", "53100"
+)  # fmt: skip
 
 
 @contextmanager
@@ -28,8 +32,8 @@ def translate_errors(url: str | URL) -> Iterator[None]:
     """Inside, errors of the driver of the database at `url` become `ResultsError`s.
 
     Raises:
-        DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError, DatabaseOutdatedError: each names
-            the database, its password masked. Other errors pass unchanged.
+        DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseFullError, DatabaseBusyError, DatabaseOutdatedError:
+            each names the database, its password masked. Other errors pass unchanged.
     """
     try:
         yield
@@ -44,6 +48,8 @@ def _postgresql(error: DBAPIError, url: str | URL) -> ResultsError | None:
     state = getattr(error.orig, "sqlstate", None)
     if (state is None and _kind(error) == "OperationalError") or (state or "").startswith(UNREACHABLE):
         return _unreachable(error, url)
+    if state == DISK_FULL:
+        return full(url)
     if state == READ_ONLY:
         return _read_only(url)
     if state in (NO_TABLE, NO_COLUMN):
@@ -55,6 +61,8 @@ def _sqlite(error: DBAPIError, url: str | URL) -> ResultsError | None:
     name = getattr(error.orig, "sqlite_errorname", "")
     if name.startswith("SQLITE_READONLY") or (name == "SQLITE_CANTOPEN" and _folder_is_read_only(url)):
         return _read_only(url)
+    if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and _disk_is_full(url)):
+        return full(url)
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR")):
         return _unreachable(error, url)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -71,6 +79,11 @@ def _unreachable(error: DBAPIError, url: str | URL) -> ResultsError:
     return DatabaseUnreachableError(f"The database {describe(url)} cannot be reached: {reason[0].rstrip('.')}.")
 
 
+def full(url: str | URL) -> ResultsError:
+    """The error for a database on a full disk."""
+    return DatabaseFullError(f"There is no room left on the disk of the database {describe(url)}; make room.")
+
+
 def _read_only(url: str | URL) -> ResultsError:
     return DatabaseReadOnlyError(f"The database {describe(url)} can be read but not written.")
 
@@ -85,6 +98,17 @@ def _outdated(url: str | URL) -> ResultsError:
     )
 
 
+def _disk_is_full(url: str | URL) -> bool:
+    # SQLite calls it an I/O error where it finds no room for the index of its log, 32 kB.
+    folder = folder_of(url)
+    return folder.is_dir() and shutil.disk_usage(folder).free < 2**16
+
+
+def folder_of(url: str | URL) -> Path:
+    """The folder of an SQLite file."""
+    return Path((parse_url(url).database or "").removeprefix("file:")).absolute().parent
+
+
 def _folder_is_read_only(url: str | URL) -> bool:
-    folder = Path((parse_url(url).database or "").removeprefix("file:")).absolute().parent
+    folder = folder_of(url)
     return folder.is_dir() and not os.access(folder, os.W_OK)

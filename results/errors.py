@@ -24,6 +24,14 @@ class DatabaseBusyError(ResultsError):
     """The database stayed locked by another program; try again."""
 
 
+class DatabaseFullError(ResultsError):
+    """There is no room for the database on its disk."""
+
+
+class ForeignDatabaseError(ResultsError):
+    """The database belongs to another program."""
+
+
 class DatabaseOutdatedError(ResultsError):
     """The database is older than this fer-batch; run `fer-batch db upgrade`."""
 

@@ -1,5 +1,7 @@
 """Database URLs: parsing, and masking the password."""
 
+import re
+
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -13,7 +15,7 @@ def parse_url(url: str | URL) -> URL:
         DatabaseUrlError: it is neither a PostgreSQL URL nor the URL of an SQLite file.
     """
     try:
-        parsed = make_url(url)
+        parsed = make_url(_quoted(url) if isinstance(url, str) else url)
     except (ArgumentError, ValueError):
         # The cause is left out: it might repeat a password.
         raise DatabaseUrlError from None
@@ -24,6 +26,18 @@ def parse_url(url: str | URL) -> URL:
     if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return parsed.set(drivername="sqlite+pysqlite")
     raise DatabaseUrlError
+
+
+def _quoted(url: str) -> str:
+    """`url` with each raw `@` in its password quoted: SQLAlchemy would take what follows the first for the host."""
+    scheme, slashes, rest = url.partition("://")
+    query = re.search(r"\?[^@?]*=", rest)
+    place = rest[: query.start()] if query else rest
+    login, _, host = place.rpartition("@")
+    user, colon, password = login.partition(":")
+    if scheme.startswith("sqlite") or not colon or "@" not in password:
+        return url
+    return f"{scheme}{slashes}{user}:{password.replace('@', '%40')}@{host}{rest[len(place) :]}"
 
 
 def describe(url: str | URL) -> str:

@@ -17,6 +17,8 @@ KNOW_CELERY = {
     "workers.queue.best_effort",
     "workers.queue.broker",
     "workers.queue.dispatching",
+    "workers.queue.loader",
+    "workers.queue.pool",
     "workers.queue.standing_stack",
     "workers.tasks",
     "workers.training.submitting",

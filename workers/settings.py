@@ -1,6 +1,8 @@
 """The settings. Entry points (a command, a worker process, a page, a test) create them and pass them down."""
 
+import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -64,6 +66,10 @@ class Settings(BaseSettings):
         """Where media must lie (see `check_permitted`); empty if they may lie anywhere."""
         return tuple(root.strip() for root in (self.media_roots or "").split(",") if root.strip())
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        for name, value in self:
+            yield name, mask(value) if isinstance(value, str) else value
+
     def as_environment(self) -> dict[str, str]:
         """The variables from which a child process reads the same settings."""
         return {f"FER_{name.upper()}": _plain(value) for name, value in self}
@@ -76,14 +82,22 @@ def _plain(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def expanded(folder: Path, setting: str) -> Path:
+    """The folder with `~` replaced. Raises `WorkersError`, which names the setting, for a user without a home."""
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise WorkersError(f"There is no home directory for {folder}; set {setting} to another folder.") from error
+
+
 def writable_cache(cache_dir: Path) -> Path:
     """The cache folder, created if it is not there. Raises `WorkersError` if it cannot be written to."""
     try:
-        folder = cache_dir.expanduser()
+        folder = expanded(cache_dir, "FER_CACHE_DIR")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise WorkersError(
             f"The cache folder {cache_dir} cannot be written to ({error}); set FER_CACHE_DIR to another."
         ) from error
@@ -98,7 +112,8 @@ def cache_if_writable(cache_dir: Path) -> Path | None:
 
 
 def mask(url: str) -> str:
-    """A URL with its password hidden, for messages."""
+    """A URL with its passwords hidden, for messages."""
+    url = re.sub(r"([?&][a-z_]*password=)[^&;]*", r"\1***", url, flags=re.IGNORECASE)
     head, at, tail = url.rpartition("@")
     scheme, slashes, login = head.partition("://")
     user, colon, _ = login.partition(":")

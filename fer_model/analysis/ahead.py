@@ -12,17 +12,17 @@ Item = TypeVar("Item")
 
 
 class Ahead(Generic[Item]):
-    """The items of a generator, each made in a thread of its own while the one before it is used.
+    """The items of a generator, prefetched: a thread makes the next item while the caller uses the present one.
 
-    The thread begins to make an item when the one before it is taken, so that one at most waits. It closes the
-    generator when it ends. An exception of the generator is raised in its place among the items.
+    The thread starts on an item when the one before it is taken, so at most one is buffered. It closes the generator
+    when it ends. An exception of the generator is raised in its place among the items.
     """
 
     def __init__(self, items: Generator[Item], name: str) -> None:
         self._made: SimpleQueue[tuple[Item] | BaseException | None] = SimpleQueue()
         self._taken = threading.Semaphore()
         self.is_stopped = False
-        # A daemon: a source that hangs must not keep the process from ending.
+        # A daemon thread: a source that hangs must not block the process's exit.
         self._thread = threading.Thread(target=self._make, args=(items,), name=name, daemon=True)
         self._thread.start()
 
@@ -30,7 +30,7 @@ class Ahead(Generic[Item]):
         try:
             with closing(items):
                 while self._taken.acquire() and not self.is_stopped:
-                    # Not kept in a variable: the item's pictures would stay in memory while the next is made.
+                    # Not kept in a variable: that would keep the item's pictures in memory while the next is made.
                     self._made.put((next(items),))
         except StopIteration:
             self._made.put(None)
@@ -57,5 +57,5 @@ class Ahead(Generic[Item]):
         self._taken.release()
 
     def join(self, timeout_s: float | None = None) -> None:
-        """Waits until the thread has closed the generator, at most for so many seconds."""
+        """Waits at most `timeout_s` seconds until the thread has closed the generator."""
         self._thread.join(timeout_s)

@@ -1,4 +1,4 @@
-"""One way to the faces of pictures, for a single picture, a finite source and many live sources at once."""
+"""The analyser: faces of a single picture, of a finite source, and of many live sources at once."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -16,17 +16,17 @@ from fer_model.sources.sampling import Sampling
 from fer_model.types import FaceObservation, Frame, Image
 
 THRESHOLD = 0.4
-"""The lowest detection score that counts, 0..1, unless a source has another."""
+"""The default detection threshold, 0..1."""
 
 WINDOW_S = 0.025
-"""So long a live frame waits for those of other sources, where the engine works on several pictures at once."""
+"""Seconds that a live frame waits for frames of other sources, where the engine works in batches."""
 
 Faces = list[FaceObservation]
 
 
 @dataclass(eq=False, slots=True)
 class SourceState:
-    """The state of one source, which no other shares: its detection threshold, and who is tracked in it.
+    """The state of one source: its detection threshold and its tracker.
 
     Without `follow` (see `face_tracker`) faces have no track ids.
     """
@@ -42,7 +42,7 @@ class SourceState:
 class Analyser:
     """Faces with emotions, by an engine with the networks of `models`. Every method may be called by any thread.
 
-    Pictures and live frames go through one batcher, whose thread runs from the first of them until `close`.
+    Pictures and live frames go through one batcher. Its thread runs from the first item until `close`.
     """
 
     def __init__(self, engine: Engine, models: ModelSet) -> None:
@@ -70,7 +70,7 @@ class Analyser:
             queue.Full: the frame was not taken in time.
             RuntimeError: the analyser is closed.
         """
-        # Only an engine that works on several pictures at once gains by waiting.
+        # Waiting pays only for an engine that works in batches.
         window_s = WINDOW_S if self._engine.at_once > 1 else 0.0
         return self._batcher.submit((frame, source), caller=source, wait_s=window_s, timeout=timeout)
 

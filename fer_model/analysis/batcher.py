@@ -13,10 +13,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Launch = Callable[[Sequence[Item]], Callable[[], Sequence[Result]]]
-"""Starts the work on a batch and does not wait; what it returns waits and gives a result for each item, in order."""
+"""Starts a batch without waiting. The function that it returns waits and gives one result per item, in order."""
 
 WAITING = 4
-"""Items of one caller that wait at most."""
+"""Queue length of one caller, in items."""
 
 
 @dataclass(slots=True)
@@ -27,10 +27,10 @@ class _Entry(Generic[Item, Result]):
 
 
 class Batcher(Generic[Item, Result]):
-    """Batches of what several threads submit, worked on by one thread, which begins with the first item.
+    """Batches of items that several threads submit. One thread, started by the first item, runs them.
 
-    A batch is what is ready: at most `size` items, taken from the callers in turn (round robin). It starts when it is
-    full or when the first item's time to wait is over. So many batches are in flight as `in_flight` says.
+    A batch takes at most `size` waiting items, from the callers in turn (round robin). It starts when it is full or
+    when its first item has waited long enough. At most `in_flight` batches are in flight.
     """
 
     def __init__(self, launch: Launch[Item, Result], size: int, in_flight: Callable[[], int] = lambda: 1) -> None:
@@ -46,8 +46,8 @@ class Batcher(Generic[Item, Result]):
     ) -> Future[Result]:
         """Puts an item into the caller's queue. Its future can be cancelled until its batch starts.
 
-        The item waits for others to join its batch, at most `wait_s`. While `WAITING` items of this caller wait the
-        call blocks (backpressure), at most `timeout` seconds; with 0 it never blocks.
+        The item waits at most `wait_s` seconds for others to join its batch. While `WAITING` items of this caller wait,
+        the call blocks (backpressure), at most `timeout` seconds; with 0 it never blocks.
 
         Raises:
             queue.Full: the queue had no room in time.
@@ -68,7 +68,7 @@ class Batcher(Generic[Item, Result]):
         return future
 
     def close(self) -> None:
-        """Cancels what has not begun, and waits for what has."""
+        """Cancels the items that have not begun and waits for the others."""
         with self._changed:
             self._is_closed = True
             entries = [entry for queue in self._queues.values() for entry in queue]
@@ -129,7 +129,7 @@ class Batcher(Generic[Item, Result]):
 
 
 class _Batch(Generic[Item, Result]):
-    """A batch in flight. If it fails, each of its items is tried alone, so that only those fail that are at fault."""
+    """A batch in flight. If it fails, each item is retried alone, so that only the faulty items fail."""
 
     def __init__(self, launch: Launch[Item, Result], entries: Sequence[_Entry[Item, Result]]) -> None:
         self._launch, self._entries = launch, entries

@@ -1,4 +1,4 @@
-"""Faces of frames in which the detector did not look, from the two frames around them in which it did."""
+"""Faces of the frames between two detected frames, by interpolation."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,8 @@ from fer_model.engines.detection import Detections
 from fer_model.types import Frame
 
 LEAST_OVERLAP = 0.2
-"""Boxes that overlap less are two faces. At 25 frames a second and every fifth frame detected a face would have to move
-by two thirds of its own width in 0.2 s."""
+"""The least IoU (0..1) of one face's boxes in two detected frames. Where every fifth of 25 frames a second is detected,
+a face falls below it by moving two thirds of its width in 0.2 s."""
 
 Batch = list[tuple[Frame, bool]]
 """Frames in order, and whether faces are detected in each; in the last one they are."""
@@ -46,10 +46,10 @@ def interpolator() -> Callable[[Batch, list[Detections]], list[Detections]]:
 
 
 def match_faces(before: Detections, after: Detections) -> tuple[Detections, Detections]:
-    """The faces that are in both of two frames, row by row.
+    """Pairs of boxes in two frames that are one face: the row in each.
 
-    Of all pairings the one with the largest sum of overlaps (the Hungarian method). Only the two frames count, so that
-    the result does not depend on where a video is cut.
+    The assignment with the largest sum of IoUs (the Hungarian method). It depends on the two frames alone, and so not
+    on where a video is cut.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -1,4 +1,4 @@
-"""The first two stages of the pipeline for finite sources, each in its own thread: reading frames, detecting faces."""
+"""Look-ahead for finite sources: reading frames and detecting faces, each stage in its own thread."""
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -14,14 +14,14 @@ from fer_model.types import Frame, Image
 
 BATCH_FRAMES = 16
 BATCH_BYTES = 16 * 2**20
-"""A batch ends at whichever comes first, so that large photographs do not fill the memory."""
+"""Limits of a batch, whichever comes first: bytes too, so that large photographs do not fill memory."""
 
 GRACE_S = 1.0
-"""Closing waits so long for a source to come back with the frame that it is reading. One that hangs is left to its
-thread, which closes the source when it comes back."""
+"""Seconds that closing waits for a source that is reading a frame. A source that hangs is left to its thread, which
+closes it when the read returns."""
 
 Detected = tuple[list[Frame], list[Detections], int]
-"""A batch's frames, the faces of each, and in how many of the frames the detector looked."""
+"""A batch's frames, the faces of each, and the number of detected frames."""
 
 
 def batched(frames: Iterable[Frame], detect_on: Sampling) -> Generator[Batch]:
@@ -42,7 +42,7 @@ def batched(frames: Iterable[Frame], detect_on: Sampling) -> Generator[Batch]:
                 yield batch
                 batch, count, size = [], 0, 0
     except Exception:
-        # The frames that were read before the failure are worked on first.
+        # The frames read before the failure are processed first.
         if batch:
             yield _ended(batch)
         raise
@@ -61,10 +61,10 @@ def _ended(batch: Batch) -> Batch:
 def detected(batches: Generator[Batch], engine: Engine, threshold: float) -> Generator[Detected]:
     """Each batch with the faces of its frames.
 
-    While the caller works on one batch, the detector works on the next, has begun with the one after it, and one more
-    is read. Both threads release the interpreter for most of their time. An exception of `batches` or `engine` is
-    raised here, after the batches before it. Closing takes as long as the engine needs for what it has begun, and
-    `GRACE_S` for the source.
+    While the caller processes one batch, the detector runs on the next, has begun the one after it, and one more is
+    read. Both threads release the GIL for most of their time. An exception of `batches` or `engine` is
+    raised here, after the batches before it. Closing waits for the pictures that the engine has begun, and at most
+    `GRACE_S` seconds for the source.
     """
     reader = Ahead(batches, "decode")
     detector = Ahead(_detected(reader, engine, threshold), "detect")
@@ -78,7 +78,7 @@ def detected(batches: Generator[Batch], engine: Engine, threshold: float) -> Gen
 
 
 def _detected(reader: Ahead[Batch], engine: Engine, threshold: float) -> Generator[Detected]:
-    """The detector sees one stream of pictures, whatever the batches, and never runs empty between two of them."""
+    """Feeds the detector one stream of pictures across batches, so that it never idles between two of them."""
     taken: deque[Batch] = deque()
     failures: list[Exception] = []
 
@@ -92,7 +92,7 @@ def _detected(reader: Ahead[Batch], engine: Engine, threshold: float) -> Generat
                     if is_detected:
                         yield frame.image
         except Exception as error:
-            # An error of the source comes out after the frames before it.
+            # An error of the source is raised after the frames before it.
             failures.append(error)
 
     fill = interpolator()
@@ -109,7 +109,7 @@ def _detected(reader: Ahead[Batch], engine: Engine, threshold: float) -> Generat
 
 
 def detect(pictures: Iterable[Image], engine: Engine, threshold: float) -> Generator[Detections]:
-    """The faces of each picture, in order, begun so many pictures ahead that no device waits."""
+    """The faces of each picture, in order, started far enough ahead that the device never idles."""
     working: deque[tuple[Finish, int]] = deque()
     source = iter(pictures)
     try:
@@ -121,7 +121,7 @@ def detect(pictures: Iterable[Image], engine: Engine, threshold: float) -> Gener
             yield from working.popleft()[0]()
     finally:
         for finish, _ in working:
-            with suppress(Exception):  # raised already, or of no interest any more
+            with suppress(Exception):  # raised already, or no longer wanted
                 finish()
 
 

@@ -1,7 +1,7 @@
-"""The loop that people write today, with the same weights: what `fer-batch bench` compares the pipeline with.
+"""The naive frame-by-frame loop with the same weights: the baseline of `fer-batch bench`.
 
 `python -m fer_model.analysis.naive MODELS CLIP DEVICE` prints frames per second, one number for each repetition. MODELS
-is `ModelSet.as_json()`. A process of its own: torch takes as many threads as it likes, and its memory is not ours.
+is `ModelSet.as_json()`. It runs in a process of its own, so that torch's threads and memory stay apart from ours.
 """
 
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 FRAMES = 100
-"""So many of a clip make one repetition."""
+"""Frames of one repetition."""
 
 REPETITIONS = 3
 WARM_UP = 10
@@ -33,7 +33,7 @@ STRIDES = (8.0, 16.0, 32.0)
 def measure(models: ModelSet, clip: Path, device: str) -> list[float]:
     """Frames per second: OpenCV's reader, Ultralytics' call on each frame, PIL's crop, each network on each face.
 
-    The repetitions begin at the clip's beginning, in its middle, and as late as they fit.
+    The repetitions start at the clip's beginning, at its middle, and as late as they fit.
     """
     detector = _ultralytics(models, device)
     members = [load_classifier(file.path).eval().to(device) for file in models.members]
@@ -42,7 +42,7 @@ def measure(models: ModelSet, clip: Path, device: str) -> list[float]:
     _loop(video, WARM_UP, detector, members, models, device)
     rates = []
     for repetition in range(REPETITIONS):
-        # Looking for the place is not part of the loop.
+        # Seeking is not part of the measured loop.
         video.set(cv2.CAP_PROP_POS_FRAMES, last * repetition // (REPETITIONS - 1))
         began = time.perf_counter()
         frames = _loop(video, FRAMES, detector, members, models, device)
@@ -52,7 +52,7 @@ def measure(models: ModelSet, clip: Path, device: str) -> list[float]:
 
 
 def _ultralytics(models: ModelSet, device: str) -> Any:
-    """The detector behind Ultralytics' own call, as if it had been loaded from a checkpoint."""
+    """The detector behind Ultralytics' own interface, as if loaded from a checkpoint."""
     disable_ultralytics_telemetry()
     import torch
     from ultralytics.models import YOLO
@@ -67,7 +67,7 @@ def _ultralytics(models: ModelSet, device: str) -> Any:
 def _loop(
     video: cv2.VideoCapture, frames: int, detector: Any, members: "list[nn.Module]", models: ModelSet, device: str
 ) -> int:
-    """Works on so many frames, or on those that are left; gives their number."""
+    """Processes at most `frames` frames; gives the number processed."""
     import torch
 
     rows = []

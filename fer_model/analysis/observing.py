@@ -31,7 +31,7 @@ def observe(
     crops = engine.crop([frame.image for frame in frames], found, models.margin)
     outputs = _classify(crops, engine, models)
     probabilities = combine(outputs, models.shares, models.temperature)
-    # All of a batch at once: what is called again and again stays in the processor's cache.
+    # The whole batch in one call: the code stays in the processor's cache.
     tracks = [track(number) for number in range(len(frames))]
     names = [member.id for member in models.members] if keep_members else []
     start = 0

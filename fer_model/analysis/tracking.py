@@ -1,4 +1,4 @@
-"""Follows faces through one source."""
+"""Tracks faces through one source."""
 
 import math
 
@@ -12,20 +12,20 @@ from fer_model.boxes import iou
 from fer_model.engines.detection import Detections
 
 LOST_SECONDS = 1.0
-"""A face that comes back after a longer absence gets a new track id."""
+"""A face that reappears after a longer absence gets a new track id."""
 
 LEAST_OVERLAP = 0.1
-"""Of a face with the predicted box of its track, as in ByteTrack."""
+"""The least IoU of a face with the predicted box of its track, as in ByteTrack."""
 
 
 def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
     """A function that gives the faces of one frame after another their track ids, from `first_id` on.
 
-    ByteTrack (Zhang et al., 2022) with the Kalman filter of the `trackers` package, and without its second round, which
-    is for boxes below the detection threshold. `frame_rate` is the usual one of the frames that come, per second: the
-    filter advances by one step for each frame. Absence is measured in capture time: after a gap (dropped frames,
-    a source that was away) the filter advances by as many whole frame periods as have passed, and tracks that were
-    last seen more than `LOST_SECONDS` ago have ended.
+    ByteTrack (Zhang et al., 2022) with the Kalman filter of the `trackers` package, without its second association,
+    which is for boxes below the detection threshold. `frame_rate` is the nominal rate of the frames, per second: the
+    filter advances by one step for each frame. Absence is measured in capture time: after a gap (dropped frames, a
+    source that was unreachable) the filter advances by the whole frame periods that have passed, and tracks last seen
+    more than `LOST_SECONDS` ago have ended.
     """
     # Below 1 a second, faces are still followed from frame to frame.
     lost_ms = max(1000 * LOST_SECONDS, 1500 / frame_rate)
@@ -57,12 +57,12 @@ def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
 
 
 def _steps(elapsed_ms: int, frame_rate: float) -> int:
-    """Frame periods that have passed: one, but for a gap. Times are whole ms, so two may seem to lie 1 ms closer."""
+    """Frame periods since the last frame, 1 or more. Times are rounded to ms, so a period may be 1 ms short."""
     return max(1, math.floor((elapsed_ms + 1) * frame_rate / 1000))
 
 
 def _pairs(tracks: list[Track], found: Detections) -> dict[int, int]:
-    """Track number -> row of its face: of all pairings the one with the largest sum of overlaps (Hungarian method)."""
+    """Track number -> row of its face: the assignment with the largest sum of IoUs (the Hungarian method)."""
     if not tracks or not len(found):
         return {}
     shared = iou(np.stack([track.state[:4, 0] for track in tracks]), found)

@@ -15,20 +15,20 @@ from fer_model.networks.manifest import ModelSet
 from fer_model.telemetry import disable_openvino_telemetry
 from fer_model.types import Image
 
-# Every module that imports OpenVINO lies in this package, so this comes first.
+# Every module that imports OpenVINO is in this package, so this runs before any of them.
 disable_openvino_telemetry()
 
 
 Finish = Callable[[], list[Detections]]
-"""Waits for pictures that were started, and gives the faces of each."""
+"""Waits for started pictures and gives the faces of each."""
 
 
 class Engine(Protocol):
     """Runs the networks. Every method may be called by any number of threads at once.
 
-    `description` names library, device and precision for people to read. The device is busy with `in_flight` starts
-    (which is final once one was made) of `at_once` pictures each; callers should keep no more in flight, and no
-    pictures of more than about `ahead_bytes` together.
+    `description` is the display name: library, device and precision. `in_flight` starts (final after the first) of
+    `at_once` pictures each saturate the device; callers should keep no more in flight, and no more than about
+    `ahead_bytes` of pictures.
     """
 
     description: str
@@ -40,12 +40,12 @@ class Engine(Protocol):
         """Begins to detect faces that score at least `threshold` (0..1) in pictures of any shapes; does not wait.
 
         The function that it returns waits and gives the faces of each picture, in its pixels, in order. Call it exactly
-        once, also when the faces are not wanted any more: it frees what the device holds.
+        once, even if the faces are no longer wanted: it frees the device's buffers.
         """
         ...
 
     def crop(self, pictures: Sequence[Image], boxes: Sequence[Detections], margin: float) -> NDArray[np.uint8]:
-        """As `crop_faces`; pictures that were started are still in the device's memory."""
+        """As `crop_faces`; started pictures are still in the device's memory."""
         ...
 
     def classify(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -56,11 +56,10 @@ class Engine(Protocol):
 def load_engine(models: ModelSet, device: str, cache: Path) -> Engine:
     """The engine for a device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
-    `auto` takes a GPU where there is one. `cache` keeps compiled networks, keyed by the
-    weights' hash.
+    `auto` takes a GPU if there is one. `cache` is the folder of compiled networks, keyed by the weights' hash.
 
     Raises:
-        WeightsError: a file is missing or is not the one the manifest promises.
+        WeightsError: a file is missing or has another sha256 than the manifest.
         FerModelError: there is no such device.
     """
     for file in models.files:
@@ -76,12 +75,12 @@ def load_engine(models: ModelSet, device: str, cache: Path) -> Engine:
 
     try:
         return TorchEngine(models, device, half=True)
-    except (AssertionError, RuntimeError) as error:  # torch without CUDA, or a GPU it is too old or too new for
+    except (AssertionError, RuntimeError) as error:  # torch without CUDA, or a GPU that this torch does not support
         raise FerModelError(f"{device} cannot be used by this torch; use cpu ({error})") from error
 
 
 def actual_device(device: str) -> str:
-    """`cpu` or `cuda:N` for a device as a user names it; `auto` is the first GPU where there is one.
+    """`cpu` or `cuda:N` for a device as a user names it; `auto` is the first GPU, else the CPU.
 
     Raises:
         FerModelError: there is no such device.
@@ -97,7 +96,7 @@ def actual_device(device: str) -> str:
 
 
 def gpu_count() -> int:
-    """The number of usable NVIDIA GPUs, asked of the driver: torch would cost seconds and hundreds of MB."""
+    """The number of usable NVIDIA GPUs, from the driver: importing torch takes seconds and hundreds of MB."""
     count = ctypes.c_int(0)
     try:
         driver = ctypes.CDLL("libcuda.so.1")

@@ -1,4 +1,4 @@
-"""What happens around the detector network: letterbox before it, boxes after it. The same for every engine."""
+"""Pre- and postprocessing of the detector: letterbox, non-maximum suppression, boxes. The same for every engine."""
 
 from functools import cache
 
@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_model.networks.architectures import STRIDES
 from fer_model.types import Image
 
 LONG_SIDE = 640
@@ -14,16 +15,12 @@ LONG_SIDE = 640
 SHAPE_STEP = 128
 """Both sides of the input are multiples of this: 16:9 fits 640x384 exactly, and five shapes serve all pictures."""
 
-STRIDES = (8, 16, 32)
 IOU_THRESHOLD = 0.5
 MAX_FACES = 1000
 PADDING_GREY = 114
 
 AREA_BELOW = 0.5
-"""Pictures that become smaller than this are shrunk by averaging areas, others by interpolation."""
-
-BINS = 16
-"""Distances to a side of the box are distributions over 0 to 15 strides (Li et al., 2020; Ultralytics YOLOv8)."""
+"""Below this scale pictures are resized by area averaging, above it by bilinear interpolation."""
 
 Detections = NDArray[np.float32]
 """(N, 5): x1, y1, x2, y2 in pixels, score 0..1; best first."""
@@ -36,9 +33,9 @@ def letterbox_shape(height: int, width: int) -> tuple[int, int]:
 
 
 def letterbox(image: Image, into: Image | None = None) -> tuple[Image, float]:
-    """The picture scaled to `LONG_SIDE` and padded right and below with grey; and the scale that was used.
+    """The picture scaled to `LONG_SIDE` and padded right and below with grey; and the scale.
 
-    Written into `into`, an array of that shape, where it is given: new memory costs more than the pixels.
+    Written into `into`, an array of the letterbox's shape, if given: allocating costs more than writing.
     """
     height, width = image.shape[:2]
     across, down, scale = scaled(height, width)
@@ -61,7 +58,7 @@ def scaled(height: int, width: int) -> tuple[int, int, float]:
 
 
 def faces_among(boxes: NDArray[np.float32], threshold: float) -> Detections:
-    """The faces among the boxes of all anchors: those at or over the threshold that no better one overlaps.
+    """Non-maximum suppression: the boxes at or above the threshold that no better one overlaps, best first.
 
     `boxes` (5, A) has the rows x1, y1, x2, y2 and score.
     """

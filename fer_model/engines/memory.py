@@ -1,4 +1,4 @@
-"""Batches that a GPU's memory has room for."""
+"""Batches that fit into a GPU's memory."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -10,12 +10,12 @@ Result = TypeVar("Result")
 
 
 def halving(work: Callable[[Any], Result]) -> Callable[[Any], list[Result]]:
-    """The same work, done in parts that are halved whenever the GPU's memory does not suffice, and stay so small.
+    """The same work in parts. The part size is halved whenever the GPU runs out of memory, and stays reduced.
 
     Takes anything that can be sliced, and gives the result of each part.
 
     Raises:
-        torch.OutOfMemoryError: there is no room for one alone.
+        torch.OutOfMemoryError: a single item does not fit.
     """
     most: int | None = None
 

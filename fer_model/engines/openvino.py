@@ -22,7 +22,6 @@ from openvino import properties as ov
 
 from fer_model.engines import Finish
 from fer_model.engines.detection import (
-    BINS,
     Detections,
     anchors,
     faces_among,
@@ -31,6 +30,7 @@ from fer_model.engines.detection import (
     to_picture,
 )
 from fer_model.errors import FerModelError
+from fer_model.networks.architectures import BINS
 from fer_model.networks.manifest import ModelSet
 from fer_model.preprocess import FACE_SIZE, crop_faces
 from fer_model.types import EMOTIONS, Image
@@ -38,23 +38,23 @@ from fer_model.types import EMOTIONS, Image
 logger = logging.getLogger(__name__)
 
 GRAPH_VERSION = 1
-"""To be raised when `convert` makes other graphs of the same weights; old caches are then left alone."""
+"""Increment it when `convert` makes other graphs of the same weights: old cache entries are then ignored."""
 
 MANY, FEW = 16, 4
-"""Faces that are classified at once: a fixed number runs faster than any number, and each takes 80 MB of memory."""
+"""Batch sizes of the classifier: static shapes run faster than dynamic ones. Each takes 80 MB of memory."""
 
 Shape = tuple[int, int]
 
 
 class OpenVinoEngine:
-    """See `Engine`. Networks are compiled for each shape of input when the first one comes."""
+    """See `Engine`. Networks are compiled for each input shape on its first use."""
 
     at_once = 1
     ahead_bytes = 48 * 2**20
 
     def __init__(self, models: ModelSet, cache: Path) -> None:
         graphs = converted(models, cache)
-        # All processors have work from here on; OpenCV's threads would only take turns with it.
+        # OpenVINO uses all processors from here on; OpenCV's threads would only compete with it.
         cv2.setNumThreads(1)
         self._core = Core()
         self._core.set_property({ov.cache_dir(): str(cache / "compiled")})
@@ -71,7 +71,7 @@ class OpenVinoEngine:
     def _compile(self, model: Model) -> CompiledModel:
         hints = {
             ov.hint.performance_mode(): ov.hint.PerformanceMode.THROUGHPUT,
-            # On processors with bfloat16 the default would give up two decimals of the probabilities.
+            # On processors with bfloat16 the default would cost two decimals of the probabilities.
             ov.hint.inference_precision(): openvino.Type.f32,
             ov.inference_num_threads(): len(os.sched_getaffinity(0)),
         }
@@ -96,12 +96,12 @@ class OpenVinoEngine:
 
     def _free(self, requests: "list[_Request]") -> None:
         for request in requests:
-            with suppress(Exception):  # raised already; and after a failure the others may be at work still
+            with suppress(Exception):  # raised already; after a failure the other requests may still run
                 request.end()
             self._detectors[request.shape][1].append(request)
 
     def _request(self, shape: Shape) -> "_Request":
-        """A request for letterboxed pictures of a shape: a free one, or a new one where other callers have them."""
+        """A request for letterboxed pictures of a shape: a free one, or a new one if all are in use."""
         network, free = self._detector_for(shape)
         try:
             return free.pop()
@@ -112,7 +112,7 @@ class OpenVinoEngine:
         with self._compiling:
             if shape not in self._detectors:
                 network = self._compile(with_boxes(self._detector, shape))
-                # Two more than are worked on at once: the next ones lie ready when one ends.
+                # Two more than run at once, so that the next ones are ready when one ends.
                 self.in_flight = max(self.in_flight, network.get_property(ov.optimal_number_of_infer_requests()) + 2)
                 self._detectors[shape] = network, []
             return self._detectors[shape]
@@ -134,7 +134,7 @@ class OpenVinoEngine:
         start = 0
         while start < len(faces):
             left = len(faces) - start
-            # Twelve faces are quicker with four empty places beside them than in three parts.
+            # Twelve faces run faster padded to one batch of sixteen than in three batches.
             size = MANY if left >= MANY - FEW else FEW
             place = slice(start, min(start + size, len(faces)))
             part = np.zeros((size, *faces.shape[1:]), np.uint8)
@@ -149,7 +149,7 @@ class OpenVinoEngine:
         return answers
 
     def _classifier(self, size: int) -> AsyncInferQueue:
-        """For so many faces at once; compiled when they come, since each takes memory."""
+        """The classifier for one batch size; compiled on first use, since each takes memory."""
         if size not in self._classifiers:
             ensemble = self._ensemble.clone()
             ensemble.reshape([size, FACE_SIZE, FACE_SIZE])
@@ -158,7 +158,7 @@ class OpenVinoEngine:
 
 
 class _Request:
-    """One picture at a time through the detector, always in the same memory."""
+    """An inference request of the detector, one picture at a time, in reused buffers."""
 
     def __init__(self, network: CompiledModel, shape: Shape) -> None:
         self.shape = shape
@@ -175,7 +175,7 @@ class _Request:
         self._request.start_async()
 
     def end(self) -> NDArray[np.float32]:
-        """Waits; gives the boxes of all anchors (5, A), which stay until the next start."""
+        """Waits; gives the boxes of all anchors (5, A), valid until the next `start`."""
         self._request.wait()
         return self._boxes
 
@@ -183,7 +183,7 @@ class _Request:
 def with_boxes(detector: Model, shape: Shape) -> Model:
     """The detector for one letterboxed picture of (height, width), with a box and a score for each anchor: (5, A).
 
-    Distances to the four sides are the means of their distributions.
+    Distances to the four sides are the means of their distributions (see `BINS`).
     """
     detector = detector.clone()
     detector.reshape([1, *shape, 3])
@@ -200,10 +200,10 @@ def with_boxes(detector: Model, shape: Shape) -> Model:
 def converted(models: ModelSet, cache: Path) -> Path:
     """The folder with the networks as OpenVINO graphs, made on first use in a process of its own.
 
-    Conversion needs torch and Ultralytics, which would stay in a worker's memory.
+    Conversion imports torch and Ultralytics, which would stay in a worker's memory.
 
     Raises:
-        FerModelError: the conversion failed; holds its last line of output.
+        FerModelError: the conversion failed; the message quotes its last line of output.
     """
     version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
     detector = models.detector.quantised or models.detector
@@ -224,6 +224,6 @@ def converted(models: ModelSet, cache: Path) -> Path:
         try:
             os.rename(partial, folder)
         except OSError:
-            # Another worker was faster; its folder holds the same.
+            # Another worker was first; its folder has the same content.
             shutil.rmtree(partial)
     return folder

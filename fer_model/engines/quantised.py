@@ -1,6 +1,6 @@
-"""A network in eight bits, as it is shipped: an OpenVINO graph in one safetensors file.
+"""The shipped INT8 network: an OpenVINO graph in one safetensors file.
 
-It is made by `python -m tools.quantise_detector`, which needs NNCF; nothing else does.
+`python -m tools.quantise_detector`, which needs NNCF, makes it.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ GRAPH, NUMBERS = "graph", "numbers"
 
 
 def pack(graph: Path, path: Path, float_sha256: str) -> None:
-    """Puts a graph (.xml, with .bin beside it) into one file that names the weights it was made from."""
+    """Packs a graph (.xml, with .bin beside it) into one file whose metadata name the source weights."""
     from safetensors.numpy import save
 
     parts = {GRAPH: graph, NUMBERS: graph.with_suffix(".bin")}

@@ -1,7 +1,7 @@
-"""What happens around the networks as operations on tensors, on whatever device these are.
+"""Pre- and postprocessing of the networks as tensor operations, on the tensors' own device.
 
-The same as `detection` and `preprocess` do with OpenCV, to a grey level. Resizing is a product with two matrices, one
-for the rows and one for the columns: exact for any part of a picture, also beyond its edges, and what a GPU does best.
+Equal to `detection` and `preprocess`, which use OpenCV, to one grey level. Resizing is a product with two matrices, one
+for the rows and one for the columns: exact for any part of a picture, also beyond its edges, and fast on a GPU.
 """
 
 from functools import lru_cache
@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fer_model.engines.detection import AREA_BELOW, BINS, PADDING_GREY, anchors, letterbox_shape, scaled
+from fer_model.engines.detection import AREA_BELOW, PADDING_GREY, anchors, letterbox_shape, scaled
+from fer_model.networks.architectures import BINS
 from fer_model.preprocess import FACE_SIZE
 
 LUMA = (0.299, 0.587, 0.114)
-"""Red, green and blue in grey, as in JPEG (ITU-R BT.601)."""
+"""Weights of red, green and blue in grey, as in JPEG (ITU-R BT.601)."""
 
 
 def letterboxed(pictures: Tensor, dtype: torch.dtype) -> Tensor:
-    """RGB bytes (B, H, W, 3) as the detector wants them: (B, 3, H', W'), 0..1."""
+    """The detector's input (B, 3, H', W'), 0..1, letterboxed, from RGB bytes (B, H, W, 3)."""
     height, width = pictures.shape[1:3]
     across, down, scale = scaled(height, width)
     inside = pictures.permute(0, 3, 1, 2).to(dtype)
@@ -34,7 +35,7 @@ def letterboxed(pictures: Tensor, dtype: torch.dtype) -> Tensor:
 
 @lru_cache(32)
 def _whole(old: int, new: int, area: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """What each of `new` pixels takes from all `old` ones (new, old); made once, since it takes longer than its use."""
+    """Resampling weights (new, old) of a whole side; cached, since computing them takes longer than applying them."""
     weights = resampling(torch.zeros(1), torch.tensor([float(old)]), new, old, area=torch.tensor([area]))
     return weights[0].to(device, dtype)
 
@@ -70,16 +71,16 @@ def cropped(picture: Tensor, squares: Tensor) -> Tensor:
 
 
 def resampling(start: Tensor, side: Tensor, count: int, length: int, area: Tensor) -> Tensor:
-    """What `count` new pixels take from `length` old ones: (N, count, length), each row with the sum 1.
+    """Resampling weights of `count` new pixels over `length` old ones: (N, count, length), rows summing to 1.
 
-    The new ones divide the `side` pixels from `start` on among them. Where `area` (N,) says so each is the mean of
-    its own part, otherwise the interpolation at that part's middle. Beyond the ends the last pixel is repeated.
+    The new pixels divide the `side` pixels from `start` on equally. Where `area` (N,) is true, a new pixel is the mean
+    of its part, otherwise the linear interpolation at the part's middle. The edge pixel is repeated beyond the ends.
     """
     start, part = start[:, None, None], (side / count)[:, None, None]
     new = torch.arange(count, device=start.device)[:, None]
     old = torch.arange(length, device=start.device)
     low, high = start + new * part, start + (new + 1) * part
-    # The first and the last old pixel reach as far as anybody looks.
+    # The first and the last old pixel extend without limit: the edge is repeated.
     begin = torch.where(old == 0, low, old.to(low))
     end = torch.where(old == length - 1, high, (old + 1).to(low))
     means = (torch.minimum(high, end) - torch.maximum(low, begin)).clamp(min=0) / part

@@ -1,6 +1,6 @@
 """The networks on torch: half precision on a GPU, float32 as the reference on a CPU.
 
-Pictures go to the device once; what is done to them before and after the networks is done there.
+Each picture is copied to the device once; pre- and postprocessing run there.
 """
 
 import threading
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class _Launched(NamedTuple):
-    """Pictures that the device works on; `boxes` (5, A) of each are on the host once `done` has happened."""
+    """Pictures in flight on the device; the `boxes` (5, A) of each are on the host once `done` has occurred."""
 
     pictures: Sequence[Image]
     boxes: "list[Tensor]"
@@ -50,7 +50,7 @@ class TorchEngine:
         self._members = [self._place(load_classifier(m.path)) for m in models.members]
         self._launch_in_parts, self._classify_in_parts = halving(self._launch), halving(self._classify)
         self._placed: dict[int, Tensor] = {}
-        # Ultralytics' head keeps the last shape's anchors in itself.
+        # Ultralytics' head caches the anchors of the last shape.
         self._launching = threading.Lock()
 
     def _place(self, network: "nn.Module") -> "nn.Module":
@@ -78,7 +78,7 @@ class TorchEngine:
         return np.concatenate(self._classify_in_parts(faces), axis=1)
 
     def _launch(self, pictures: Sequence[Image]) -> _Launched:
-        """Starts the detector on pictures of any shapes, each shape that it sees as one batch."""
+        """Starts the detector on pictures of any shapes, one batch for each letterboxed shape."""
         import torch
 
         from fer_model.engines.tensors import boxes_of, letterboxed
@@ -93,14 +93,14 @@ class TorchEngine:
                 groups[letterbox_shape(*shape[:2])].append(shape)
             for boxed, shapes in groups.items():
                 distances, scores = self._detector(torch.cat([seen[shape] for shape in shapes]))
-                # Also the copy to the host is only started here.
+                # The copy to the host is asynchronous too.
                 found = boxes_of(distances, scores, boxed).to("cpu", non_blocking=True)
                 for row, of in zip((row for shape in shapes for row in rows[shape]), found, strict=True):
                     boxes[row] = of
             return _Launched(pictures, boxes, self._mark())
 
     def _mark(self) -> "Event | None":
-        """What happens when the device has done all that it was told so far."""
+        """A CUDA event that marks the end of the work queued so far."""
         import torch
 
         if self._device.type != "cuda":
@@ -110,14 +110,14 @@ class TorchEngine:
         return done
 
     def _on_device(self, pictures: Sequence[Image]) -> "Tensor":
-        """Pictures of one shape (B, H, W, 3) on the device, where they stay as long as they are used on the host."""
+        """Pictures of one shape (B, H, W, 3) on the device, kept there as long as the host arrays live."""
         import torch
 
         there = [self._placed[id(picture)] for picture in pictures if id(picture) in self._placed]
         if len(there) == len(pictures):
             return there[0][None] if len(there) == 1 else torch.stack(there)
         shape = (len(pictures), *pictures[0].shape)
-        # From pinned memory the copy runs beside everything else.
+        # From pinned memory the copy is asynchronous.
         host = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         np.stack(pictures, out=host.numpy())
         batch = host.to(self._device, non_blocking=True)
@@ -145,7 +145,7 @@ def _faces(launched: _Launched, threshold: float) -> Iterator[Detections]:
 
 
 def _by_shape(pictures: Sequence[Image]) -> dict[tuple[int, ...], list[int]]:
-    """The places of the pictures of each shape."""
+    """The indices of the pictures of each shape."""
     rows: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for row, picture in enumerate(pictures):
         rows[picture.shape].append(row)

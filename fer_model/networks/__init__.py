@@ -1,1 +1,1 @@
-"""Which networks there are, and how they are loaded, imported and downloaded."""
+"""The networks: architectures, loading, import and download."""

@@ -1,4 +1,4 @@
-"""What a detector's weights say about their architecture. Only what is listed here is ever built."""
+"""Detector architectures, as the metadata of the weights describe them. Only listed layers are built."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,13 @@ LAYERS = (
     *("C3", "C2f", "C3k2", "A2C2f", "C3Ghost", "C2fCIB", "RepC3", "RepNCSPELAN4", "ELAN1", "CBLinear", "CBFuse"),
     *("SPPF", "SPPELAN", "PSA", "C2PSA"),
 )
-"""Layers of YOLOv5 to YOLO12. Ultralytics looks any name up among its functions, and some of those load pickles."""
+"""Layers of YOLOv5 to YOLO12. Ultralytics resolves any name among its functions, and some of those load pickles."""
+
+STRIDES = (8, 16, 32)
+"""Pixels between neighbouring anchors, for each of the head's three maps."""
+
+BINS = 16
+"""Distances to a side of the box are distributions over 0 to 15 strides (Li et al., 2020; Ultralytics YOLOv8)."""
 
 USUAL_ACTIVATION = "nn.SiLU()"
 TRIAL_SIDE = 128
@@ -30,7 +36,7 @@ def described(network: "nn.Module") -> dict[str, str]:
         return {}
     parts = {part: config[part] for part in PARTS if part in config}
     if config.get("activation", USUAL_ACTIVATION) != USUAL_ACTIVATION:
-        # Kept, so that it is refused: built without it, the network would run and be wrong.
+        # Kept, so that loading refuses it: built without it, the network would give wrong results.
         parts["activation"] = config["activation"]
     return {METADATA_KEY: json.dumps(parts, sort_keys=True)}
 
@@ -39,7 +45,7 @@ def architecture_of(path: Path) -> dict[str, Any] | None:
     """The Ultralytics configuration in a safetensors file's metadata; None where there is none.
 
     Raises:
-        WeightsError: the file cannot be read, or asks for something that is not built here.
+        WeightsError: the file cannot be read, or describes an architecture that is not supported.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -54,7 +60,7 @@ def architecture_of(path: Path) -> dict[str, Any] | None:
 
 
 def summary(config: Mapping[str, Any]) -> str:
-    """An architecture in a few words, such as `yolo n: Conv, C3k2, A2C2f`; layers that every detector has left out."""
+    """A summary such as `yolo n: Conv, C3k2, A2C2f`, without the layers that every detector has."""
     layers = dict.fromkeys(layer for _, _, layer, _ in [*config["backbone"], *config["head"]])
     telling = [layer for layer in layers if layer not in ("Concat", "nn.Upsample", "Detect")]
     return f"yolo {config.get('scale') or ''}: {', '.join(telling)}"
@@ -73,14 +79,12 @@ def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_head(network: "nn.Module", path: Path) -> None:
-    """Raises `WeightsError` unless the network ends as the engines expect.
+    """Raises `WeightsError` unless the network has the head that the engines decode.
 
-    That is one class, distances as distributions over 16 strides, and strides 8, 16 and 32: YOLOv8, YOLO11 and YOLO12
-    do; YOLOv10 and YOLO26, which need no suppression, do not.
+    That is one class, distances as distributions over `BINS` strides, and `STRIDES`: YOLOv8, YOLO11 and YOLO12 have it;
+    YOLOv10 and YOLO26, which need no non-maximum suppression, do not.
     """
     import torch
-
-    from fer_model.engines.detection import BINS, STRIDES
 
     anchors = sum((TRIAL_SIDE // stride) ** 2 for stride in STRIDES)
     try:

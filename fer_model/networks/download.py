@@ -1,4 +1,4 @@
-"""Fetching a file over HTTP: a broken download goes on where it broke, and nothing is used before it is checked."""
+"""Downloads over HTTP: a broken download resumes, and no file is used before its digest is checked."""
 
 import fcntl
 import os
@@ -16,33 +16,32 @@ from fer_model.errors import DownloadError
 
 ATTEMPTS = 5
 TIMEOUT_S = (10, 60)
-"""To connect, and for the server to say something."""
+"""Timeouts in seconds: to connect, and between two packets of the answer."""
 
 PIECE = 2**14
-"""Bytes written at once: so much, at most, is lost when a connection breaks."""
+"""Bytes written at once: the most that is lost when a connection breaks."""
 
 Report = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes there will be, if the server says so."""
+"""Called with the bytes received and the total in bytes, None where the server does not give it."""
 
 
 class _AgainError(Exception):
-    """The server may do better next time."""
+    """A transient error: the next attempt may succeed."""
 
 
 @contextmanager
 def downloaded(
     url: str, target: Path, promised: str | None, report: Report = lambda done, size: None, *, wait_s: float = 1.0
 ) -> Iterator[Path]:
-    """Fetches `url` into `target`, which inside the block is whole, has the promised digest (see `digests`), and
-    is no other process's; afterwards it is deleted.
+    """Fetches `url` into `target`. Inside the block it is complete, has the expected digest (see `digests`) and is
+    locked against other processes; afterwards it is deleted.
 
-    Where a digest is promised, the next attempt, or the next call, goes on from what was fetched: the digest
-    shows if the parts do not belong together. After `ATTEMPTS` failures, with pauses from `wait_s` seconds on
-    and doubling, it is given up.
+    With a digest, the next attempt or call resumes the download: the digest shows whether the parts belong
+    together. It gives up after `ATTEMPTS` failures, with pauses of `wait_s` seconds that double each time.
 
     Raises:
-        DownloadError: the server cannot be reached or does not have the file, the disk is full, another
-            process fetches it just now, or the file is not the one that was promised; it is deleted then.
+        DownloadError: the server cannot be reached or does not have the file, the disk is full, another process is
+            downloading it, or the file has another digest; it is deleted then.
     """
     again = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, _AgainError)
     attempts = Retrying(
@@ -68,7 +67,7 @@ def _fetch(url: str, file: IO[bytes], report: Report, *, goes_on: bool) -> None:
     if not goes_on:
         _write(file, lambda: file.truncate(0))
     start = file.seek(0, 2)
-    # A compressed answer would have other bytes and another length.
+    # A compressed answer would differ in bytes and length.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
         if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
@@ -78,7 +77,7 @@ def _fetch(url: str, file: IO[bytes], report: Report, *, goes_on: bool) -> None:
             raise _AgainError("the server has less than was fetched before")
         _check(url, answer)
         if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            # A server that knows no ranges sends the whole file.
+            # A server without range requests sends the whole file.
             _write(file, lambda: file.truncate(0))
             start = 0
         length = answer.headers.get("Content-Length")
@@ -108,7 +107,7 @@ def _write(file: IO[bytes], change: Callable[[], int]) -> None:
 
 @contextmanager
 def _alone(target: Path) -> Iterator[IO[bytes]]:
-    """The file to append to, which no other process has."""
+    """The file to append to, locked against other processes."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         file = target.open("ab", buffering=0)
@@ -117,7 +116,7 @@ def _alone(target: Path) -> Iterator[IO[bytes]]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it may have deleted it after we opened it: a lock on what nobody finds keeps nobody out.
+            # The last holder may have deleted it after we opened it: a lock on an unlinked file excludes none.
             if not os.path.samestat(os.fstat(file.fileno()), target.stat()):
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError) as error:
@@ -130,7 +129,7 @@ def _alone(target: Path) -> Iterator[IO[bytes]]:
 
 
 def _reason(error: Exception, promised: str | None) -> str:
-    # What requests says holds whole object descriptions.
+    # The messages of requests contain object representations.
     if isinstance(error, requests.Timeout):
         return "the server did not answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):

@@ -1,4 +1,4 @@
-"""Weights that others made, turned into safetensors files that `load_weights` and `load_detector` read."""
+"""Imports third-party weights: converts them to safetensors files that `load_weights` and `load_detector` read."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +19,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
 def kind_of(path: Path) -> Kind:
-    """Whether a file holds a classifier or a detector, as far as its name and its tensors' names tell.
+    """Whether a file holds a classifier or a detector, judged by its name and the names of its tensors.
 
     Raises:
         WeightsError: it is a safetensors file that cannot be read.
@@ -30,18 +30,18 @@ def kind_of(path: Path) -> Kind:
 
 
 def is_known(path: Path) -> bool:
-    """Whether the registry vouches for these bytes. Raises `OSError`."""
+    """Whether the registry lists the digest of these bytes. Raises `OSError`."""
     return any(matches(path, file.digest) for entry in REGISTRY.values() for file in entry.files if file.digest)
 
 
 def adopt_classifier(path: Path, target: Path, mean: float | None = None, std: float | None = None) -> None:
-    """A classifier from a safetensors file, or from one that torch wrote and that holds tensors alone.
+    """A classifier from a safetensors file, or from a torch file that holds only tensors.
 
-    Tensors may lie in a dictionary (`state_dict` ...) and their names may have prefixes. `mean` and `std` are
-    what its pixels, scaled to 0..1, were normalised with, if not as ours are; see `renormalise`.
+    Tensors may be nested in a dictionary (`state_dict` ...) and their names may have prefixes. `mean` and `std`
+    normalised its pixels, scaled to 0..1, in training, if not the usual ones; see `renormalise`.
 
     Raises:
-        WeightsError: the file cannot be read, holds more than tensors, or is made for another architecture.
+        WeightsError: the file cannot be read, holds more than tensors, or is of another architecture.
     """
     tensors = read_tensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     prefix = next((name.removesuffix(STEM) for name in tensors if name.endswith(STEM)), "")
@@ -58,9 +58,9 @@ def adopt_classifier(path: Path, target: Path, mean: float | None = None, std: f
 def renormalise(network: "nn.Module", mean: float, std: float) -> None:
     """Makes a classifier of pixels `(x / 255 - mean) / std` one of pixels as `preprocess.normalise` gives them.
 
-    The difference is a factor, which goes into the first convolution, and a constant, which goes into the
-    mean of the normalisation after it. Exact but for the upper and left edge, where that convolution reaches
-    beyond the picture: it sees a grey of 129.5 there (255 * PIXEL_MEAN) instead of 255 * `mean`.
+    The difference is a factor, folded into the first convolution, and a constant, folded into the mean of the batch
+    normalisation after it. Exact except at the upper and left edge, where the convolution's padding is a grey of
+    129.5 (255 * PIXEL_MEAN) instead of 255 * `mean`.
     """
     import torch
 
@@ -73,8 +73,8 @@ def renormalise(network: "nn.Module", mean: float, std: float) -> None:
 def adopt_detector(path: Path, target: Path, *, trusted: bool) -> None:
     """A detector from a safetensors file, or from an Ultralytics checkpoint (`.pt`) of one class.
 
-    A checkpoint is a pickle, which may run any code: only one that is `trusted`, or that the registry vouches
-    for, is opened at all, and first in the way that makes known classes alone.
+    A checkpoint is a pickle, which may run any code: it is opened only if it is `trusted` or listed in the registry,
+    and first with torch's loader for known classes alone.
 
     Raises:
         WeightsError: the checkpoint is not trusted, the file cannot be read, or the detector is of a kind
@@ -94,7 +94,7 @@ def adopt_detector(path: Path, target: Path, *, trusted: bool) -> None:
         load_detector(target)
     except WeightsError as error:
         target.unlink()
-        # Nobody knows the target yet.
+        # The message names the user's file, not the temporary target.
         raise WeightsError(str(error).replace(str(target), str(path))) from error
 
 
@@ -106,7 +106,7 @@ def _read_torch(path: Path) -> "dict[str, torch.Tensor]":
     except OSError as error:
         raise WeightsError(f"{path}: the weights cannot be read ({error.strerror})") from error
     except Exception as error:
-        # What torch raises for a file of another kind depends on the file's first bytes.
+        # The exception that torch raises for a file of another kind depends on its first bytes.
         raise WeightsError(f"{path}: holds more than tensors, or is no file of torch; it was not opened") from error
     while isinstance(content, dict) and (wrapper := next((name for name in WRAPPERS if name in content), None)):
         content = content[wrapper]

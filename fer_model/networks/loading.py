@@ -1,4 +1,4 @@
-"""The two architectures, and how their weights travel: safetensors in half precision, never a pickle."""
+"""The two architectures and their weights: safetensors in half precision, never a pickle."""
 
 import json
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ SIDE_KEY, LARGEST_SIDE = "side", 224
 def classifier_network(side: int = FACE_SIZE) -> "nn.Module":
     """EfficientNet-B0 (Tan and Le, 2019; torchvision) on (N, 1, 48, 48) normalised grey, seven logits out.
 
-    Where `side` is more than 48 it enlarges the faces to that many pixels first: it sees finer detail, at four
-    times the arithmetic for twice the side.
+    With `side` above 48 it first enlarges the faces to that many pixels: finer feature maps, at four times the
+    multiply-adds for twice the side.
     """
     from torch import nn
     from torchvision.models import efficientnet_b0
@@ -34,7 +34,7 @@ def classifier_network(side: int = FACE_SIZE) -> "nn.Module":
     stem = cast("nn.Sequential", network.get_submodule("features.0"))
     stem[0] = nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1, bias=False)
     if side != FACE_SIZE:
-        # A hook and not a layer: the tensors keep their names, so that either can start from the other.
+        # A hook and not a layer: the tensors keep their names, so that weights fit both variants.
         network.register_forward_pre_hook(partial(_enlarge, side))
     return network
 
@@ -46,12 +46,12 @@ def _enlarge(side: int, network: "nn.Module", inputs: "tuple[torch.Tensor]") -> 
 
 
 def load_classifier(path: Path) -> "nn.Module":
-    """The classifier in a safetensors file, of the side that its metadata name. Raises `WeightsError`."""
+    """The classifier in a safetensors file, of the side in its metadata. Raises `WeightsError`."""
     return load_weights(classifier_network(classifier_side(path)), path)
 
 
 def classifier_side(path: Path) -> int:
-    """The side in pixels of the faces that a classifier works on. Raises `WeightsError`."""
+    """The side in pixels of a classifier's input. Raises `WeightsError`."""
     text = read_metadata(path).get(SIDE_KEY, str(FACE_SIZE))
     if not text.isdecimal() or not FACE_SIZE <= int(text) <= LARGEST_SIDE:
         raise WeightsError(f"{path}: works on faces of {text!r} pixels, not of {FACE_SIZE} to {LARGEST_SIDE}")
@@ -71,7 +71,7 @@ def detector_network(config: dict[str, Any] | None = None) -> "nn.Module":
 
 
 def load_detector(path: Path) -> "nn.Module":
-    """The detector in a safetensors file, of the architecture that its metadata name.
+    """The detector in a safetensors file, of the architecture in its metadata.
 
     Raises:
         WeightsError: the file is missing or unreadable, or the detector is not of a kind that is supported.
@@ -85,7 +85,7 @@ def load_detector(path: Path) -> "nn.Module":
 
 
 def raw_detector(network: "nn.Module") -> "nn.Module":
-    """A detector that stops before boxes are decoded, so that this is done only where there is a face.
+    """A detector without box decoding, so that only the boxes of faces need be decoded.
 
     (N, 3, H, W) RGB 0..1 in; distance logits (N, 64, anchors) and scores 0..1 (N, anchors) out.
     """
@@ -107,12 +107,12 @@ def load_weights(network: "nn.Module", path: Path) -> "nn.Module":
     """Fills a network from a safetensors file (any float precision; becomes float32).
 
     Raises:
-        WeightsError: the file is missing, unreadable, or made for another architecture.
+        WeightsError: the file is missing, unreadable, or of another architecture.
     """
     try:
         network.load_state_dict(read_tensors(path))
     except RuntimeError as error:
-        # What torch says lists every tensor, over many lines.
+        # torch's own message lists every tensor, over many lines.
         raise WeightsError(f"{path}: is made for another architecture, not {type(network).__name__}") from error
     return network.eval()
 
@@ -132,13 +132,13 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
 def save_weights(network: "nn.Module", path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Writes a network's tensors, atomically: a reader sees the old file or the new one.
 
-    In half precision, but for a tensor with numbers that are too large for it. A detector's architecture
-    goes into the metadata, beside what is given. Raises `OSError` if it cannot be written.
+    In half precision, except for a tensor whose values overflow it. A detector's architecture is added to the given
+    metadata. Raises `OSError` if it cannot be written.
     """
     from safetensors.torch import save
 
     tensors = {name: _halved(tensor).contiguous() for name, tensor in network.state_dict().items()}
-    # Not by safetensors itself, which does not say why it cannot write.
+    # Not by safetensors itself, whose errors do not give the reason.
     write_atomically(path, _in_order(save(tensors, metadata={**(metadata or {}), **described(network)} or None)))
 
 
@@ -155,7 +155,7 @@ def _in_order(content: bytes) -> bytes:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says beside its tensors. Raises `WeightsError`."""
+    """The metadata of a safetensors file. Raises `WeightsError`."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -173,7 +173,7 @@ def _halved(tensor: "torch.Tensor") -> "torch.Tensor":
 
 
 def start_classifier(network: "nn.Module", path: Path) -> "nn.Module":
-    """Fills a classifier from a file to start from: a whole classifier of ours, or an EfficientNet-B0's features.
+    """Initialises a classifier from a file: a whole classifier of this project, or an EfficientNet-B0's features.
 
     Raises:
         WeightsError: the file is neither.
@@ -185,7 +185,7 @@ def start_classifier(network: "nn.Module", path: Path) -> "nn.Module":
 
 
 def start_from_features(network: "nn.Module", path: Path) -> "nn.Module":
-    """Fills a classifier's features from an RGB EfficientNet-B0; the head stays random.
+    """Initialises a classifier's features from an RGB EfficientNet-B0; the head stays random.
 
     The first convolution's three colour planes are summed to one, which is what the RGB
     network would compute on a grey picture. Raises `WeightsError`.

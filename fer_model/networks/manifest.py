@@ -1,4 +1,4 @@
-"""Which weights make up the system: one detector and the members of the ensemble."""
+"""The manifest of the weights: one detector and the members of the ensemble."""
 
 import hashlib
 import json
@@ -21,9 +21,8 @@ SHIPPED = Path(__file__).parent.parent / "weights"
 class WeightsFile:
     """A safetensors file and the sha256 it must have.
 
-    `facts` is what its maker measured, by name: `validation_accuracy` of a classifier, `ap50_from_10_px` ... of a
-    detector, 0..1. `quantised` is the same network in eight bits, for processors: an OpenVINO graph, see
-    `engines.quantised`.
+    `facts` are its published measurements, by name: `validation_accuracy` of a classifier, `ap50_from_10_px` ... of a
+    detector, 0..1. `quantised` is the same network in INT8 for CPUs: an OpenVINO graph, see `engines.quantised`.
     """
 
     name: str
@@ -34,11 +33,11 @@ class WeightsFile:
 
     @property
     def id(self) -> str:
-        """What the model is called in results and in the database: the first digits of its sha256."""
+        """The model's id in results and in the database: the first digits of its sha256."""
         return self.sha256[:ID_DIGITS]
 
     def verify(self) -> None:
-        """Raises `WeightsError` unless the file is there and is the one that was promised."""
+        """Raises `WeightsError` unless the file exists and has the expected sha256."""
         try:
             found = digest(self.path, "sha256")
         except OSError as error:
@@ -48,7 +47,7 @@ class WeightsFile:
 
 
 def given_file(path: Path) -> WeightsFile:
-    """A file that was given by its path, taken as it is. Raises `WeightsError`."""
+    """A file given by its path, with its present sha256. Raises `WeightsError`."""
     try:
         return WeightsFile(path.stem, path, digest(path, "sha256"))
     except OSError as error:
@@ -76,12 +75,12 @@ class ModelSet:
 
     @cached_property
     def ensemble_key(self) -> str:
-        """A name for the members' tensors together, for caches."""
+        """A key for the members' tensors together, for caches."""
         return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()
 
     @cached_property
     def key(self) -> str:
-        """A name for these files put together in this way: any other choice has another."""
+        """A key for this combination of files, shares, margin and temperature."""
         numbers = (float(number) for number in (*self.shares, self.margin, self.temperature))
         parts = [file.sha256 for file in self.files] + [repr(number) for number in numbers]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Weights that others published and `models pull` knows: where they lie, what they must be, and how they are used."""
+"""The registry of third-party weights for `models pull`: addresses, digests and how they are used."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,8 +15,8 @@ NO_LICENCE = "none stated by its authors"
 class Remote:
     """One file: its address below the registry's base (or a whole URL) and its digest, as `digests.matches` takes it.
 
-    `mean` and `std` are what a classifier's pixels, scaled to 0..1, were normalised with; the order of its
-    classes is ours. `facts` are kept with the model.
+    `mean` and `std` normalised a classifier's pixels, scaled to 0..1, in training; its classes are in the order of
+    `EMOTIONS`. `facts` are kept with the model.
     """
 
     name: str

@@ -23,9 +23,7 @@ from fer_model.networks.loading import SIDE_KEY, classifier_network, save_weight
 from fer_model.preprocess import normalise
 from fer_model.training.augment import augment
 from fer_model.training.datasets.labelled import LabelledFaces
-from fer_model.training.definitions import BEST, CHECKPOINT
-from fer_model.training.definitions import ClassifierRun as ClassifierRun
-from fer_model.training.definitions import Epoch as Epoch
+from fer_model.training.definitions import BEST, CHECKPOINT, ClassifierRun, Epoch
 from fer_model.training.depthwise import quicken
 from fer_model.training.recipes import RECIPES, Recipe
 from fer_model.types import EMOTIONS

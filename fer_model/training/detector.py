@@ -5,8 +5,7 @@ from pathlib import Path
 
 from fer_model.errors import TrainingError
 from fer_model.training.datasets.face_sets import FaceSets
-from fer_model.training.definitions import BEST, Epoch
-from fer_model.training.definitions import DetectorRun as DetectorRun
+from fer_model.training.definitions import BEST, DetectorRun, Epoch
 
 
 def train_detector(

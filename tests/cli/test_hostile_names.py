@@ -135,10 +135,15 @@ def test_names_are_shown_as_they_are(environment: dict[str, str], job: str, trai
     assert rf"There is no job '[/bold]{SHOWN}'" in fer_batch("status", NAME, **wide).stderr
 
 
-def test_a_submit_reports_once_what_it_passed_over(submitted: "subprocess.CompletedProcess[str]", folder: Path) -> None:
-    check_obeyed_nothing(submitted.stderr)
-    assert submitted.stderr.count("1 file of other kinds: 1 ") == 1
-    assert [line for line in submitted.stderr.splitlines() if line.startswith(f"Failed: {folder}/broken")]
+def test_a_run_says_what_failed_and_what_it_passed_over_in_one_line_each(
+    finished: "subprocess.CompletedProcess[str]", folder: Path
+) -> None:
+    check_obeyed_nothing(finished.stdout)
+    check_obeyed_nothing(finished.stderr)
+    assert finished.returncode == 0, "one of two files could be read"
+    lines = finished.stderr.splitlines()
+    assert len([line for line in lines if line.startswith(f"Failed: {folder}/broken")]) == 1
+    assert len([line for line in lines if line.startswith("Passed over: 1 file of other kinds: 1 .")]) == 1
 
 
 def test_exports_keep_names_as_data(environment: dict[str, str], job: str, folder: Path, tmp_path: Path) -> None:

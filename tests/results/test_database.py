@@ -221,6 +221,11 @@ def test_postgresql_unreachable_keeps_the_password() -> None:
         ("postgres://anna:s3cret@host/fer", "postgresql://anna:***@host/fer"),
         ("postgresql+psycopg2://host/fer?password=s3cret", "postgresql://host/fer?password=%2A%2A%2A"),
         ("sqlite:////data/fer.db", "sqlite:////data/fer.db"),
+        ("sqlite:////data/a@b.db", "sqlite:////data/a%40b.db"),
+        ("postgresql://anna:s3@cret@host:5432/fer", "postgresql://anna:***@host:5432/fer"),
+        ("postgresql://anna:s3@c/ret@host/fer?host=/x@y", "postgresql://anna:***@host/fer?host=%2Fx%40y"),
+        ("postgresql://anna:s3@c?ret@host/fer", "postgresql://anna:***@host/fer"),
+        ("postgresql://anna@host/fer", "postgresql://anna@host/fer"),
     ],
 )
 def test_describe(url: str, shown: str) -> None:
@@ -233,3 +238,8 @@ def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(DatabaseUrlError) as caught:
         connect(url)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_password_may_contain_an_at_sign_as_it_is() -> None:
+    url = connect("postgresql://anna:s3@cr@et@host/fer").url
+    assert (url.password, url.host, url.database) == ("s3@cr@et", "host", "fer")

@@ -67,7 +67,15 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         ("postgresql://user:wo@rd@host/name", "postgresql://user:***@host/name"),
         ("postgresql://user@host/name", "postgresql://user@host/name"),
         ("sqlite:///file.db", "sqlite:///file.db"),
+        ("redis://user:wo@rd@host/0", "redis://user:***@host/0"),
+        ("postgresql://host/name?password=word&sslmode=on", "postgresql://host/name?password=***&sslmode=on"),
+        ("rediss://host/0?ssl_password=word", "rediss://host/0?ssl_password=***"),
     ],
 )
 def test_passwords_in_urls_are_hidden(url: str, shown: str) -> None:
     assert mask(url) == shown
+
+
+def test_settings_are_shown_without_passwords() -> None:
+    settings = Settings(database_url="postgresql://user:wo@rd@host/name", broker_url="redis://:wo@rd@host/0")
+    assert "rd@" not in f"{settings!r} {settings}" and "postgresql://user:***@host/name" in repr(settings)

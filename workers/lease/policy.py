@@ -2,7 +2,8 @@
 
 Cancelled and lost leases end quietly; stopping workers and outages of the database requeue the shard without counting
 the attempt; permanent errors fail it; transient errors requeue it, counted, at most `MAX_ATTEMPTS` times.
-Any other database error is raised: the outcome could not be written either, and the lease expires.
+A full disk fails the shard. Any other database error is raised: the outcome could not be written either, and the lease
+expires.
 """
 
 from collections.abc import Callable
@@ -11,14 +12,21 @@ from enum import Enum, auto
 from sqlalchemy.exc import SQLAlchemyError
 
 from fer_model.errors import FerModelError, TransientMediaError
-from results.errors import JobCancelledError, NameTakenError, ResultsError, ShardLostError, UnknownModelError
+from results.errors import (
+    DatabaseFullError,
+    JobCancelledError,
+    NameTakenError,
+    ResultsError,
+    ShardLostError,
+    UnknownModelError,
+)
 from workers.errors import WorkersError, WorkerStoppingError
 from workers.lease.outages import OUTAGES
 
 REFUSALS = (NameTakenError, UnknownModelError)
 """Errors of the catalogue: the database works, and rejects the request."""
 
-CLEAR = (FerModelError, WorkersError, *REFUSALS)
+CLEAR = (FerModelError, WorkersError, DatabaseFullError, *REFUSALS)
 """Errors whose message is written for users."""
 
 TOO_LONG = "took longer than a worker may spend on one piece; use shorter ones (--shard-seconds)"
@@ -46,6 +54,9 @@ def judge(error: Exception, is_permanent: Callable[[Exception], bool]) -> Verdic
             return Verdict.REQUEUE
         case _ if isinstance(error, OUTAGES):
             return Verdict.REQUEUE
+        case DatabaseFullError():
+            # The rows find no room; the failure, which is small, may.
+            return Verdict.FAIL
         case _ if isinstance(error, ResultsError) and not isinstance(error, REFUSALS):
             return Verdict.RAISE
     return Verdict.FAIL if is_permanent(error) else Verdict.RETRY

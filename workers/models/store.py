@@ -20,6 +20,7 @@ from results import catalogue
 from results.database import reading, writing
 from results.errors import NameTakenError, UnknownModelError
 from results.tables import Ensemble, Model
+from workers.settings import expanded
 
 CLASSIFIER = "efficientnet_b0"
 DETECTOR = "yolov8n"
@@ -29,7 +30,7 @@ SHIPPED_LICENCE = "AGPL-3.0"
 
 def folder(models_dir: Path) -> Path:
     """The store's folder, with `~` expanded; may not exist yet."""
-    return models_dir.expanduser()
+    return expanded(models_dir, "FER_MODELS_DIR")
 
 
 def keep(models_dir: Path, weights: Path) -> str:

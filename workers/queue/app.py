@@ -5,6 +5,7 @@ from typing import Any
 from celery import Celery
 
 from workers.errors import WorkersError
+from workers.queue.loader import Loader
 from workers.settings import Settings
 
 TRAINING_LIMIT_S = 30 * 24 * 3600
@@ -32,8 +33,9 @@ def make_app(settings: Settings) -> Celery:
     timeout = {"visibility_timeout": visibility}
     app = Celery(
         "fer-batch",
-        broker=settings.broker_url,
+        broker=_verifying(settings.broker_url),
         include=["workers.tasks", "workers.watchdog", "workers.queue.log_lines"],
+        loader=Loader,
         set_as_current=False,
     )
     app.conf.update(
@@ -49,6 +51,7 @@ def make_app(settings: Settings) -> Celery:
         task_reject_on_worker_lost=False,
         worker_prefetch_multiplier=1,
         worker_concurrency=1,
+        worker_pool="workers.queue.pool:Pool",
         worker_pool_start_method="spawn",
         # A spawned process imports everything anew; the default of 4 s is too short on a busy machine.
         worker_proc_alive_timeout=120,
@@ -65,9 +68,19 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         # A worker outlives any outage of Redis; the default gives up after a hundred attempts.
         broker_connection_max_retries=None,
+        # Also one of Redis that is full, or read-only as a replica is: Celery would call its answer unrecoverable.
+        broker_channel_error_retry=True,
         **timeout,
     )
     return app
+
+
+def _verifying(url: str) -> str:
+    """A broker's URL that has certificates verified, unless it says otherwise: Kombu would verify none by default."""
+    scheme, _, rest = url.partition("://")
+    if scheme != "rediss" or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in rest else '?'}ssl_cert_reqs=required"
 
 
 def settings_of(app: Celery) -> Settings:

@@ -1,8 +1,8 @@
-"""Whether the broker answers."""
+"""Whether the broker answers and takes messages."""
 
 from celery import Celery
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from workers.errors import BrokerUnreachableError
 from workers.queue.app import settings_of
@@ -13,16 +13,24 @@ BROKER_ERRORS = (OSError, OperationalError, RedisError)
 
 TIMEOUT_S = 5.0
 
+PROBE = "fer-batch-probe"
+"""A key that is written to learn whether Redis is full or read-only; it expires at once."""
+
 
 def check_broker(app: Celery) -> None:
-    """Raises `BrokerUnreachableError` unless the broker answers within five seconds."""
+    """Raises `BrokerUnreachableError` unless the broker answers within five seconds and can be written to."""
     where = mask(settings_of(app).broker_url)
     try:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=0, timeout=TIMEOUT_S)
-            connection.default_channel.client.ping()
+            connection.default_channel.client.set(PROBE, "", px=1)
     except (KeyError, ValueError, AttributeError) as error:
         raise BrokerUnreachableError(f"{where} is not a broker's URL; write redis://HOST:PORT/0.") from error
+    except ResponseError as error:
+        raise BrokerUnreachableError(
+            f"The broker at {where} takes no messages ({str(error).rstrip('.')}); it must have room in its memory and "
+            "permit writing, which a replica does not."
+        ) from error
     except BROKER_ERRORS as error:
         reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
         raise BrokerUnreachableError(

@@ -1,5 +1,6 @@
 """The whole system on one machine: an embedded Redis server and a worker process, stopped when done."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from workers.errors import LocalStackError
 from workers.queue.processes import spawn, stop
 
 START_S = 30.0
+SHORT = 70
+"""Longest path of a temporary folder, in bytes: a socket's whole path may have 107."""
 
 
 def redis_server() -> Path:
@@ -63,9 +66,24 @@ def local_worker(environment: dict[str, str], log: Path) -> Iterator[subprocess.
 @contextmanager
 def stack_folder() -> Iterator[Path]:
     """A temporary folder for sockets and logs that only this user can enter."""
-    # Sockets must have a short path: the system allows about 100 bytes.
-    with tempfile.TemporaryDirectory(prefix="fer-batch-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="fer-batch-", dir=_short_folder(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+def _short_folder() -> str:
+    """A folder for temporary files whose sockets can have names, which the system limits to about 100 bytes.
+
+    That of `TMPDIR` if it is short enough. Raises `LocalStackError` if there is none.
+    """
+    folders = [os.environ.get("TMPDIR"), "/tmp", os.environ.get("XDG_RUNTIME_DIR"), "/var/tmp", "/dev/shm"]
+    short = [folder for folder in folders if folder and len(os.fsencode(os.path.abspath(folder))) <= SHORT]
+    for folder in short:
+        if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return os.path.abspath(folder)
+    raise LocalStackError(
+        f"None of the folders {', '.join(filter(None, folders))} can hold a socket: it must be writable, and its path "
+        f"of at most {SHORT} bytes. Set TMPDIR to one."
+    )
 
 
 def last_lines(log: Path, count: int = 3) -> str:

@@ -11,6 +11,7 @@ import redis
 
 from workers.errors import LocalStackError
 from workers.queue.local_stack import redis_command
+from workers.queue.pool import READY
 from workers.queue.processes import STOP_S
 from workers.queue.supervision import Program
 from workers.settings import Settings
@@ -88,7 +89,7 @@ def worker_programs(settings: Settings, count: int) -> list[Program]:
         Program(
             f"worker {number}",
             [*COMMAND, "worker", "--name", f"worker-{number}"],
-            ready=" ready.",
+            ready=READY,
             environment={
                 **settings.as_environment(),
                 "FER_METRICS_PORT": str(settings.metrics_port and settings.metrics_port + number - 1),

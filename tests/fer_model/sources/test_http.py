@@ -142,9 +142,9 @@ def test_pictures(tmp_path: Path, server: FileServer) -> None:
     for server.ranges in (True, False):
         assert (read_picture(f"{server.url}/a.png") == picture).all()
     server.ranges, server.sent = True, 0
-    server.asked.clear()
+    server.requests.clear()
     read_picture(f"{server.url}/small.png")
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     (frame,) = open_source(f"{server.url}/small.png?size=full", kind="image")
     assert (frame.index, frame.time_ms) == (0, 0)
 
@@ -170,7 +170,7 @@ def test_any_byte_can_be_read(server: FileServer) -> None:
 def test_refusals_are_not_repeated(server: FileServer, status: int, sentence: str) -> None:
     server.failures = [status] * 2
     assert complaint(f"{server.url}/a.jpg") == sentence
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 def test_what_is_there_but_is_nothing(server: FileServer) -> None:
@@ -239,7 +239,7 @@ def test_redirects_stay_within_the_roots(server: FileServer) -> None:
         roots = [f"{server.url}/in/"]
         with open_media(f"{server.url}/in/good.jpg", roots) as file:
             assert file.read() == b"x"
-        other.asked.clear()
+        other.requests.clear()
         for name, sentence in {
             "up": f"is redirected to {server.url}/secret/a.jpg: lies outside FER_MEDIA_ROOTS",
             "away": f"is redirected to {other.url}/b.jpg?sig=***: lies outside FER_MEDIA_ROOTS",
@@ -249,7 +249,7 @@ def test_redirects_stay_within_the_roots(server: FileServer) -> None:
             with pytest.raises(UnreadableMediaError) as caught, open_media(f"{server.url}/in/{name}.jpg", roots):
                 pass
             assert str(caught.value) == f"{server.url}/in/{name}.jpg: {sentence}"
-        assert not other.asked
+        assert not other.requests
 
 
 def test_secrets_do_not_show(server: FileServer) -> None:
@@ -259,7 +259,7 @@ def test_secrets_do_not_show(server: FileServer) -> None:
             index_video(url)
         assert "hidden" not in "".join(traceback.format_exception(caught.value))
         assert str(caught.value).startswith(f"{server.url}/a.mp4?X-Amz-Signature=***&token=***&sig=***: ")
-    assert server.asked[0][0].endswith("hidden")
+    assert server.requests[0][0].endswith("hidden")
     assert masked("https://me:secret@host/a.jpg?b") == "https://***@host/a.jpg?b=***"
 
 
@@ -271,7 +271,7 @@ def test_passwords_do_not_belong_into_urls(server: FileServer) -> None:
     assert complaint(url) == sentence
     shown = server.url.replace("http://", "http://***@") + "/a.jpg"
     assert list(find_media([url])) == [Found(shown, None, f"{shown}: {sentence}")]
-    assert not server.asked
+    assert not server.requests
 
 
 def test_passwords_come_from_the_file_that_the_environment_names(

@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.networks.loading import classifier_network, load_weights
-from fer_model.training.classifier import ClassifierRun, Epoch, predict, train_classifier
+from fer_model.training.classifier import predict, train_classifier
 from fer_model.training.datasets.labelled import LabelledFaces
+from fer_model.training.definitions import ClassifierRun, Epoch
 from fer_model.training.recipes import RECIPES
 
 RUN = ClassifierRun(recipe="mixup_cutmix", epochs=2, batch=16, seed=3)

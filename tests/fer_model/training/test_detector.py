@@ -48,7 +48,8 @@ WATCH = """
 
     sys.addaudithook(watch)
     import torch
-    from fer_model.training.detector import DetectorRun, train_detector
+    from fer_model.training.definitions import DetectorRun
+    from fer_model.training.detector import train_detector
     from fer_model.training.datasets.face_sets import arrange
 
     torch.set_num_threads(1)

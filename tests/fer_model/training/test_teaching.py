@@ -10,8 +10,9 @@ import torch
 from fer_model.errors import TrainingError, WeightsError
 from fer_model.networks.loading import classifier_network, classifier_side, load_classifier, save_weights
 from fer_model.networks.manifest import WeightsFile, given_file
-from fer_model.training.classifier import ClassifierRun, train_classifier
+from fer_model.training.classifier import train_classifier
 from fer_model.training.datasets.labelled import LabelledFaces
+from fer_model.training.definitions import ClassifierRun
 from fer_model.training.measurement.complexity import complexity
 from fer_model.training.measurement.reports import load_members, member_outputs
 from fer_model.training.teaching import taught

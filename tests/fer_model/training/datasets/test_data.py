@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from fer_model.errors import TrainingDataError
-from fer_model.training.classifier import ClassifierRun, Epoch, train_classifier
+from fer_model.training.classifier import train_classifier
 from fer_model.training.datasets.data import read_faces, training_and_validation
+from fer_model.training.definitions import ClassifierRun, Epoch
 from tests.support.training_data import grey_picture, write_folders, write_table, write_votes
 
 ROWS = [(0, "Training"), (3, "PublicTest"), (6, "Training"), (2, "PrivateTest"), (3, "Training")]

@@ -1,0 +1,93 @@
+"""Code from the current folder is never executed; children that die at birth end what started them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import ROOT
+from tests.support.databases import query
+from tests.support.watching import free_port
+
+SCRIPT = Path(sys.executable).with_name("fer-batch")
+NAMES = (
+    # Ours, what we import, and modules of the standard library, early and late ones.
+    "results", "workers", "cli", "migrations", "fer_model", "redis", "celery", "kombu", "billiard", "numpy", "cv2",
+    "av", "openvino", "torch", "sqlalchemy", "pydantic", "click",
+    "secrets", "json", "pickle", "random", "logging", "socket",
+    "ctypes", "tempfile", "sitecustomize", "usercustomize", "conftest", "celeryconfig",
+)  # fmt: skip
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Path:
+    """A folder with a module of each name that writes its name to `executed` and then fails."""
+    folder = tmp_path / "trap"
+    folder.mkdir()
+    for name in NAMES:
+        executed = f"open({str(tmp_path / 'executed')!r}, 'a').write({name!r} + '\\n')"
+        (folder / f"{name}.py").write_text(f"{executed}\nraise ImportError('executed from the current folder')\n")
+    return folder
+
+
+def started_in(folder: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """The installed command, started in a folder; one that waits for ever fails the test."""
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"} | environment
+    return subprocess.run(
+        [str(SCRIPT), *words], cwd=folder, env=given, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def test_files_of_the_current_folder_are_never_executed(samples: Path, trap: Path, tmp_path: Path) -> None:
+    """The command, the worker that it starts, Celery's processes, and the one that converts networks."""
+    url = f"sqlite:///{tmp_path / 'results.db'}"
+    picture = str(samples / "zidane.jpg")
+    # A cache of its own, so that networks are converted.
+    run = started_in(trap, "run", picture, "--db", url, FER_CACHE_DIR=str(tmp_path / "cache"))
+    assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
+    assert run.returncode == 0, run.stderr
+    assert query(url, "SELECT state FROM jobs") == [("done",)]
+    assert query(url, "SELECT count(*) FROM faces") == [(2,)]
+
+
+def stillborn(tmp_path: Path, death: str) -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT / "tests" / "acceptance" / "stillborn"), os.environ.get("PYTHONPATH", "")])
+    return {
+        "PYTHONPATH": path.rstrip(os.pathsep),
+        "FER_TEST_BIRTHS": str(tmp_path / "births"),
+        "FER_TEST_DEATH": death,
+        "FER_DATABASE_URL": f"sqlite:///{tmp_path / 'results.db'}",
+    }
+
+
+def births(tmp_path: Path) -> int:
+    return len((tmp_path / "births").read_text().splitlines())
+
+
+@pytest.mark.parametrize(("death", "reason"), [("error", "libGL.so.1: cannot open"), ("kill", "signal 9 (SIGKILL)")])
+def test_children_that_die_at_birth_end_a_worker(death: str, reason: str, broker: str, tmp_path: Path) -> None:
+    run = started_in(tmp_path, "worker", "--broker", broker, **stillborn(tmp_path, death))
+    last = run.stderr.strip().splitlines()[-1]
+    assert run.returncode == 1
+    assert last.startswith("Error: The worker's processes died 3 times in a row") and reason in last
+    assert 3 <= births(tmp_path) <= 4
+
+
+def test_children_that_die_at_birth_end_a_run(samples: Path, tmp_path: Path) -> None:
+    run = started_in(tmp_path, "run", str(samples / "zidane.jpg"), **stillborn(tmp_path, "error"))
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: The worker stopped unexpectedly") and "libGL.so.1: cannot open" in last
+    assert "Traceback" not in run.stderr
+    assert query(f"sqlite:///{tmp_path / 'results.db'}", "SELECT state FROM jobs") == [("cancelled",)]
+
+
+def test_children_that_die_at_birth_end_the_whole_system(tmp_path: Path) -> None:
+    words = ("up", "--port", str(free_port()), "--data", str(tmp_path / "redis"))
+    run = started_in(tmp_path, *words, **stillborn(tmp_path, "error"))
+    last = run.stderr.strip().splitlines()[-1]
+    assert run.returncode == 1
+    assert last.startswith("Error: worker 1 died 3 times before it was ready") and "libGL.so.1: cannot open" in last
+    assert births(tmp_path) <= 12

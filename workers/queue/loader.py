@@ -1,0 +1,23 @@
+"""How Celery imports modules: from where Python is installed, never from the current folder."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from celery.loaders.app import AppLoader
+
+
+class Loader(AppLoader):  # type: ignore[misc]
+    """Celery's loader without its habit of putting the current folder first on `sys.path` during an import.
+
+    A child process of a worker imports everything anew. A file `results.py` or `redis.py` in the folder where the
+    worker was started would be executed in place of ours.
+    """
+
+    deaths_at_birth: str | None = None
+    """Why the worker gave up its children, if it did; see `workers.queue.pool`."""
+
+    def import_from_cwd(
+        self, module: str, imp: Callable[..., ModuleType] | None = None, package: str | None = None
+    ) -> Any:
+        return (imp or self.import_module)(module, package=package)
