@@ -35,9 +35,9 @@ def prepare_streams() -> None:
     Leaves alone streams that are not the process's own, such as those of a test.
     """
     if sys.stdout is sys.__stdout__:
-        sys.stdout = _lenient(1, sys.stdout)
+        sys.stdout = _lenient(1, sys.stdout.encoding)
     if sys.stderr is sys.__stderr__:
-        sys.stderr = _lenient(STDERR, sys.stderr)
+        sys.stderr = _lenient(STDERR, sys.stderr.encoding)
         _raw(sys.stderr).drops_all = True
 
 
@@ -59,11 +59,11 @@ def binary_stdout() -> Iterator[BinaryIO]:
         yield strict
 
 
-def _lenient(number: int, stream: TextIO) -> TextIO:
+def _lenient(number: int, encoding: str) -> TextIO:
     raw = _Lenient(number, "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
-        encoding=stream.encoding,
+        encoding=encoding,
         errors="backslashreplace",
         line_buffering=number == STDERR or raw.isatty(),
     )
