@@ -34,10 +34,10 @@ def prepare_streams() -> None:
 
     Leaves alone streams that are not the process's own, such as those of a test.
     """
-    if sys.stdout is sys.__stdout__:
-        sys.stdout = _lenient(1, sys.stdout.encoding)
-    if sys.stderr is sys.__stderr__:
-        sys.stderr = _lenient(STDERR, sys.stderr.encoding)
+    if (own := sys.__stdout__) and sys.stdout is own:
+        sys.stdout = _lenient(1, own.encoding)
+    if (own := sys.__stderr__) and sys.stderr is own:
+        sys.stderr = _lenient(STDERR, own.encoding)
         _raw(sys.stderr).drops_all = True
 
 
