@@ -164,7 +164,7 @@ def test_any_byte_can_be_read(server: FileServer) -> None:
     [
         (404, "does not exist (the server answered 404)"),
         (403, "the server refused (403 Forbidden)"),
-        (401, "the server asks for a password (401); put it into a netrc file that NETRC names"),
+        (401, "the server requires a password (401); put it into a netrc file that NETRC names"),
     ],
 )
 def test_refusals_are_not_repeated(server: FileServer, status: int, sentence: str) -> None:

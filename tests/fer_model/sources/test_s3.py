@@ -127,7 +127,7 @@ def test_complaints_while_looking(tree: str) -> None:
         "s3://there-is-none/": "there is no such bucket",
         "s3://there-is-none/a.jpg": "there is no such bucket",
         "s3://what!/a.jpg": "is no name that an object can have",
-        "s3://": "names no host that could be asked",
+        "s3://": "names no valid host",
     }.items():
         (found,) = find_media([uri])
         assert found.error == f"{uri}: {sentence}"
