@@ -57,7 +57,7 @@ def read_reduced(uri: str, roots: Sequence[str] = ()) -> tuple[Image, tuple[int,
 
 
 def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
-    """The picture as RGB, turned as its EXIF orientation says.
+    """The picture as RGB, turned by its EXIF orientation.
 
     Transparent parts are laid on white. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB; of a file
     with several pictures the first is taken.
