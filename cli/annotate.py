@@ -24,7 +24,7 @@ def annotate(
 ) -> None:
     """Draw boxes, tracks, emotions and bars into copies of the media. Of the newest job if none is named.
 
-    Labels are smoothed over a second unless --smooth says otherwise. Your files stay as they are.
+    Labels are smoothed over a second unless --smooth is given. Your files stay as they are.
     """
     from cli.connection import asked_about
     from cli.output_names import file_name

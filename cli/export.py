@@ -33,7 +33,7 @@ STREAMS = ("csv", "jsonl", *SUBTITLES)
 def export(settings: "Settings", job: str | None, style: str, output: Path | None, each: bool, **options: Any) -> None:
     """Write results to a file: every face, or subtitles. Of the newest job if none is named.
 
-    Subtitles are smoothed over a second unless --smooth says otherwise.
+    Subtitles are smoothed over a second unless --smooth is given.
     """
     from cli.connection import asked_about
     from results.read.subtitles import SMOOTH_S

@@ -87,7 +87,7 @@ def verify(settings: "Settings", references: tuple[str, ...], as_json: bool) -> 
 @models.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="A name for the model.")
-@click.option("--kind", type=click.Choice(["classifier", "detector"]), help="What it is.  [default: as the file says]")
+@click.option("--kind", type=click.Choice(["classifier", "detector"]), help="What it is.  [default: from the file]")
 @click.option("--trust", is_flag=True, help="Open a pickle (.pt), which may run any code.")
 @settings_options("database_url")
 def add(

@@ -44,10 +44,10 @@ def submit(
     app = make_app(settings)
     check_broker(app)
     database = prepared_database(settings)
-    asked: dict[str, Any] = {"name": name, "priority": priority, "token": token}
+    settings_of_job: dict[str, Any] = {"name": name, "priority": priority, "token": token}
     passed_over = PassedOver()
     with planning() as on_medium:
-        job = submit_job(app, database, paths, chosen, on_medium=on_medium, passed_over=passed_over, **asked)
+        job = submit_job(app, database, paths, chosen, on_medium=on_medium, passed_over=passed_over, **settings_of_job)
     print_passed_over(passed_over)
     say(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
     if wait:

@@ -51,7 +51,7 @@ def worker(settings: "Settings", name: str | None) -> None:
 
 
 def _work(app: "Celery", words: list[str]) -> NoReturn:
-    """Runs Celery's worker until it is stopped, and exits with 1 if it ended without being asked to.
+    """Runs Celery's worker until it is stopped, and exits with 1 if it ended without a stop signal.
 
     Raises `WorkersError` if its processes died before they could work.
     """
@@ -67,8 +67,8 @@ def _work(app: "Celery", words: list[str]) -> NoReturn:
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     if reason := app.loader.deaths_at_birth:
         raise WorkersError(reason)
-    asked = state.should_stop is not None or state.should_terminate is not None
-    sys.exit(code or (0 if asked else 1))
+    is_stopped = state.should_stop is not None or state.should_terminate is not None
+    sys.exit(code or (0 if is_stopped else 1))
 
 
 def _check_weights(database: "Database", models_dir: Path) -> None:

@@ -67,7 +67,7 @@ def timeline_table(rows: Sequence[Row], width: int) -> Table:
 
 
 def shorten(name: str, width: int) -> str:
-    """`name` in at most `width` columns of a terminal; its middle gives way to `…`, its ending tells it from others."""
+    """`name` in at most `width` columns of a terminal; `…` replaces the middle, as names mostly differ at the end."""
     if cell_len(name) <= width:
         return name
     end = len(name)

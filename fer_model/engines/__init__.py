@@ -91,7 +91,7 @@ def actual_device(device: str) -> str:
     if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
         raise FerModelError(f"{device!r} is not a device; use auto, cpu or cuda:0")
     if device != "cpu" and gpus <= int(device.partition(":")[2] or 0):
-        raise FerModelError(f"{device} was asked for, but this machine has {gpus or 'no'} working NVIDIA GPU")
+        raise FerModelError(f"{device} is not available: this machine has {gpus or 'no'} working NVIDIA GPU")
     return device
 
 

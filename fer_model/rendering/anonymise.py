@@ -1,4 +1,4 @@
-"""Hides faces in a picture so that nobody, and no face detector, finds them any more."""
+"""Anonymises faces in a picture: neither people nor face detectors recognise them."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,14 +11,14 @@ from fer_model.types import Box, Image
 How = Literal["blur", "pixelate"]
 
 MARGIN = 0.3
-"""So much of a box's longer side is hidden beyond it on each side: hair, ears and chin tell who somebody is too."""
+"""Margin hidden on each side, as a share of the box's longer side: hair, ears and chin identify a person too."""
 
 CELLS = {"blur": 3, "pixelate": 4}
-"""So many values a side are left of what is hidden; the rest cannot be computed back."""
+"""Values per side that remain of a hidden area; the rest cannot be reconstructed."""
 
 
 def hide(image: Image, boxes: Sequence[Box], how: How) -> None:
-    """Blurs or pixelates the boxes (x1, y1, x2, y2 in pixels) and what is around them, in the picture itself."""
+    """Blurs or pixelates the boxes (x1, y1, x2, y2 in pixels) and their margins, in place."""
     for box in boxes:
         left, top, right, bottom = _around(box, image.shape[1], image.shape[0])
         if right > left and bottom > top:

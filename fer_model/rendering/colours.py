@@ -1,4 +1,4 @@
-"""One colour space for all pictures of a file that is written: that of the source."""
+"""The colour space of a written file: the source's, the same for all pictures."""
 
 from dataclasses import dataclass, field
 
@@ -7,12 +7,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 PIXELS = "yuv420p"
-"""What every player shows."""
+"""The pixel format that every player supports."""
 
 UNSPECIFIED = 2
 """Of FFmpeg's AVColorSpace, AVColorPrimaries and AVColorTransferCharacteristic (ITU-T H.273): not known."""
 
-# The matrices that FFmpeg's scaler computes with (AVColorSpace), and what it calls them.
+# The matrices that FFmpeg's scaler supports (AVColorSpace), and its names for them.
 _MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -23,7 +23,7 @@ _MATRICES = {
 }
 
 _LARGEST_SD = 576
-"""Pictures with more lines are BT.709 where nothing says so (as in ITU-R BT.709 and BT.601)."""
+"""Untagged pictures with more lines are taken as BT.709, others as BT.601."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Colours:
     _reformatter: VideoReformatter = field(default_factory=VideoReformatter, compare=False)
 
     def tag(self, target: VideoFrame | VideoCodecContext) -> None:
-        """Says in a picture or to an encoder what the colours mean."""
+        """Tags a picture or an encoder with these colours."""
         target.colorspace, target.color_range = self.space, self.range
         target.color_trc, target.color_primaries = self.transfer, self.primaries
 
     def converted(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
-        """A picture as `PIXELS` of this size, in these colours; itself if it is that already."""
+        """A picture as `PIXELS` of this size, in these colours; unchanged if it is so already."""
         source = ColorRange.JPEG if _is_full(frame) else None
         matrix, full = _MATRICES.get(self.space), self.range or ColorRange.MPEG
         new = self._reformatter.reformat(
@@ -53,7 +53,7 @@ class Colours:
 
 
 def colours_of(frame: VideoFrame) -> Colours:
-    """Those of the first picture of a stream; of RGB, and of matrices that cannot be computed with, what is nearest."""
+    """The colours of a stream's first picture; for RGB and for unsupported matrices the nearest ones."""
     space, full = frame.colorspace, frame.color_range
     if frame.format.is_rgb or space not in (*_MATRICES, UNSPECIFIED):
         space = 1 if frame.height > _LARGEST_SD else 6

@@ -1,4 +1,4 @@
-"""Draws what was found into a picture."""
+"""Draws boxes, labels and bars into a picture."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The sound of a video beside its new pictures: copied where the new file can hold it, else encoded anew."""
+"""The sound of a transcoded video: copied where the new container supports it, else re-encoded."""
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
@@ -19,24 +19,24 @@ from fer_model.sources.container import packets_of
 Way = Literal["copy", "encode", "leave out"]
 
 IN_MP4 = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}
-"""Sound that players expect in an mp4."""
+"""Codecs that are copied into an mp4."""
 
 PCM = {"pcm_u8", "pcm_f32le", "pcm_f64le", *(f"pcm_s{bits}{end}" for bits in (16, 24, 32) for end in ("le", "be"))}
 IN_MATROSKA = IN_MP4 | PCM | {"vorbis", "mp2", "dts", "truehd", "mlp", "wavpack", "tta"}
-"""Sound for which the file becomes a Matroska. All other sound is encoded anew."""
+"""Codecs that are copied into a Matroska file instead. All others are re-encoded."""
 
 ENCODER = "aac"
 RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
-"""Samples a second that the encoder takes."""
+"""Sample rates of the encoder, in Hz."""
 
 
 class SoundError(Exception):
-    """The sound cannot be written in this way."""
+    """The sound cannot be written like this."""
 
 
 @contextmanager
 def sound_errors() -> Iterator[None]:
-    """FFmpeg's errors, also those that PyAV calls by Python's names, as `SoundError`."""
+    """Turns FFmpeg's errors, also those that PyAV raises as Python's own, into `SoundError`."""
     try:
         yield
     except (av.FFmpegError, ValueError) as error:
@@ -44,12 +44,12 @@ def sound_errors() -> Iterator[None]:
 
 
 def suffix_for(container: InputContainer) -> Literal[".mp4", ".mkv"]:
-    """The ending of the file that can hold the sound."""
+    """The suffix of the container that supports the sound."""
     return ".mkv" if any(_codec(each) in IN_MATROSKA - IN_MP4 for each in container.streams.audio) else ".mp4"
 
 
 def left_out(container: InputContainer, way: Way) -> str | None:
-    """A part of a sentence about sound that is not taken over; None if all of it is."""
+    """A clause about the sound that is dropped; None if all of it is kept."""
     names = [_codec(each) or "of an unknown codec" for each in container.streams.audio]
     lost = [name for name in names if way == "leave out" or name == "of an unknown codec"]
     return f"its sound ({', '.join(lost)}) cannot be written and is left out" if lost else None
@@ -77,7 +77,7 @@ class Sound:
         self._zero = Fraction(0)
 
     def _beginning(self) -> Fraction | None:
-        """The second at which the sound begins; what an encoder puts before it does not count."""
+        """The second at which the sound begins, without the encoder's priming samples."""
         for packet in self._packets:
             self._ahead.append(packet)
             if not packet.is_discard:
@@ -91,7 +91,7 @@ class Sound:
         self._ahead = list(islice(self._packets, 1))
 
     def until(self, time_ms: int | None) -> None:
-        """Writes what is heard up to a moment of the new file, or to the end."""
+        """Writes the sound up to a time of the new file, or to the end."""
         while self._ahead and (time_ms is None or 1000 * (_second(self._ahead[0]) - self._zero) <= time_ms):
             self._write(self._ahead[0])
             self._ahead = list(islice(self._packets, 1))
@@ -99,7 +99,7 @@ class Sound:
             self._write(None)
 
     def _write(self, packet: Packet[Any] | None) -> None:
-        """A packet, or what the encoders still hold."""
+        """Writes a packet; at the end flushes the encoders."""
         tracks = self._tracks.values() if packet is None else [self._tracks[packet.stream_index]]
         with sound_errors():
             for track in tracks:
@@ -111,7 +111,7 @@ def _second(packet: Packet[Any]) -> Fraction:
 
 
 def _steady(source: InputContainer, streams: list[AudioStream]) -> Iterator[Packet[Any]]:
-    """Packets whose times rise, whatever they were, as those of pictures do (see `Timeline`)."""
+    """Packets with strictly rising times, corrected as those of pictures are (see `Timeline`)."""
     leap_s = LEAP_S if source.format.name in RESTARTING else LONGEST_GAP_S
     lines: dict[int, tuple[int, Timeline]] = {}
     last: dict[int, int] = {}
@@ -128,14 +128,14 @@ def _steady(source: InputContainer, streams: list[AudioStream]) -> Iterator[Pack
 
 
 class _Copy:
-    """A stream of sound as it is."""
+    """A copied stream of sound."""
 
     def __init__(self, stream: AudioStream, output: OutputContainer) -> None:
         with sound_errors():
             self._copy = output.add_stream_from_template(stream)
 
     def packets(self, packet: Packet[Any] | None, zero: Fraction) -> list[Packet[Any]]:
-        """What is to be written of a packet, None at the end; `zero` is the second at which the new file begins."""
+        """The packets to write for a packet (None at the end); `zero` is the second at which the new file begins."""
         if packet is None:
             return []
         shift = round(zero / packet.time_base)
@@ -145,7 +145,7 @@ class _Copy:
 
 
 class _Anew:
-    """A stream of sound, decoded and encoded as AAC."""
+    """A stream of sound, re-encoded as AAC."""
 
     def __init__(self, stream: AudioStream, output: OutputContainer) -> None:
         self._decoder = stream.codec_context
@@ -157,7 +157,7 @@ class _Anew:
             self._encoder.layout = "mono" if self._decoder.layout.nb_channels == 1 else "stereo"
 
     def packets(self, packet: Packet[Any] | None, zero: Fraction) -> list[Packet[Any]]:
-        """As `_Copy.packets`; damaged packets are passed over."""
+        """As `_Copy.packets`; damaged packets are skipped."""
         written: list[Packet[Any]] = []
         with suppress(av.error.InvalidDataError, av.error.EOFError):
             for frame in self._decoder.decode(packet):

@@ -1,4 +1,4 @@
-"""Where each face of a video is at any moment: its box between the frames in which it was detected."""
+"""Trajectories of a video's faces: boxes interpolated between the frames in which they were detected."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Trajectory:
     values: NDArray[np.float64]
 
     def at(self, place: int, time_ms: int) -> FaceObservation:
-        """The face in a frame: between two detections in a straight line, before and after them as it was there."""
+        """The face in a frame: interpolated linearly between two detections, constant before and after them."""
         after = int(np.searchsorted(self.places, place))
         if after == len(self.places) or after == 0 or self.places[after] == place:
             row = self.values[min(after, len(self.places) - 1)]
@@ -35,7 +35,7 @@ class Trajectory:
         return FaceObservation((x1, y1, x2, y2), score, tuple(probabilities), quality, self.track_id)
 
     def _share(self, after: int, place: int, time_ms: int) -> float:
-        """How far a frame is from one detection to the next, 0 to 1; where both have one time, by their places."""
+        """The frame's position between two detections, 0..1: by time, or by index where their times are equal."""
         begins, ends = self.times_ms[after - 1 : after + 1].tolist()
         if begins <= time_ms <= ends and begins < ends:
             return (time_ms - begins) / (ends - begins)
@@ -47,10 +47,10 @@ class Trajectories:
     """All faces of a video, frame by frame."""
 
     def __init__(self, paths: Sequence[Trajectory], hold_ms: int, looked_at: NDArray[np.int64] | None = None) -> None:
-        """A face counts as still there for `hold_ms` before its first and after its last detection.
+        """A face is shown for `hold_ms` before its first and after its last detection.
 
-        With `looked_at`, the indices of all frames that were looked at, also up to the one before and the one after
-        these, however far away that is: between them it may be there.
+        With `looked_at`, the indices of all detected frames, also from the detected frame before the first detection
+        to the one after the last, however far apart: it may be present in between.
         """
         self._paths = paths
         self._first_ms = np.array([path.times_ms[0] - hold_ms for path in paths], np.int64)
@@ -71,10 +71,10 @@ class Trajectories:
 
 
 def trajectories_of(rows: Iterator[tuple[int | None, int, int, Sequence[float]]]) -> list[Trajectory]:
-    """The paths that rows (track, frame index, time in ms, the 13 values) make up; they come in the order of frames."""
+    """Trajectories from rows (track, frame index, time in ms, the 13 values), which come in the order of frames."""
     found: dict[object, tuple[int | None, list[int], list[int], list[Sequence[float]]]] = {}
     for number, (track_id, place, time_ms, values) in enumerate(rows):
-        # Faces without a track are each by themselves.
+        # Each face without a track is a trajectory of its own.
         key = ("track", track_id) if track_id is not None else ("face", number)
         _, places, times, boxes = found.setdefault(key, (track_id, [], [], []))
         if not places or place > places[-1]:

@@ -1,4 +1,4 @@
-"""A video once more, each picture changed and the sound as it was."""
+"""Transcodes a video: changes each picture and keeps the sound."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -27,8 +27,8 @@ TICK = Fraction(1, 1000)
 ENCODER = {"crf": "20", "preset": "veryfast"}
 
 Change = Callable[[int, int, Callable[[], Image]], Image | None]
-"""Gets a picture's frame index, its time in milliseconds and a function that gives the picture as RGB; None leaves it
-as it is."""
+"""Takes a picture's frame index, its time in milliseconds and a function that gives it as RGB. Gives the new picture,
+or None to keep the old one."""
 
 
 def transcode_video(
@@ -41,12 +41,11 @@ def transcode_video(
     on_note: Callable[[str], None] = lambda sentence: None,
     on_end: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Writes a video as H.264 beside the sound it has; gives the path: `stem` with `.mp4` or `.mkv` added.
+    """Writes a video as H.264 with its sound; gives the path: `stem` with `.mp4` or `.mkv` added.
 
     Every picture keeps its time, to the millisecond, and its colours; it is turned upright, with square pixels. Sound
-    is copied where the new file can hold it, else encoded anew, else left out: then `on_note` gets a sentence that says
-    so. Nothing else is taken over: no metadata, no places, no subtitles. The file is there when it is complete and
-    `on_end`, called before that, raised nothing.
+    is copied if the container supports it, else re-encoded, else dropped with a sentence to `on_note`. Nothing else is
+    kept: no metadata, no locations, no subtitles. The file appears once it is complete and `on_end` has returned.
 
     Raises:
         UnreadableMediaError, TransientMediaError: as `read_video`; also where FFmpeg cannot write.
@@ -128,21 +127,21 @@ class _Pictures:
         self._video = video
 
     def second(self, frame: Decoded) -> Fraction:
-        """When the first picture is shown, on the clock that the sound has too."""
+        """The first picture's time in seconds, on the clock that it shares with the sound."""
         stamp, tick = frame.picture.pts, self._source.time_base
         return Fraction(0) if self._counted or stamp is None or tick is None else stamp * tick - frame.time_ms * TICK
 
     def start(self, picture: VideoFrame) -> None:
-        """Size and colours are those of the first picture."""
+        """Takes size and colours from the first picture."""
         self._video.width, self._video.height = (side + side % 2 for side in self._upright.shown(picture))
         self._colours = colours_of(picture)
         self._colours.tag(self._video.codec_context)
-        # What the container says about sound shows here, before anything is written.
+        # The container rejects unsupported sound here, before any packet is written.
         with sound_errors():
             self._output.start_encoding()
 
     def write(self, frame: Decoded, time_ms: int) -> None:
-        """The picture, changed, at a moment of the new file."""
+        """Encodes the changed picture at its time in the new file."""
         picture = self._upright.square(frame.picture)
         image = self._change(frame.place, frame.time_ms, lambda: self._upright(picture))
         size = (self._video.width, self._video.height)
@@ -151,7 +150,7 @@ class _Pictures:
         if image is not None:
             picture = VideoFrame.from_ndarray(_fitted(image, *size), format="rgb24")
         new = self._colours.converted(picture, *size)
-        # The source's types of pictures are no business of this encoder.
+        # The source's picture types must not force those of this encoder.
         new.pts, new.time_base, new.pict_type = time_ms, TICK, PictureType.NONE
         self._output.mux(self._video.encode(new))
 
@@ -160,7 +159,7 @@ class _Pictures:
 
 
 def _fitted(image: Image, width: int, height: int) -> Image:
-    """In the size of the file. H.264 has no odd sides, so an edge is doubled; other sizes get black bars."""
+    """The picture in the file's size. H.264 needs even sides, so an edge is repeated; other sizes get black bars."""
     down, right = height - image.shape[0], width - image.shape[1]
     if down == right == 0:
         return image

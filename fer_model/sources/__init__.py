@@ -1,4 +1,4 @@
-"""Everything that pictures can come from, behind one iterator."""
+"""All kinds of sources behind one iterator of frames."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def open_source(
     Large JPEGs are read at a part of their size (see `read_reduced`).
     `uri` is a path, or a URI that begins with `file:`, `s3:`, `http:` or `https:`; with `roots` it has to lie below one
     of them (see `check_permitted`). Close the iterator, or read it to its end, to close the file. `on_packet` is called
-    before each packet of a video, also of those whose pictures nobody wants; what it raises ends the reading.
+    before each packet of a video, also of skipped ones; an exception from it ends the reading.
 
     Raises:
         UnreadableMediaError: if the file cannot or may not be read: one sentence that begins with its path.
         TransientMediaError: the same, where a later attempt may succeed.
     """
-    # NumPy and the decoders load slowly, and those who only look for files do not need them.
+    # NumPy and the decoders load slowly, and listing files does not need them.
     if kind == "image":
         from fer_model.sources.images import read_reduced
         from fer_model.types import Frame

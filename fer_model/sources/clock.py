@@ -1,4 +1,4 @@
-"""When pictures are shown: timestamps that can be relied on, and timestamps that cannot."""
+"""Presentation times of pictures, from reliable and from unreliable timestamps."""
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from fer_model.sources.container import is_shown
 
 HEAD = 64
-"""Packets that surely hold the first presented picture: codecs reorder by at most 16."""
+"""Packets among which the first presented picture is: codecs reorder by at most 16."""
 
-# FFmpeg's name for the container, where its seek and its keyframe marks can be relied on.
+# FFmpeg's names of the containers whose seeking and keyframe flags are reliable.
 SEEKABLE = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"))
 
 RESTARTING = frozenset(("mpegts", "mpeg", "mpegvideo"))
-"""Containers whose clock may begin anew at any place: broadcasts, and recordings that were joined."""
+"""Containers whose clock may restart anywhere: broadcasts and concatenated recordings."""
 
 LEAP_S = 10
-"""A gap that is longer is a clock that began anew, where that may be (FFmpeg's `dts_delta_threshold`)."""
+"""A longer gap in such a container is a restart of the clock (FFmpeg's `dts_delta_threshold`)."""
 
 LONGEST_GAP_S = 24 * 3600
 """A longer gap is an error in any container."""
 
 REPEATS = 1
-"""So often may a timestamp be repeated; one that stands still for longer says nothing."""
+"""Repetitions of a timestamp that are accepted; with more the timestamps are unreliable."""
 
 Ticks = TypeVar("Ticks", int, NDArray[np.int64])
 
@@ -41,10 +41,10 @@ Ticks = TypeVar("Ticks", int, NDArray[np.int64])
 class Clock:
     """Turns timestamps into milliseconds since the first presented picture.
 
-    Where `ordered` is false, the timestamps do not tell the order of the pictures or repeat, jump or are missing: times
-    then come from the decoded pictures (`Timeline`); also of these only the order counts where `counted` is true.
+    Where `ordered` is false, the packets' timestamps are out of order, repeat, jump or are missing: times then come
+    from the decoded pictures (`Timeline`). Where `counted` is true, only the order of the decoded pictures is used.
     `first_dts` is the timestamp to seek to for the first packet. `step` is the usual distance of two pictures, and
-    `leap` the longest distance that is believed, in ticks.
+    `leap` the longest distance that is accepted, in ticks.
     """
 
     origin: int
@@ -56,12 +56,12 @@ class Clock:
     leap: int
 
     def ms(self, stamp: Ticks) -> Ticks:
-        """Milliseconds, the half rounded up; also for arrays."""
+        """Milliseconds, halves rounded up; also for arrays."""
         numerator, denominator = self.tick_ms.numerator, self.tick_ms.denominator
         return (2 * (stamp - self.origin) * numerator + denominator) // (2 * denominator)
 
     def last_stamp(self, time_ms: int) -> int:
-        """The latest timestamp that still lies before or at `time_ms`."""
+        """The latest timestamp at or before `time_ms`."""
         return self.origin + ceil((time_ms + Fraction(1, 2)) / self.tick_ms) - 1
 
     def timeline(self) -> Timeline:
@@ -76,7 +76,7 @@ def clock_of(container: InputContainer, stream: VideoStream, head: Sequence[Pack
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     if not Fraction(1, 3600) <= rate <= 1000:
         rate = Fraction(25)
-    # AVI has no presentation times: FFmpeg guesses them, rightly only where nothing is reordered.
+    # AVI has no presentation times: FFmpeg's guesses are right only without reordering.
     reordered = name == "avi" and any(packet.pts != packet.dts for packet in shown)
     if reordered or not stamps or stream.time_base is None:
         return Clock(0, 0, 1000 / rate, ordered=False, counted=True, step=1, leap=1)
@@ -88,17 +88,17 @@ def clock_of(container: InputContainer, stream: VideoStream, head: Sequence[Pack
 
 
 class Timeline:
-    """The times of pictures, or of sound, in the order in which they are shown; whatever their timestamps are.
+    """Monotonic times of pictures or sound in presentation order, from any timestamps.
 
-    Times never fall. A timestamp that falls, leaps or is missing counts as one step after the one before it, and
-    those after it go on from there; a single wrong one changes no other.
+    A timestamp that falls, jumps or is missing counts as one step after the one before it, and later ones continue
+    from there; a single wrong one changes no other.
     """
 
     def __init__(self, step: int, leap: int) -> None:
-        """Both in ticks: the distance to assume until one was seen, and the longest one that is believed."""
+        """Both in ticks: the initial distance of two pictures, and the longest one that is accepted."""
         self._step, self._leap = step, leap
         self._last: int | None = None
-        self._shifts: tuple[int, ...] = ()  # from timestamps to times: the present one, and the one before it
+        self._shifts: tuple[int, ...] = ()  # offsets from timestamps to times: the present one and the one before it
         self._stamp: int | None = None
         self._repeats = 0
 

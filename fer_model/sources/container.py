@@ -1,4 +1,4 @@
-"""What PyAV's containers have in common for indexing and for reading: opening, choice of the stream, packets."""
+"""PyAV's containers, for indexing and for reading: opening, choice of the stream, packets."""
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
@@ -20,8 +20,8 @@ from fer_model.sources.mp4 import BOXES, hollow
 FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg"
 """FFmpeg's names of the containers that are read."""
 
-# A playlist named .mp4 must not make us open other files or the network. FFmpeg gets its bytes from us and has to
-# open nothing by itself, so the one protocol that it may use is one that there is not.
+# A playlist named .mp4 must not open other files or the network. FFmpeg gets its bytes from `_Reader` and need open
+# nothing itself, so the only protocol on its whitelist is one that does not exist.
 _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
 
 NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 class _Reader:
     """A file as FFmpeg reads it.
 
-    FFmpeg takes an error in the middle for the end of the file, so the first one is kept for `opened` to raise.
+    FFmpeg takes a read error for the end of the file, so the first one is kept for `opened` to raise.
     """
 
     def __init__(self, file: BufferedReader) -> None:
@@ -49,7 +49,7 @@ class _Reader:
         self.astray = False
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Damaged files name places before their beginning: FFmpeg learns that there is nothing, by a number."""
+        """Damaged files contain negative offsets: -1 reports them to FFmpeg as an error."""
         try:
             return self._seek(offset, whence)
         except (OSError, ValueError):
@@ -70,7 +70,7 @@ def opened(file: BufferedReader, threads: int = 1) -> Iterator[tuple[InputContai
 
     Raises:
         UnreadableMediaError: also in place of every error of FFmpeg's inside the `with`.
-        TransientMediaError: at the end at the latest, if the file could not be read to where it was read.
+        TransientMediaError: at the end at the latest, if a read failed.
     """
     file.seek(0)
     head = file.read(16)
@@ -92,7 +92,7 @@ def opened(file: BufferedReader, threads: int = 1) -> Iterator[tuple[InputContai
 
 
 def without_pictures(file: BufferedReader, look: Callable[[InputContainer, VideoStream], Result]) -> Result | None:
-    """What `look` sees in a remote mp4 whose pictures are not transferred (see `hollow`); None for other files.
+    """The result of `look` on a remote mp4 without transferring its pictures (see `hollow`); None for other files.
 
     Raises:
         TransientMediaError: the server does not answer.
@@ -102,7 +102,7 @@ def without_pictures(file: BufferedReader, look: Callable[[InputContainer, Video
         return None
     try:
         with emptied, opened(emptied) as (container, stream):
-            # Of this codec's packets only their contents say whether they are shown.
+            # Only the contents of this codec's packets show whether they are displayed.
             return None if stream.codec_context.name in VP8 else look(container, stream)
     except TransientMediaError:
         raise
@@ -118,12 +118,12 @@ def _check(reader: _Reader) -> None:
 
 
 def films_of(container: InputContainer) -> list[VideoStream]:
-    """The video streams that are no cover, still picture or track of thumbnails."""
+    """The video streams without cover art, still pictures and thumbnails."""
     return [stream for stream in container.streams.video if not stream.disposition & NO_FILM]
 
 
 def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The largest of the streams that are flagged as default; of all where none is."""
+    """The largest stream flagged as default; of all streams if none is."""
     films = films_of(container)
     if not films:
         raise UnreadableMediaError(f"{name}: has no video stream")
@@ -138,7 +138,7 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
 
 
 def _complaint(head: bytes, error: av.FFmpegError) -> str:
-    if isinstance(error, av.error.ArgumentError):  # what FFmpeg says of a format that is not among ours
+    if isinstance(error, av.error.ArgumentError):  # FFmpeg's error for a format that is not on the whitelist
         return "is of a format that is not read"
     if not isinstance(error, av.error.InvalidDataError):
         return f"cannot be read ({error.strerror})"
@@ -150,14 +150,14 @@ def _complaint(head: bytes, error: av.FFmpegError) -> str:
 
 
 def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[Any]]:
-    """Packets up to the end, or up to where a truncated file breaks off; of all streams if none is named.
+    """Packets up to the end, or to where a truncated file ends; of all streams if none is named.
 
     Raises:
         UnreadableMediaError: a packet of video is encrypted.
     """
     try:
         for packet in container.demux(*streams):
-            # An empty packet would tell the decoder that the stream ends.
+            # An empty packet would flush the decoder.
             if packet.size:
                 _check_clear(container, packet)
                 yield packet
@@ -174,10 +174,10 @@ def _check_clear(container: InputContainer, packet: Packet[Any]) -> None:
 
 
 def is_shown(packet: Packet[Any]) -> bool:
-    """Whether a picture comes of this packet: not where an edit list cuts it away or the file breaks off."""
+    """Whether this packet's picture is displayed: not if an edit list discards it or the file ends within it."""
     if packet.is_discard or packet.is_corrupt:
         return False
-    # VP8's alternate reference pictures are packets of their own; the fifth bit says 'show'.
+    # VP8's alternate reference pictures are packets of their own; the fifth bit is `show_frame` (RFC 6386, 9.1).
     return packet.stream.codec_context.name not in VP8 or bool(memoryview(packet)[0] & 0x10)
 
 

@@ -1,4 +1,4 @@
-"""What the user named on the command line, as a list of pictures and videos."""
+"""Discovery: paths, globs and URIs to a list of pictures and videos."""
 
 import glob
 import os
@@ -18,17 +18,17 @@ _VIDEOS = ".mp4 .m4v .mov .mkv .avi .webm .mts .m2ts .ts .3gp .3g2 .wmv .asf .fl
 PICTURE_SUFFIXES, VIDEO_SUFFIXES = frozenset(_PICTURES.split()), frozenset(_VIDEOS.split())
 
 THUMBNAILS, RESOURCE_FORK = "@eaDir", "._"
-"""What Synology's and Apple's file systems put beside files: a folder, and the beginning of a file's name."""
+"""Metadata of Synology's and Apple's file systems beside files: a folder, and a prefix of file names."""
 
 Kind = Literal["image", "video"]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing that was found, or one sentence about what was not.
+    """One medium that was found, or an error.
 
-    `uri` is an absolute path (or the remote URI as it was given). `kind` is None where nothing
-    could be told; `error`, where it is not None, is a sentence that begins with the name.
+    `uri` is an absolute path (or the remote URI as given). `kind` is None where it is unknown;
+    `error`, if not None, is a sentence that begins with the name.
     """
 
     uri: str
@@ -119,12 +119,12 @@ def _find_remote(uri: str, roots: Sequence[str], seen: set[str], passed: PassedO
     if uri.startswith("s3:"):
         return _find_s3(uri, roots, seen, passed)
     check_permitted(uri, roots)
-    # Whether it is there shows when it is opened.
+    # Opening it shows whether it exists.
     return _named(uri, kind_of(urlsplit(uri).path), None, seen)
 
 
 def _find_s3(uri: str, roots: Sequence[str], seen: set[str], passed: PassedOver) -> Iterator[Found]:
-    # Whoever names no object in S3 is spared its libraries, which load slowly.
+    # Only S3 URIs need its libraries, which load slowly.
     from fer_model.sources.s3 import objects_in, size_of
 
     magic = glob.has_magic(uri)
@@ -147,7 +147,7 @@ def _named(uri: str, kind: Kind | None, size: int | None, seen: set[str]) -> Ite
 
 
 def _permitted(found: Found, roots: Sequence[str]) -> Found:
-    """Links lead anywhere, and S3 keys may have any name."""
+    """`found`, or an error if it is outside the roots: links lead anywhere, and S3 keys may have any name."""
     try:
         check_permitted(found.uri, roots)
     except UnreadableMediaError as error:
@@ -166,7 +166,7 @@ def _object(uri: str, size: int, seen: set[str]) -> Found | None:
 
 
 def _something(path: str, found: Iterable[Found | None], complaint: str) -> Iterator[Found]:
-    """What was found, or the complaint; None stands for what an earlier name already listed."""
+    """The media found, or the error; None for one that an earlier path already listed."""
     nothing = True
     for each in found:
         nothing = False
@@ -209,7 +209,7 @@ def _walk(folder: str, seen: set[str], passed: PassedOver) -> Iterator[Found | N
         if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():  # is_dir() fails on links in a circle
             yield from _walk(entry.path, seen, passed)
         elif _is_medium(entry.name, passed):
-            # Only a link needs the costly resolution: everything else lies where its folder lies.
+            # Only links need the costly resolution: everything else lies in its folder.
             key = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
             yield _file(entry.path, key, seen)
 

@@ -1,4 +1,4 @@
-"""What media are called: plain paths, `file://` URIs, and URIs of what lies elsewhere."""
+"""Names of media: plain paths, `file://` URIs, and remote URIs."""
 
 import os
 import re
@@ -27,9 +27,9 @@ def to_path(uri: str) -> str:
 
 
 def masked(uri: str) -> str:
-    """The URI as messages and logs may show it: without user and password, and without what its query says.
+    """The URI for messages and logs: without user, password and the values of its query.
 
-    Every value of the query is hidden: a signature may go by any name.
+    Every value of the query is hidden: a signature may have any name.
     """
     if not is_remote(uri):
         return uri
@@ -37,14 +37,14 @@ def masked(uri: str) -> str:
     host, slash, path = rest.partition("/")
     shown = f"{scheme}://{'***@' if '@' in host else ''}{host.rpartition('@')[2]}{slash}{path}"
     address, mark, query = shown.partition("?")
-    if not mark or not scheme.lower().startswith("http"):  # an S3 key may have a question mark
+    if not mark or not scheme.lower().startswith("http"):  # an S3 key may contain a question mark
         return shown
     names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
     return f"{address}?{'&'.join(f'{name}=***' for name in names)}"
 
 
 def check_remote(uri: str) -> None:
-    """Refuses a URI that cannot be read, before anybody is asked.
+    """Refuses an unsupported URI before any request is sent.
 
     Raises:
         UnreadableMediaError: it has another scheme than s3, http and https, names no host, or holds a password.
@@ -60,12 +60,12 @@ def check_remote(uri: str) -> None:
             else "a netrc file that the environment variable NETRC names"
         )
         raise UnreadableMediaError(f"{masked(uri)}: user and password do not belong here; put them into {places}")
-    # Parsers disagree about backslashes and blanks in a host, and what was permitted would not be what is asked.
+    # Parsers disagree about backslashes and blanks in a host: the request could go to another host than was checked.
     if not host or re.search(r"[\\\s\x00-\x1f]", host):
-        raise UnreadableMediaError(f"{masked(uri)}: names no host that could be asked")
+        raise UnreadableMediaError(f"{masked(uri)}: names no valid host")
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
-    """What to sort names by, so that `2.jpg` comes before `10.jpg`."""
+    """Key for natural order: `2.jpg` comes before `10.jpg`."""
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if n % 2 else part.casefold() for n, part in enumerate(parts)], name

@@ -13,12 +13,12 @@ _WHITE_IS_ZERO, _SEPARATE, _SIGNED, _UNSIGNED = 0, 2, 2, 1
 
 
 class RefusedError(ValueError):
-    """The picture is of a kind that is not read; the message is the sentence without the file's name."""
+    """The kind of picture is not supported; the message is the sentence without the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """How the values of a picture are to be read: bits of each, whether they have a sign, and whether 0 is white."""
+    """Sample format of a picture: bits per sample, whether signed, and whether 0 is white."""
 
     bits: int = 16
     signed: bool = False
@@ -26,10 +26,10 @@ class Samples:
 
 
 def samples_of(picture: Pillow.Image) -> Samples:
-    """What a TIFF says of its values; for other formats what they all have.
+    """The sample format in a TIFF's tags; the fixed one of other formats.
 
     Raises:
-        RefusedError: planes of 16 bits, which Pillow would read wrongly.
+        RefusedError: separate planes of 16 bits, which Pillow reads wrongly.
     """
     tags = getattr(picture, "tag_v2", None)
     if tags is None:
@@ -37,7 +37,7 @@ def samples_of(picture: Pillow.Image) -> Samples:
     bits, signed = max(tags.get(_BITS, (1,))), tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _SIGNED
     if tags.get(_PLANAR) == _SEPARATE and bits > 8 and len(picture.getbands()) > 1:
         raise RefusedError(f"is a TIFF with {bits} bits in separate planes, which is not read; save it in one")
-    # Pillow itself inverts where a value has 8 bits or less.
+    # Pillow itself inverts samples of 8 bits or fewer.
     return Samples(bits, signed, bits > 8 and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
 
@@ -46,15 +46,15 @@ def is_deep(picture: Pillow.Image, samples: Samples) -> bool:
 
 
 def eight_bits(picture: Pillow.Image, samples: Samples) -> NDArray[np.uint8]:
-    """(height, width): whole numbers up to 16 bits by their depth, others by the picture's own range.
+    """(height, width): integers up to 16 bits scaled by their depth, others by the picture's own range.
 
-    Floats between 0 and 1 keep their values; what is no number is black.
+    Floats in 0..1 are scaled by 255; values that are not finite become black.
     """
     values: NDArray[Any] = np.asarray(picture)
     if picture.mode == "L":
         grey = (values + np.uint8(128)).astype(np.uint8)
     elif values.dtype.itemsize == 2:
-        # A table instead of a copy in floats.
+        # A lookup table instead of a copy in floats.
         grey = (np.arange(65536) * 255 / (2 ** min(samples.bits, 16) - 1)).clip(0, 255).round().astype(np.uint8)[values]
     else:
         unsigned = picture.mode == "I" and samples.bits == 32 and not samples.signed

@@ -1,4 +1,4 @@
-"""Files on web servers, a range at a time."""
+"""Files on web servers, read by range requests."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from fer_model.sources.roots import check_permitted
 
 REDIRECTS = 5
 MAX_WHOLE = 2**31
-"""Bytes that are fetched at most from a server that cannot send a part of a file."""
+"""The most bytes fetched from a server without range requests."""
 
 
 def open_http(url: str, roots: Sequence[str]) -> RemoteFile:
-    """The file at a URL. A server that knows no ranges sends it whole, into a temporary file.
+    """The file at a URL. Without range requests it is fetched whole, into a temporary file.
 
     Raises:
         UnreadableMediaError: the server has no such file, refuses it, or redirects to outside of `roots`.
-        TransientMediaError: the server cannot be reached, or breaks off.
+        TransientMediaError: the server cannot be reached, or the connection breaks.
     """
     session = requests.Session()
     if not os.environ.get("NETRC"):
-        # Given none, it would look for ~/.netrc: credentials come from the environment alone.
+        # Without `auth`, requests would read ~/.netrc: credentials come from the environment alone.
         session.auth = lambda request: request
     name = masked(url)
     try:
@@ -42,7 +42,7 @@ def open_http(url: str, roots: Sequence[str]) -> RemoteFile:
 
 
 def _begun(session: requests.Session, url: str, name: str, roots: Sequence[str]) -> RemoteFile:
-    """The first block is asked for at once: it tells the size, and a small picture needs no second request."""
+    """Requests the first block at once: the answer has the size, and a small picture needs no second request."""
     with _answer(session, url, name, roots, 0, BLOCK) as answer:
         if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return RemoteFile(name, 0, lambda start, end: b"", release=session.close)
@@ -102,17 +102,17 @@ def _check(answer: requests.Response, name: str) -> None:
         raise UnreadableMediaError(f"{name}: does not exist (the server answered {status})")
     if status == HTTPStatus.UNAUTHORIZED:
         raise UnreadableMediaError(
-            f"{name}: the server asks for a password (401); put it into a netrc file that NETRC names"
+            f"{name}: the server requires a password (401); put it into a netrc file that NETRC names"
         )
     raise UnreadableMediaError(f"{name}: the server refused ({status} {answer.reason})")
 
 
 def _size(answer: requests.Response, name: str, start: int) -> int:
     """The file's size in bytes, from an answer that begins at `start`."""
-    told = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-    if told is None or int(told[1]) != start:
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    if match is None or int(match[1]) != start:
         raise UnreadableMediaError(f"{name}: the server does not say which part of the file it sends")
-    return int(told[2])
+    return int(match[2])
 
 
 def _body(answer: requests.Response, name: str, length: int) -> bytes:
@@ -160,7 +160,7 @@ def _parts(answer: requests.Response, name: str) -> Iterator[bytes]:
 
 @contextmanager
 def _network(name: str, broken: str) -> Iterator[None]:
-    """Errors of the network in our words: what requests says holds whole URLs and object descriptions."""
+    """Translates the network's errors: the messages of requests contain whole URLs and object representations."""
     try:
         yield
     except requests.exceptions.SSLError:
@@ -170,4 +170,4 @@ def _network(name: str, broken: str) -> Iterator[None]:
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
         raise AgainError(broken) from None
     except (requests.RequestException, ValueError):
-        raise UnreadableMediaError(f"{name}: is no URL that could be asked for") from None
+        raise UnreadableMediaError(f"{name}: is not a valid URL") from None

@@ -1,4 +1,4 @@
-"""Photographs."""
+"""Reads photographs."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -19,7 +19,7 @@ MAX_PIXELS = 178_956_970
 """The largest picture that is decoded, in pixels (about 13,400 x 13,400; half a gigabyte as RGB)."""
 
 ORIENTATION, QUARTER_TURNS = 0x0112, 5
-"""EXIF's tag, and the first of its values that exchange width and height."""
+"""EXIF's tag of the orientation, and the first value that exchanges width and height."""
 
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -31,35 +31,33 @@ _TURNS = {
     8: Pillow.Transpose.ROTATE_90,
 }
 
-# Only what the suffixes promise: other parsers (EPS, for one, runs Ghostscript) stay out of reach.
+# Only the formats of the known suffixes: other parsers (EPS runs Ghostscript) are never reached.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "JPEG2000", "AVIF", "HEIF")
 register_heif_opener(thumbnails=False)
 
-# Pillow would warn from half of our limit on, and a warning is no answer to a worker: `_open` refuses instead.
+# Pillow would only warn, from half of our limit on: `_open` refuses instead.
 Pillow.MAX_IMAGE_PIXELS = None
 
-# Blocks of 16 MB that Pillow keeps for the next picture, 64 MB in all: getting new memory takes as long as decoding a
-# JPEG into it.
+# Pillow reuses blocks of 16 MB, 64 MB in all: allocating new memory takes as long as decoding a JPEG into it.
 Pillow.core.set_blocks_max(4)  # type: ignore[attr-defined]
 
 
 LEAST_SIDE = 1920
-"""Long side in pixels of what remains of a large JPEG: three times what the detector sees, so that faces of 16 pixels
-there, which it finds well, still have the 48 that the classifiers see."""
+"""Least long side, in pixels, of a reduced JPEG: three times the detector's input, so that a face of 16 pixels there,
+which it finds well, has the 48 pixels of the classifiers' input."""
 
 
 def read_reduced(uri: str, roots: Sequence[str] = ()) -> tuple[Image, tuple[int, int]]:
     """As `read_picture`, a large JPEG at a half, a quarter or an eighth of its size; and the original (width, height).
 
-    JPEG's own transform gives the smaller picture without ever making the large one. It is read-only. Raises as
-    `read_picture`.
+    JPEG's scaled decoding (DCT) never makes the large picture. The result is read-only. Raises as `read_picture`.
     """
     with open_media(uri, roots) as file:
         return _read(file, file.name, LEAST_SIDE)
 
 
 def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
-    """The picture as RGB, turned as its EXIF orientation says.
+    """The picture as RGB, turned by its EXIF orientation.
 
     Transparent parts are laid on white. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB; of a file
     with several pictures the first is taken.
@@ -74,7 +72,7 @@ def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
 
 
 def decode_image(data: bytes, name: str) -> Image:
-    """As `read_picture`, of a picture that is in memory already: an upload, a camera's photograph.
+    """As `read_picture`, of an encoded picture in memory: an upload, a camera's photograph.
 
     Raises:
         UnreadableMediaError: as `read_picture`; the sentence begins with `name`.
@@ -85,15 +83,15 @@ def decode_image(data: bytes, name: str) -> Image:
 
 
 def _read(file: IO[bytes], name: str, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
-    """The picture in a file or in memory, and its original size; `name` is what messages begin with."""
+    """The picture in a file or in memory, and its original size; messages begin with `name`."""
     try:
         with _open(file) as picture:
             whole = picture.size
             if least_side and (factor := max(whole) // least_side) > 1:
-                # Of an eighth, a quarter and a half the smallest that is not smaller; does nothing for other formats.
+                # Picks an eighth, a quarter or a half, the smallest that is large enough; no effect on other formats.
                 picture.draft(None, (whole[0] // factor, whole[1] // factor))
             reduced = picture.size != whole
-            picture.load()  # TIFF turns itself
+            picture.load()  # Pillow turns TIFF itself
             orientation = orientation_of(picture)
             rgb = _rgb(picture)
             if orientation in _TURNS:
@@ -102,7 +100,7 @@ def _read(file: IO[bytes], name: str, least_side: int | None = None) -> tuple[Im
             return np.asarray(rgb, dtype=np.uint8), original if reduced else rgb.size
     except (UnreadableMediaError, MemoryError):
         raise
-    except Exception as error:  # Pillow's parsers raise whatever they stumble over in a damaged file
+    except Exception as error:  # on damaged files Pillow's parsers raise exceptions of any type
         raise UnreadableMediaError(f"{name}: {_complaint(error)}") from error
 
 

@@ -1,4 +1,4 @@
-"""When each picture of a video is shown: read from its packets, without decoding them."""
+"""The index of a video: the time of each picture, read from its packets without decoding."""
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
@@ -22,14 +22,14 @@ from fer_model.sources.video import frames_from
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoIndex:
-    """What is known of a video before its pictures are looked at.
+    """The properties of a video that its packets and first picture give.
 
     `width` and `height` are in pixels, as a viewer shows it; `fps` is the average number of pictures per
     second; `duration_ms` reaches to the end of the last picture. `times_ms` has the time of every picture in
     the order in which they are shown, in whole milliseconds from the first. Where `segmentable` is false the
-    container's timestamps or keyframes cannot be relied on: every piece is read from the beginning. Where `divisible`
-    is false too, a reader could not see that from the piece alone: the video must be one piece. `warning` is what a
-    user should know: that only a part can be read, or which of several streams was taken.
+    container's timestamps or keyframes are unreliable: every piece is read from the beginning. Where `divisible` is
+    false too, a reader cannot detect that from the piece alone: the video must be one piece. `warning` is a sentence
+    for the user: only a part can be read, or which of several streams was taken.
     """
 
     width: int
@@ -43,7 +43,7 @@ class VideoIndex:
 
 
 def index_video(uri: str, roots: Sequence[str] = ()) -> VideoIndex:
-    """Read through a video's packets; decode its first picture, or all where the packets do not tell the times.
+    """Reads all packets of a video; decodes its first picture, or all where the packets do not give the times.
 
     Raises:
         UnreadableMediaError: one sentence that begins with the path: outside `roots`, missing, empty, not a video,
@@ -55,13 +55,13 @@ def index_video(uri: str, roots: Sequence[str] = ()) -> VideoIndex:
             return _index(file)
         except (UnreadableMediaError, MemoryError):
             raise
-        except Exception as error:  # what a damaged file makes FFmpeg's parsers and PyAV stumble over
+        except Exception as error:  # exceptions of FFmpeg's parsers and PyAV on damaged files
             raise UnreadableMediaError(f"{file.name}: is damaged ({error or type(error).__name__})") from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What the first picture tells, and where the scan was in vain all of them."""
+    """What the decoded pictures give: the first one, or all where the packets give no times."""
 
     container: str
     stream: int | None
@@ -77,7 +77,7 @@ def _index(file: BufferedReader) -> VideoIndex:
     look = _look(file, found)
     times = look.times if found.times is None else found.times
     duration_ms = max(1, _end(times, found))
-    # Where any piece means fetching the whole file, there should be few.
+    # Each piece fetches the whole file, so there should be few.
     segmentable = found.times is not None and (not isinstance(file.raw, RemoteFile) or file.raw.parts)
     divisible = found.times is not None or found.clock.counted or look.container not in SEEKABLE
     notes = [*_incomplete(found, look, grew=_size(file) > size), *_chosen(found, look)]
@@ -91,7 +91,7 @@ def _size(file: BufferedReader) -> int:
 
 
 def _end(times: Times, found: Scan) -> int:
-    """When the last picture ends: as the file says, else as long after its beginning as most pictures are shown."""
+    """The end of the last picture in ms: from the file, else one median distance after its time."""
     if found.end is not None:
         return ceil(found.end)
     if found.last is not None:
@@ -109,7 +109,7 @@ def _look(file: BufferedReader, found: Scan) -> _Look:
             raise UnreadableMediaError(f"{file.name}: no picture in it can be decoded")
         shown = upright.shown(upright.square(first.picture))
         stamp = first.picture.pts
-        # Where timestamps jump, the first picture may have any; then only the keyframe tells.
+        # Where timestamps jump, the first picture's is arbitrary; then only the keyframe flag shows a loss.
         known = stamp is not None and not clock.counted and (clock.ordered or not found.opens)
         lost_ms = max(0, clock.ms(stamp)) if known and stamp is not None else 0
         rest = () if clock.ordered else (frame.time_ms for frame in frames)
@@ -119,16 +119,16 @@ def _look(file: BufferedReader, found: Scan) -> _Look:
 
 
 def _incomplete(found: Scan, look: _Look, grew: bool) -> list[str]:
-    """What of the file cannot be seen, as parts of a sentence."""
+    """The parts of the file that cannot be read, as clauses of a sentence."""
     if grew:
         return ["was still being written while it was looked into; what came after that is left out"]
-    said = []
+    notes = []
     if look.lost_ms:
-        said.append(f"begins between two keyframes: its first {look.lost_ms / 1000:.2f} s cannot be decoded")
-    # Containers are a little off about their own length, mostly by the last picture.
+        notes.append(f"begins between two keyframes: its first {look.lost_ms / 1000:.2f} s cannot be decoded")
+    # Containers declare their length with a small error, mostly of one picture.
     if found.declared - found.reached > max(0.5, 0.02 * found.declared):
-        said.append(f"ends after {found.reached:.1f} s of {found.declared:.1f} s: the file is truncated")
-    return said
+        notes.append(f"ends after {found.reached:.1f} s of {found.declared:.1f} s: the file is truncated")
+    return notes
 
 
 def _chosen(found: Scan, look: _Look) -> list[str]:

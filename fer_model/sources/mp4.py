@@ -1,4 +1,4 @@
-"""The boxes of which mp4 and mov files are made."""
+"""Boxes of mp4 and mov files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from io import BufferedReader
 from fer_model.sources.remote import RemoteFile
 
 BOXES = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov")
-"""What an mp4 or mov file may begin with."""
+"""Types of the first box of an mp4 or mov file."""
 
 
 def hollow(file: BufferedReader) -> BufferedReader | None:
-    """A remote mp4 with zeros for pictures and sound, which are not transferred; None for other files.
+    """A remote mp4 with zeros in place of pictures and sound, which are not transferred; None for other files.
 
-    An mp4 keeps when its pictures are shown apart from them, in boxes before, after or between. Whoever goes through
-    all packets for their times thus reads these boxes only.
+    An mp4 stores the times of its pictures in boxes apart from them. Reading the times of all packets thus transfers
+    these boxes only.
     """
     if not isinstance(file.raw, RemoteFile):
         return None
@@ -44,7 +44,7 @@ def _real(file: BufferedReader, start: int, end: int) -> bytes:
 
 
 def _payloads(file: BufferedReader, size: int) -> Iterator[tuple[int, int]]:
-    """From where to where the contents of each `mdat` box reach."""
+    """Start and end of the contents of each `mdat` box."""
     position = 0
     while position + 16 <= size:
         header = _real(file, position, position + 16)

@@ -1,4 +1,4 @@
-"""One way to the bytes of a medium, wherever they are."""
+"""Opens a medium as a file: local, on a web server or in S3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fer_model.sources.roots import check_permitted
 def open_media(uri: str, roots: Sequence[str] = ()) -> Iterator[BufferedReader]:
     """The file behind a path or a URI, seekable, at its beginning, and not empty; closed at the end.
 
-    Its `name` is what messages about it begin with; its `raw` is a `RemoteFile` if it lies elsewhere.
+    Messages about it begin with its `name`; its `raw` is a `RemoteFile` if it is remote.
 
     Raises:
         UnreadableMediaError: it lies outside `roots` (see `check_permitted`), is missing, a folder or empty,
@@ -50,7 +50,7 @@ def _local(path: str) -> BufferedReader:
 
 def _remote(uri: str, roots: Sequence[str]) -> BufferedReader:
     check_remote(uri)
-    # Who reads local files needs none of the libraries.
+    # Local files need none of these libraries.
     if uri.startswith("s3:"):
         from fer_model.sources.s3 import open_s3
 

@@ -1,4 +1,4 @@
-"""PNG without what does not matter for its picture: texts and profiles of any size, and chunks with a bad checksum."""
+"""PNG without chunks that do not affect the picture: texts and profiles of any size, and those with a bad checksum."""
 
 import zlib
 from io import BytesIO
@@ -8,14 +8,14 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _PICTURE = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _USED = frozenset((b"tRNS", b"eXIf"))
-"""Transparency and orientation: ancillary, so a bad checksum makes a reader pass over them (PNG 3, section 13.1)."""
+"""Transparency and orientation: ancillary, so a reader skips them on a bad checksum (PNG 3, section 13.1)."""
 
 _LONGEST = 1 << 20
-"""No ancillary chunk that is used is longer, in bytes."""
+"""The longest ancillary chunk that is used, in bytes."""
 
 
 def plain_png(file: IO[bytes]) -> IO[bytes]:
-    """The chunks that make the picture, as they are; what is no PNG to its end stays so. Begins at the file's start."""
+    """The chunks that make up the picture, unchanged; a damaged PNG stays damaged. Reads from the file's start."""
     pieces = [file.read(len(SIGNATURE))]
     while len(header := file.read(8)) == 8:
         length, kind = int.from_bytes(header[:4], "big"), header[4:]

@@ -1,4 +1,4 @@
-"""A file on another machine, read in blocks."""
+"""A remote file, read in blocks."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 BLOCK = 2**18
-"""Bytes asked for at once, at first."""
+"""Bytes of the first request."""
 
 AHEAD = 8
-"""Blocks asked for at once, at most, when one after the other is read: an hour of video takes few requests then."""
+"""The most blocks per request in sequential reading: an hour of video takes few requests."""
 
 BLOCKS = 64
-"""Blocks kept: sound and pictures may lie far apart in a file."""
+"""Cached blocks: sound and pictures may be far apart in a file."""
 
 ATTEMPTS = 4
 WAIT_S = 0.5
-"""Before the second attempt; it doubles with each."""
+"""Pause in seconds before the second attempt; it doubles with each."""
 
 TIMEOUT_S = (10, 60)
-"""To connect, and for the server to say something."""
+"""Timeouts in seconds: to connect, and between two packets of the answer."""
 
 Result = TypeVar("Result")
 
 
 class AgainError(Exception):
-    """The server may do better next time."""
+    """A transient error: the next attempt may succeed."""
 
 
 def retried(name: str, call: Callable[[], Result]) -> Result:
-    """What `call` gives, after at most `ATTEMPTS`.
+    """The result of `call`, after at most `ATTEMPTS`.
 
     Raises:
         TransientMediaError: every attempt ended with an `AgainError`; begins with `name`.
@@ -52,15 +52,15 @@ def retried(name: str, call: Callable[[], Result]) -> Result:
     try:
         return attempts(call)
     except AgainError as error:
-        # Its cause may quote the whole URI, and logs are no place for signatures.
+        # The cause may quote the whole URI, and signatures must not get into logs.
         raise TransientMediaError(f"{name}: {error}") from None
 
 
 class RemoteFile(io.RawIOBase):
     """A seekable file whose bytes come from `fetch(start, end)`, a block at a time.
 
-    `name` is its URI, masked. `parts` is false where the whole file had to be fetched to have any of it. `release` is
-    called when it is closed. Reading raises `UnreadableMediaError`, or `TransientMediaError` after several attempts.
+    `name` is its masked URI. `parts` is false where the whole file had to be fetched. `release` is
+    called on closing. Reading raises `UnreadableMediaError`, or `TransientMediaError` after several attempts.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class RemoteFile(io.RawIOBase):
 
     def _block(self, number: int) -> bytes:
         if number not in self._blocks:
-            # Who goes on where the last request ended will go on further.
+            # Sequential reading: the next request takes more blocks.
             self._ahead = min(2 * self._ahead, AHEAD) if number and number == self._next else 1
             self._next = number + self._ahead
             start, end = number * BLOCK, min(self._next * BLOCK, self.size)

@@ -1,4 +1,4 @@
-"""Which media may be read at all."""
+"""Access control for media: FER_MEDIA_ROOTS."""
 
 import os
 import re
@@ -10,12 +10,12 @@ from fer_model.sources.files import is_remote, masked, to_path
 
 
 def check_permitted(uri: str, roots: Sequence[str]) -> None:
-    """Refuses what does not lie below one of `roots`: folders, and URI prefixes such as `s3://bucket/project/`.
+    """Refuses media outside `roots`: folders, and URI prefixes such as `s3://bucket/project/`.
 
     Links are resolved, in the path and in the root. Without roots everything is permitted.
 
     Raises:
-        UnreadableMediaError: it lies elsewhere; one sentence that begins with the URI.
+        UnreadableMediaError: it lies outside; one sentence that begins with the URI.
     """
     if roots and not any(_lies_below(uri, root) for root in roots):
         raise UnreadableMediaError(f"{masked(uri)}: lies outside FER_MEDIA_ROOTS")
@@ -27,7 +27,7 @@ def _lies_below(uri: str, root: str) -> bool:
 
 
 def _place(uri: str) -> list[str] | None:
-    """The way to a medium, from the outermost on; None where it cannot be told for sure."""
+    """The parts of a medium's path, outermost first; None where it is ambiguous."""
     if not is_remote(uri):
         try:
             return os.path.realpath(to_path(uri)).rstrip("/").split("/")
@@ -42,7 +42,7 @@ def _place(uri: str) -> list[str] | None:
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:
         return None
-    # Servers decode once or twice, and some take a backslash for a slash.
+    # Servers decode once or twice, and some treat a backslash as a slash.
     if ".." in re.split(r"[/\\]", unquote(unquote(parts.path))):
         return None
     path = [unquote(part) for part in parts.path.split("/")[1:]]

@@ -1,4 +1,4 @@
-"""Objects in S3 and in stores that speak its language."""
+"""Objects in S3 and in compatible stores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _ELSEWHERE = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-"""Variables that say where credentials are."""
+"""Environment variables that name sources of credentials."""
 
 _BUSY = {errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT}
 
@@ -32,7 +32,7 @@ def open_s3(uri: str) -> RemoteFile:
 
     Raises:
         UnreadableMediaError: there is no such object or bucket, or the server refuses it.
-        TransientMediaError: the server cannot be reached, or breaks off.
+        TransientMediaError: the server cannot be reached, or the connection breaks.
     """
     size = size_of(uri)
     if size is None:
@@ -59,15 +59,15 @@ def size_of(uri: str) -> int | None:
 
 
 def objects_in(uri: str) -> Iterator[tuple[str, int]]:
-    """URI and size in bytes of every object below a folder, or that a pattern matches, in natural order.
+    """URI and size in bytes of every object below a folder or matched by a pattern, in natural order.
 
-    `*`, `?`, `[...]` and `**` match as they do for files; a folder that is matched stands for everything in it. Hidden
-    names are passed over.
+    `*`, `?`, `[...]` and `**` match as they do for files; a matched folder stands for everything in it. Hidden names
+    are skipped.
 
     Raises:
         UnreadableMediaError: as `open_s3`.
     """
-    # Only what begins like the part before the first wildcard can match.
+    # Only keys with the prefix before the first wildcard can match.
     base = re.split(r"[*?[]", uri, maxsplit=1)[0].rpartition("/")[0] if glob.has_magic(uri) else uri.rstrip("/")
     base += "/"
     bucket, _, prefix = base.removeprefix("s3://").partition("/")
@@ -105,7 +105,7 @@ def _listed(uri: str, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
 
 
 def _files() -> S3FileSystem:
-    """With the environment's credentials, or with none: some buckets are public. The same ones give the same object."""
+    """A file system with the environment's credentials, or anonymous for public buckets. Cached by credentials."""
     from s3fs import S3FileSystem
 
     key, secret, token = (os.environ.get(name) or None for name in KEYS)
@@ -116,7 +116,7 @@ def _files() -> S3FileSystem:
         secret=secret,
         token=token,
         endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None,
-        # We try again ourselves; and what was listed before may have changed.
+        # `retried` does the retries; and an earlier listing may have changed.
         config_kwargs={
             "retries": {"total_max_attempts": 1},
             "connect_timeout": connect_s,
@@ -133,7 +133,7 @@ def _asked(uri: str, call: Callable[[], Result]) -> Result:
 
 
 def _once(uri: str, call: Callable[[], Result]) -> Result:
-    """What `call` gives; errors of the libraries in our words."""
+    """The result of `call`; translates the libraries' errors."""
     from aiohttp import ClientError
     from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError, ParamValidationError
 
@@ -156,4 +156,4 @@ def _once(uri: str, call: Callable[[], Result]) -> Result:
     except ParamValidationError:
         raise UnreadableMediaError(f"{uri}: is no name that an object can have") from None
     except (BotoCoreError, ValueError) as error:
-        raise UnreadableMediaError(f"{uri}: cannot be asked for ({error})") from None
+        raise UnreadableMediaError(f"{uri}: cannot be requested ({error})") from None

@@ -1,4 +1,4 @@
-"""Which frames of a video are looked at."""
+"""Sampling: the choice of a video's frames to process."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -28,22 +28,22 @@ class Sampling:
             raise ValueError("every and fps exclude each other: give one of them")
 
     def coarser(self, step: int) -> "Sampling":
-        """One that keeps about every `step`-th frame of those that this one keeps, and no others."""
+        """A sampling that keeps about every `step`-th of the frames that this one keeps, and no others."""
         return Sampling(self.every * step) if self.fps is None else Sampling(fps=self.fps / step)
 
 
 def select(sampling: Sampling, frames: Iterable[Placed]) -> Iterator[Placed]:
-    """Those of `frames` that are looked at; each is a tuple that begins with (index, time in ms).
+    """The frames kept; each is a tuple that begins with (index, time in ms).
 
     `every` keeps the multiples of n. `fps` keeps the first frame of each period of 1/fps seconds,
-    so that a selection begun afresh at a selected frame goes on exactly like the first one.
+    so that a selection restarted at a selected frame continues identically.
     """
     keeps = chooser(sampling)
     return (frame for frame in frames if keeps(frame[0], frame[1]))
 
 
 def chooser(sampling: Sampling) -> Callable[[int, int], bool]:
-    """A function that is told the index and the time in ms of each frame, in order, and says whether it is kept."""
+    """A function from each frame's index and time in ms, in order, to whether it is kept."""
     last: int | None = None
 
     def keeps(index: int, time_ms: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a video's packets tell without being decoded: the times of its pictures, where it ends, what is missing."""
+"""Scans a video's packets without decoding: the times of its pictures, its end, missing parts."""
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
@@ -21,20 +21,20 @@ from fer_model.sources.container import films_of, is_shown, opened, packets_of, 
 Times = NDArray[np.int64]
 
 REORDERED = 16
-"""By so many places codecs reorder their pictures at most."""
+"""The most places by which codecs reorder pictures."""
 
 DECLARING = SEEKABLE | {"flv"}
-"""Containers that say at their beginning how long they are; of others FFmpeg guesses it."""
+"""Containers that declare their length in the header; FFmpeg estimates that of others."""
 
 _MOST_MS = 2**31 - 1
 
 
 class Scan(NamedTuple):
-    """`times` are those of all pictures in milliseconds, in order, None where only the decoded pictures tell them.
+    """`times` are those of all pictures in milliseconds, in order; None where they must be decoded.
 
-    `last` is how long the last picture is shown, and `end` when it ends, in milliseconds; None if the file hides it.
-    `reached` and `declared` are the second that any stream reaches, and that it should reach. `films` counts the
-    streams that could have been taken. `opens` says whether the first packet is a keyframe.
+    `last` is the duration and `end` the end of the last picture, in milliseconds; None if the file does not give it.
+    `reached` and `declared` are the actual and the declared end of the longest stream, in seconds. `films` counts the
+    candidate streams. `opens` is true if the first packet is a keyframe.
     """
 
     clock: Clock
@@ -48,7 +48,7 @@ class Scan(NamedTuple):
 
 
 def scan(file: BufferedReader) -> Scan:
-    """Goes through all packets of a file; of a remote mp4 only their times are transferred.
+    """Reads all packets of a file; of a remote mp4 only their times are transferred.
 
     Raises `UnreadableMediaError` and `TransientMediaError`.
     """
@@ -89,7 +89,7 @@ def _scan(container: InputContainer, stream: VideoStream) -> Scan:
 
 
 def _times(clock: Clock, stamps: Times, stream: VideoStream) -> Times | None:
-    """The times, if the timestamps say the same about the order as the decoder will."""
+    """The times, if the timestamps give the same order as the decoder."""
     if not clock.ordered or not stamps.size:
         return None
     order = np.argsort(stamps, kind="stable")

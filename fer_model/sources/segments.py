@@ -1,4 +1,4 @@
-"""Where a video is cut, so that several workers can share it."""
+"""Cuts a video into segments for several workers."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ UNSEEKABLE = 4
 class Segment:
     """A piece of a video: [start_ms, end_ms), or up to the end where `end_ms` is None.
 
-    `start_frame` is the index of its first frame in the whole video, `frames` the number that sampling keeps.
+    `start_frame` is the index of its first frame in the whole video, `frames` the number of sampled frames.
     """
 
     start_ms: int
@@ -24,7 +24,7 @@ class Segment:
 def cut(index: VideoIndex, sampling: Sampling, shard_ms: int, begins: Sampling | None = None) -> list[Segment]:
     """Cut a video into pieces of about `shard_ms` milliseconds, each beginning at a sampled frame.
 
-    With `begins`, a coarser sampling, each begins at a frame that this one keeps. A video that is not divisible is one
+    With `begins`, a coarser sampling, each begins at a frame of that sampling. A video that is not divisible is one
     piece.
 
     A last piece shorter than half of `shard_ms` joins the one before it. Each piece of a video that is not
@@ -40,7 +40,7 @@ def cut(index: VideoIndex, sampling: Sampling, shard_ms: int, begins: Sampling |
     starts: list[tuple[int, int]] = []  # (frame index, sampled frames before it)
     sampled, may_begin = 0, chooser(begins or sampling)
     for frame, time_ms in select(sampling, enumerate(times)):
-        # Two frames within one rounded millisecond cannot be parted by a time.
+        # Two frames within one rounded millisecond cannot be separated by time.
         apart = frame == 0 or time_ms > times[frame - 1]
         here = may_begin(frame, time_ms) and apart and index.divisible
         if not starts or (here and time_ms - times[starts[-1][0]] >= shard_ms):

@@ -1,4 +1,4 @@
-"""Pictures as a viewer shows them: square pixels, turned and mirrored as the file says, in RGB."""
+"""Pictures as a viewer shows them: RGB, square pixels, turned and mirrored by the display matrix."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,9 +16,9 @@ from fer_model.sources.clock import SEEKABLE
 from fer_model.types import Image
 
 WIDEST = 5
-"""Pixels that are wider or higher than this many to one are an error and count as square; 2:1 is the widest in use."""
+"""Pixel aspect ratios beyond this, either way, are errors and count as square; 2:1 is the widest in use."""
 
-# One side grows and the other stays, as players do it: nothing gets lost. `sar` is each picture's own aspect ratio.
+# One side grows and the other stays, as in players: no pixels are lost. `sar` is the picture's own aspect ratio.
 _SQUARE = (
     f"w='if(between(sar,1,{WIDEST}),round(iw*sar),iw)':h='if(between(sar,1/{WIDEST},1),round(ih/sar),ih)'"
     ":eval=frame:flags=bilinear"
@@ -26,11 +26,10 @@ _SQUARE = (
 
 
 class Upright:
-    """The pictures of one stream as RGB, with square pixels, turned and mirrored as their display matrix says.
+    """Converts the pictures of one stream to RGB with square pixels, turned and mirrored by their display matrix.
 
-    One for a whole stream prepares the conversion once. It reads the matrix of the first picture and of those that are
-    turned by another angle: PyAV ties a picture to itself once its side data were asked for, and then only the garbage
-    collector frees its memory, much later.
+    It reads the matrix only of the first picture and of those turned by another angle: reading a picture's side data
+    makes PyAV tie the picture into a reference cycle, whose memory only the garbage collector frees, much later.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
@@ -39,21 +38,21 @@ class Upright:
         self._turn: tuple[int, int, int, int] | None = None
         self._stream = stream
         coded, self._aspect = stream.codec_context.sample_aspect_ratio, _sane(stream.sample_aspect_ratio)
-        # What the container says holds for the whole stream; else the pictures say it, each for itself.
+        # A container's aspect ratio holds for the whole stream; otherwise each picture has its own.
         self._fixed = stream.sample_aspect_ratio != coded or (coded is not None and container.format.name in SEEKABLE)
         self._square: Callable[[VideoFrame], VideoFrame] | None = None
 
     def square(self, frame: VideoFrame) -> VideoFrame:
-        """The picture itself, or where aspect ratios change within the stream, a copy with square pixels."""
+        """The picture itself, or a copy with square pixels where aspect ratios change within the stream."""
         if self._square is None:
-            # The decoder is never behind its pictures, so a change shows here before it reaches one of them.
+            # The decoder is ahead of its pictures, so a change shows here before it reaches one of them.
             if self._fixed or _sane(self._stream.codec_context.sample_aspect_ratio) == self._aspect:
                 return frame
             self._square, self._aspect = _squaring(self._stream), None
         return self._square(frame)
 
     def size(self, frame: VideoFrame) -> tuple[int, int]:
-        """Width and height with square pixels, before turning; of a picture that `square` gave."""
+        """Width and height with square pixels, before turning; of a picture from `square`."""
         if self._aspect is None:
             return frame.width, frame.height
         if self._aspect > 1:
@@ -61,7 +60,7 @@ class Upright:
         return frame.width, round(frame.height / self._aspect)
 
     def shown(self, frame: VideoFrame) -> tuple[int, int]:
-        """Width and height as a viewer sees them; of a picture that `square` gave."""
+        """Width and height as a viewer shows them; of a picture from `square`."""
         size, turn = self.size(frame), self.turn(frame)
         return size if turn is None or abs(turn[1]) <= abs(turn[0]) else size[::-1]
 
@@ -78,11 +77,11 @@ class Upright:
         return self._turn
 
     def __call__(self, frame: VideoFrame) -> Image:
-        """The picture; `frame` is one that `square` gave."""
+        """The picture as RGB; `frame` is one from `square`."""
         width, height = self.size(frame)
         converted = self._reformatter.reformat(frame, width, height, format="rgb24")
         (plane,) = converted.planes
-        # The converted picture's own memory, which lives as long as the array. Its lines may be longer than itself.
+        # A view of the converted picture's memory, which lives as long as the array. Its lines may be padded.
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
         image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
         if (turn := self.turn(frame)) is not None:
@@ -95,7 +94,7 @@ class Upright:
 
 
 def _sane(aspect: Fraction | None) -> Fraction | None:
-    """The pixels' width to their height; None for square ones."""
+    """The pixel aspect ratio, width to height; None for square pixels and for errors."""
     return None if not aspect or aspect == 1 or not Fraction(1, WIDEST) <= aspect <= WIDEST else aspect
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a video, or of one piece of it."""
+"""Reads the pictures of a video or of one segment."""
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
@@ -26,11 +26,11 @@ from fer_model.sources.upright import Upright
 from fer_model.types import Frame
 
 _BACK_MS = (0, 1000, 10_000, 60_000)
-"""How far before the start a keyframe is looked for, one after the other, before the whole file is decoded."""
+"""Distances in ms before the start at which a keyframe is tried, in turn, before the whole file is decoded."""
 
 
 HELD = 8
-"""Pictures that wait after a gap for earlier ones."""
+"""Pictures held back after a gap, in case earlier ones follow."""
 
 
 class Decoded(NamedTuple):
@@ -55,9 +55,9 @@ def read_video(
     """The sampled frames of a video whose time lies in [start_ms, end_ms), in the order in which they are shown.
 
     `start_frame` is the index, in the whole video, of the first frame at or after `start_ms`; times count from
-    the video's first frame and agree with `index_video`. Packets that cannot be decoded are passed over; the
-    frames after them keep their index. `threads` decode (0: half as many as there are processors, since others
-    wait for the rest). Memory does not grow with the length. `on_packet` is called before each packet; what it raises
+    the video's first frame and agree with `index_video`. Packets that cannot be decoded are skipped; the frames after
+    them keep their index. `threads` is the number of decoding threads (0: half the processors, to leave the rest for
+    the networks). Memory does not grow with the length. `on_packet` is called before each packet; an exception from it
     ends the reading.
 
     Raises:
@@ -69,7 +69,7 @@ def read_video(
         file = stack.enter_context(open_media(uri, roots))
         clock = _clock_of(file, part=bool(start_ms) or end_ms is not None)
         container, stream = stack.enter_context(opened(file, threads or _threads()))
-        upright = Upright(container, stream)  # before the decoder begins to change what it says
+        upright = Upright(container, stream)  # before the decoder changes the stream's properties
         frames = frames_from(container, stream, start_ms, clock, on_packet)
         first = next(frames, None)
         if first is None:
@@ -90,9 +90,9 @@ def _where(start_ms: int) -> str:
 
 
 def _clock_of(file: BufferedReader, part: bool) -> Clock | None:
-    """The clock by which the index tells the times; None if the first packets are enough to know it.
+    """The clock of the index; None if the first packets are enough to determine it.
 
-    Only videos whose timestamps can be relied on are cut where they would be sought (see `VideoIndex.divisible`).
+    Only videos with reliable timestamps are cut such that a seek is needed (see `VideoIndex.divisible`).
     """
     return without_pictures(file, _first_clock) if part else scan(file).clock
 
@@ -110,7 +110,7 @@ def frames_from(
 ) -> Iterator[Decoded]:
     """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it.
 
-    A clock that is known spares reading the beginning of the file. `on_packet` is as in `read_video`.
+    With a known clock the beginning of the file is not read. `on_packet` is as in `read_video`.
     """
     packets = _reported(container, stream, on_packet)
     head = list(islice(packets, HEAD)) if clock is None else []
@@ -125,7 +125,7 @@ def frames_from(
             container.seek(clock.first_dts, stream=stream)
             head, packets = [], _reported(container, stream, on_packet)
     frames = run or _decoded(stream, chain(head, packets), clock, start_ms)
-    # Damage lets earlier pictures through later on.
+    # After damage, earlier pictures may follow later ones.
     return (frame for frame in frames if frame.time_ms >= start_ms)
 
 
@@ -150,12 +150,12 @@ def _run_from(
         return None
     packets = _reported(container, stream, on_packet)
     key = next(packets, None)
-    # Pictures shown before their keyframe but stored after it need what lies before the keyframe.
+    # Pictures shown before their keyframe but stored after it (open GOP) reference pictures before the keyframe.
     if key is None or key.pts is None or clock.ms(key.pts) > start_ms:
         return None
     run = _decoded(stream, chain([key], packets), clock, start_ms)
     first = next(run, None)
-    # After a keyframe that is not a true one some decoders are silent until the next, and others give false pictures.
+    # After a false keyframe some decoders give no pictures until the next one, and others give wrong pictures.
     if first is None or first.time_ms > start_ms or first.picture.pict_type != PictureType.I:
         return None
     return chain([first], run)
@@ -165,8 +165,8 @@ def _decoded(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, 
     """Every picture that `packets` yield; only those from `start_ms` on advance the place.
 
     The place is the picture's rank among the packets, not among what could be decoded, so that a damaged
-    packet does not shift the pictures after it. Damage also lets decoders give pictures before earlier ones: those
-    after a gap are held back for a while.
+    packet does not shift the pictures after it. After damage decoders may also give pictures out of order, so those
+    after a gap are held back (`HELD`).
     """
     waiting: list[int] = []
     held: list[tuple[int, int, VideoFrame]] = []
@@ -185,14 +185,14 @@ def _decoded(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, 
             heappush(held, (picture.pts, number, picture))
         while held and (packet is None or len(held) > HELD or not waiting or held[0][0] <= waiting[0]):
             stamp, _, picture = heappop(held)
-            # Half a picture, and one that comes too late, has no place.
+            # Damaged and late pictures are dropped.
             if passed := _pass(waiting, stamp):
                 place += passed
                 yield Decoded(place, clock.ms(stamp), picture)
 
 
 def _counted(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int) -> Iterator[Decoded]:
-    """Every picture from `start_ms` on, decoded from the beginning: its place is that among the decoded ones."""
+    """Every picture from `start_ms` on, decoded from the beginning: its place is its rank among the decoded ones."""
     timeline, place = clock.timeline(), -1
     for packet in chain(packets, (None,)):
         for picture in decode(stream, packet):
@@ -203,7 +203,7 @@ def _counted(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, 
 
 
 def _pass(waiting: list[int], stamp: int) -> int:
-    """Take the packets up to the one shown at `stamp` from the heap; how many they were."""
+    """Pops the packets up to the one shown at `stamp` from the heap; gives their number."""
     before = len(waiting)
     while waiting and waiting[0] < stamp:
         heappop(waiting)

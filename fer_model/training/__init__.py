@@ -1,1 +1,1 @@
-"""Everything that makes weights: data readers, augmentation, the two trainers, measurements."""
+"""Training: data readers, augmentation, the two trainers, measurements."""

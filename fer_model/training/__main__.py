@@ -10,7 +10,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def main() -> None:
-    """Measure what `fer-batch evaluate` does not; whoever trains needs `fer-batch train`."""
+    """Measure what `fer-batch evaluate` does not. Training needs `fer-batch train`."""
 
 
 @main.command()

@@ -1,7 +1,7 @@
 """Augmentation of whole batches as tensors: one pass per batch, nothing per picture.
 
-All chances are drawn from torch's global generator of the CPU, whatever device the pictures are
-on, so that a restored generator state repeats a batch.
+All random numbers come from torch's global CPU generator, on whatever device the pictures are,
+so that a restored generator state repeats a batch.
 """
 
 import math
@@ -15,7 +15,7 @@ from fer_model.training.recipes import Recipe
 from fer_model.types import EMOTIONS
 
 LEAST_SIDE = 14
-"""A blurred face was at least so many pixels wide, about the smallest the detector is meant for."""
+"""The least width in pixels to which `blur` shrinks a face, about the detector's smallest."""
 
 
 def augment(images: Tensor, targets: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
@@ -36,7 +36,7 @@ def augment(images: Tensor, targets: Tensor, recipe: Recipe) -> tuple[Tensor, Te
 
 
 def move(images: Tensor, recipe: Recipe) -> Tensor:
-    """Mirrors, turns, sizes and shifts each picture on its own, in one resampling."""
+    """Mirrors, rotates, scales and shifts each picture independently, in one resampling."""
     if not (recipe.flip or recipe.padding or recipe.rotation or recipe.scale):
         return images
     n, _, _, side = images.shape
@@ -54,7 +54,7 @@ def move(images: Tensor, recipe: Recipe) -> Tensor:
 
 
 def jitter(images: Tensor, spread: float) -> Tensor:
-    """Brightness and contrast of each picture, each scaled by a factor in 1 ± spread."""
+    """Scales brightness and contrast of each picture by factors in 1 ± spread."""
     if not spread:
         return images
     brightness, contrast = (1 + _around(2, len(images), 1, 1, 1) * spread).to(images.device)
@@ -77,7 +77,7 @@ def relight(images: Tensor, strength: float) -> Tensor:
 
 
 def blur(images: Tensor, share: float) -> Tensor:
-    """Makes a share of the pictures as poor as a small face enlarged; one size for all of a batch."""
+    """Shrinks and enlarges a share of the pictures, like enlarged small faces; one size per batch."""
     if not share:
         return images
     side = int(torch.randint(LEAST_SIDE, images.shape[-1] - 8, ()))
@@ -87,7 +87,7 @@ def blur(images: Tensor, share: float) -> Tensor:
 
 
 def noise(images: Tensor, deviation: float) -> Tensor:
-    """Sensor noise, of a strength of its own for each picture."""
+    """Adds sensor noise, with a random standard deviation for each picture."""
     if not deviation:
         return images
     grain = torch.randn(images.shape) * torch.rand(len(images), 1, 1, 1) * deviation

@@ -44,17 +44,17 @@ class _State:
 
     @property
     def epoch(self) -> int:
-        """How many epochs are finished."""
+        """The number of finished epochs."""
         return self.last.epoch if self.last else 0
 
     @property
     def kept(self) -> nn.Module:
-        """The network that is measured and kept: the averaged one where there is one."""
+        """The network that is measured and saved: the averaged one if there is one."""
         return self.network if self.average is None else self.average.module
 
     @property
     def parts(self) -> dict[str, Any]:
-        """What a checkpoint holds besides plain numbers."""
+        """The stateful parts of a checkpoint."""
         parts = {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
         return parts if self.average is None else {**parts, "average": self.average}
 
@@ -67,19 +67,19 @@ def train_classifier(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     before_batch: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Trains, or goes on where `folder`'s checkpoint stands; gives the path of the best epoch's weights.
+    """Trains, or resumes from `folder`'s checkpoint; gives the path of the best epoch's weights.
 
     "Best" is the epoch with the highest validation accuracy; training ends early after
     `patience` epochs without a better one. Writes `CHECKPOINT` and `BEST`.
-    `on_epoch` is called for every epoch once its checkpoint is safe, and again for the last one of
-    a run that goes on: whoever died may not have told. `before_batch` is called before every
-    batch, those of validation too. What either raises ends the run where it stands.
+    `on_epoch` is called for every epoch after its checkpoint is written. On resuming it is called
+    again for the last epoch, since the process may have died between the two. `before_batch` is
+    called before every batch, also in validation. An exception from either ends the run.
 
     Raises:
         TrainingError: the loss is no longer a number, the disk is full (the best weights so far stay in
-            the folder), or the folder holds the checkpoint of another run. Where a run started from and
-            what it runs on is not compared: another machine has both elsewhere.
-        WeightsError: the start does not fit.
+            the folder), or the folder holds the checkpoint of another run. `init` and the device are
+            not compared: they may differ between machines.
+        WeightsError: `init` does not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(run, len(training.labels))
@@ -120,7 +120,7 @@ def _start(run: ClassifierRun, examples: int) -> _State:
 
 
 def _decay_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weight decay pulls on matrices and kernels only, never on biases and normalisation."""
+    """Parameter groups: weight decay for matrices and kernels only, not for biases and normalisation."""
     kernels = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
@@ -164,7 +164,7 @@ def _batch(run: ClassifierRun, state: _State, faces: LabelledFaces, rows: NDArra
 
 
 def _targets(recipe: Recipe, faces: LabelledFaces, rows: NDArray[np.int64]) -> Tensor:
-    """The label, smoothed, and mixed with what the votes and the teachers say."""
+    """The smoothed labels, mixed with the votes and the teachers' outputs."""
     targets = functional.one_hot(torch.from_numpy(faces.labels[rows]), len(EMOTIONS)).float()
     targets = targets * (1 - recipe.smoothing) + recipe.smoothing / len(EMOTIONS)
     if recipe.votes and faces.votes is not None:
@@ -180,7 +180,7 @@ def _step(run: ClassifierRun, state: _State, images: Tensor, targets: Tensor) ->
     state.optimizer.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), run.clip)
-    # Infinite gradients make weights that are no numbers, and after the last batch no loss would tell.
+    # Infinite gradients give NaN weights, and after the last batch no loss would show that.
     if not torch.isfinite(loss) or not torch.isfinite(norm):
         raise TrainingError(f"the loss is no longer a number in epoch {state.epoch + 1}; lower the learning rate")
     state.optimizer.step()
@@ -197,13 +197,13 @@ def predict(
     batch: int = 64,
     before_batch: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float32]:
-    """Softmax probabilities (N, 7) of (N, 48, 48) grey pictures 0..255; what `before_batch` raises ends it."""
+    """Softmax probabilities (N, 7) of (N, 48, 48) grey pictures 0..255. Exceptions of `before_batch` propagate."""
     network.eval()
     device, parts = next(network.parameters()).device, []
     for start in range(0, len(images), batch):
         before_batch()
         pictures = torch.from_numpy(images[start : start + batch])[:, None].to(device).float()
-        # In this layout, and in small batches, a processor is two and a half times as fast.
+        # With channels last and in small batches a CPU is two and a half times as fast.
         faces = normalise(pictures).contiguous(memory_format=torch.channels_last)
         parts.append(network(faces).softmax(1).cpu())
     return torch.cat(parts).numpy()
@@ -232,13 +232,13 @@ def _restore(run: ClassifierRun, state: _State, path: Path) -> None:
 
 def save_checkpoint(content: dict[str, Any], path: Path) -> None:
     """Writes a checkpoint as `write_atomically` does. Raises `OSError`."""
-    # In memory first: torch itself does not say why it cannot write to a file.
+    # Serialised in memory first: torch's errors do not give the reason of a failed write.
     torch.save(content, serialised := io.BytesIO())
     write_atomically(path, serialised.getbuffer())
 
 
 def load_checkpoint(path: Path, device: str) -> dict[str, Any]:
-    """A checkpoint's content, its tensors on `device`; runs no code that it might hold. Raises `TrainingError`."""
+    """A checkpoint's content, its tensors on `device`; runs no code from the file. Raises `TrainingError`."""
     try:
         content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
     except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
@@ -247,6 +247,6 @@ def load_checkpoint(path: Path, device: str) -> dict[str, Any]:
 
 
 def disk_error(error: OSError, folder: Path) -> TrainingError:
-    """Why a checkpoint cannot be written, in one sentence."""
+    """The error for a checkpoint that cannot be written, in one sentence."""
     reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
     return TrainingError(f"{folder}: the checkpoint cannot be written ({reason})")

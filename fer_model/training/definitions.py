@@ -1,19 +1,19 @@
-"""What defines a training run, and what each of its epochs gives. Light: imports no torch."""
+"""Definitions of training runs, and the figures of an epoch. Light: imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.safetensors"
-"""The files in a run's folder: what it goes on from, and its best weights so far."""
+"""The files in a run's folder: the checkpoint, and the best weights so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierRun:
-    """The whole definition of a classifier's training: the same one on the same machine gives the same weights.
+    """The complete definition of a classifier's training: deterministic on the same machine.
 
-    `init` is a file to start from (an EfficientNet-B0's features, or a classifier of ours), or
-    None for random weights. Training ends early after `patience` epochs without a better one.
+    `init` is a file of initial weights (an EfficientNet-B0's features, or a classifier of this
+    project), or None for random ones. Training ends early after `patience` epochs without a better one.
     """
 
     recipe: str
@@ -32,9 +32,9 @@ class ClassifierRun:
 class DetectorRun:
     """A fine-tuning of the face detector.
 
-    `degradation` is the chance of each kind of `degrade.KINDS` per picture. `share` is how far
-    the result goes from the start towards what training ended with, 0..1: between the two a
-    network keeps what it knew and gains what is new (Wortsman et al., 2022, WiSE-FT).
+    `degradation` is the probability of each kind of `degrade.KINDS` per picture. `share`, 0..1,
+    interpolates the weights between the initial (0) and the trained ones (1), which keeps the
+    accuracy on the original data (Wortsman et al., 2022, WiSE-FT).
     """
 
     epochs: int = 4
@@ -48,10 +48,10 @@ class DetectorRun:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch gave: accuracies 0..1, wall time in seconds, `loading_seconds` of it spent on making batches.
+    """The figures of one epoch: accuracies 0..1, wall time in seconds, of it `loading_seconds` for making batches.
 
-    A detector's validation accuracy is the AP50 of the averaged network in training, not of the weights that are
-    kept, which are a part of the way there; it has no training accuracy, and loading is not measured.
+    A detector's validation accuracy is the AP50 of the averaged network in training, not of the saved weights, which
+    are interpolated (`DetectorRun.share`); it has no training accuracy, and loading is not measured.
     """
 
     epoch: int
@@ -64,11 +64,11 @@ class Epoch:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a classifier's weights of this epoch say of it: a row may be missing or be another epoch's."""
+        """The epoch's figures for the metadata of a classifier's weights: a row may be missing or another epoch's."""
         return {"best_epoch": str(self.epoch), "validation_accuracy": str(self.validation_accuracy)}
 
 
 def trained_facts(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What the weights of an epoch say of themselves; empty for weights of another origin."""
+    """The figures in the metadata of an epoch's weights; empty for weights of another origin."""
     kinds = {"best_epoch": int, "validation_accuracy": float}
     return {name: kind(metadata[name]) for name, kind in kinds.items() if name in metadata}

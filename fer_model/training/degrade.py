@@ -32,7 +32,7 @@ def degrade(image: Image, kind: str, random: np.random.Generator) -> Image:
 
 
 def degrade_randomly(image: Image, probability: float, random: np.random.Generator) -> Image:
-    """Each kind by chance, in the order in which a camera and an encoder would add them."""
+    """Applies each kind at random, in the order in which a camera and an encoder would add them."""
     for kind in KINDS:
         if random.random() < probability:
             image = degrade(image, kind, random)

@@ -29,7 +29,7 @@ def quicken(network: nn.Module) -> nn.Module:
     """Gives the 5x5 depthwise convolutions of a network the faster gradient."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1 and module.kernel_size == (5, 5):
-            # The same parameters under the same names: copies and state dictionaries stay what they are.
+            # The same parameters under the same names: copies and state dictionaries remain valid.
             module.__class__ = QuickConvolution
     return network
 
@@ -54,8 +54,8 @@ class _Depthwise(torch.autograd.Function):
 def weight_gradient(maps: Tensor, gradient: Tensor, stride: int) -> Tensor:
     """Gradient (C, 1, 5, 5) of a padded 5x5 depthwise kernel from its input and its output's gradient.
 
-    Each tap multiplies the part of the input that it sees with the gradient; taps that only
-    ever see padding have none.
+    Each tap's gradient is the product of its part of the input and the output's gradient; taps that
+    only see padding have none.
     """
     seen, wanted = maps.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)
     result = torch.zeros(maps.shape[1], 1, 5, 5)
@@ -69,7 +69,7 @@ def weight_gradient(maps: Tensor, gradient: Tensor, stride: int) -> Tensor:
 
 
 def _reach(offset: int, stride: int, inside: int, outside: int) -> tuple[slice, slice]:
-    """Which inputs, and which outputs, a tap at `offset` from the centre joins along one side."""
+    """The inputs and the outputs that a tap at `offset` from the centre connects along one side."""
     first = max(0, -(offset // stride))
     last = min(outside, (inside - 1 - offset) // stride + 1)
     return slice(first * stride + offset, (last - 1) * stride + offset + 1, stride), slice(first, last)

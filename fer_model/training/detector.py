@@ -1,4 +1,4 @@
-"""Fine-tunes the face detector with Ultralytics' trainer, on frames made to look like video."""
+"""Fine-tunes the face detector with Ultralytics' trainer, on degraded photographs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,20 +16,20 @@ def train_detector(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     before_batch: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Fine-tunes from `init`, or goes on where `folder`'s checkpoint stands; gives the path of the best weights.
+    """Fine-tunes from `init`, or resumes from `folder`'s checkpoint; gives the path of the best weights.
 
-    "Best" is the epoch with the highest AP50 on the validation photographs, as the rows of the epochs have it: that of
-    the averaged network in training. The weights are `run.share` of the way from `init` to that network, and say
-    which epoch it was. A run that goes on ends with the weights of an undisturbed one, wherever its photographs lie
-    by then. `on_epoch` and `before_batch` are as for `train_classifier`.
+    "Best" is the epoch with the highest AP50 of the averaged network on the validation photographs, as `Epoch` has it.
+    The weights are interpolated by `run.share` between `init` and that network; their metadata name the epoch. A
+    resumed run ends with the weights of an uninterrupted one, even if its photographs have moved. `on_epoch` and
+    `before_batch` are as for `train_classifier`.
 
     Raises:
-        TrainingError: as `train_classifier`; also if Ultralytics cannot read or write what it needs.
-        WeightsError: the start does not fit.
+        TrainingError: as `train_classifier`; also if Ultralytics cannot read or write a file.
+        WeightsError: `init` does not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
-    # Ultralytics takes seconds to import, and what it does on import must be prevented first.
+    # Ultralytics takes seconds to import, and its side effects on import must be disabled first.
     from fer_model.telemetry import disable_ultralytics_telemetry
 
     disable_ultralytics_telemetry()

@@ -1,8 +1,8 @@
-"""Ultralytics' trainer, taught to tell of its epochs and to go on exactly where a killed process was.
+"""Ultralytics' trainer with a callback for each epoch and exact resuming after a kill.
 
-Its own way of resuming takes rounded, averaged weights for the network and draws other random numbers. Here
-every epoch begins from its own seed, gradients are never carried over from one epoch to the next, and the
-checkpoint holds the rest in full precision.
+Ultralytics' own resuming loads rounded, averaged weights and draws other random numbers. Here every epoch has
+its own seed, gradients are never carried over from one epoch to the next, and the checkpoint holds the rest in
+full precision.
 
 Import this only after `disable_ultralytics_telemetry`.
 """
@@ -28,7 +28,7 @@ from fer_model.training.degrade import degrade_randomly
 
 AP50 = "metrics/mAP50(B)"
 STEP = 64
-"""Pictures from which one step is made: gradients of smaller batches are added up."""
+"""Pictures per optimizer step: gradients of smaller batches are accumulated."""
 
 SETTINGS = {
     "model": "yolov8n.yaml", "imgsz": 640, "optimizer": "AdamW", "warmup_epochs": 0.5, "close_mosaic": 1,
@@ -45,9 +45,9 @@ def train(
     on_epoch: Callable[[Epoch], None],
     before_batch: Callable[[], None],
 ) -> None:
-    """Trains until the run has ended, writing the two files of its folder; errors as of `train_detector`.
+    """Trains until the run has ended and writes the two files of its folder; errors as of `train_detector`.
 
-    What Ultralytics writes besides goes beside the `description` of the photographs.
+    Ultralytics' own output goes beside the `description` of the photographs.
     """
     saved = _earlier(run, folder / CHECKPOINT)
     if saved:
@@ -59,7 +59,7 @@ def train(
         trainer.saved, trainer.on_epoch, trainer.before_batch = saved, on_epoch, before_batch
         trainer.train()  # type: ignore[no-untyped-call]
     except OSError as error:
-        # Ultralytics has files of its own, and looks at some photographs late.
+        # Ultralytics writes files of its own, and opens some photographs late.
         raise TrainingError(f"{description.parent}: the training cannot go on ({error})") from error
     finally:
         unset_deterministic()
@@ -75,9 +75,9 @@ def _earlier(run: DetectorRun, checkpoint: Path) -> dict[str, Any] | None:
 
 
 class FaceTrainer(DetectionTrainer):
-    """One run; `saved` is the checkpoint from which it goes on, if any."""
+    """One run; `saved` is the checkpoint from which it resumes, if any."""
 
-    # Ultralytics says little of what these are.
+    # Ultralytics does not annotate these attributes.
     model: Any
     ema: Any
     optimizer: Any
@@ -97,7 +97,7 @@ class FaceTrainer(DetectionTrainer):
         self.batches, self.began, self.improved = 0, 0.0, False
         self.finished: Epoch | None = None
         places = {"data": str(description), "project": str(description.parent), "name": "run"}
-        # A step's size is seen to below, so that its rest is not carried into the next epoch.
+        # `optimizer_step` accumulates instead, so that no remainder is carried into the next epoch.
         chosen = {"epochs": run.epochs, "batch": run.batch, "nbs": run.batch, "lr0": run.learning_rate}
         given = {"seed": run.seed, "device": run.device, "verbose": False}
         super().__init__(overrides={**SETTINGS, **places, **chosen, **given})
@@ -108,11 +108,11 @@ class FaceTrainer(DetectionTrainer):
             ("on_fit_epoch_end", FaceTrainer.tell),
         ):
             self.add_callback(event, action)
-        # The validator has the trainer's callbacks, and calls them with itself.
+        # The validator runs the trainer's callbacks with itself as the argument.
         self.add_callback("on_val_batch_start", lambda validator: self.before_batch())
 
     def begin_epoch(self) -> None:
-        """Nothing of the epoch before but the weights and the optimizer's state has a part in this one."""
+        """Resets all state but the weights and the optimizer's, so that an epoch can be resumed exactly."""
         self.began, self.batches = time.perf_counter(), 0
         seed = self.definition.seed * 10_000 + self.epoch
         random.seed(seed)
@@ -121,18 +121,18 @@ class FaceTrainer(DetectionTrainer):
         self.train_loader.generator.manual_seed(seed)
         self.train_loader.reset()
         dataset = self.train_loader.dataset
-        # Mosaics are made from the pictures that were read last.
+        # Mosaics are made from the pictures read last.
         for place in dataset.buffer:
             dataset.ims[place] = dataset.im_hw0[place] = dataset.im_hw[place] = None
         dataset.buffer.clear()
 
     def begin_batch(self) -> None:
-        """Asks whether to go on."""
+        """Calls `before_batch`, which may raise to end the run."""
         self.before_batch()
         self.batches += 1
 
     def end_batch(self) -> None:
-        """Ends a run that has nothing to learn from any more. Raises `TrainingError`."""
+        """Ends a run whose loss is no longer finite. Raises `TrainingError`."""
         self._must_be_finite(self.loss)
 
     def _must_be_finite(self, number: Any) -> None:
@@ -140,14 +140,14 @@ class FaceTrainer(DetectionTrainer):
             raise TrainingError(f"the loss is no longer a number in epoch {self.epoch + 1}; lower the learning rate")
 
     def tell(self) -> None:
-        """Tells of an epoch once its checkpoint is safe."""
+        """Calls `on_epoch` after the epoch's checkpoint is written."""
         if self.finished:
             self.on_epoch(self.finished)
 
     def optimizer_step(self) -> None:
         """One step for every `STEP` pictures, and one for the rest of the epoch. Raises `TrainingError`."""
         if self.batches % max(STEP // self.definition.batch, 1) == 0 or self.batches == len(self.train_loader):
-            # Infinite gradients make weights that are no numbers, and after the last batch no loss would tell.
+            # Infinite gradients give NaN weights, and after the last batch no loss would show that.
             gradients = [each.grad for each in self.model.parameters() if each.grad is not None]
             self._must_be_finite(torch.nn.utils.get_total_norm(gradients))
             super().optimizer_step()  # type: ignore[no-untyped-call]
@@ -177,7 +177,7 @@ class FaceTrainer(DetectionTrainer):
             if self.improved:
                 trained = deepcopy(self.ema.ema).float()
                 mixed = interpolate(load_detector(self.init), trained, self.definition.share)
-                # Without the epoch's AP50, which is not theirs.
+                # Without the epoch's AP50, which is the averaged network's, not theirs.
                 save_weights(mixed, self.folder / BEST, {"best_epoch": str(self.finished.epoch)})
             save_checkpoint(self._state(self.finished), self.folder / CHECKPOINT)
         except OSError as error:
@@ -198,7 +198,7 @@ class FaceTrainer(DetectionTrainer):
         }
 
     def resume_training(self, ckpt: Any) -> None:
-        """Puts back what `save_model` kept."""
+        """Restores the state that `save_model` wrote."""
         if self.saved is None:
             return
         saved, self.saved = self.saved, None
@@ -211,11 +211,11 @@ class FaceTrainer(DetectionTrainer):
         self.start_epoch = saved["last"]["epoch"]
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
-        """The network to start from, whatever its architecture."""
+        """The initial network, of any architecture."""
         return self.set_model_names_for_load(load_detector(self.init))  # type: ignore[no-untyped-call]
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
-        """Ultralytics' own, with pictures degraded for training."""
+        """Ultralytics' data set, with degraded pictures for training."""
         dataset = super().build_dataset(img_path, mode, batch)
         if mode == "train":
             # Last but one: the last transform turns the picture into a tensor.
@@ -223,18 +223,18 @@ class FaceTrainer(DetectionTrainer):
         return dataset
 
     def save_metrics(self, metrics: dict[str, float]) -> None:
-        """Nothing: `tell` passes on what is to be known of an epoch."""
+        """Does nothing: `tell` reports the epoch's figures."""
 
     def final_eval(self) -> None:
-        """Nothing: the best weights were written when they were found."""
+        """Does nothing: the best weights are already written."""
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
-        # It would go back to a checkpoint and try again, with other random numbers.
+        # Ultralytics' own would return to a checkpoint and retry with other random numbers.
         return False
 
 
 class Degrade:
-    """A transform of Ultralytics' pipeline: takes and gives a dictionary with the picture under `img`."""
+    """A transform of Ultralytics' pipeline, from and to a dictionary with the picture under `img`."""
 
     def __init__(self, probability: float) -> None:
         self.probability = probability
@@ -247,7 +247,7 @@ class Degrade:
 
 
 def interpolate(start: Any, end: Any, share: float) -> Any:
-    """`end` with every float moved back towards `start`: `share` 1 leaves it, 0 gives the start."""
+    """Linear interpolation of all floats: `share` 0 gives `start`, 1 gives `end`."""
     with torch.no_grad():
         known = start.state_dict()
         for name, tensor in end.state_dict().items():

@@ -1,16 +1,16 @@
-"""How a classifier is trained, as data. The first five names are those of the published ablation."""
+"""Training recipes of the classifier, as data. The first five names are those of the published ablation."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is done to a batch of training faces, and to their labels, before the network sees them.
+    """Augmentation, label processing and optimisation of a training run.
 
     Geometry: `padding` is how far, in pixels, a crop may shift each way; `rotation` in degrees
-    each way; `scale` the relative spread of size; `edge` what comes in from beyond the picture,
-    `zeros` or `border` (the repeated edge, as inference crops). `side` is what the network
-    enlarges faces to; more than 48 makes a teacher, which is too slow to ship.
+    each way; `scale` the relative spread of size; `edge` the padding, `zeros` or `border` (the
+    repeated edge, as inference crops). `side` is the side in pixels to which the network
+    enlarges faces; more than 48 makes a teacher, which is too slow to ship.
 
     Light and quality: `jitter` is the relative spread of brightness and contrast; `light` the
     strength, 0..1, of a shadow across the face and of a gamma curve; `blur` the share of
@@ -19,11 +19,11 @@ class Recipe:
 
     Occlusion: `cutout` is the side in pixels of an erased square, `cutout_share` the share of
     pictures that get one. `mix` is the share of batches mixed by MixUp (Zhang et al., 2018) or
-    CutMix (Yun et al., 2019), one or the other by a coin, with Beta(`mix_alpha`, `mix_alpha`).
+    CutMix (Yun et al., 2019), with equal chances, with Beta(`mix_alpha`, `mix_alpha`).
 
-    Labels: `smoothing` is label smoothing; `votes` the weight of what the FER+ taggers' votes
-    say about the label, where they are at hand, against the label itself; `taught` the weight
-    of the teachers' answers, where there are teachers, against both (Hinton et al., 2015).
+    Labels: `smoothing` is label smoothing; `votes` the weight, 0..1, of the FER+ votes against the
+    label, where there are votes; `taught` the weight, 0..1, of the teachers' probabilities
+    against both, where there are teachers (distillation, Hinton et al., 2015).
 
     Optimisation: `ema` is the decay per step of the averaged weights that are kept (0: the
     weights themselves); `warmup` the share of the steps in which OneCycle's rate rises.
@@ -68,7 +68,7 @@ RECIPES = {
         replace(_CRP, name="crp_cutout", cutout=12),
         replace(_CRP, name="mixup_cutmix", mix=0.5),
         _BEST,
-        # The second member of the ensemble: errs elsewhere than the first, on purpose.
+        # The second member of the ensemble: differs on purpose, so that its errors differ from the first's.
         replace(_BEST, name="best_mixed", cutout=0, mix=0.5, mix_alpha=0.8, smoothing=0.0),
         replace(_BEST, name="teacher", side=96),
     )

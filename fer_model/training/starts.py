@@ -1,4 +1,4 @@
-"""ImageNet's weights to start a classifier from, downloaded once, and only when somebody asks for them."""
+"""ImageNet weights as a classifier's initial weights, downloaded once, on first use."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ NAME = "imagenet-efficientnet-b0.safetensors"
 def imagenet_features(cache: Path, url: str | None = None) -> Path:
     """The features of torchvision's EfficientNet-B0 (IMAGENET1K_V1) as a safetensors file in `cache`.
 
-    `url` is where they are downloaded from, if not from where torchvision does.
+    `url` replaces torchvision's address of the download.
 
     Raises:
-        WeightsError: they are not there and cannot be downloaded.
+        WeightsError: they are not in the cache and cannot be downloaded.
     """
     path = cache / NAME
     if path.exists():
@@ -24,7 +24,7 @@ def imagenet_features(cache: Path, url: str | None = None) -> Path:
 
     url = url or EfficientNet_B0_Weights.IMAGENET1K_V1.url
     try:
-        # The file's name ends with the beginning of its sha256, which is compared.
+        # The file's name ends with the first digits of its sha256, which is verified.
         tensors = load_state_dict_from_url(
             url, str(cache / "downloads"), map_location="cpu", progress=False, check_hash=True, weights_only=True
         )

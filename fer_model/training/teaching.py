@@ -1,4 +1,4 @@
-"""What teachers say about training faces: networks that are larger than what is trained, or more of them."""
+"""Distillation: the probabilities that teachers, larger networks or several of them, give training faces."""
 
 import hashlib
 import io
@@ -25,9 +25,9 @@ def taught(
     device: str = "cpu",
     before_batch: Callable[[], None] = lambda: None,
 ) -> LabelledFaces:
-    """The faces with the mean of the teachers' probabilities for each and for its mirror image.
+    """The faces with the mean of the teachers' probabilities for each face and its mirror image.
 
-    Computed once for these pictures and teachers and kept in `<cache>/training-data/`.
+    Computed once per set of pictures and teachers and cached in `<cache>/training-data/`.
 
     Raises:
         WeightsError: a teacher cannot be read, or is no classifier.

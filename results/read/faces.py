@@ -10,7 +10,7 @@ from results.read.face_filter import FaceFilter, filtered_faces
 from results.tables import Frame
 
 VALUES = ("x1", "y1", "x2", "y2", "detection_score", "quality", *EMOTIONS)
-"""What a sighting says of a face, in order."""
+"""The values of a sighting, in order."""
 
 
 def face_rows(

@@ -22,5 +22,5 @@ def notes(status: JobStatus) -> Iterator[str]:
         one = len(status.errors) == 1
         yield (
             f"{'a file is' if one else f'{len(status.errors):,} files are'} missing or incomplete; "
-            f"`fer-batch status {status.job}` says why."
+            f"`fer-batch status {status.job}` gives the reason."
         )

@@ -22,11 +22,11 @@ def test_purge_says_what_it_would_do_and_does_it(database: Database, tmp_path: P
     crops.mkdir(parents=True)
     aged(database, job_id, options={"keep_crops": str(crops.parent)})
     assert answered(database, "db", "purge", "--older-than", "41d").stdout == "0 jobs deleted\n"
-    told = answered(database, "db", "purge", "--older-than", "30d", "--dry-run")
-    said = f"{job_id} (test): would be deleted, 41 frames and 81 faces\n1 jobs would be deleted\n"
-    assert told.stdout == said and left(database) == [job_id] and crops.exists()
-    told = answered(database, "db", "purge", "--older-than", "30d")
-    assert told.stdout == said.replace("would be ", "") and left(database) == [] and not crops.exists()
+    result = answered(database, "db", "purge", "--older-than", "30d", "--dry-run")
+    output = f"{job_id} (test): would be deleted, 41 frames and 81 faces\n1 jobs would be deleted\n"
+    assert result.stdout == output and left(database) == [job_id] and crops.exists()
+    result = answered(database, "db", "purge", "--older-than", "30d")
+    assert result.stdout == output.replace("would be ", "") and left(database) == [] and not crops.exists()
 
 
 @pytest.mark.parametrize("age", ["30", "0d", "-1d", "soon"])

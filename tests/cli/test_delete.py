@@ -13,11 +13,12 @@ def test_delete_removes_crops_and_says_which_it_cannot_reach(database: Database,
     crops = tmp_path / "crops" / job_id
     crops.mkdir(parents=True)
     aged(database, job_id, options={"keep_crops": str(crops.parent)})
-    told = answered(database, "delete", job_id)
-    assert told.stdout == f"{job_id}: deleted\n" and told.stderr == "" and not crops.exists() and left(database) == []
+    result = answered(database, "delete", job_id)
+    assert result.stdout == f"{job_id}: deleted\n" and result.stderr == ""
+    assert not crops.exists() and left(database) == []
     elsewhere = add_elsewhere(database)
-    told = answered(database, "delete", elsewhere)
-    assert f"the pictures of faces in /elsewhere/{elsewhere} are not on this machine" in told.stderr
+    result = answered(database, "delete", elsewhere)
+    assert f"the pictures of faces in /elsewhere/{elsewhere} are not on this machine" in result.stderr
 
 
 def add_elsewhere(database: Database) -> str:

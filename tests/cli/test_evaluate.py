@@ -105,7 +105,7 @@ def test_what_is_wrong_is_one_sentence(table: Path, nowhere: dict[str, str], tmp
         (*on_table, "--ensemble", "nonsense"): "no ensemble 'nonsense'",
         (*on_table, "--model", "no.safetensors"): "no.safetensors: the weights cannot be read",
         (*on_table, "--model", str(detector.path)): "made for another architecture",
-        (*on_table, "--device", "cuda:99"): "cuda:99 was asked for",
+        (*on_table, "--device", "cuda:99"): "cuda:99 is not available: this machine has",
         (*on_table, "-o", "/proc/none"): "/proc/none",
     }
     for words, complaint in cases.items():

@@ -27,12 +27,12 @@ def test_csv_and_jsonl_go_to_stdout(database: Database) -> None:
 @pytest.mark.parametrize("style", ["csv", "jsonl", "parquet", "xlsx"])
 def test_a_file_for_the_job_or_for_each_medium(database: Database, tmp_path: Path, style: str) -> None:
     add_job(database)
-    told = answered(database, "export", "--format", style, "-o", str(tmp_path / f"all.{style}"))
-    assert told.exit_code == 0 and "81 faces" in told.stderr
+    result = answered(database, "export", "--format", style, "-o", str(tmp_path / f"all.{style}"))
+    assert result.exit_code == 0 and "81 faces" in result.stderr
     assert (tmp_path / f"all.{style}").stat().st_size > 1000
-    told = answered(database, "export", "--format", style, "--each", "-o", str(tmp_path / "each"))
+    result = answered(database, "export", "--format", style, "--each", "-o", str(tmp_path / "each"))
     names = [f"00000-interview_one.{style}", f"00001-face.{style}", f"00003-second.{style}"]
-    assert told.exit_code == 0 and sorted(path.name for path in (tmp_path / "each").iterdir()) == names
+    assert result.exit_code == 0 and sorted(path.name for path in (tmp_path / "each").iterdir()) == names
     if style == "parquet":
         assert [len(polars.read_parquet(tmp_path / "each" / name)) for name in names] == [60, 1, 20]
 
@@ -59,9 +59,9 @@ def test_export_used_wrongly(database: Database, words: tuple[str, ...]) -> None
 
 def test_a_file_that_cannot_be_written_is_one_sentence(database: Database, tmp_path: Path) -> None:
     add_job(database)
-    told = answered(database, "export", "--format", "csv", "-o", str(tmp_path / "missing" / "faces.csv"))
-    assert told.exit_code == 1 and told.stderr.splitlines()[-1].startswith("Error: ") and "missing" in told.stderr
-    assert "Traceback" not in told.output
+    result = answered(database, "export", "--format", "csv", "-o", str(tmp_path / "missing" / "faces.csv"))
+    assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith("Error: ") and "missing" in result.stderr
+    assert "Traceback" not in result.output
     (tmp_path / "folder.csv").mkdir()
     assert answered(database, "export", "--format", "csv", "-o", str(tmp_path / "folder.csv")).exit_code == 1
     assert not list(tmp_path.glob("*.partial"))
@@ -70,16 +70,16 @@ def test_a_file_that_cannot_be_written_is_one_sentence(database: Database, tmp_p
 @pytest.mark.parametrize("words", [("timeline",), ("export", "--format", "csv")])
 def test_failed_media_are_said(database: Database, words: tuple[str, ...]) -> None:
     add_job(database)
-    told = answered(database, *words)
-    assert told.exit_code == 0 and "a file is missing or incomplete" in told.stderr and "still" not in told.stderr
+    result = answered(database, *words)
+    assert result.exit_code == 0 and "a file is missing or incomplete" in result.stderr and "still" not in result.stderr
 
 
 @pytest.mark.parametrize("words", [("timeline",), ("export", "--format", "csv")])
 def test_a_job_that_still_runs_is_said_to(database: Database, words: tuple[str, ...]) -> None:
     job_id = add_job(database, finished=False)
-    told = answered(database, *words)
-    assert told.exit_code == 0 and f"job {job_id} is still running, 1 of 3 pieces are done" in told.stderr
-    assert "interview one.mp4" in told.stdout and "second.mp4" not in told.stdout
+    result = answered(database, *words)
+    assert result.exit_code == 0 and f"job {job_id} is still running, 1 of 3 pieces are done" in result.stderr
+    assert "interview one.mp4" in result.stdout and "second.mp4" not in result.stdout
 
 
 def test_a_reader_that_stops_early_is_no_failure(database: Database) -> None:
@@ -98,5 +98,5 @@ def test_a_reader_that_has_seen_enough_is_no_mistake(database: Database, words: 
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr
         process.stdout.close()
-        said = process.stderr.read().decode()
-    assert process.returncode == 1 and "Error" not in said and "BrokenPipe" not in said, said
+        errors = process.stderr.read().decode()
+    assert process.returncode == 1 and "Error" not in errors and "BrokenPipe" not in errors, errors

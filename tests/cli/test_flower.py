@@ -35,7 +35,7 @@ class Garden:
 
     stack: Stack
     port: int
-    said: str
+    log: str
     login: str
 
     def page(self, path: str, login: str | None = None) -> tuple[int, str]:
@@ -60,9 +60,9 @@ def garden(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
         process = subprocess.Popen([*words, *connection], cwd=ROOT, stdout=output, stderr=output)
     try:
         until(lambda: fetch(f"http://127.0.0.1:{port}/healthcheck")[0] == 200)
-        said = log.read_text()
-        (password,) = re.findall(r"user fer, password (\S+) ", said)
-        found = Garden(stack, port, said, f"fer:{password}")
+        text = log.read_text()
+        (password,) = re.findall(r"user fer, password (\S+) ", text)
+        found = Garden(stack, port, text, f"fer:{password}")
         # It has heard of the worker, so it hears of tasks too.
         until(lambda: json.loads(found.page("api/workers?status=1", found.login)[1]))
         yield found
@@ -72,7 +72,7 @@ def garden(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
 
 
 def test_nothing_is_shown_without_the_password(garden: Garden) -> None:
-    assert f"Flower: http://127.0.0.1:{garden.port}, user fer, password " in garden.said
+    assert f"Flower: http://127.0.0.1:{garden.port}, user fer, password " in garden.log
     for page in (*PAGES, TABLE):
         for login in (None, "fer:wrong", "fer:", ":", garden.login + "x"):
             assert garden.page(page, login)[0] == 401, page
@@ -92,7 +92,11 @@ def test_tasks_are_shown_in_words(garden: Garden, samples: Path) -> None:
     ((segments,),) = query(
         garden.stack.database_url, "SELECT count(*) FROM shards WHERE job_id = :id AND media_id IS NOT NULL", id=job_id
     )
-    shown = [said for said, state in garden.tasks()["process_shard"] if said.startswith("interviews <b> · ")]
+    shown = [
+        description
+        for description, state in garden.tasks()["process_shard"]
+        if description.startswith("interviews <b> · ")
+    ]
     assert "interviews <b> · clip.mp4 · 0:00 to 0:04" in shown
     assert "interviews <b> · bus.jpg to zidane.jpg" in shown
     assert segments > 1 and len(shown) == segments + 1
@@ -104,8 +108,8 @@ def test_tasks_are_shown_in_words(garden: Garden, samples: Path) -> None:
 def test_a_workers_page_and_celery_hide_the_settings(garden: Garden) -> None:
     """They hold the database's login."""
     inspect = make_app(Settings(broker_url=garden.stack.broker_url)).control.inspect(timeout=10)
-    ((worker, told),) = inspect.conf().items()
-    assert told["fer_secret_settings"] == "********" and garden.stack.database_url not in str(told)
+    ((worker, found),) = inspect.conf().items()
+    assert found["fer_secret_settings"] == "********" and garden.stack.database_url not in str(found)
 
     def configured() -> str:
         garden.page("api/workers?refresh=1", garden.login)
@@ -133,8 +137,8 @@ def test_the_password_can_be_chosen(broker: str, tmp_path: Path) -> None:
         assert "let=me" not in Path(f"/proc/{process.pid}/cmdline").read_text()
     finally:
         process.terminate()
-        _, said = process.communicate(timeout=20)
-    assert "user anna, password as in FER_FLOWER_AUTH" in said and "let=me" not in said
+        _, errors = process.communicate(timeout=20)
+    assert "user anna, password as in FER_FLOWER_AUTH" in errors and "let=me" not in errors
 
 
 @pytest.mark.parametrize("auth", ["anna", "anna:", ":secret", "anna:x,y"])
@@ -158,5 +162,5 @@ def test_where_the_database_is_away_the_number_stays() -> None:
     in_words = flower.in_words("postgresql://fer@127.0.0.1:1/fer")
     given = ("(12,)", "('20261124T034320917-fe51',)", "(12, 13)", None, "('x', ...)")
     for name in (*flower.NAMED, "another"):
-        for said in given:
-            assert in_words(SimpleNamespace(name=name, args=said)).args == said
+        for arguments in given:
+            assert in_words(SimpleNamespace(name=name, args=arguments)).args == arguments

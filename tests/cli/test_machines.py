@@ -227,8 +227,8 @@ def test_a_redis_that_takes_no_messages(
         wait_for_words(log, worker, "ready for work")
         order(own_redis, spoil)
         for command in (["submit", str(samples / "zidane.jpg")], ["worker"]):
-            told = sentence(fer_batch(*command, *words))
-            assert "takes no messages" in told and reason in told
+            error = sentence(fer_batch(*command, *words))
+            assert "takes no messages" in error and reason in error
         doctor = fer_batch("doctor", *words)
         assert doctor.returncode == 1 and "takes no messages" in " ".join(doctor.stdout.split())
         wait_for_words(log, worker, reason)

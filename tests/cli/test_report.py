@@ -16,8 +16,8 @@ from workers.settings import Settings
 
 def test_report_writes_one_file(database: Database, tmp_path: Path) -> None:
     add_job(database)
-    told = answered(database, "report", "-o", str(tmp_path / "report.html"))
-    assert told.exit_code == 0 and "MB" in told.stderr
+    result = answered(database, "report", "-o", str(tmp_path / "report.html"))
+    assert result.exit_code == 0 and "MB" in result.stderr
     page = (tmp_path / "report.html").read_text()
     assert page.startswith("<!doctype html>") and "A file is missing or incomplete" in page
     assert answered(database, "report").exit_code == 2
@@ -25,8 +25,8 @@ def test_report_writes_one_file(database: Database, tmp_path: Path) -> None:
 
 def test_a_report_of_a_running_job_says_so(database: Database, tmp_path: Path) -> None:
     add_job(database, finished=False)
-    told = answered(database, "report", "-o", str(tmp_path / "report.html"))
-    assert told.exit_code == 0 and "is still running" in told.stderr
+    result = answered(database, "report", "-o", str(tmp_path / "report.html"))
+    assert result.exit_code == 0 and "is still running" in result.stderr
     assert "is still running" in (tmp_path / "report.html").read_text()
 
 

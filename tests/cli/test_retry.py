@@ -14,8 +14,8 @@ def test_retry_hands_what_a_run_left_to_the_ordinary_workers(
     job = of_a_run(database)
     with writing(database) as session:
         cancel_job(session, job)
-    said = succeed("retry", job, "--broker", broker, "--db", migrated_url).stdout.strip()
-    assert said == f"{job}: 2 shards are queued again"
+    output = succeed("retry", job, "--broker", broker, "--db", migrated_url).stdout.strip()
+    assert output == f"{job}: 2 shards are queued again"
     assert queue_of(database, job) == "batch"
     assert any(key.startswith(b"batch") for key in queues(broker))
     assert not any(key.startswith(b"run-") for key in queues(broker))

@@ -68,7 +68,7 @@ def test_wrong_use_exits_with_2(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--data", "nowhere.csv", "--recipe", "crp", "--local"], "nowhere.csv: there is no such file"),
         (["--data", "FACES", "--recipe", "crp", "--local", "--init", "nothing.safetensors"], "nothing.safetensors"),
@@ -78,11 +78,11 @@ def test_wrong_use_exits_with_2(words: list[str]) -> None:
     ],
 )
 def test_what_is_not_there_is_said_in_one_sentence_and_no_run_is_made(
-    faces: Path, surroundings: dict[str, str], words: list[str], said: str
+    faces: Path, surroundings: dict[str, str], words: list[str], message: str
 ) -> None:
     run = fer_batch("train", "classifier", *(str(faces) if w == "FACES" else w for w in words), **surroundings)
     assert run.returncode == 1 and not run.stdout, run
-    assert said in run.stderr and len(run.stderr.strip().splitlines()) == 1
+    assert message in run.stderr and len(run.stderr.strip().splitlines()) == 1
     listed = fer_batch("train", "list", "--json", **surroundings)
     assert listed.returncode == 1 or json.loads(listed.stdout) == []
 

@@ -14,4 +14,4 @@ def test_a_cache_that_cannot_be_written_stops_the_worker_before_it_takes_work(br
 def test_a_device_that_is_not_there_stops_the_worker_before_it_takes_work(broker: str, tmp_path: Path) -> None:
     words = ("worker", "--broker", broker, "--db", f"sqlite:///{tmp_path / 'results.db'}", "--device", "cuda:99")
     run = fer_batch(*words)
-    assert run.returncode == 1 and "cuda:99 was asked for" in only_sentence(run.stderr)
+    assert run.returncode == 1 and "cuda:99 is not available: this machine has" in only_sentence(run.stderr)

@@ -1,1 +1,1 @@
-"""Labelled faces and photographs, read from the formats they are published in."""
+"""Labelled faces and photographs, read from their published formats."""

@@ -1,4 +1,4 @@
-"""Decoded training data on disk, mapped into memory: decoding happens once, and only what is used takes memory."""
+"""Cache of decoded training data: arrays on disk, mapped into memory, decoded once."""
 
 import hashlib
 import json
@@ -12,20 +12,20 @@ from fer_model.errors import TrainingDataError, TrainingError
 from fer_model.training.datasets.labelled import LabelledFaces
 
 VERSION = 1
-"""Goes up whenever the same files would be decoded to something else."""
+"""Increment it when the same files would decode to other arrays."""
 
 
 def cached(
     cache: Path | None, sources: Sequence[Path], settings: Sequence[object], decode: Callable[[], LabelledFaces]
 ) -> LabelledFaces:
-    """What `decode` gives, from `<cache>/training-data/<key>/` where it is there, else put there first.
+    """The result of `decode`, from `<cache>/training-data/<key>/`; on a miss decoded and stored first.
 
-    The key stands for the sources (path, size, time of last change), the settings (anything that
-    JSON can hold) and `VERSION`. Without a cache folder the arrays are plain ones in memory.
+    The key is a hash of the sources (path, size, time of last change), the settings (JSON values)
+    and `VERSION`. Without a cache folder the arrays are plain ones in memory.
 
     Raises:
-        TrainingDataError: a source cannot be read, or whatever `decode` raises.
-        TrainingError: the cache cannot be written, or what is in it is damaged.
+        TrainingDataError: a source cannot be read, or `decode` raises it.
+        TrainingError: the cache cannot be written, or its entry is damaged.
     """
     if cache is None:
         return decode()
@@ -53,7 +53,7 @@ def _keep(faces: LabelledFaces, folder: Path) -> None:
             _write(faces, partial := Path(name) / "whole")
             partial.rename(folder)
     except OSError as error:
-        # Another process may have been faster; its folder holds the same.
+        # Another process may have been first; its folder has the same content.
         if not folder.is_dir():
             raise TrainingError(f"{folder.parent}: the decoded faces cannot be kept there ({error})") from error
 
@@ -68,7 +68,7 @@ def _write(faces: LabelledFaces, folder: Path) -> None:
 
 def _mapped(folder: Path) -> LabelledFaces:
     try:
-        # Copy on write: the file stays as it is, and torch does not complain of memory that is read-only.
+        # Copy on write: the file is not changed, and torch does not warn of read-only memory.
         images, labels = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "labels"))
         votes = folder / "votes.npy"
         return LabelledFaces(images, labels, np.load(votes, mmap_mode="c") if votes.exists() else None)

@@ -1,4 +1,4 @@
-"""The way in to all training data: FER-2013 as a table, or pictures in class folders, each decoded only once."""
+"""Reads training data: FER-2013 as a table, or pictures in class folders; each is decoded once."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +11,20 @@ from fer_model.training.datasets.labelled import LabelledFaces
 from fer_model.training.datasets.splits import split_pictures, training_and_validation_pictures
 
 VOTES = "fer2013new.csv"
-"""FER+ votes are looked for under this name, their own, beside FER-2013."""
+"""The published name of the FER+ votes, expected beside FER-2013."""
 
 
 def read_faces(path: Path, split: str, cache: Path | None = None, *, resize: bool = False) -> LabelledFaces:
     """One split of a CSV file (plain, .gz, .bz2, .xz or .zip) or of a folder of pictures.
 
     In a CSV file the split is a Usage (Training, PublicTest, PrivateTest), upper or lower case;
-    FER+ votes that lie beside it come with Training. In a folder it is a sub-folder (train, test
-    ...; for other words see `splits.split_pictures`), or `all`. With `cache`, a folder, decoded
-    faces are kept there and mapped into memory. `resize` makes pictures of a folder fit; those of
-    a CSV are 48x48.
+    FER+ votes beside it are read with Training. In a folder it is a sub-folder (train, test
+    ...; for other names see `splits.split_pictures`), or `all`. With `cache`, a folder, decoded
+    faces are kept there and mapped into memory. `resize` resizes pictures of a folder to 48x48;
+    those of a CSV are always 48x48.
 
     Raises:
-        TrainingDataError: names the file and the row, or the picture, that is not as it should be.
+        TrainingDataError: names the file and the row, or the picture, that is invalid.
         TrainingError: the cache cannot be written, or is damaged.
     """
     if path.is_dir():
@@ -38,7 +38,7 @@ def read_faces(path: Path, split: str, cache: Path | None = None, *, resize: boo
 def training_and_validation(
     path: Path, cache: Path | None = None, *, resize: bool = False
 ) -> tuple[LabelledFaces, LabelledFaces]:
-    """What to train on, and what to choose the epoch on; arguments and errors as of `read_faces`.
+    """Training and validation faces; arguments and errors as of `read_faces`.
 
     Of a CSV file Training and PublicTest. Of a folder train and validation, or where there is no
     validation train and test; where there is neither, every tenth picture of each emotion is held out.

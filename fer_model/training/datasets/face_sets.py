@@ -1,4 +1,4 @@
-"""Puts photographs with face boxes together for the detector's training, whatever they come in."""
+"""Arranges photographs with face boxes for the detector's training, from folders and tar files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from fer_model.training.datasets.splits import role_of
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 HELD_OUT = 10
-"""Where there is nothing to validate on, every tenth photograph is held out for it."""
+"""Without a validation set every tenth photograph is held out."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceSets:
-    """The description that Ultralytics' trainer reads, and the photographs that choose the epoch."""
+    """The description file for Ultralytics' trainer, and the validation photographs."""
 
     description: Path
     validation: list[Path]
@@ -29,19 +29,19 @@ def arrange(
 ) -> FaceSets:
     """Folders or tar files in YOLO's layout (`images/SET/*.jpg`, `labels/SET/*.txt`) as one data set in `folder`.
 
-    With `validation`, all of its photographs are for choosing the epoch and all sets of `sources` for
-    training. Without, the sets named val, valid or validation choose and those named test are left
-    out; where there is none of that name every tenth photograph is held out. Folders are linked and not
+    With `validation`, all of its photographs are for validation and all sets of `sources` for training.
+    Without, the sets named val, valid or validation are for validation and those named test are left
+    out; if there are none of those, every tenth photograph is held out. Folders are linked and not
     copied, and nothing is written into them; tar files are unpacked. `before_file` is as for `unpack`.
 
     Raises:
-        TrainingDataError: a source is not in this layout, or nothing is left to train on or to choose by.
+        TrainingDataError: a source is not in this layout, or training or validation would be empty.
     """
     folder = folder.resolve()
     given = [each for number, source in enumerate(sources) for each in _sets(source, folder, str(number), before_file)]
     if validation:
         training, chosen = _photographs(given), _photographs(_sets(validation, folder, "validation", before_file))
-        # The same photographs may have been given for both.
+        # The same photographs may be given for both.
         training = [each for each in training if each.resolve() not in {path.resolve() for path in chosen}]
     else:
         training = _photographs([each for each in given if role_of(each[0]) not in ("validation", "test")])
@@ -68,7 +68,7 @@ def _sets(source: Path, folder: Path, mark: str, before_file: Callable[[], None]
 
 
 def _link(root: Path, name: str, folder: Path, alias: str) -> Path:
-    # Ultralytics looks for labels by the path of the picture, and keeps a cache beside them.
+    # Ultralytics finds labels by the path of the picture, and writes a cache beside them.
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         link = folder / kind / alias

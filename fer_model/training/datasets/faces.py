@@ -24,9 +24,10 @@ class LabelledPhotograph:
 
 
 def unpack(archives: Sequence[Path], folder: Path, before_file: Callable[[], None] = lambda: None) -> list[str]:
-    """Unpacks tar archives side by side; gives the names they hold under `images/`.
+    """Unpacks tar archives into one folder; gives the names of their sets under `images/`.
 
-    What `before_file` raises ends it: archives of gigabytes take minutes. Raises `TrainingDataError`.
+    `before_file` is called before each file and may raise, since large archives take minutes. Raises
+    `TrainingDataError`.
     """
     names = set()
     for archive in archives:
@@ -36,7 +37,7 @@ def unpack(archives: Sequence[Path], folder: Path, before_file: Callable[[], Non
                 paths = [PurePath(name).parts for name in tar.getnames()]
         except (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError) as error:
             raise TrainingDataError(f"{archive}: cannot be unpacked ({error})") from error
-        # What an earlier run has left in the folder does not count: it may be the other set.
+        # Files of an earlier run in the folder do not count: they may be another set.
         here = {parts[1] for parts in paths if len(parts) > 2 and parts[0] == "images"}
         if not here:
             raise TrainingDataError(f"{archive}: holds no images/NAME/ folder")
@@ -51,7 +52,7 @@ def _asking(tar: tarfile.TarFile, before_file: Callable[[], None]) -> Iterator[t
 
 
 def read_photographs(folder: Path, name: str) -> list[LabelledPhotograph]:
-    """All photographs of one set. Raises `TrainingDataError` naming the file that is wrong."""
+    """All photographs of one set. Raises `TrainingDataError` naming the invalid file."""
     images = folder / "images" / name
     if not images.is_dir():
         raise TrainingDataError(f"{images}: is not a folder of photographs")

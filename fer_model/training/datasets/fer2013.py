@@ -21,14 +21,14 @@ from fer_model.types import EMOTIONS
 
 COLUMNS = ("emotion", "pixels", "Usage")
 TABLES = ("fer2013.csv", "icml_face_data.csv")
-"""What the table is called where other tables are packed with it."""
+"""The table's name in an archive with other tables."""
 ENCODING = "utf-8-sig"
-"""As spreadsheets write it, with a byte order mark, and as everything else does, without."""
+"""UTF-8 with a byte order mark, as spreadsheets write it, or without."""
 FIELD_LIMIT = 2**20
-"""Characters in a field: room for 512 x 512 pixels, so that too large a picture is called that. Python has 2**17."""
+"""Characters in a field: enough for 512 x 512 pixels, so that the error is about the size. Python's limit is 2**17."""
 UNREADABLE = (
     OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile,
-    RuntimeError,  # an archive with a password, or packed in a way that Python does not know
+    RuntimeError,  # an archive with a password, or with a compression that Python does not support
 )  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def read_fer2013(path: Path, usage: str) -> LabelledFaces:
     """The rows of one `Usage` (Training, PublicTest, PrivateTest; any case), from .csv, .gz, .bz2, .xz or .zip.
 
     Raises:
-        TrainingDataError: the file or a row is not as it should be; names the row (1 is the header).
+        TrainingDataError: the file or a row is invalid; names the row (1 is the header).
     """
     pixels, labels, found = bytearray(), [], set()
     with _open_text(path) as file:
@@ -63,7 +63,7 @@ def _rows(path: Path, file: IO[str]) -> Iterator[tuple[int, str, str, str]]:
             emotion, pixels, usage = (row[names[column]].strip() for column in COLUMNS)
             if not usage:
                 raise TrainingDataError(f"{path}: row {reader.line_num}: the Usage is empty")
-            # The line, not a count of rows: the reader passes over empty lines, a spreadsheet does not.
+            # The line, not a count of rows: the reader skips empty lines, a spreadsheet counts them.
             yield reader.line_num, emotion, pixels, usage
     except csv.Error as error:
         raise TrainingDataError(f"{path}: row {reader.line_num + 1}: is not CSV ({error})") from error
@@ -105,7 +105,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> str:
-    """The table in an archive; macOS adds files that only look like one."""
+    """The table in an archive; macOS adds metadata files with the same suffix."""
     names = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX/")]
     if not names:
         raise TrainingDataError(f"{path}: holds no .csv")

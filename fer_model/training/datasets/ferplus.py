@@ -1,8 +1,8 @@
 """FER+ (Barsoum et al., 2016): ten taggers' votes on every face of FER-2013, as soft targets.
 
-FER+ has its own classes, and its taggers often disagree with FER-2013's label. So the votes are
-not taken as they are: a multinomial logistic regression, fitted on the training rows, turns the
-votes for a face into the probability of each FER-2013 label.
+FER+ has its own classes, and its taggers often disagree with FER-2013's label. A multinomial
+logistic regression, fitted on the training rows, therefore maps the votes for a face to the
+probability of each FER-2013 label.
 """
 
 import csv
@@ -27,7 +27,7 @@ def read_votes(path: Path, usage: str) -> NDArray[np.int64]:
     """Votes (N, 10) per class of `CLASSES` for the rows of one `Usage`, in the order of fer2013.csv.
 
     Raises:
-        TrainingDataError: the file cannot be read, or a row of it is not as it should be.
+        TrainingDataError: the file cannot be read, or a row is invalid.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -35,9 +35,9 @@ KNOWN_CLASSES = f"known emotions are {', '.join(CLASSES)}"
 
 
 def class_pictures(folder: Path) -> list[LabelledPath]:
-    """The pictures below the class folders, sorted; a folder around them is looked through.
+    """The pictures below the class folders, sorted; enclosing folders are searched.
 
-    Says in the log which emotions have no pictures.
+    Logs which emotions have no pictures.
 
     Raises:
         TrainingDataError: an unknown class folder, or no pictures at all.
@@ -67,7 +67,7 @@ def decode_pictures(pictures: Sequence[LabelledPath], resize: bool) -> LabelledF
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, sorted, without hidden ones and those that packing leaves (`__MACOSX`)."""
+    """Folders in a folder, sorted, without hidden ones and those of archivers (`__MACOSX`)."""
     try:
         return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
     except OSError as error:
@@ -75,7 +75,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def folder_label(folder: Path) -> int | None:
-    """The index into `EMOTIONS` that a class folder stands for; None if its name is no emotion's."""
+    """The index into `EMOTIONS` of a class folder; None if its name is no emotion's."""
     return CLASSES.get(folder.name.strip().lower())
 
 

@@ -1,4 +1,4 @@
-"""What every reader of training data gives."""
+"""Labelled faces, the result of every reader of training data."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ class LabelledFaces:
     """Faces with one emotion each.
 
     `images` (N, 48, 48) grey 0..255, `labels` (N,) indices into `EMOTIONS`; `votes` (N, 7), where
-    FER+ votes are at hand, is the probability of each label given the votes for that face, and
-    `taught` (N, 7), where there are teachers, what they answer.
+    FER+ votes are available, is the probability of each label given the votes for that face, and
+    `taught` (N, 7), where there are teachers, their probabilities.
     """
 
     images: NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""Which pictures of a folder are for training, for choosing the epoch and for measuring."""
+"""Splits of a folder's pictures: training, validation and test."""
 
 import logging
 from collections import Counter
@@ -17,10 +17,10 @@ from fer_model.training.datasets.image_folder import (
 logger = logging.getLogger(__name__)
 
 ALL = "all"
-"""The one split of a folder that holds class folders directly."""
+"""The only split of a folder that holds class folders directly."""
 
 HELD_OUT = 10
-"""Where there is nothing to validate on, every tenth picture of each emotion is held out for it."""
+"""Without a validation set every tenth picture of each emotion is held out."""
 
 ROLES = {
     name: role
@@ -31,7 +31,7 @@ ROLES = {
     }.items()
     for name in names
 }
-"""What a split is for, by its name in lower case without hyphens and underscores."""
+"""A split's role, by its name in lower case without hyphens and underscores."""
 
 
 def split_pictures(folder: Path, split: str) -> list[LabelledPath]:
@@ -40,16 +40,16 @@ def split_pictures(folder: Path, split: str) -> list[LabelledPath]:
     The sub-folder is the one of that name, upper or lower case, or else the only one with the
     same role: `Training` finds `train`, `PublicTest` finds `val`. `PrivateTest` finds `test` only
     beside a validation folder: common copies of FER-2013 with `train` and `test` alone keep
-    PublicTest and PrivateTest together in `test`, so that it stands for neither.
+    PublicTest and PrivateTest together in `test`, so that it is neither.
 
     Raises:
-        TrainingDataError: no such split, several that could be meant, an unknown class folder, no pictures.
+        TrainingDataError: no such split, an ambiguous one, an unknown class folder, no pictures.
     """
     return class_pictures(_choose(folder, find_splits(folder), split))
 
 
 def training_and_validation_pictures(folder: Path) -> tuple[list[LabelledPath], list[LabelledPath]]:
-    """Pictures to train on and to choose the epoch on: train and validation, or train and test, or nine and one in ten.
+    """Training and validation pictures: train and validation, or train and test, or nine and one in ten.
 
     Raises:
         TrainingDataError: as `split_pictures`, or there are too few pictures to hold some out.
@@ -68,7 +68,7 @@ def training_and_validation_pictures(folder: Path) -> tuple[list[LabelledPath], 
 def find_splits(folder: Path) -> dict[str, Path]:
     """The splits by name; `{"all": ...}` where a folder holds class folders directly.
 
-    A folder around the whole, with nothing beside it, is looked through. Raises `TrainingDataError`.
+    A single enclosing folder is searched. Raises `TrainingDataError`.
     """
     below = subfolders(folder)
     if any(folder_label(each) is not None for each in below):
@@ -100,7 +100,7 @@ def _meant(splits: Iterable[str], split: str) -> list[str]:
 
 
 def _hint(splits: Iterable[str], split: str) -> str:
-    """Why a folder is not taken for PublicTest or PrivateTest, if so."""
+    """The hint why a folder is not used as PublicTest or PrivateTest, if so."""
     roles = {role_of(name) for name in splits}
     if _plain(split) not in ("publictest", "privatetest") or "test" not in roles or "validation" in roles:
         return ""

@@ -1,1 +1,1 @@
-"""What trained networks are worth: accuracy, calibration, precision and cost."""
+"""Measurement of trained networks: accuracy, calibration, precision and cost."""

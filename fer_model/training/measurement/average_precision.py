@@ -1,4 +1,4 @@
-"""Average precision of a face detector at one overlap, with faces too small to count."""
+"""Average precision of a face detector at one IoU threshold, ignoring small faces."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ def average_precision(
     """Area under the precision-recall curve, 0..1 (all-point interpolation, as PASCAL VOC 2010 has it).
 
     `found` holds per picture (N, 5) boxes with scores, `truth` (M, 4) boxes. A face lower than
-    `least_height` pixels is neither hit nor miss: what matches it, and what matches nothing and is
-    lower itself, is left out (COCO's rule for its size ranges).
+    `least_height` pixels is neither hit nor miss: boxes that match it, and unmatched boxes that are
+    lower, are ignored (COCO's rule for its size ranges).
     """
     outcomes: list[tuple[float, bool]] = []
     faces = 0
@@ -41,7 +41,7 @@ def _outcomes(
     outcomes = []
     for box, row in zip(boxes, shared, strict=True):
         candidates = np.flatnonzero(free & (row >= overlap))
-        # A face that counts is preferred to an ignored one, then the larger overlap.
+        # A counted face is preferred to an ignored one, then the larger IoU.
         best = max(candidates, key=lambda face: (counts[face], row[face]), default=None)
         if best is not None:
             free[best] = False

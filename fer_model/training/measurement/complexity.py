@@ -1,4 +1,4 @@
-"""What an answer costs: multiply-adds as fvcore counts them, and parameters."""
+"""Complexity of a classifier: multiply-adds as fvcore counts them, and parameters."""
 
 import warnings
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ def complexity(network: "nn.Module") -> Complexity:
     import torch
 
     with warnings.catch_warnings():
-        # On import, fvcore compiles a function of which nothing is used here, in a way that torch gives up.
+        # On import, fvcore compiles an unused function with an interface that torch deprecates.
         warnings.simplefilter("ignore", FutureWarning)
         from fvcore.nn import FlopCountAnalysis
 
         device = next(network.parameters()).device
         counting = FlopCountAnalysis(network.eval(), torch.zeros(1, 1, FACE_SIZE, FACE_SIZE, device=device))
-        # What fvcore does not count (activations, additions) it would report, line by line.
+        # fvcore would log each operation that it does not count (activations, additions).
         counting.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         macs = counting.total()
     return Complexity(macs / 1e9, sum(parameter.numel() for parameter in network.parameters()))

@@ -1,4 +1,4 @@
-"""What a classifier's answers are worth: accuracy, per-class figures and calibration, from probabilities and labels."""
+"""Evaluation of a classifier: accuracy, per-class figures and calibration, from probabilities and labels."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,14 +11,14 @@ from fer_model.types import EMOTIONS
 
 RESAMPLES = 2000
 BINS = 15
-"""As in Guo et al. (2017), so that figures can be compared."""
+"""As in Guo et al. (2017), so that the figures are comparable."""
 
 Probabilities = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """One emotion's precision, recall and F1 (0..1; 0 where nothing can be divided), and its `n` labelled faces."""
+    """One emotion's precision, recall and F1 (0..1; 0 where the divisor is 0), and its `n` labelled faces."""
 
     precision: float
     recall: float
@@ -28,7 +28,7 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """The answers by how sure they were: for each of `BINS` equal bins of 0..1, the lowest confidence first.
+    """The reliability diagram's data: `BINS` equal bins of confidence in 0..1, the lowest first.
 
     `count` (BINS,) faces, `confidence` and `accuracy` (BINS,) their means, 0..1; 0 in empty bins.
     """
@@ -45,7 +45,7 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How good the answers for `n` faces are.
+    """The figures of an evaluation on `n` faces.
 
     `accuracy` and its 95 % interval `ci95` in per cent; `macro_f1` and `ece` 0..1; `confusion`
     (7, 7) faces, one row for each label, one column for each answer, in the order of `EMOTIONS`.
@@ -106,8 +106,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The percentile bootstrap interval (Efron, 1979) of an accuracy of `right` out of `count`, 0..1.
 
-    Drawing `count` faces with replacement and counting the right ones is drawing one binomial
-    number, so that is what is drawn.
+    The number of right answers in a resample of `count` faces is binomial, so that is drawn
+    directly.
     """
     accuracies = np.random.default_rng(seed).binomial(count, right / count, resamples) / count
     low, high = np.quantile(accuracies, [(1 - level) / 2, (1 + level) / 2])
@@ -129,7 +129,7 @@ def per_class(confusion: NDArray[np.int64]) -> dict[str, ClassFigures]:
 
 
 def macro_f1(confusion: NDArray[np.int64]) -> float:
-    """The mean F1 (0..1) of the emotions that are in the labels or in the answers, each counting the same."""
+    """The unweighted mean F1 (0..1) of the emotions that occur in the labels or the answers."""
     occurring = confusion.sum(axis=1) + confusion.sum(axis=0) > 0
     f1 = np.array([figures.f1 for figures in per_class(confusion).values()])
     return float(f1[occurring].mean())
@@ -146,5 +146,5 @@ def reliability(probabilities: Probabilities, labels: NDArray[np.int64]) -> Reli
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`part / whole`, 0 where there is nothing to divide by."""
+    """`part / whole`, 0 where `whole` is 0."""
     return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)

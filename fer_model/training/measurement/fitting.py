@@ -1,4 +1,4 @@
-"""Fits an ensemble to labelled faces: how much each member counts, and how sure the mixture may be."""
+"""Fits an ensemble to labelled faces: the members' shares and the mixture's temperature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from fer_model.analysis.ensemble import LEAST, combine
 from fer_model.training.measurement.evaluation import accuracy, reliability
 
 COLDEST, HOTTEST = 0.05, 20.0
-"""Between them lies the temperature; a classifier that is right about every face would want 0."""
+"""Bounds of the temperature; for a classifier without errors the optimum would be 0."""
 
 TOLERANCE = 1e-6
-"""How far, in nats a face, the cross-entropy may be above the least there is."""
+"""Tolerance of the cross-entropy above its minimum, in nats per face."""
 
 STEPS = 20_000
 
@@ -32,8 +32,8 @@ def fit_ensemble(outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> tup
 def fit_shares(outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, ...]:
     """The shares alone: expectation maximisation of a mixture's proportions (Dempster et al., 1977).
 
-    The problem is convex, and the largest gain of a member minus 1 bounds what is still to be
-    won, so the end is known when it is reached.
+    The problem is convex, and the largest gain of a member minus 1 bounds the distance to the
+    minimum: that is the stopping criterion.
     """
     likelihoods = np.maximum(outputs[:, np.arange(len(labels)), labels].astype(np.float64), LEAST)
     shares = np.full(len(outputs), 1 / len(outputs))
@@ -65,11 +65,11 @@ def cross_entropy(probabilities: NDArray[np.float64], labels: NDArray[np.int64])
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A fitted ensemble, and what it reaches on the `n` faces that it was fitted on.
+    """A fitted ensemble, and its figures on the `n` faces that it was fitted on.
 
     `members` and `accuracy` in per cent; cross-entropy in nats a face and calibration error 0..1,
     each without (`..._before`) and with the temperature, which lowers the former and mostly the
-    latter. All are a little kind to it: these are the faces that it was fitted on.
+    latter. All are slightly optimistic, since they are measured on the fitted faces.
     """
 
     shares: tuple[float, ...]
@@ -84,7 +84,7 @@ class Fit:
 
 
 def fit_and_measure(outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Fit:
-    """`fit_ensemble`, and what has come of it, for at least one face."""
+    """`fit_ensemble` and the figures of the result, for at least one face."""
     shares, temperature = fit_ensemble(outputs, labels)
     before, after = (combine(outputs, shares, each) for each in (1.0, temperature))
     return Fit(

@@ -1,4 +1,4 @@
-"""Figures for the detector's model card: its average precision, on clear and on degraded photographs."""
+"""Figures for the detector's model card: average precision on clean and on degraded photographs."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ LEAST_SCORE = 0.01
 
 
 def detector_precision(weights: Path, photographs: Iterable[LabelledPhotograph]) -> dict[int, float]:
-    """AP50 (0..1) for faces of at least 10, 16 and 32 pixels in the 640-pixel picture; smaller ones do not count."""
+    """AP50 (0..1) for faces of at least 10, 16 and 32 pixels in the 640-pixel picture; smaller ones are ignored."""
     import torch
 
     from fer_model.engines.tensors import boxes_of
@@ -37,7 +37,7 @@ def detector_precision(weights: Path, photographs: Iterable[LabelledPhotograph])
 
 
 def quantised_precision(quantised: Path, photographs: Iterable[LabelledPhotograph], cache: Path) -> dict[int, float]:
-    """As `detector_precision`, of the shipped detector in eight bits on this processor; `cache` as in `load_engine`."""
+    """As `detector_precision`, of the shipped INT8 detector on this CPU; `cache` as in `load_engine`."""
     from fer_model.engines import load_engine
     from fer_model.networks.manifest import given_file, read_models
 
@@ -58,7 +58,7 @@ def _precision(detect: Callable[[Image], Boxes], photographs: Iterable[LabelledP
 
 
 def degrade_photographs(photographs: Sequence[LabelledPhotograph], seed: int = 0) -> list[LabelledPhotograph]:
-    """Each photograph with one of `degrade.KINDS`, in turn: what a video camera would have made of it."""
+    """Each photograph degraded by one of `degrade.KINDS`, in turn, like a video frame."""
     random = np.random.default_rng(seed)
     return [
         replace(photograph, image=degrade(photograph.image, KINDS[number % len(KINDS)], random))

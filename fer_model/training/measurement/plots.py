@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: the confusion matrix and the reliability diagram, as PNG."""
+"""Plots of an evaluation: the confusion matrix and the reliability diagram, as PNG."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
-"""From the palette of Okabe and Ito (2008), which the colour-blind can tell apart."""
+"""From the palette of Okabe and Ito (2008), which is safe for colour-blind people."""
 
 DOTS_PER_INCH = 150
 
@@ -27,7 +27,7 @@ def plot_confusion(evaluation: Evaluation, path: Path, title: str) -> None:
     axes = figure.add_subplot()
     shading = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     for (row, column), share in np.ndenumerate(shares):
-        # Dark squares take white letters.
+        # White letters on dark squares.
         colour = "white" if share > 65 else "black"
         axes.text(column, row - 0.12, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=12)
         axes.text(column, row + 0.22, f"{share:.0f} %", ha="center", va="center", color=colour, fontsize=9)
@@ -48,7 +48,7 @@ def plot_confusion(evaluation: Evaluation, path: Path, title: str) -> None:
 
 
 def plot_reliability(evaluation: Evaluation, path: Path, title: str) -> None:
-    """Writes the reliability diagram: accuracy by confidence, and below it how many faces have which confidence."""
+    """Writes the reliability diagram: accuracy by confidence, and below it the histogram of confidence."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 6.8), layout="constrained")

@@ -1,4 +1,4 @@
-"""From weights and labelled faces to everything `fer-batch evaluate` tells about them."""
+"""From weights and labelled faces to the report of `fer-batch evaluate`."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -23,18 +23,18 @@ from fer_model.training.measurement.plots import plot_confusion, plot_reliabilit
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How good an ensemble's answers are, and what one of them costs."""
+    """An ensemble's evaluation and its complexity."""
 
     evaluation: Evaluation
     complexity: Complexity
 
     @property
     def efficiency(self) -> float:
-        """The published table's figure; `complexity.EFFICIENCY` says what it is."""
+        """The published table's efficiency; see `complexity.EFFICIENCY`."""
         return efficiency(self.evaluation.accuracy, self.complexity.gmacs)
 
     def as_dict(self) -> dict[str, Any]:
-        """What `fer-batch evaluate --json` prints."""
+        """The output of `fer-batch evaluate --json`."""
         figures = self.evaluation.as_dict()
         cost = {"gmacs": self.complexity.gmacs, "efficiency": self.efficiency}
         quality = {name: figures.pop(name) for name in ("accuracy", "ci95", "macro_f1", "ece")}
@@ -45,7 +45,7 @@ def load_members(weights: Sequence[WeightsFile], device: str = "cpu") -> list[nn
     """The classifiers in these files, on `cpu` or `cuda:N`.
 
     Raises:
-        WeightsError: a file is missing, is not the one that was promised, or holds no classifier of ours.
+        WeightsError: a file is missing, has another sha256 than expected, or holds no supported classifier.
         FerModelError: torch cannot use the device.
     """
     for file in weights:
@@ -53,7 +53,7 @@ def load_members(weights: Sequence[WeightsFile], device: str = "cpu") -> list[nn
     members = [load_classifier(file.path) for file in weights]
     try:
         return [member.to(device) for member in members]
-    except (AssertionError, RuntimeError) as error:  # torch without CUDA, or a GPU it is too old or too new for
+    except (AssertionError, RuntimeError) as error:  # torch without CUDA, or a GPU that this torch does not support
         raise FerModelError(f"{device} cannot be used by this torch; use cpu ({error})") from error
 
 
@@ -63,7 +63,7 @@ def member_outputs(
     """Each classifier's softmax output (M, N, 7) for (N, 48, 48) grey faces 0..255.
 
     Raises:
-        WeightsError: an output is not a number, so the weights are not either.
+        WeightsError: an output is NaN, so the weights are damaged.
     """
     outputs = np.stack([predict(member, images, before_batch=before_batch) for member in members])
     if not np.isfinite(outputs).all():
@@ -81,7 +81,7 @@ def report(
 ) -> list[Report]:
     """The report on an ensemble; with `mirror` a second one, where each face and its mirror image are averaged.
 
-    The second costs twice the multiply-adds. What `before_batch` raises ends it. Raises `WeightsError` and
+    The second costs twice the multiply-adds. Exceptions of `before_batch` propagate. Raises `WeightsError` and
     `TrainingDataError`.
     """
     counted = [complexity(member) for member in members]
@@ -98,8 +98,8 @@ def report(
 def write_report(folder: Path, report: Report, answer: dict[str, Any], about: dict[str, Any]) -> None:
     """Writes confusion.png, reliability.png and report.json, which has the keys of `answer` and more.
 
-    `about` says what was measured: `models` and `split`, which become the plots' title, and
-    whatever else is worth keeping. Raises `OSError`.
+    `about` describes the measurement: `models` and `split`, which form the plots' title, and any
+    further entries. Raises `OSError`.
     """
     title = f"{about['models']} on {about['split']}"
     plot_confusion(report.evaluation, folder / "confusion.png", title)

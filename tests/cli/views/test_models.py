@@ -17,7 +17,7 @@ MODEL = {
     "accuracy": 66.06,
     "accuracy_on": "PrivateTest of /a/long/way/down/to/the/data/fer2013.csv",
 }
-LONG = "a-name-that-somebody-thought-about-for-a-very-long-time-and-then-made-even-longer-than-the-terminal"
+LONG = "a-name-that-a-person-thought-about-for-a-very-long-time-and-then-made-even-longer-than-the-terminal"
 ENSEMBLE = {
     "name": "fitted-01234567",
     "in_use": True,
@@ -78,11 +78,11 @@ def test_details_are_sentences_in_per_cent(capsys: pytest.CaptureFixture[str]) -
     print_details(
         MODEL | {"facts": facts, "best_in_training": 0.61234, "evaluations": [EVALUATION], "card": "# Card\n"}
     )
-    said = capsys.readouterr().out
-    assert "facts:\n  validation accuracy: 61.2 %\n  best epoch: 7\n  ap50 from 10 px: 50.0 %\n" in said
-    assert "best in training: 61.2 %\n" in said and said.endswith("\n\n# Card\n")
-    assert "  66.1 % (64.5 to 67.6) on PrivateTest of /data/fer2013.csv: 3,589 faces, macro F1 0.651," in said
+    output = capsys.readouterr().out
+    assert "facts:\n  validation accuracy: 61.2 %\n  best epoch: 7\n  ap50 from 10 px: 50.0 %\n" in output
+    assert "best in training: 61.2 %\n" in output and output.endswith("\n\n# Card\n")
+    assert "  66.1 % (64.5 to 67.6) on PrivateTest of /data/fer2013.csv: 3,589 faces, macro F1 0.651," in output
     print_details(dict(ENSEMBLE))
-    said = capsys.readouterr().out
-    assert "in use: yes\ndetector: face-yolov8n (ba9876543210)\nmembers:\n  1.000 emotion-b0-best-mixed" in said
-    assert "{" not in said
+    output = capsys.readouterr().out
+    assert "in use: yes\ndetector: face-yolov8n (ba9876543210)\nmembers:\n  1.000 emotion-b0-best-mixed" in output
+    assert "{" not in output

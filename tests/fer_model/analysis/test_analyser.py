@@ -166,20 +166,20 @@ def test_closing_does_not_wait_for_a_live_source_that_hangs() -> None:
 def test_two_callers_of_one_engine_do_not_know_of_each_other(
     models: ModelSet, name: str, zidane: Image, request: pytest.FixtureRequest
 ) -> None:
-    """The second one asks while the first waits for its camera."""
+    """The second calls while the first waits for its camera."""
     engine: Engine = request.getfixturevalue(name)
-    asked, answered = threading.Event(), threading.Event()
+    called, answered = threading.Event(), threading.Event()
 
     def camera() -> Iterator[Frame]:
         for index in range(20):
             if index == 18:
-                asked.set()
+                called.set()
                 assert answered.wait(LONG_S)
             yield Frame(index, 40 * index, zidane)
 
     with Analyser(engine, models) as first, Analyser(engine, models) as second, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: list(first.frames(camera(), SourceState())))
-        assert asked.wait(LONG_S)
+        assert called.wait(LONG_S)
         clip = [Frame(index, 40 * index, zidane) for index in range(9)]
         assert [len(faces) for _, faces in second.frames(clip, SourceState())] == [2] * 9
         assert len(second.image(zidane)) == 2

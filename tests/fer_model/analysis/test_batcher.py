@@ -237,7 +237,7 @@ def test_closing_cancels_what_has_not_begun_and_waits_for_what_has() -> None:
     for future in waiting:
         with pytest.raises(CancelledError):
             future.result(LONG_S)
-    assert refused.wait(LONG_S), "a caller that waits for room is told"
+    assert refused.wait(LONG_S), "a caller that waits for room gets the error"
     assert not begun.done()
     device.go_on.set()
     closing.join(LONG_S)

@@ -46,12 +46,12 @@ def decode_threads() -> list[threading.Thread]:
 @pytest.mark.parametrize("count", [0, 1, BATCH_FRAMES, BATCH_FRAMES + 1, 5 * BATCH_FRAMES - 1])
 def test_every_frame_comes_out_once_and_in_order(count: int) -> None:
     engine = BrightnessEngine()
-    told: list[int] = []
-    found = list(analyse(frames(count), engine, MODELS, THRESHOLD, on_batch=told.append))
+    sizes: list[int] = []
+    found = list(analyse(frames(count), engine, MODELS, THRESHOLD, on_batch=sizes.append))
     assert [frame.index for frame, _ in found] == list(range(count))
     assert all(len(faces) == 1 for _, faces in found)
-    assert sum(told) == engine.seen == count
-    assert max(told, default=0) <= BATCH_FRAMES
+    assert sum(sizes) == engine.seen == count
+    assert max(sizes, default=0) <= BATCH_FRAMES
     assert decode_threads() == []
 
 
@@ -157,10 +157,10 @@ def test_the_source_is_never_read_more_than_four_batches_ahead() -> None:
 
 def test_large_pictures_make_small_batches() -> None:
     side = 2048
-    told: list[int] = []
-    list(analyse(frames(5, side=side), BrightnessEngine(), MODELS, THRESHOLD, on_batch=told.append))
+    sizes: list[int] = []
+    list(analyse(frames(5, side=side), BrightnessEngine(), MODELS, THRESHOLD, on_batch=sizes.append))
     most = -(-BATCH_BYTES // (side * side * 3))
-    assert told == [most, most, 5 - 2 * most]
+    assert sizes == [most, most, 5 - 2 * most]
 
 
 def test_closing_early_stops_the_reader_and_closes_the_source() -> None:
@@ -266,13 +266,13 @@ def test_a_video_without_faces_has_none(models: ModelSet, openvino_engine: Engin
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 3 * BATCH_FRAMES + 2, 10 * BATCH_FRAMES])
 def test_with_keys_the_detector_gets_those_frames_and_all_have_faces(count: int) -> None:
-    told: list[int] = []
+    sizes: list[int] = []
     given = (BrightnessEngine(), MODELS, THRESHOLD)
-    found = list(analyse(frames(count), *given, detect_on=Sampling(every=3), on_batch=told.append))
+    found = list(analyse(frames(count), *given, detect_on=Sampling(every=3), on_batch=sizes.append))
     assert [frame.index for frame, _ in found] == list(range(count))
     assert all(len(faces) == 1 for _, faces in found)
     keys = {*range(0, count, 3), count - 1}
-    assert sum(told) == given[0].seen == len(keys) and max(told) <= BATCH_FRAMES + 1
+    assert sum(sizes) == given[0].seen == len(keys) and max(sizes) <= BATCH_FRAMES + 1
 
 
 def test_a_face_that_comes_or_goes_between_two_keys_is_missing_there() -> None:

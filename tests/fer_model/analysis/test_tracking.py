@@ -10,7 +10,7 @@ from fer_model.analysis.tracking import face_tracker
 from fer_model.engines.detection import Detections
 from fer_model.sources.sampling import Sampling, select
 
-NOBODY = np.zeros((0, 5), np.float32)
+NO_FACES = np.zeros((0, 5), np.float32)
 
 
 def faces(*places: tuple[float, float], side: float = 60, score: float = 0.9) -> Detections:
@@ -41,7 +41,7 @@ def test_ids_belong_to_the_rows_as_they_were_given() -> None:
 @pytest.mark.parametrize("fps", [5, 10, 23.976, 25, 29.97, 60])
 def test_absence_below_a_second_keeps_the_id_and_above_a_second_ends_it(fps: float) -> None:
     here = [faces((100, 100))] * 3
-    shorter, longer = [NOBODY] * int(0.8 * fps), [NOBODY] * int(1.2 * fps)
+    shorter, longer = [NO_FACES] * int(0.8 * fps), [NO_FACES] * int(1.2 * fps)
     assert [found for found in ids([*here, *shorter, *here], fps) if found] == [[0]] * 6
     assert [found for found in ids([*here, *longer, *here], fps) if found] == [[0]] * 3 + [[1]] * 3
 
@@ -52,11 +52,11 @@ def test_low_frame_rates_follow_from_frame_to_frame(fps: float) -> None:
 
 
 def test_once_a_second_an_absent_frame_ends_the_track() -> None:
-    assert ids([faces((100, 100)), NOBODY, NOBODY, faces((100, 100))], 1) == [[0], [], [], [1]]
+    assert ids([faces((100, 100)), NO_FACES, NO_FACES, faces((100, 100))], 1) == [[0], [], [], [1]]
 
 
 def test_empty_frames_have_no_ids() -> None:
-    assert ids([NOBODY, NOBODY, faces((10, 10)), NOBODY], 25) == [[], [], [0], []]
+    assert ids([NO_FACES, NO_FACES, faces((10, 10)), NO_FACES], 25) == [[], [], [0], []]
 
 
 def test_ids_begin_where_they_are_told_to() -> None:

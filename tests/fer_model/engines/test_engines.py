@@ -240,7 +240,7 @@ def test_an_unknown_device_is_refused(models: ModelSet, tmp_path: Path, device: 
 
 def test_a_gpu_that_is_not_there_is_named(models: ModelSet, tmp_path: Path) -> None:
     device = f"cuda:{gpu_count()}"
-    with pytest.raises(FerModelError, match=f"{device} was asked for, but this machine has (no|\\d+) working NVIDIA"):
+    with pytest.raises(FerModelError, match=f"{device} is not available: this machine has (no|\\d+) working NVIDIA"):
         load_engine(models, device, tmp_path)
 
 

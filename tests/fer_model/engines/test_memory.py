@@ -12,10 +12,10 @@ class Gpu:
 
     def __init__(self, room: int) -> None:
         self.room = room
-        self.asked: list[int] = []
+        self.sizes: list[int] = []
 
     def work(self, items: "np.ndarray") -> "np.ndarray":
-        self.asked.append(len(items))
+        self.sizes.append(len(items))
         if len(items) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return items * 2
@@ -31,10 +31,10 @@ def test_the_next_batch_begins_with_what_there_was_room_for() -> None:
     gpu = Gpu(5)
     work = halving(gpu.work)
     work(np.arange(16))
-    assert gpu.asked == [16, 8, 4, 4, 4, 4]
-    gpu.asked.clear()
+    assert gpu.sizes == [16, 8, 4, 4, 4, 4]
+    gpu.sizes.clear()
     work(np.arange(16))
-    assert gpu.asked == [4, 4, 4, 4]
+    assert gpu.sizes == [4, 4, 4, 4]
 
 
 def test_one_that_is_too_much_alone_is_not_hidden() -> None:

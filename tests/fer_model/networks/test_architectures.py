@@ -1,4 +1,4 @@
-"""Detectors of other architectures: built from what their file says, on every engine, and nothing else is built."""
+"""Detectors of other architectures: built from their file's metadata, on every engine; unlisted layers are refused."""
 
 import json
 from dataclasses import replace

@@ -95,9 +95,9 @@ def test_a_server_in_trouble_is_asked_again(server: FileServer, tmp_path: Path) 
 
 
 def test_a_server_that_cannot_be_reached(tmp_path: Path) -> None:
-    nobody = FileServer({}, url="http://127.0.0.1:1")
+    unreachable = FileServer({}, url="http://127.0.0.1:1")
     with pytest.raises(DownloadError, match=r"could not be downloaded \(the server cannot be reached\)"):
-        fetch(nobody, tmp_path)
+        fetch(unreachable, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,6 +135,6 @@ def test_without_a_promise_it_begins_again(server: FileServer, tmp_path: Path) -
 def test_a_git_digest_is_what_git_says(tmp_path: Path) -> None:
     path = tmp_path / "weights.bin"
     path.write_bytes(CONTENT)
-    said = subprocess.run(["git", "hash-object", "--no-filters", path], capture_output=True, text=True).stdout.strip()
-    assert digest(path, "git") == said and matches(path, f"git:{said}") and matches(path, PROMISED)
+    git_id = subprocess.run(["git", "hash-object", "--no-filters", path], capture_output=True, text=True).stdout.strip()
+    assert digest(path, "git") == git_id and matches(path, f"git:{git_id}") and matches(path, PROMISED)
     assert not matches(path, f"git:{'0' * 40}")

@@ -39,7 +39,7 @@ def test_another_normalisation_is_folded_in() -> None:
     with torch.inference_mode():
         expected = theirs(PIXELS / 127.5 - 1).softmax(1)
         found, without = ours(normalise(PIXELS)).softmax(1), theirs(normalise(PIXELS)).softmax(1)
-    assert (expected.amax(0) - expected.amin(0)).max() > 0.1, "the network tells these pictures apart"
+    assert (expected.amax(0) - expected.amin(0)).max() > 0.1, "the network distinguishes these pictures"
     torch.testing.assert_close(found, expected, atol=0.01, rtol=0)
     assert (without - expected).abs().max() > 0.03, "and sees the difference that was folded in"
 

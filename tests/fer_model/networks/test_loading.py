@@ -61,16 +61,16 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_alone(
 
 
 def test_what_is_said_of_weights_is_kept_beside_the_architecture_always_in_the_same_order(tmp_path: Path) -> None:
-    path, said = tmp_path / "a.safetensors", {name: f"{name}: \u00e9" for name in "fedcba"}
+    path, metadata = tmp_path / "a.safetensors", {name: f"{name}: \u00e9" for name in "fedcba"}
     detector = detector_network()
     save_weights(detector, path)
     architecture, before = architecture_of(path), read_tensors(path)
-    save_weights(detector, path, said)
+    save_weights(detector, path, metadata)
     content = path.read_bytes()
     assert architecture and architecture_of(path) == architecture
-    assert said.items() <= read_metadata(path).items()
+    assert metadata.items() <= read_metadata(path).items()
     assert all(torch.equal(tensor, before[name]) for name, tensor in read_tensors(path).items())
-    save_weights(detector, path, dict(reversed(said.items())))
+    save_weights(detector, path, dict(reversed(metadata.items())))
     assert path.read_bytes() == content
 
 

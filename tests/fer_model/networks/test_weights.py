@@ -1,4 +1,4 @@
-"""The weights in the repository and what is said of them."""
+"""The weights in the repository and their published figures."""
 
 import re
 from pathlib import Path

@@ -35,7 +35,7 @@ def test_colour_blind_people_can_tell_them_apart(blindness: str) -> None:
 
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_dark_text_on_them_and_they_on_black_are_readable(emotion: str) -> None:
-    """A contrast of 3:1, as WCAG 2.1 asks for graphics and large text; (20, 20, 20) is the labels' colour."""
+    """A contrast of 3:1, as WCAG 2.1 requires for graphics and large text; (20, 20, 20) is the labels' colour."""
     luminance = float(linear(COLOURS[emotion]) @ (0.2126, 0.7152, 0.0722))
     assert (luminance + 0.05) / (float(linear((20, 20, 20))[0]) + 0.05) >= 3
 

@@ -86,10 +86,10 @@ def test_a_picture_that_is_left_alone_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_change_is_told_the_place_and_the_time_of_its_picture(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    received: list[tuple[int, int]] = []
     source = clip(tmp_path / "film.mp4")
-    transcode_video(str(source), tmp_path / "new", lambda place, time_ms, image: told.append((place, time_ms)))
-    assert told == list(enumerate(TIMES))
+    transcode_video(str(source), tmp_path / "new", lambda place, time_ms, image: received.append((place, time_ms)))
+    assert received == list(enumerate(TIMES))
 
 
 @pytest.mark.parametrize(("suffix", "codec", "becomes"), [("mp4", "aac", ".mp4"), ("mkv", "pcm_s16le", ".mkv")])

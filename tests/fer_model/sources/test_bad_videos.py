@@ -16,15 +16,15 @@ PICTURES = list(panning_frames(noise_picture(), 75))
 
 
 def complaint(path: Path) -> str:
-    said = []
+    sentences = []
     for attempt in (lambda: index_video(str(path)), lambda: list(read_video(str(path)))):
         with pytest.raises(UnreadableMediaError) as caught:
             attempt()
         start, _, sentence = str(caught.value).partition(": ")
         assert start == str(path)
-        said.append(sentence)
-    assert said[0] == said[1]
-    return said[0]
+        sentences.append(sentence)
+    assert sentences[0] == sentences[1]
+    return sentences[0]
 
 
 def test_what_is_no_video(tmp_path: Path) -> None:

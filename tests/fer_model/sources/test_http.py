@@ -42,21 +42,21 @@ def frames(uri: str, start_ms: int = 0, end_ms: int | None = None, start_frame: 
     return [(frame.index, frame.time_ms, hashlib.sha256(frame.image.tobytes()).hexdigest()) for frame in piece]
 
 
-def told(index: VideoIndex) -> tuple[object, ...]:
+def properties(index: VideoIndex) -> tuple[object, ...]:
     return index.width, index.height, index.fps, index.duration_ms, index.times_ms.tolist(), index.segmentable
 
 
 def complaint(uri: str, kind: type[UnreadableMediaError] = UnreadableMediaError) -> str:
-    """What is said about a URI; it begins with it, and a video and a picture there are spoken of alike."""
-    said = []
+    """The error for a URI, which begins with it and is the same for a video and for a picture."""
+    sentences = []
     for attempt in (index_video, read_picture):
         with pytest.raises(UnreadableMediaError) as caught:
             attempt(uri)
         assert type(caught.value) is kind
         assert str(caught.value).startswith(f"{masked(uri)}: ")
-        said.append(str(caught.value).removeprefix(f"{masked(uri)}: "))
-    assert said[0] == said[1]
-    return said[0]
+        sentences.append(str(caught.value).removeprefix(f"{masked(uri)}: "))
+    assert sentences[0] == sentences[1]
+    return sentences[0]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_videos_are_the_same_from_a_server(
     for ranges in (True, False):
         server.ranges = ranges
         index = index_video(str(path))
-        assert told(index_video(f"{server.url}/a"))[:5] == told(index)[:5]
+        assert properties(index_video(f"{server.url}/a"))[:5] == properties(index)[:5]
         assert index_video(f"{server.url}/a").segmentable == (ranges and index.segmentable)
         assert frames(f"{server.url}/a") == frames(str(path))
         for piece in cut(index, Sampling(), 700):
@@ -94,7 +94,7 @@ def test_times_and_edit_lists_are_the_same_from_a_server(tmp_path: Path, server:
     times = [n * n for n in range(60)]
     path = write_clip(tmp_path / "a.mp4", PICTURES, pts=times, start=start, bframes=3, gop=250)
     server.files["/a.mp4"] = path.read_bytes()
-    assert told(index_video(f"{server.url}/a.mp4")) == told(index_video(str(path)))
+    assert properties(index_video(f"{server.url}/a.mp4")) == properties(index_video(str(path)))
     assert frames(f"{server.url}/a.mp4", 1000, 2000, 7) == frames(str(path), 1000, 2000, 7)
 
 
@@ -103,7 +103,7 @@ def test_a_truncated_video_is_the_same_from_a_server(tmp_path: Path, server: Fil
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
     server.files["/a.mp4"] = path.read_bytes()
     near, far = index_video(str(path)), index_video(f"{server.url}/a.mp4")
-    assert told(far) == told(near)
+    assert properties(far) == properties(near)
     assert near.warning and far.warning == near.warning.replace(str(path), f"{server.url}/a.mp4")
     assert frames(f"{server.url}/a.mp4") == frames(str(path))
 
@@ -123,7 +123,7 @@ def test_a_second_from_the_middle_of_a_long_mp4_costs_little_more_than_itself(
     content = server.files["/a.mp4"] = path.read_bytes()
     a_second = len(content) / 20
     assert a_second > 4 * BLOCK
-    assert told(index_video(f"{server.url}/a.mp4")) == told(index_video(str(path)))
+    assert properties(index_video(f"{server.url}/a.mp4")) == properties(index_video(str(path)))
     assert server.sent < 5 * BLOCK  # the index, and the first picture
     server.sent = 0
     assert frames(f"{server.url}/a.mp4", 10_000, 11_000, 250) == frames(str(path), 10_000, 11_000, 250)
@@ -164,7 +164,7 @@ def test_any_byte_can_be_read(server: FileServer) -> None:
     [
         (404, "does not exist (the server answered 404)"),
         (403, "the server refused (403 Forbidden)"),
-        (401, "the server asks for a password (401); put it into a netrc file that NETRC names"),
+        (401, "the server requires a password (401); put it into a netrc file that NETRC names"),
     ],
 )
 def test_refusals_are_not_repeated(server: FileServer, status: int, sentence: str) -> None:

@@ -23,7 +23,7 @@ def save(path: Path, picture: Pillow.Image | None = None, **options: Any) -> str
 
 
 def complaint(path: Path) -> str:
-    """What is said of a file; the same is said of its bytes."""
+    """The error for a file, which is the same for its bytes."""
     with pytest.raises(UnreadableMediaError) as caught:
         read_picture(str(path))
     start, _, sentence = str(caught.value).partition(": ")
@@ -110,8 +110,8 @@ def huge_png(path: Path, side: int) -> Path:
 
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    said = complaint(huge_png(tmp_path / "huge.png", 20_000))
-    assert said == f"has 20,000 x 20,000 pixels; more than {MAX_PIXELS:,} are not decoded"
+    error = complaint(huge_png(tmp_path / "huge.png", 20_000))
+    assert error == f"has 20,000 x 20,000 pixels; more than {MAX_PIXELS:,} are not decoded"
 
 
 def test_a_picture_just_below_the_limit_gives_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def deny(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", deny)  # the superuser may read whatever its mode says
+    monkeypatch.setattr(Path, "open", deny)  # the superuser may read files of any mode
     assert complaint(tmp_path / "a.jpg") == "cannot be opened (Permission denied)"
 
 
@@ -144,8 +144,8 @@ def test_truncated_and_damaged_files_are_refused(tmp_path: Path, suffix: str) ->
     Pillow.fromarray(noise_picture(200, 150)).save(whole, {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix))
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
-    said = complaint(path)
-    assert said == "is truncated" if suffix in ("jpg", "png", "bmp") else said.startswith("is ")
+    error = complaint(path)
+    assert error == "is truncated" if suffix in ("jpg", "png", "bmp") else error.startswith("is ")
 
 
 def test_open_source_gives_one_frame(tmp_path: Path) -> None:
@@ -177,6 +177,6 @@ def test_large_jpegs_are_read_at_a_part_of_their_size(
     assert frame.image.shape[:2] == shape
     assert frame.size == (size[::-1] if turned else size)
     whole = read_picture(str(path))
-    assert whole.shape[:2] == frame.size[::-1], "who asks for the picture itself gets all of it"
+    assert whole.shape[:2] == frame.size[::-1], "the picture itself is read at full size"
     expected = cv2.resize(whole, frame.image.shape[1::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(expected.astype(int) - frame.image).max() <= 4

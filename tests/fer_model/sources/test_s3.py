@@ -73,14 +73,14 @@ def names(*uris: str) -> list[str]:
 
 
 def complaint(uri: str, kind: type[UnreadableMediaError] = UnreadableMediaError) -> str:
-    said = []
+    sentences = []
     for attempt in (index_video, read_picture):
         with pytest.raises(UnreadableMediaError) as caught:
             attempt(uri)
         assert type(caught.value) is kind
-        said.append(str(caught.value))
-    assert said[0] == said[1]
-    return said[0].removeprefix(f"{uri}: ")
+        sentences.append(str(caught.value))
+    assert sentences[0] == sentences[1]
+    return sentences[0].removeprefix(f"{uri}: ")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_complaints_while_looking(tree: str) -> None:
         "s3://there-is-none/": "there is no such bucket",
         "s3://there-is-none/a.jpg": "there is no such bucket",
         "s3://what!/a.jpg": "is no name that an object can have",
-        "s3://": "names no host that could be asked",
+        "s3://": "names no valid host",
     }.items():
         (found,) = find_media([uri])
         assert found.error == f"{uri}: {sentence}"

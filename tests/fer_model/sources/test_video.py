@@ -55,7 +55,7 @@ def assert_pieces_equal_whole(path: Path, sampling: Sampling, shard_ms: int) -> 
 
 
 def assert_index_is_true(path: Path) -> list[int]:
-    """The index tells what a plain decode from the beginning yields."""
+    """The index equals what a plain decode from the beginning yields."""
     index = index_video(str(path))
     times: list[int] = index.times_ms.tolist()
     assert [(frame.index, frame.time_ms) for frame in read_video(str(path), threads=1)] == list(enumerate(times))

@@ -66,7 +66,7 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(tmp_path: Path, rec
     torch.manual_seed(99)  # a new process draws other numbers
     epochs: list[Epoch] = []
     train_classifier(run, TRAINING, VALIDATION, tmp_path / "interrupted", epochs.append)
-    assert [epoch.epoch for epoch in epochs] == [1, 2], "the first epoch is told of again, but not repeated"
+    assert [epoch.epoch for epoch in epochs] == [1, 2], "the first epoch is reported again, but not repeated"
     first, second = (
         torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("undisturbed", "interrupted")
     )

@@ -59,7 +59,7 @@ GOING_ON = """
     die, init, training, validation, folder, data = sys.argv[1], *map(Path, sys.argv[2:])
 
     def on_epoch(epoch):
-        print("told of", epoch.epoch, 0 <= epoch.validation_accuracy <= 1 and epoch.loss > 0)
+        print("epoch reported", epoch.epoch, 0 <= epoch.validation_accuracy <= 1 and epoch.loss > 0)
         if die == "die":
             os._exit(9)
 
@@ -71,7 +71,7 @@ GOING_ON = """
     sets = arrange([training], validation, data)
     run = DetectorRun(epochs=2, batch=2), init, sets, folder, on_epoch, before_batch
     train_detector(*run)
-    print("asked while training and while validating", validating == {False, True})
+    print("called in training and in validation", validating == {False, True})
     print("once more", train_detector(*run))
 """
 
@@ -137,7 +137,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_script(script: str, home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs it, after `WATCH`, with a home folder of its own and nothing in the environment that tells of this test."""
+    """Runs it, after `WATCH`, with a home folder of its own and without this test's variables in the environment."""
     home.mkdir(exist_ok=True)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("YOLO_", "PYTEST_", "XDG_"))}
     return subprocess.run(
@@ -164,11 +164,11 @@ def test_a_killed_run_goes_on_to_the_very_same_weights_and_reaches_for_no_networ
     assert killed.returncode == 9, killed.stderr
     resumed, undisturbed = train("live", "run"), train("live", "undisturbed")
     assert resumed.returncode == undisturbed.returncode == 0, resumed.stderr + undisturbed.stderr
-    told = [re.findall(r"told of (\d) True", run.stdout) for run in (killed, resumed)]
-    # Nothing is repeated, and what may not have been told is told again.
-    assert told == [["1"], ["1", "2", "2"]]
+    epochs = [re.findall(r"epoch reported (\d) True", run.stdout) for run in (killed, resumed)]
+    # No epoch is repeated, and the last epoch's callback is called again.
+    assert epochs == [["1"], ["1", "2", "2"]]
 
-    assert "asked while training and while validating True" in resumed.stdout
+    assert "called in training and in validation True" in resumed.stdout
     best = tmp_path / "run" / "best.safetensors"
     # The figure in the row is not that of the weights that are kept.
     assert "best_epoch" in read_metadata(best) and "validation_accuracy" not in read_metadata(best)
@@ -188,15 +188,15 @@ def test_whatever_ends_a_run_is_named_and_the_best_weights_stay(tmp_path: Path, 
     validation = archive(tmp_path / "validation.tar", "validation", photographs / "bus.jpg", 1)
     run = run_script(ENDINGS, tmp_path / "home", start, training, validation, tmp_path)
     assert run.returncode == 0, run.stderr
-    said = dict(line.split(": ", 1) for line in run.stdout.splitlines() if ": " in line)
-    assert said["start"].startswith("KeyError: 'ended'")
-    assert said["cancelled"] == "KeyError: 'cancelled'; best as before: True"
+    outcome = dict(line.split(": ", 1) for line in run.stdout.splitlines() if ": " in line)
+    assert outcome["start"].startswith("KeyError: 'ended'")
+    assert outcome["cancelled"] == "KeyError: 'cancelled'; best as before: True"
     number = "TrainingError: the loss is no longer a number in epoch 2; lower the learning rate"
-    assert said["broken"] == f"{number}; best as before: True"
+    assert outcome["broken"] == f"{number}; best as before: True"
     full = f"TrainingError: {tmp_path / 'full'}: the checkpoint cannot be written (the disk is full)"
-    assert said["full"].startswith(full)
-    assert said["gone"].startswith(f"TrainingError: {tmp_path / 'data'}: the training cannot go on (")
-    assert said["gone"].endswith("best as before: True")
+    assert outcome["full"].startswith(full)
+    assert outcome["gone"].startswith(f"TrainingError: {tmp_path / 'data'}: the training cannot go on (")
+    assert outcome["gone"].endswith("best as before: True")
     for name in ("start", "full"):
         assert read_metadata(tmp_path / name / "best.safetensors")["best_epoch"] in ("1", "2")
 

@@ -481,7 +481,7 @@ def test_a_full_disk_fails_the_run_with_the_reason_and_keeps_the_best(
     [
         ({"data": "/nowhere/fer2013.csv"}, "/nowhere/fer2013.csv"),
         ({"init": "0123456789ab"}, "There is no model '0123456789ab'"),
-        ({"device": "cuda:77"}, "cuda:77 was asked for"),
+        ({"device": "cuda:77"}, "cuda:77 is not available: this machine has"),
     ],
 )
 def test_what_cannot_be_had_fails_the_run_with_the_reason(

@@ -179,8 +179,8 @@ def test_two_processes_that_decode_at_once_both_get_the_faces(source: Path, tmp_
         for name in "ab"
     ]
     for racer in racers:
-        _, said = racer.communicate(timeout=120)
-        assert racer.returncode == 0, said
+        _, output = racer.communicate(timeout=120)
+        assert racer.returncode == 0, output
     (folder,) = (tmp_path / "cache" / "training-data").iterdir()
     assert {path.name for path in folder.iterdir()} == {"images.npy", "labels.npy"}
 

@@ -16,17 +16,17 @@ def test_archives_are_unpacked_side_by_side(tmp_path: Path) -> None:
 
 
 def test_unpacking_ends_where_somebody_says_so(tmp_path: Path) -> None:
-    asked = 0
+    calls = 0
 
     def before_file() -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 3:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
             raise RuntimeError("cancelled")
 
     with pytest.raises(RuntimeError, match="cancelled"):
         unpack([write_photographs(tmp_path, "set")], tmp_path / "out", before_file)
-    assert asked == 3 and not list((tmp_path / "out").rglob("*.txt"))
+    assert calls == 3 and not list((tmp_path / "out").rglob("*.txt"))
 
 
 def test_what_an_earlier_run_has_unpacked_does_not_count(tmp_path: Path) -> None:

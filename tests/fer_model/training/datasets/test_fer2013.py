@@ -195,7 +195,7 @@ def test_an_archive_with_a_password_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     zipped(path, text(*ROWS))
     content = path.read_bytes()
-    # Bit 0 of the flags says encrypted: at 6 in each local header, at 8 in each entry of the directory.
+    # Bit 0 of the flags marks encryption: at 6 in each local header, at 8 in each entry of the directory.
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         place = content.rindex(mark) + offset
         content = content[:place] + b"\1" + content[place + 1 :]

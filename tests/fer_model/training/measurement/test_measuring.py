@@ -34,9 +34,11 @@ def test_the_command_in_the_card_gives_its_figures(models: ModelSet, photographs
         tar.add(photographs / "zidane.jpg", "images/val/zidane.jpg")
         tar.add(tmp_path / "zidane.txt", "labels/val/zidane.txt")
     words = ["precision", str(models.detector.path), "--data", str(tmp_path / "faces.tar")]
-    said = [CliRunner().invoke(main, [*words, *more], catch_exceptions=False).stdout for more in ([], ["--degraded"])]
-    assert said[0].splitlines() == [f"AP50 of faces at least {height} px high: 1.0000" for height in (10, 16, 32)]
-    assert len(said[1].splitlines()) == 3
+    outputs = [
+        CliRunner().invoke(main, [*words, *more], catch_exceptions=False).stdout for more in ([], ["--degraded"])
+    ]
+    assert outputs[0].splitlines() == [f"AP50 of faces at least {height} px high: 1.0000" for height in (10, 16, 32)]
+    assert len(outputs[1].splitlines()) == 3
 
 
 def test_degrading_changes_each_photograph_the_same_way_each_time(photographs: Path) -> None:
