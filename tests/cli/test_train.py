@@ -183,7 +183,7 @@ def test_whoever_follows_looks_once_more_after_the_end(
     monkeypatch.setattr("cli.views.training.POLL_S", 0)
     monkeypatch.setattr("cli.views.training.look_up", look_up)
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
-    monkeypatch.setattr("cli.views.training.Console", lambda stderr: terminal)
+    monkeypatch.setattr("cli.views.training.terminal", lambda stderr: terminal)
     assert follow_training(create_engine("sqlite://"), "r", stop).state == "done"
     assert seen[-1] == "done" and len(seen) == looks
 
