@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from cli.options import filter_from, filter_options, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -50,7 +51,7 @@ def annotate(
             )
             for done in copies:
                 failed += done.path is None
-                click.echo(f"Failed: {done.error}" if done.path is None else done.path, err=done.path is None)
+                say(f"Failed: {done.error}" if done.path is None else str(done.path), err=done.path is None)
                 for note in done.notes:
-                    click.echo(f"Note: {note}", err=True)
+                    say(f"Note: {note}", err=True)
     sys.exit(failed > 0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import json_option, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.diagnosis.benchmark import Figures
@@ -37,14 +38,13 @@ def bench(settings: "Settings", path: Path | None, as_json: bool) -> None:
 
     PATH is a video; the default is a clip made from two installed photographs. Needs no broker and no database.
     """
-    from rich.console import Console
-
+    from cli.views.terminal import safe_text, terminal
     from workers.diagnosis.benchmark import measure
 
-    with _clip(path) as clip, Console(stderr=True).status("") as status:
-        figures = measure(settings, clip, lambda name: status.update(f"measuring: {name}"))
+    with _clip(path) as clip, terminal(stderr=True).status("") as status:
+        figures = measure(settings, clip, lambda name: status.update(safe_text(f"measuring: {name}")))
     if as_json:
-        click.echo(json.dumps(figures.as_dict()))
+        say(json.dumps(figures.as_dict()))
     else:
         _print(figures)
 
@@ -62,14 +62,15 @@ def _clip(path: Path | None) -> Iterator[Path]:
 
 
 def _print(figures: "Figures") -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from cli.views.terminal import safe_text, terminal
 
     values = figures.as_dict()
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, text, unit in ROWS:
         number = values[name]
         table.add_row(text, f"{number:,.0f}" if number >= 100 else f"{number:.2f}", unit)
-    console = Console(highlight=False)
-    console.print(f"[bold]{figures.device}[/bold], {figures.precision}")
+    console = terminal()
+    console.print(safe_text(figures.device, "bold"), figures.precision, sep=", ")
     console.print(table)

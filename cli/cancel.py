@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -22,4 +23,4 @@ def cancel(settings: "Settings", job: str) -> None:
     with writing(current_database(settings)) as session:
         found = get_job(session, job)
         stopped = cancel_job(session, found.id)
-    click.echo(f"{found.id}: {'cancelled' if stopped else f'had ended already ({found.state})'}")
+    say(f"{found.id}: {'cancelled' if stopped else f'had ended already ({found.state})'}")

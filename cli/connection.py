@@ -8,6 +8,7 @@ import click
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
+from cli.views.lines import say
 from cli.views.notes import note_what_is_missing
 from results.database import check_revision, connect, existing, reading, upgrade
 from results.errors import DatabaseUnreachableError, ResultsError, UnknownJobError
@@ -57,7 +58,7 @@ def database_if_any(settings: Settings) -> Database | None:
     try:
         check_revision(database)
     except ResultsError as error:
-        print(f"Note: the database is not used: {error}", file=sys.stderr)
+        say(f"Note: the database is not used: {error}", err=True)
         return None
     return database
 
@@ -75,5 +76,5 @@ def job_or_newest(session: Session, reference: str | None, *, training: bool = F
         return job
     newest = newest_job(session, kind="train" if training else None)
     if sys.stderr.isatty():
-        print(f"Job {newest.id}", file=sys.stderr)
+        say(f"Job {newest.id}", err=True)
     return newest

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import Duration, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -25,7 +26,7 @@ def upgrade(settings: "Settings") -> None:
     from results.urls import describe
 
     upgrade_database(settings.database_url)
-    click.echo(f"{describe(settings.database_url)} is at revision {head_revision()}.")
+    say(f"{describe(settings.database_url)} is at revision {head_revision()}.")
 
 
 @db.command()
@@ -45,14 +46,14 @@ def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
 
     def print_deleted(job: str) -> None:
         name = f" ({old[job].name})" if old[job].name else ""
-        click.echo(f"{job}{name}: {deleted}, {old[job].frames:,} frames and {old[job].faces:,} faces")
+        say(f"{job}{name}: {deleted}, {old[job].frames:,} frames and {old[job].faces:,} faces")
 
     if dry_run:
         for job in old:
             print_deleted(job)
     else:
         print_what_is_left(purge_jobs(database, list(old), print_deleted))
-    click.echo(f"{len(old):,} jobs {deleted}")
+    say(f"{len(old):,} jobs {deleted}")
 
 
 @db.command()
@@ -62,4 +63,4 @@ def current(settings: "Settings") -> None:
     from results.database import current_revision, existing, head_revision
 
     revision = current_revision(existing(settings.database_url))
-    click.echo(f"{revision or 'no tables yet'} (this program: {head_revision()})")
+    say(f"{revision or 'no tables yet'} (this program: {head_revision()})")

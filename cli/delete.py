@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -30,4 +31,4 @@ def delete(settings: "Settings", job: str, yes: bool) -> None:
     if not yes and sys.stdin.isatty():
         click.confirm(f"Delete {status.job} with {status.frames:,} frames and {status.faces:,} faces?", abort=True)
     print_what_is_left(delete_job(database, settings.models_dir, status.job))
-    click.echo(f"{status.job}: deleted")
+    say(f"{status.job}: deleted")

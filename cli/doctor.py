@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import json_option, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.diagnosis.checks import Check
@@ -28,24 +29,25 @@ def doctor(settings: "Settings", as_json: bool) -> None:
     healthy = all(check.ok for check in checks)
     if as_json:
         shown = [asdict(check) for check in checks]
-        click.echo(json.dumps({"ok": healthy, "checks": shown, "settings": table}))
+        say(json.dumps({"ok": healthy, "checks": shown, "settings": table}))
     else:
         _print_checks(checks, table)
     sys.exit(not healthy)
 
 
 def _print_checks(checks: "list[Check]", settings: dict[str, tuple[str, str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
+    from cli.views.terminal import terminal
+
+    console = terminal()
     for check in checks:
-        console.print(
-            f"[{'green' if check.ok else 'red'}]{'✓' if check.ok else '✗'}[/] [bold]{check.name}[/]: ", end=""
-        )
-        console.print(check.found, markup=False, highlight=False)
+        mark = Text("✓", "green") if check.ok else Text("✗", "red")
+        console.print(mark, Text.assemble((check.name, "bold"), ": "), end="")
+        console.print(check.found)
         if check.mend:
-            console.print(f"  → {check.mend}", markup=False, highlight=False)
+            console.print(f"  → {check.mend}")
     table = Table("setting", "value", "from", box=None, pad_edge=False, header_style="bold")
     for name, (value, origin) in settings.items():
         table.add_row(name, value, origin)

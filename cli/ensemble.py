@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import data_options, json_option, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from fer_model.networks.manifest import WeightsFile
@@ -54,19 +55,18 @@ def fit(
     models = replace(template, members=members, shares=fitted.shares, temperature=fitted.temperature)
     kept = keep_ensemble(database, settings.models_dir, models, name, fitted_on=f"{split} of {data.name}")
     if as_json:
-        click.echo(_as_json(kept, members, fitted))
+        say(_as_json(kept, members, fitted))
     else:
         _print(kept, members, fitted)
 
 
 def _fit(settings: "Settings", members: "tuple[WeightsFile, ...]", data: Path, split: str, resize: bool) -> "Fit":
-    from rich.console import Console
-
+    from cli.views.terminal import terminal
     from workers.models.fitting import fit_ensemble
     from workers.settings import cache_if_writable
 
     cache = cache_if_writable(settings.cache_dir)
-    with Console(stderr=True).status("fitting"):
+    with terminal(stderr=True).status("fitting"):
         return fit_ensemble(members, data, split, device=settings.device, cache=cache, resize=resize)
 
 
@@ -80,25 +80,26 @@ def _as_json(name: str, members: "tuple[WeightsFile, ...]", fit: "Fit") -> str:
 
 
 def _print(name: str, members: "tuple[WeightsFile, ...]", fit: "Fit") -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from cli.views.terminal import terminal
 
     table = Table("classifier", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("share", justify="right")
     table.add_column("accuracy", justify="right")
     for file, share, accuracy in zip(members, fit.shares, fit.members, strict=True):
-        table.add_row(escape(file.name), f"{share:.3f}", f"{accuracy:.2f} %")
-    table.add_row("[bold]together", "", f"[bold]{fit.accuracy:.2f} %")
-    console = Console(highlight=False)
+        table.add_row(file.name, f"{share:.3f}", f"{accuracy:.2f} %")
+    table.add_row("together", "", f"{fit.accuracy:.2f} %", style="bold")
+    console = terminal()
     console.print(table)
     console.print(
-        f"\nTemperature {fit.temperature:.3f}. Without and with it:",
+        "",
+        f"Temperature {fit.temperature:.3f}. Without and with it:",
         f"cross-entropy {fit.cross_entropy_before:.4f} and {fit.cross_entropy:.4f}, "
         f"calibration error {fit.ece_before:.4f} and {fit.ece:.4f}.",
         f"All on the {fit.n:,} faces that it was fitted on.",
-        f"\nKept as {name}. To use it: fer-batch models promote {name}",
+        "",
+        f"Kept as {name}. To use it: fer-batch models promote {name}",
         sep="\n",
         soft_wrap=True,
-        markup=False,
     )

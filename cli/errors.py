@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import click
 
+from cli.views.lines import say
+from results.printable import shown
+
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
@@ -23,8 +26,18 @@ def one_sentence() -> Iterator[None]:
             sys.exit(1)
         if "--debug" in sys.argv or not (sentence := _sentence(error)):
             raise
-        click.echo(f"Error: {sentence}", err=True)
+        say(f"Error: {sentence}", err=True)
         sys.exit(1)
+
+
+@contextmanager
+def escaped_messages() -> Iterator[None]:
+    """What was typed stands in messages about usage as `say` would print it."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = shown(error.message)  # type: ignore[misc]
+        raise
 
 
 def _reader_is_gone(error: Exception) -> bool:
@@ -39,6 +52,8 @@ def _sentence(error: Exception) -> str | None:
 
     if isinstance(error, FerModelError | ResultsError | WorkersError | OSError):
         return str(error)
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object!r} is not valid UTF-8, and the database can hold nothing else."
     if type(error).__name__ == "ValidationError":
         return _settings_sentence(error)
     return None

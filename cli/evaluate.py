@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import data_options, json_option, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,7 +61,7 @@ def evaluate(
 
         write_report(output, reports[0], answer, {**subject.as_dict(), "data": data.name, "split": split})
     if as_json:
-        click.echo(json.dumps(answer))
+        say(json.dumps(answer))
     else:
         _print(subject, reports, f"{split} of {data.name}")
     if database is not None:
@@ -70,13 +71,12 @@ def evaluate(
 def _measure(
     settings: "Settings", subject: "Subject", data: Path, split: str, resize: bool, tta: bool
 ) -> "list[Report]":
-    from rich.console import Console
-
+    from cli.views.terminal import terminal
     from workers.models.evaluating import evaluate
     from workers.settings import cache_if_writable
 
     cache = cache_if_writable(settings.cache_dir)
-    with Console(stderr=True).status("measuring"):
+    with terminal(stderr=True).status("measuring"):
         return evaluate(subject, data, split, device=settings.device, cache=cache, resize=resize, mirror=tta)
 
 
@@ -90,20 +90,19 @@ def _keep(
         keep_evaluation(database, models_dir, subject, answer, data, split)
     except ResultsError as error:
         # The figures are printed already: an error must not hide them.
-        click.echo(f"Note: the evaluation is not kept: {error}", err=True)
+        say(f"Note: the evaluation is not kept: {error}", err=True)
 
 
 def _print(subject: "Subject", reports: "list[Report]", data: str) -> None:
-    from rich.console import Console
-    from rich.markup import escape
 
+    from cli.views.terminal import safe_text, terminal
     from fer_model.training.measurement.complexity import EFFICIENCY
 
-    console = Console(highlight=False)
+    console = terminal()
     faces = f"{reports[0].evaluation.n:,} faces"
-    console.print(f"[bold]{escape(subject.name)}[/bold] on {escape(data)}: {faces}", soft_wrap=True)
+    console.print(safe_text(subject.name, "bold"), f"on {data}: {faces}", soft_wrap=True)
     for file, share in zip(subject.members, subject.shares, strict=True):
-        console.print(f"  {share:.3f} x {escape(file.name)}", soft_wrap=True)
+        console.print(f"  {share:.3f} x {file.name}", soft_wrap=True)
     if subject.temperature != 1:
         console.print(f"  temperature {subject.temperature:.3f}")
     console.print("", _figures(reports), "", _classes(reports[0]), "", sep="\n")

@@ -8,6 +8,7 @@ import click
 from cli.options import filter_from, filter_options, settings_options
 from cli.output_files import written
 from cli.output_names import file_name
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -59,7 +60,7 @@ def _write_table(session: "Session", job_id: str, style: str, output: Path | Non
     with written(output) as target, progress("faces", faces) as on_rows:
         export_faces(session, job_id, style, target, face_filter=face_filter, on_rows=on_rows)
     if output is not None:
-        click.echo(f"{output}: {faces:,} faces", err=True)
+        say(f"{output}: {faces:,} faces", err=True)
 
 
 def _write_each(session: "Session", job_id: str, style: str, folder: Path, face_filter: "FaceFilter") -> None:
@@ -77,7 +78,7 @@ def _write_each(session: "Session", job_id: str, style: str, folder: Path, face_
                 else:
                     _write_subtitles(session, medium, style, target, face_filter)
             on_file(1)
-    click.echo(f"{folder}: {len(media):,} files", err=True)
+    say(f"{folder}: {len(media):,} files", err=True)
 
 
 def _write_subtitles(

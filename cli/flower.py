@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import settings_options
+from cli.views.lines import say
+from results.printable import shown
 from workers.metrics.timeouts import within
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def flower(settings: "Settings", port: int, address: str) -> None:
     # As defaults, which Flower's own configuration may change.
     options.format_task = in_words(settings.database_url)
     options.tasks_columns = COLUMNS
-    click.echo(f"Flower: http://{address}:{port}, {words}", err=True)
+    say(f"Flower: http://{address}:{port}, {words}", err=True)
     # Within this process, so that the list of processes does not show the password. Options override Flower's
     # variables and its file, so that none of them can remove the password.
     app.start(["--quiet", "flower", f"--address={address}", f"--port={port}", f"--basic_auth={secret}"])
@@ -98,7 +100,8 @@ def _name(database_url: str, task: str, argument: str) -> str | None:
     from results.read.naming import name_of_job, name_of_shard
 
     with reading(_database(database_url)) as session:
-        return name_of_job(session, argument) if task == "finish_job" else name_of_shard(session, int(argument))
+        name = name_of_job(session, argument) if task == "finish_job" else name_of_shard(session, int(argument))
+    return name and shown(name)
 
 
 @cache

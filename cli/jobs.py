@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import json_option, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -25,10 +26,11 @@ def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
     with reading(current_database(settings)) as session:
         rows = job_statuses(session, [job.id for job in list_jobs(session, limit=limit)])
     if as_json:
-        click.echo(json.dumps([{**row.as_dict(), "name": row.name, "kind": row.kind} for row in rows]))
+        say(json.dumps([{**row.as_dict(), "name": row.name, "kind": row.kind} for row in rows]))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from cli.views.terminal import terminal
 
     table = Table(box=None, pad_edge=False)
     # For 80 columns: only the name wraps.
@@ -40,4 +42,4 @@ def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
         # A training has no files; `train list` shows what it has.
         counts = () if row.kind == "train" else (row.media, row.frames, row.faces, len(row.errors))
         table.add_row(row.job, row.kind, row.name or "", row.state, *(f"{count:,}" for count in counts))
-    Console().print(table)
+    terminal().print(table)

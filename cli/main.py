@@ -5,6 +5,10 @@ from typing import Any
 
 import click
 
+from cli.errors import escaped_messages, one_sentence
+from cli.streams import prepare_streams
+from cli.surroundings import check_current_folder, open_standard_streams
+
 COMMANDS = (
     "run",
     "up",
@@ -44,11 +48,17 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(f"cli.{name}"), name)
         return command
 
-    def main(self, *arguments: Any, **options: Any) -> Any:
-        from cli.errors import one_sentence
-        from cli.surroundings import open_standard_streams
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with escaped_messages():
+            return super().make_context(*arguments, **options)
 
+    def invoke(self, context: click.Context) -> Any:
+        with escaped_messages():
+            return super().invoke(context)
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
         open_standard_streams()
+        prepare_streams()
         with one_sentence():
             return super().main(*arguments, **options)
 
@@ -58,6 +68,4 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
 def main(debug: bool) -> None:
     """Who showed which emotion when: photographs and videos in, an emotion timeline in SQL out."""
-    from cli.surroundings import check_current_folder
-
     check_current_folder()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cli.options import json_option, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -29,7 +30,7 @@ def list_(settings: "Settings", as_json: bool) -> None:
 
     found = overview(database_if_any(settings), settings.models_dir)
     if as_json:
-        click.echo(json.dumps(found))
+        say(json.dumps(found))
         return
     print_overview(found)
 
@@ -46,7 +47,7 @@ def show(settings: "Settings", reference: str, as_json: bool) -> None:
 
     found = details(database_if_any(settings), settings.models_dir, reference)
     if as_json:
-        click.echo(json.dumps(found))
+        say(json.dumps(found))
         return
     print_details(found)
 
@@ -60,7 +61,7 @@ def promote(settings: "Settings", ensemble: str) -> None:
     from workers.models.store import promote as promote_ensemble
 
     chosen = promote_ensemble(prepared_database(settings), settings.models_dir, ensemble)
-    click.echo(f"{chosen.name} is in use.")
+    say(f"{chosen.name} is in use.")
 
 
 @models.command()
@@ -76,10 +77,10 @@ def verify(settings: "Settings", references: tuple[str, ...], as_json: bool) -> 
 
     verdicts = verify_files(database_if_any(settings), settings.models_dir, references)
     if as_json:
-        click.echo(json.dumps([asdict(verdict) for verdict in verdicts]))
+        say(json.dumps([asdict(verdict) for verdict in verdicts]))
     else:
         for verdict in verdicts:
-            click.echo(f"{'✓' if verdict.ok else '✗'} {verdict.id} {verdict.name}: {verdict.problem or verdict.file}")
+            say(f"{'✓' if verdict.ok else '✗'} {verdict.id} {verdict.name}: {verdict.problem or verdict.file}")
     sys.exit(not all(verdict.ok for verdict in verdicts))
 
 
@@ -98,8 +99,8 @@ def add(
 
     model = add_file(prepared_database(settings), settings.models_dir, file, name, kind, trust=trust)
     if model.name != name:
-        click.echo(f"Note: these weights are in the catalogue already, as {model.name} ({model.id}).", err=True)
-    click.echo(model.id)
+        say(f"Note: these weights are in the catalogue already, as {model.name} ({model.id}).", err=True)
+    say(model.id)
 
 
 @models.command()
@@ -115,5 +116,5 @@ def pull(settings: "Settings", name: str, trust: bool) -> None:
     with downloads() as begin:
         found, ensemble = pull_entry(prepared_database(settings), settings, name, begin, trust=trust)
     for model in found:
-        click.echo(f"{model.id} {model.name}")
-    click.echo(f"To use it: fer-batch models promote {ensemble}")
+        say(f"{model.id} {model.name}")
+    say(f"To use it: fer-batch models promote {ensemble}")

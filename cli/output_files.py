@@ -1,18 +1,19 @@
 """Files that a command writes completely or not at all."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from cli.streams import binary_stdout
 
 
 @contextmanager
 def written(output: Path | None) -> Iterator[BinaryIO]:
     """A file to write to, which replaces `output` when it is complete; stdout, if there is none. Raises `OSError`."""
     if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with binary_stdout() as stdout:
+            yield stdout
         return
     partial = output.with_name(output.name + ".partial")
     try:

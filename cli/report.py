@@ -8,6 +8,7 @@ import click
 
 from cli.options import settings_options
 from cli.output_files import written
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -33,7 +34,7 @@ def report(settings: "Settings", job: str | None, output: Path) -> None:
         sentences = [sentence(note) for note in notes(status)]
         write_report(session, job_id, page, palette=palette, notes=sentences, limits=limits_of(status.models))
         page.detach()
-    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)
+    say(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)
 
 
 def sentence(note: str) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -26,6 +27,6 @@ def resume(settings: "Settings") -> None:
     check_broker(app)
     queued = resume_jobs(app, current_database(settings))
     for job, count in queued.items():
-        click.echo(f"{job}: {count:,} messages sent")
+        say(f"{job}: {count:,} messages sent")
     if not queued:
-        click.echo("There is nothing to resume: all that is not finished is queued or being worked on.")
+        say("There is nothing to resume: all that is not finished is queued or being worked on.")

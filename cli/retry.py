@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -28,4 +29,4 @@ def retry(settings: "Settings", job: str) -> None:
     with reading(database) as session:
         found = get_job(session, job)
     count = retry_job(app, database, found.id)
-    click.echo(f"{found.id}: {f'{count:,} shards are queued again' if count else 'nothing of it has failed'}")
+    say(f"{found.id}: {f'{count:,} shards are queued again' if count else 'nothing of it has failed'}")

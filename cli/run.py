@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import batch_options, batch_options_from, settings_options
+from cli.streams import outlive_stdout
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -30,16 +32,18 @@ def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **option
     from cli.views.timeline import print_first_rows
     from results.urls import describe
 
+    outlive_stdout()
     chosen = batch_options_from(settings, **options)
     database = prepared_database(settings)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
     status = _analyse(settings, database, paths, chosen, name)
     print_summary(status)
-    click.echo()
+    say()
     print_first_rows(database, status.job)
-    click.echo(f"\nDatabase: {describe(settings.database_url)}")
-    click.echo(f"Ask it in SQL, for example: {SAMPLE_QUERY.format(job=status.job)}")
+    say()
+    say(f"Database: {describe(settings.database_url)}")
+    say(f"Ask it in SQL, for example: {SAMPLE_QUERY.format(job=status.job)}")
     sys.exit(status.state != "done")
 
 

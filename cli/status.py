@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import json_option, settings_options
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -35,7 +36,7 @@ def status(settings: "Settings", job: str | None, watch: bool, as_json: bool) ->
         with reading(database) as session:
             state = job_status(session, job_id)
     if as_json:
-        click.echo(json.dumps(state.as_dict()))
+        say(json.dumps(state.as_dict()))
     elif training:
         print_training(look_up(database, job_id))
     else:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import batch_options, batch_options_from, json_option, settings_options
+from cli.streams import outlive_stdout
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -37,6 +39,7 @@ def submit(
     from workers.queue.app import make_app
     from workers.queue.broker import check_broker
 
+    outlive_stdout()
     chosen = batch_options_from(settings, **options)
     app = make_app(settings)
     check_broker(app)
@@ -46,7 +49,7 @@ def submit(
     with planning() as on_medium:
         job = submit_job(app, database, paths, chosen, on_medium=on_medium, passed_over=passed_over, **settings_of_job)
     print_passed_over(passed_over)
-    click.echo(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
+    say(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
     if wait:
         status = follow(database, job.job)
         print_errors(status)

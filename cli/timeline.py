@@ -1,14 +1,16 @@
 """The command `timeline`: a job's emotions over time."""
 
 import csv
+import io
 import json
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.options import Duration, filter_from, filter_options, settings_options
+from cli.output_files import written
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -35,12 +37,15 @@ def timeline(settings: "Settings", job: str | None, bucket: int, by: str, style:
         elif style == "csv":
             _print_csv(rows)
         else:
-            click.echo(json.dumps(list(rows)))
+            say(json.dumps(list(rows)))
 
 
 def _print_csv(rows: Iterator[dict[str, Any]]) -> None:
     from results.read.timelines import COLUMNS
 
-    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    with written(None) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text.detach()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import DATA, Number, json_option, settings_options
+from cli.streams import outlive_stdout
+from cli.views.lines import say
 from fer_model.training.definitions import ClassifierRun, DetectorRun
 from fer_model.training.recipes import ABLATION, RECIPES
 
@@ -144,7 +146,7 @@ def status(settings: "Settings", run: str | None, wait: bool, as_json: bool) -> 
     if live or (wait and unfinished):
         state = follow_training(database, job_id)
     if as_json:
-        click.echo(json.dumps(state.as_dict()))
+        say(json.dumps(state.as_dict()))
     elif not live:
         print_training(state)
     sys.exit(wait and state.state != "done")
@@ -163,14 +165,15 @@ def list_(settings: "Settings", limit: int, as_json: bool) -> None:
     with reading(current_database(settings)) as session:
         runs = list_runs(session, limit=limit)
     if as_json:
-        click.echo(json.dumps([{k: v for k, v in each.as_dict().items() if k != "history"} for each in runs]))
+        say(json.dumps([{k: v for k, v in each.as_dict().items() if k != "history"} for each in runs]))
     else:
         _print_runs(runs)
 
 
 def _print_runs(runs: "Sequence[TrainingStatus]") -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from cli.views.terminal import terminal
 
     table = Table(box=None, pad_edge=False)
     # For 80 columns: only the name wraps.
@@ -180,7 +183,7 @@ def _print_runs(runs: "Sequence[TrainingStatus]") -> None:
         best = "" if each.best_accuracy is None else f"{each.best_accuracy:.2%}"
         progress = f"{each.epoch}/{each.epochs}"
         table.add_row(each.run, each.name or "", each.state, progress, best, each.model or "")
-    Console().print(table)
+    terminal().print(table)
 
 
 def _definition(known: dict[str, Any]) -> dict[str, Any]:
@@ -194,6 +197,7 @@ def _start(settings: "Settings", plans: "list[TrainingPlan]", wait: bool, local:
     from workers.queue.broker import check_broker
     from workers.training.submitting import settled, submit_training
 
+    outlive_stdout()
     app = make_app(settings)
     if not local:
         check_broker(app)
@@ -203,7 +207,8 @@ def _start(settings: "Settings", plans: "list[TrainingPlan]", wait: bool, local:
         ended = [_train_here(settings, database, plan) for plan in plans]
     else:
         runs = submit_training(app, database, plans)
-        click.echo("\n".join(runs))
+        for run in runs:
+            say(run)
         ended = _after_queueing(app, database, runs, wait)
     sys.exit(any(state != "done" for state in ended))
 
@@ -215,7 +220,7 @@ def _after_queueing(app: "Celery", database: "Database", runs: list[str], wait: 
 
     if not is_served(app):
         hint = f"Note: no worker serves the queue '{QUEUE}' yet; start one: fer-batch worker --queues {QUEUE}"
-        click.echo(hint, err=True)
+        say(hint, err=True)
     return [follow_training(database, run).state for run in runs] if wait else []
 
 
@@ -227,9 +232,9 @@ def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan"
     from workers.training.submitting import local_training
 
     run, shard, again = local_training(database, plan)
-    click.echo(run)
+    say(run)
     if again:
-        click.echo("Going on where it was interrupted.", err=True)
+        say("Going on where it was interrupted.", err=True)
     stopping, ended = threading.Event(), threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -249,10 +254,10 @@ def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan"
             signal.signal(number, handler)
     status = look_up(database, run)
     if not mine:
-        click.echo(f"Error: {status.worker} is at this run; if it died, try again in a minute.", err=True)
+        say(f"Error: {status.worker} is at this run; if it died, try again in a minute.", err=True)
     elif stopping.is_set() and status.state == "running":
-        click.echo("Stopped. The same command goes on from the last epoch.", err=True)
+        say("Stopped. The same command goes on from the last epoch.", err=True)
         sys.exit(130)
     elif status.state == "running":
-        click.echo("Error: the database was away too long. The same command goes on from the last epoch.", err=True)
+        say("Error: the database was away too long. The same command goes on from the last epoch.", err=True)
     return status.state

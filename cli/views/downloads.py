@@ -1,15 +1,16 @@
 """Showing a download: a bar on a terminal, a line now and then elsewhere."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from cli.views.lines import say
+from cli.views.terminal import terminal
 from fer_model.networks.download import Report
 from fer_model.networks.published import Remote
+from results.printable import shown
 
 LINE_S = 5.0
 MB = 1e6
@@ -18,15 +19,15 @@ MB = 1e6
 @contextmanager
 def downloads() -> Iterator[Callable[[Remote], Report]]:
     """Yields a function to call before each download; it returns the one that gets the progress."""
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     if not console.is_terminal:
         yield _lines
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
 
         def begin(remote: Remote) -> Report:
-            task = bar.add_task(remote.name, total=None)
+            task = bar.add_task(shown(remote.name), total=None)
             return lambda done, size: bar.update(task, completed=done, total=size)
 
         yield begin
@@ -41,6 +42,6 @@ def _lines(remote: Remote) -> Report:
             return
         last = time.monotonic()
         total = "" if size is None else f" of {size / MB:.1f}"
-        print(f"{remote.name}: {done / MB:.1f}{total} MB", file=sys.stderr, flush=True)
+        say(f"{remote.name}: {done / MB:.1f}{total} MB", err=True)
 
     return report

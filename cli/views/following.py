@@ -1,16 +1,15 @@
 """Watching a job until it ends: a progress bar on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy import Engine as Database
 
+from cli.views.lines import say
+from cli.views.terminal import safe_text, terminal
 from fer_model.sources.discover import PassedOver
 from results.database import reading
 from results.plans import MediaPlan
@@ -19,6 +18,7 @@ from results.read.status import JobStatus, job_status
 POLL_S = 0.25
 LINE_S = 5.0
 FINISHED = ("done", "failed", "cancelled")
+COLOURS = {"done": "green", "failed": "red"}
 
 Show = Callable[[JobStatus], None]
 
@@ -39,7 +39,7 @@ def follow(database: Database, job_id: str, check: Callable[[], None] = lambda: 
 @contextmanager
 def planning() -> Iterator[Callable[[MediaPlan], None]]:
     """Shows the number of planned files on a terminal; yields the function that `submit` calls for each."""
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     if not console.is_terminal:
         yield lambda medium: None
         return
@@ -49,7 +49,7 @@ def planning() -> Iterator[Callable[[MediaPlan], None]]:
         def tell(medium: MediaPlan) -> None:
             nonlocal count
             count += 1
-            status.update(f"planning: {count:,} files, now {escape(medium.uri)}")
+            status.update(safe_text(f"planning: {count:,} files, now {medium.uri}"))
 
         yield tell
 
@@ -57,22 +57,21 @@ def planning() -> Iterator[Callable[[MediaPlan], None]]:
 def print_passed_over(passed_over: PassedOver) -> None:
     """What lay in the folders and is no part of the job, on stderr."""
     if sentence := passed_over.sentence():
-        print(f"Passed over: {sentence}", file=sys.stderr)
+        say(f"Passed over: {sentence}", err=True)
 
 
 def print_summary(status: JobStatus) -> None:
     """The job's figures on stdout, and its failures on stderr, one sentence for each file."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    state = {"done": "[green]done", "failed": "[red]failed"}.get(status.state, status.state)
-    rows = [("job", status.job), ("state", state), ("files", f"{status.media:,}"), ("frames", f"{status.frames:,}")]
-    rows.append(("faces", f"{status.faces:,}"))
+    counts = {"files": status.media, "frames": status.frames, "faces": status.faces}
+    rows = [("job", status.job), ("state", status.state), *((name, f"{count:,}") for name, count in counts.items())]
     if status.fps:
         rows.append(("time", f"{status.frames / status.fps:,.0f} s: {status.fps:,.1f} frames per second"))
     if status.ensembles:
-        rows.append(("models", ", ".join(map(escape, status.ensembles))))
+        rows.append(("models", ", ".join(status.ensembles)))
     for name, value in rows:
-        table.add_row(f"[bold]{name}", value)
-    Console().print(table)
+        table.add_row(safe_text(name, "bold"), safe_text(value, COLOURS.get(value, "") if name == "state" else ""))
+    terminal().print(table)
     print_errors(status)
 
 
@@ -80,12 +79,12 @@ def print_errors(status: JobStatus) -> None:
     """The sentences about files that could not be read, on stderr."""
     for failure in status.errors:
         uri, reason = failure["uri"], failure["error"]
-        print(f"Failed: {reason if reason.startswith(uri) else f'{uri}: {reason}'}", file=sys.stderr)
+        say(f"Failed: {reason if reason.startswith(uri) else f'{uri}: {reason}'}", err=True)
 
 
 @contextmanager
 def _shown() -> Iterator[Show]:
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     if not console.is_terminal:
         yield _lines()
         return
@@ -122,11 +121,10 @@ def _lines() -> Show:
         if _phase(status) == phase and time.monotonic() - last < LINE_S:
             return
         last, phase = time.monotonic(), _phase(status)
-        print(
+        say(
             f"{phase}: {status.frames:,} of {status.planned_frames:,} frames, {status.faces:,} faces, "
             f"{status.fps:.1f} frames/s",
-            file=sys.stderr,
-            flush=True,
+            err=True,
         )
 
     return show

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+from cli.views.lines import say
+from cli.views.terminal import safe_text, terminal
 
 Row = dict[str, Any]
 
@@ -20,8 +22,8 @@ SHARES = ("accuracy", "ap50")
 
 def print_overview(found: Row) -> None:
     """Ensembles, then models by kind."""
-    console = Console(highlight=False)
-    _print(console, _ensembles(found["ensembles"], "\n" if console.is_terminal else ", "))
+    console = terminal()
+    _print(console, _ensembles(found["ensembles"], lines=console.is_terminal))
     for kind in ("classifier", "detector"):
         if rows := [row for row in found["models"] if row["kind"] == kind]:
             console.print()
@@ -37,24 +39,25 @@ def print_details(found: Row) -> None:
     for name, value in found.items():
         if value not in (None, [], {}):
             for line in _lines(name, value):
-                click.echo(line)
+                say(line)
     if card:
-        click.echo(f"\n{card.rstrip()}")
+        for line in ("", *card.rstrip().split("\n")):
+            say(line)
 
 
-def _ensembles(rows: Iterable[Row], between: str) -> Table:
+def _ensembles(rows: Iterable[Row], lines: bool) -> Table:
     table = _table("ensemble", "in use", "detector", "classifiers")
     for row in rows:
-        members = between.join(f"{member['share']:.2f} {member['name']}" for member in row["members"])
-        cells = (row["name"], "yes" if row["in_use"] else "", row["detector"]["name"], members, _accuracy(row))
-        table.add_row(*map(Text, cells))
+        members = [safe_text(f"{member['share']:.2f} {member['name']}") for member in row["members"]]
+        classifiers = Text("\n" if lines else ", ").join(members)
+        table.add_row(row["name"], "yes" if row["in_use"] else "", row["detector"]["name"], classifiers, _accuracy(row))
     return table
 
 
 def _models(kind: str, rows: Iterable[Row]) -> Table:
     table = _table(kind, "name", "source", "recipe")
     for row in rows:
-        table.add_row(*map(Text, (row["id"], row["name"], row["source"], row["recipe"] or "", _accuracy(row))))
+        table.add_row(row["id"], row["name"], row["source"], row["recipe"] or "", _accuracy(row))
     return table
 
 

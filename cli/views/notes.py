@@ -1,7 +1,8 @@
 """Notes on stderr about results that are incomplete."""
 
-import sys
 from typing import TYPE_CHECKING
+
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -13,4 +14,4 @@ def note_what_is_missing(session: "Session", job_id: str) -> None:
     from results.read.status import job_status
 
     for note in notes(job_status(session, job_id)):
-        print(f"Note: {note}", file=sys.stderr)
+        say(f"Note: {note}", err=True)

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 @contextmanager
 def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
     """A transient bar of `total` steps; yields a function that advances it by a number of steps."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from cli.views.terminal import terminal
+
+    console = terminal(stderr=True)
     if not console.is_terminal:
         yield lambda steps: None
         return

@@ -1,7 +1,8 @@
 """What a deletion has left behind."""
 
-import sys
 from typing import TYPE_CHECKING
+
+from cli.views.lines import say
 
 if TYPE_CHECKING:
     from workers.retention import Deletion
@@ -12,6 +13,6 @@ def print_what_is_left(deletion: "Deletion") -> None:
     for each in deletion.removed:
         if each.crops_left:
             where = f"{each.crops_left} are not on this machine"
-            print(f"Note: the pictures of faces in {where}; delete them there.", file=sys.stderr)
+            say(f"Note: the pictures of faces in {where}; delete them there.", err=True)
     if not deletion.compacted:
-        print("Note: another job is not finished, so the file keeps its size until the next deletion.", file=sys.stderr)
+        say("Note: another job is not finished, so the file keeps its size until the next deletion.", err=True)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from cli.views.terminal import safe_text, terminal
 from fer_model.rendering.palette import hex_colour
 from results.emotions import EMOTIONS
+from results.printable import shown
 from results.read.times import exact_clock
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ def print_first_rows(database: "Database", job_id: str) -> None:
 
 def print_table(rows: Iterator[Row], limit: int | None = None) -> None:
     """The rows on stdout, or the first `limit` of them and how many more there are."""
-    console = Console(highlight=False)
-    shown = [row for _, row in zip(range(limit), rows, strict=False)] if limit is not None else list(rows)
-    console.print(timeline_table(shown, console.width))
+    console = terminal()
+    first = [row for _, row in zip(range(limit), rows, strict=False)] if limit is not None else list(rows)
+    console.print(timeline_table(first, console.width))
     if more := sum(1 for _ in rows):
-        console.print(f"… and {more:,} more rows: [bold]fer-batch timeline[/bold]")
+        console.print(f"… and {more:,} more rows:", safe_text("fer-batch timeline", "bold"))
 
 
 def timeline_table(rows: Sequence[Row], width: int) -> Table:
@@ -77,7 +78,7 @@ def shorten(name: str, width: int) -> str:
 
 def _name(row: Row) -> tuple[str, str]:
     track = "" if row["track_id"] is None else f" #{row['track_id']}"
-    return Path(row["uri"]).name if row["uri"] else "all files", track
+    return shown(Path(row["uri"]).name) if row["uri"] else "all files", track
 
 
 def _figures(row: Row) -> tuple[str, str, str, str, str]:

@@ -1,25 +1,25 @@
 """A training run: live with a curve on a terminal, in plain lines elsewhere."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine as Database
 
-from cli.views.following import FINISHED
+from cli.views.following import COLOURS, FINISHED
+from cli.views.lines import say
+from cli.views.terminal import safe_text, terminal
 from results.database import reading
 from results.training import TrainingStatus, training_status
 
 POLL_S = 0.5
 LAST_EPOCHS = 6
 CURVE_ROWS = 14
-COLOURS = {"done": "green", "failed": "red"}
 
 
 def look_up(database: Database, run: str) -> TrainingStatus:
@@ -30,7 +30,7 @@ def look_up(database: Database, run: str) -> TrainingStatus:
 
 def follow_training(database: Database, run: str, stop: Callable[[], bool] = lambda: False) -> TrainingStatus:
     """Shows a run on stderr until it has ended or `stop` returns true; returns its last status."""
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     if not console.is_terminal:
         return _follow_in_lines(database, run, stop)
     with Live(console=console, auto_refresh=False) as live:
@@ -46,18 +46,18 @@ def follow_training(database: Database, run: str, stop: Callable[[], bool] = lam
 
 def print_training(status: TrainingStatus) -> None:
     """The run as it is, on stdout: with a curve on a terminal, in plain lines elsewhere."""
-    console = Console()
+    console = terminal()
     if console.is_terminal:
         console.print(picture(status, console.width))
         return
-    print(_headline(status))
+    say(_headline(status))
     for row in status.history:
-        print(epoch_line(status, row))
+        say(epoch_line(status, row))
 
 
 def picture(status: TrainingStatus, width: int) -> RenderableType:
     """Headline, progress bar, the last epochs, and the curve of both accuracies."""
-    parts: list[RenderableType] = [Text(_headline(status), COLOURS.get(status.state, "bold")), _bar(status)]
+    parts: list[RenderableType] = [safe_text(_headline(status), COLOURS.get(status.state, "bold")), _bar(status)]
     if status.history:
         parts.append(_table(status.history[-LAST_EPOCHS:]))
     if len(status.history) > 1:
@@ -100,11 +100,11 @@ def _follow_in_lines(database: Database, run: str, stop: Callable[[], bool]) -> 
         ending = stop()
         status = look_up(database, run)
         for row in status.history[shown:]:
-            print(epoch_line(status, row), file=sys.stderr, flush=True)
+            say(epoch_line(status, row), err=True)
         shown = max(shown, len(status.history))
         if status.state != shown_state:
             shown_state = status.state
-            print(_headline(status), file=sys.stderr, flush=True)
+            say(_headline(status), err=True)
         if shown_state in FINISHED or ending:
             return status
         time.sleep(POLL_S)

@@ -86,9 +86,18 @@ def find_media(
     passed = passed_over or PassedOver()
     for name in paths:
         try:
-            yield from _find_remote(name, roots, seen, passed) if is_remote(name) else _find(name, roots, seen, passed)
+            found = _find_remote(name, roots, seen, passed) if is_remote(name) else _find(name, roots, seen, passed)
+            yield from map(_storable, found)
         except UnreadableMediaError as error:
-            yield Found(masked(name) if is_remote(name) else name, None, str(error))
+            yield _storable(Found(masked(name) if is_remote(name) else name, None, str(error)))
+
+
+def _storable(found: Found) -> Found:
+    """No database can hold a name that is not valid UTF-8."""
+    name = found.uri.encode(errors="backslashreplace").decode()
+    if name == found.uri:
+        return found
+    return Found(name, found.kind, f"{name}: the file's name is not valid UTF-8; rename it")
 
 
 def _find(name: str, roots: Sequence[str], seen: set[str], passed: PassedOver) -> Iterator[Found]:
@@ -209,9 +218,6 @@ def _file(path: str, key: str, seen: set[str]) -> Found | None:
     if key in seen:
         return None
     seen.add(key)
-    if (printable := path.encode(errors="replace").decode()) != path:
-        # No database could hold the name, and no terminal show it.
-        return Found(printable, kind_of(path), f"{printable}: the file's name is not valid UTF-8; rename it")
     try:
         status = os.stat(path)
     except OSError as error:

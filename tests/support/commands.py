@@ -1,8 +1,10 @@
 """The command line, called as its users and their scripts call it."""
 
 import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,6 +44,23 @@ def succeed_here(*words: str, **environment: str) -> "subprocess.CompletedProces
     run = fer_batch_here(*words, **environment)
     assert run.returncode == 0, run.stderr
     return run
+
+
+def fer_batch_on_terminal(*words: str, **environment: str) -> tuple[int, str]:
+    """As `fer_batch`, with stdout and stderr on one terminal of 200 columns; gives exit code and output."""
+    reading, writing = pty.openpty()
+    surroundings = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **environment}
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "cli", *words], stdin=writing, stdout=writing, stderr=writing, env=surroundings
+    ) as process:
+        os.close(writing)
+        output = b""
+        # Linux answers EIO when the last process has closed the terminal.
+        with suppress(OSError):
+            while piece := os.read(reading, 65536):
+                output += piece
+    os.close(reading)
+    return process.returncode, output.decode(errors="surrogateescape")
 
 
 def only_sentence(stderr: str) -> str:

@@ -34,7 +34,7 @@ def make_app(settings: Settings) -> Celery:
     app = Celery(
         "fer-batch",
         broker=_verifying(settings.broker_url),
-        include=["workers.tasks", "workers.watchdog"],
+        include=["workers.tasks", "workers.watchdog", "workers.queue.log_lines"],
         loader=Loader,
         set_as_current=False,
     )

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS
 from results.jobs import get_job, utc_now
+from results.printable import shown
 from results.read.report import charts
 from results.read.report.facts import (
     DETAILED,
@@ -47,6 +48,8 @@ def write_report(
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    # Names are strangers' text. Charts are markup already.
+    environment.finalize = lambda value: shown(value) if type(value) is str else value
     environment.filters |= {"percent": percent, "clock": clock, "name": short_name}
     media = media_of_report(session, job_id)
     total = session.scalars(select(func.count()).where(Media.job_id == job_id)).one()
