@@ -18,6 +18,7 @@ KNOW_CELERY = {
     "workers.queue.broker",
     "workers.queue.dispatching",
     "workers.queue.loader",
+    "workers.queue.log_lines",
     "workers.queue.pool",
     "workers.queue.standing_stack",
     "workers.tasks",

@@ -35,7 +35,7 @@ EVALUATION = {
 def shown(found: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> list[str]:
     file = io.StringIO()
     console = Console(file=file, width=80, force_terminal=terminal, color_system=None, highlight=False)
-    monkeypatch.setattr("cli.views.models.Console", lambda highlight: console)
+    monkeypatch.setattr("cli.views.models.terminal", lambda: console)
     print_overview(found)
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
