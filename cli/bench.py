@@ -34,9 +34,9 @@ ROWS = (
 @settings_options("device")
 @json_option
 def bench(settings: "Settings", path: Path | None, as_json: bool) -> None:
-    """Measure each stage, the whole pipeline, and the loop people write, on one video.
+    """Measure each stage, the whole pipeline, and a naive loop, on one video.
 
-    PATH is a video; without it one is made from two photographs that come along. Needs no broker and no database.
+    PATH is a video; the default is a clip made from two installed photographs. Needs no broker and no database.
     """
     from cli.views.terminal import safe_text, terminal
     from workers.diagnosis.benchmark import measure

@@ -13,7 +13,7 @@ from fer_model.networks.manifest import SHIPPED, ModelSet, read_models
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Sums in another order would differ in the last digit; and tests should leave the other cores alone."""
+    """One thread: another order of summation changes the last digit, and other cores stay free."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -41,7 +41,7 @@ def float_engine(models: ModelSet, cache: Path) -> Engine:
 
 @pytest.fixture(scope="session")
 def reference(models: ModelSet) -> TorchEngine:
-    """Torch in single precision on the CPU, against which other engines are held."""
+    """Torch in single precision on the CPU, the reference for other engines."""
     return TorchEngine(models, "cpu", half=False)
 
 

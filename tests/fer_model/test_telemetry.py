@@ -1,4 +1,4 @@
-"""What third parties do when they are imported and used, seen by Python's audit hooks.
+"""The network use of third-party libraries on import and in use, observed by Python's audit hooks.
 
 Everything runs in processes of its own: the libraries behave better where they see pytest.
 """

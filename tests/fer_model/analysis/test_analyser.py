@@ -36,7 +36,7 @@ def pictures(photographs: Path) -> list[Image]:
 
 
 def same(found: list[FaceObservation], expected: list[FaceObservation]) -> bool:
-    """Equal but for the last digits: in another batch sums are made in another order."""
+    """Equal within rounding: another batch size changes the order of summation."""
     return len(found) == len(expected) and all(
         np.allclose(one.box, other.box, atol=0.5)
         and np.allclose(one.probabilities, other.probabilities, atol=1e-3)
@@ -141,7 +141,7 @@ def test_a_live_source_may_drop_frames_instead_of_falling_behind() -> None:
 
 
 def test_closing_does_not_wait_for_a_live_source_that_hangs() -> None:
-    """Sources push: one that does not come is nothing the analyser knows of."""
+    """Sources push frames: the analyser does not know of a silent source."""
     hangs, go_on = threading.Event(), threading.Event()
     analyser = Analyser(BrightnessEngine(), MODELS)
 

@@ -10,7 +10,7 @@ import pytest
 from fer_model.analysis.batcher import WAITING, Batcher
 
 LONG_S = 60.0
-"""No test waits so long: what is given this much time has to happen before."""
+"""A timeout that no passing test reaches, in seconds."""
 
 
 class Device:
@@ -35,7 +35,7 @@ class Device:
 
 
 def busy(device: Device, batcher: Batcher[int, int]) -> Future[int]:
-    """Has the device at work on a 0 until `go_on` is set."""
+    """Keeps the device busy with a 0 until `go_on` is set."""
     device.go_on.clear()
     future = batcher.submit(0, "first")
     assert device.at_work.wait(LONG_S)
@@ -91,7 +91,7 @@ def test_an_item_that_may_not_wait_takes_the_others_along() -> None:
 
 
 def test_callers_take_turns() -> None:
-    """The greedy one was there first and has more, and the others wait for one of its items at most."""
+    """The greedy caller is first and has more items; the others wait for at most one of them."""
     device = Device()
     batcher = Batcher(device.launch, size=2)
     busy(device, batcher)

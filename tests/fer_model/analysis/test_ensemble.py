@@ -1,4 +1,4 @@
-"""The members' opinions become one."""
+"""Combining the members' outputs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Faces of frames that were not looked at."""
+"""Interpolated faces of the frames between detected ones."""
 
 import numpy as np
 import pytest

@@ -246,7 +246,7 @@ def is_in(thread: threading.Thread, function: str) -> bool:
 def test_a_photograph_from_file_to_observations(
     models: ModelSet, name: str, photographs: Path, request: pytest.FixtureRequest
 ) -> None:
-    """`reference` is what works on a GPU, here on the processor."""
+    """`reference` is the GPU's engine, here on the CPU."""
     engine: Engine = request.getfixturevalue(name)
     source = open_source(str(photographs / "zidane.jpg"), kind="image")
     ((frame, faces),) = analyse(source, engine, models, THRESHOLD, face_tracker(25))

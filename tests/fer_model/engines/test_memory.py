@@ -1,4 +1,4 @@
-"""Batches on a GPU with too little memory; what torch raises then can be raised without one."""
+"""Batches on a GPU with too little memory; torch's exception is raised without a GPU."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from fer_model.engines.memory import halving
 
 
 class Gpu:
-    """Has room for so many at once."""
+    """A GPU whose memory fits `room` items."""
 
     def __init__(self, room: int) -> None:
         self.room = room

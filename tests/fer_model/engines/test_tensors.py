@@ -1,4 +1,4 @@
-"""What a GPU does around the networks, here on the processor, against what OpenCV does there."""
+"""The GPU's pre- and postprocessing, run on the CPU, against OpenCV's."""
 
 from collections.abc import Sequence
 

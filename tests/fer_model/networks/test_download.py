@@ -1,4 +1,4 @@
-"""Downloads from a real server that breaks off, forgets, lies and refuses."""
+"""Downloads from a real server that breaks connections, loses files, sends wrong data and refuses."""
 
 import fcntl
 import hashlib

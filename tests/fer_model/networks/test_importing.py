@@ -72,7 +72,7 @@ def test_what_is_no_classifier_of_ours_is_refused(tmp_path: Path) -> None:
 
 
 class Malicious:
-    """What runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

@@ -1,4 +1,4 @@
-"""Hidden faces: what is left of them, and whether a detector finds them."""
+"""Anonymised faces: the remaining information, and whether a detector finds them."""
 
 from pathlib import Path
 from typing import get_args

@@ -69,7 +69,7 @@ def test_the_gradient_agrees_with_finite_differences() -> None:
 
 @pytest.fixture
 def networks() -> Iterator[tuple[nn.Module, nn.Module]]:
-    """The classifier as it is, and quickened; both without chance, so that they can be compared."""
+    """The classifier with and without the faster gradient; both without dropout, to be comparable."""
     torch.manual_seed(0)
     network = classifier_network()
     for module in network.modules():

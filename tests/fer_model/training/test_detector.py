@@ -170,7 +170,7 @@ def test_a_killed_run_goes_on_to_the_very_same_weights_and_reaches_for_no_networ
 
     assert "called in training and in validation True" in resumed.stdout
     best = tmp_path / "run" / "best.safetensors"
-    # The figure in the row is not that of the weights that are kept.
+    # The epoch's figure is not that of the saved weights.
     assert "best_epoch" in read_metadata(best) and "validation_accuracy" not in read_metadata(best)
     assert resumed.stdout.endswith(f"once more {best}\n"), "a finished run is not repeated"
     assert {path.name for path in best.parent.iterdir()} == {"checkpoint.pt", "best.safetensors"}
@@ -202,7 +202,7 @@ def test_whatever_ends_a_run_is_named_and_the_best_weights_stay(tmp_path: Path, 
 
 
 def tensors(path: Path, key: str | None) -> dict[str, torch.Tensor]:
-    """What a file of weights holds, or a part of a checkpoint."""
+    """The tensors of a weights file, or of a part of a checkpoint."""
     found: dict[str, torch.Tensor] = torch.load(path, weights_only=True)[key] if key else load_file(path)
     return found
 

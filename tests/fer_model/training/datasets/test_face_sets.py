@@ -19,7 +19,7 @@ def dataset(folder: Path, **counts: int) -> Path:
 
 
 def listed(sets: FaceSets) -> tuple[list[str], list[str]]:
-    """What the trainer will read, as SET/NUMBER."""
+    """The photographs that the trainer reads, as SET/NUMBER."""
     described = yaml.safe_load(sets.description.read_text())
     lists = [(Path(described["path"]) / described[name]).read_text().splitlines() for name in ("train", "val")]
     assert lists[1] == [str(path) for path in sets.validation]

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from fer_model.training.measurement.average_precision import average_precision
 
 FAR = 1000.0
-"""Where no face is."""
+"""A box without a face."""
 
 
 def square(x: float, side: float = 20) -> list[float]:

@@ -1,4 +1,4 @@
-"""Shares and temperature against what is known."""
+"""Shares and temperature against known optima."""
 
 import numpy as np
 import pytest
