@@ -125,10 +125,11 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 @NEEDS_ROOT
 def test_a_disk_that_fills_up_while_a_job_runs_ends_it(samples: Path, tmp_path: Path) -> None:
-    """The rows of two hundred frames find no room."""
+    """The rows of four hundred frames, each face with its members' scores, find no room."""
+    clips = [str(samples / "clip.mp4"), str(shutil.copy(samples / "clip.mp4", tmp_path / "again.mp4"))]
     with small_disk(tmp_path / "disk", "800k") as disk:
         url = f"sqlite:///{disk / 'results.db'}"
-        run = fer_batch("run", str(samples / "clip.mp4"), "--db", url)
+        run = fer_batch("run", *clips, "--keep-member-scores", "--db", url)
         assert run.returncode == 1 and "Traceback" not in run.stderr, run.stderr
         assert "no room left on the disk" in run.stderr
         ((state,),) = query(url, "SELECT state FROM jobs")
