@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 from results import leases
 from results.database import reading, writing
 from results.jobs import job_of_shard
-from workers import absence
-from workers.batch import processing
+from workers.batch import absence, processing
 from workers.batch.finishing import finish
 from workers.process import WorkerProcess, this_process, worker_name
 from workers.queue import dispatching

@@ -20,7 +20,8 @@ from celery.signals import task_failure, worker_ready, worker_shutting_down
 from results import sweeps
 from results.database import reading, writing
 from results.errors import ResultsError
-from workers import absence, retention
+from workers import retention
+from workers.batch import absence
 from workers.lease.outages import attempts
 from workers.lease.policy import TOO_LONG
 from workers.lease.reclaiming import reclaim
@@ -72,7 +73,7 @@ def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:
 
 
 def _look_for_files(consumer: Any, is_receiving: bool) -> bool:
-    """Stops receiving shards while this worker is absent (`workers.absence`); returns whether it receives them."""
+    """Stops receiving shards while this worker is absent (`workers.batch.absence`); returns whether it receives them."""
     process = this_process()
     is_present = not absence.look_again(process.database, consumer.hostname, process.settings.served_queues)
     recording.absent(not is_present)

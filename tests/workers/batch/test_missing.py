@@ -20,9 +20,8 @@ from results.tables import Media, Shard
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.idle import IdleEngine
 from tests.support.planning import planned
-from workers import absence
-from workers.absence import MISSES
-from workers.batch import planning
+from workers.batch import absence, planning
+from workers.batch.absence import MISSES
 from workers.batch.finishing import finish
 from workers.batch.processing import process_shard
 from workers.settings import Settings
