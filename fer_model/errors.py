@@ -1,5 +1,26 @@
 """The errors of this package. Each class's docstring is its default message."""
 
+import struct
+import zlib
+
+PARSER_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What libraries raise on a file or an answer that is damaged or forged. `Exception` would be too wide: time limits and
+cancellation are exceptions too, and end the work, not the file."""
+
 
 class FerModelError(Exception):
     """The model could not do its work."""

@@ -9,12 +9,12 @@ from alembic import context
 from sqlalchemy import Connection
 
 from results.database import connect
-from results.tables import Base
+from results.tables import Job
 
 
 def _migrate(connection: Connection) -> None:
     # SQLite supports few ALTER statements; batch mode rebuilds the table.
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=Job.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from results.tables import Base
+from results.columns import Base
 
 
 def insert_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]], **same: Any) -> None:

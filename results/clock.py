@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from results.tables import UtcDateTime
+from results.columns import UtcDateTime
 
 
 class ago(FunctionElement[Any]):

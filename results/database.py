@@ -232,12 +232,12 @@ def room_held_back(database: Database) -> Iterator[IO[bytes]]:
 
 def _refuse_foreign(connection: Connection) -> None:
     """Raises `ForeignDatabaseError` if tables of our names, or Alembic's, are there but not the first of ours."""
-    from results.tables import Base
+    from results.tables import Job
 
     found = inspect(connection)
     tables = set(found.get_table_names())
     ours = "shards" in tables and "emotion_timeline" in found.get_view_names()
-    taken = tables & {"alembic_version", *Base.metadata.tables}
+    taken = tables & {"alembic_version", *Job.metadata.tables}
     if taken and not ours and not _is_emptied(connection, taken):
         raise ForeignDatabaseError(
             f"The database {describe(connection.engine.url)} belongs to another program (it has its table "

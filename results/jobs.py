@@ -21,8 +21,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from results.columns import UtcDateTime
 from results.errors import UnknownJobError
-from results.tables import PRIORITY, Job, Media, Shard, UtcDateTime
+from results.tables import PRIORITY, Job, Media, Shard
 
 UNFINISHED = ("queued", "running")
 

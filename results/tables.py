@@ -2,24 +2,12 @@
 
 import secrets
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    Double,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    MetaData,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from results.columns import Base, EnsembleKey, JobKey, MediaKey, ModelKey, Ms, ShardKey, one_of
 
 JOB_KINDS = ("batch", "stream", "train", "evaluate")
 JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
@@ -31,60 +19,6 @@ MODEL_KINDS = ("detector", "classifier")
 MODEL_SOURCES = ("shipped", "trained", "pulled", "given")
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC; SQLite, which has no time zones, stores it without one."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Accepts aware datetimes only; raises ValueError for a naive one."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a time without a time zone cannot be stored")
-        return value and value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Returns an aware datetime in UTC, independent of the server's time zone."""
-        if value is None or value.tzinfo is not None:
-            return value and value.astimezone(UTC)
-        return value.replace(tzinfo=UTC)
-
-
-class Base(DeclarativeBase):
-    """The base of all tables."""
-
-    metadata = MetaData(
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-        }
-    )
-    type_annotation_map: ClassVar = {
-        str: Text,
-        float: Double,
-        datetime: UtcDateTime,
-        dict[str, Any]: JSON,
-        list[list[float]]: JSON(none_as_null=True),
-    }
-
-
-# A stream of a month has more milliseconds than 32 bits hold.
-Ms = Annotated[int, mapped_column(BigInteger)]
-JobKey = Annotated[str, mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))]
-MediaKey = Annotated[int, mapped_column(ForeignKey("media.id", ondelete="CASCADE"))]
-ShardKey = Annotated[int, mapped_column(ForeignKey("shards.id", ondelete="CASCADE"))]
-ModelKey = Annotated[str, mapped_column(ForeignKey("models.id"))]
-EnsembleKey = Annotated[int, mapped_column(ForeignKey("ensembles.id"))]
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
 def new_job_id() -> str:
     """A job's id: the UTC time to the millisecond, then four random hex digits; sorts by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"[:-3] + f"-{secrets.token_hex(2)}"
@@ -94,7 +28,7 @@ class Job(Base):
     """One request; of queued jobs the one with the higher `priority`, 0 to 9, goes first."""
 
     __tablename__ = "jobs"
-    __table_args__ = (_one_of("kind", JOB_KINDS), _one_of("state", JOB_STATES))
+    __table_args__ = (one_of("kind", JOB_KINDS), one_of("state", JOB_STATES))
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_job_id)
     kind: Mapped[str]
@@ -108,19 +42,22 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     error: Mapped[str | None]
+    closing_attempts: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class Media(Base):
     """One picture, video or stream of a job; `position` is its place in the job, from 0.
 
-    A video of which some segments failed is `done` and has an `error`.
+    A video of which some segments failed is `done` and has an `error`. `uri` has neither login nor query; the query,
+    which may hold a signature, is in `query`, for workers alone. `size` in bytes, `modified` (the file's mtime, seconds
+    since 1970 in UTC) and `etag` are those of planning. `closing` is how far `results.closing` has come with a video.
     """
 
     __tablename__ = "media"
     __table_args__ = (
         UniqueConstraint("job_id", "position"),
-        _one_of("kind", MEDIA_KINDS),
-        _one_of("state", MEDIA_STATES),
+        one_of("kind", MEDIA_KINDS),
+        one_of("state", MEDIA_STATES),
         # With a reused id a late worker of a deleted job would write into a new one.
         {"sqlite_autoincrement": True},
     )
@@ -137,6 +74,11 @@ class Media(Base):
     frame_count: Mapped[int | None]
     state: Mapped[str] = mapped_column(default="pending")
     error: Mapped[str | None]
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    modified: Mapped[float | None]
+    etag: Mapped[str | None]
+    query: Mapped[str | None]
+    closing: Mapped[str | None]
 
 
 class Shard(Base):
@@ -147,13 +89,14 @@ class Shard(Base):
     without `start_ms` it is a whole video that has not been probed yet. `seam` are the boxes of its tracks in frames
     from `end_ms` on, as rows [frame_index, track_id, x1, y1, x2, y2]: there the next segment's tracks are joined.
     A training or an evaluation is one shard without media. `epoch` is the fencing token, incremented by each claim.
-    `ensemble_id` is the ensemble that made the shard's rows.
+    `ensemble_id` is the ensemble that made the shard's rows. `last_worker` is the worker before `worker`. Its files are
+    missing since `missing_since`, and it gets no message before `not_before`.
     """
 
     __tablename__ = "shards"
     __table_args__ = (
         Index(None, "job_id", "state"),
-        _one_of("state", SHARD_STATES),
+        one_of("state", SHARD_STATES),
         {"sqlite_autoincrement": True},
     )
 
@@ -177,6 +120,22 @@ class Shard(Base):
     error: Mapped[str | None]
     ensemble_id: Mapped[EnsembleKey | None] = mapped_column(index=True)
     seam: Mapped[list[list[float]] | None]
+    last_worker: Mapped[str | None]
+    missing_since: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+
+
+class ShardAttempt(Base):
+    """One attempt at a shard that did not end in its rows, and why; `epoch` is its fencing token."""
+
+    __tablename__ = "shard_attempts"
+
+    shard_id: Mapped[ShardKey] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    worker: Mapped[str | None]
+    ended_at: Mapped[datetime]
+    counted: Mapped[bool]
+    error: Mapped[str]
 
 
 class Emotions:
@@ -239,6 +198,49 @@ class Track(Emotions, Base):
     emotion: Mapped[str]
 
 
+class TrackLabel(Base):
+    """The id in the whole video of a track that its segment still calls `track_id`; deleted once `faces` has it."""
+
+    __tablename__ = "track_labels"
+
+    shard_id: Mapped[ShardKey] = mapped_column(primary_key=True)
+    track_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    label: Mapped[int]
+
+
+class Notification(Base):
+    """Where the end of a job is posted; `due_at` is the next try, `sent_at` the one that was answered."""
+
+    __tablename__ = "notifications"
+
+    job_id: Mapped[JobKey] = mapped_column(primary_key=True)
+    url: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+
+class Sweep(Base):
+    """When a worker last swept a queue: one of all workers does it each time."""
+
+    __tablename__ = "sweeps"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    swept_at: Mapped[datetime]
+
+
+class AbsentWorker(Base):
+    """A worker that took itself out, because `uris`, files of its shards, are missing on its host."""
+
+    __tablename__ = "absent_workers"
+
+    worker: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    uris: Mapped[list[str]]
+
+
 class Model(Base):
     """One network's weights, a file named by its sha256.
 
@@ -247,7 +249,7 @@ class Model(Base):
     """
 
     __tablename__ = "models"
-    __table_args__ = (_one_of("kind", MODEL_KINDS), _one_of("source", MODEL_SOURCES))
+    __table_args__ = (one_of("kind", MODEL_KINDS), one_of("source", MODEL_SOURCES))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(unique=True)
@@ -296,7 +298,7 @@ class TrainingRun(Base):
     """The definition and the outcome of a job of kind `train`; accuracies 0..1 (of a detector AP50)."""
 
     __tablename__ = "training_runs"
-    __table_args__ = (_one_of("kind", MODEL_KINDS),)
+    __table_args__ = (one_of("kind", MODEL_KINDS),)
 
     job_id: Mapped[JobKey] = mapped_column(primary_key=True)
     kind: Mapped[str]

@@ -13,7 +13,7 @@ from sqlalchemy import inspect, text
 
 from cli.main import main
 from fer_model.networks.manifest import SHIPPED
-from results.tables import Base
+from results.tables import Job
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,7 +123,7 @@ def test_columns_of_tables_and_views_are_documented(database: Database) -> None:
     inspector = inspect(database)
     columns = {
         name: {column["name"] for column in inspector.get_columns(name)}
-        for name in (*Base.metadata.tables, *inspector.get_view_names())
+        for name in (*Job.metadata.tables, *inspector.get_view_names())
     }
     assert {name: first_cells(section) for name, section in sections(REFERENCE / "database.md").items()} == columns
 

@@ -41,7 +41,8 @@ class Settings(BaseSettings):
     registry_url: str = Field("https://raw.githubusercontent.com", description="where `models pull` downloads from")
     media_roots: str | None = Field(
         None,
-        description="what media must lie below, by commas: folders, s3://BUCKET/PREFIX/, https://HOST/; else anything",
+        description="what media must lie below, by commas: folders, s3://BUCKET/PREFIX/, https://HOST/; "
+        "not set: anything but servers at inner addresses",
     )
     retention_days: float | None = Field(
         None, ge=0, description="jobs that ended so many days ago are deleted by the workers; not set: never"

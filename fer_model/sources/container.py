@@ -42,8 +42,8 @@ class _Reader:
     FFmpeg takes a read error for the end of the file, so the first one is kept for `opened` to raise.
     """
 
-    def __init__(self, file: BufferedReader) -> None:
-        self.name, self.tell = file.name, file.tell
+    def __init__(self, file: BufferedReader, check: Callable[[], None]) -> None:
+        self.name, self.tell, self._check = file.name, file.tell, check
         self._read, self._seek = file.read, file.seek
         self.error: OSError | UnreadableMediaError | None = None
         self.astray = False
@@ -57,6 +57,7 @@ class _Reader:
             return -1
 
     def read(self, size: int) -> bytes:
+        self._check()
         try:
             return b"" if self.error else self._read(size)
         except (OSError, UnreadableMediaError) as error:
@@ -65,8 +66,12 @@ class _Reader:
 
 
 @contextmanager
-def opened(file: BufferedReader, threads: int = 1) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(
+    file: BufferedReader, threads: int = 1, check: Callable[[], None] = lambda: None
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container in a file, read from its beginning, and the video stream that a player would show.
+
+    `check` is called before each read; an exception from it ends the reading.
 
     Raises:
         UnreadableMediaError: also in place of every error of FFmpeg's inside the `with`.
@@ -75,7 +80,7 @@ def opened(file: BufferedReader, threads: int = 1) -> Iterator[tuple[InputContai
     file.seek(0)
     head = file.read(16)
     file.seek(0)
-    reader = _Reader(file)
+    reader = _Reader(file, check)
     try:
         with av.open(reader, "r", options=_OPTIONS, metadata_errors="ignore") as container:
             stream = _video_stream(container, file.name)
@@ -91,17 +96,21 @@ def opened(file: BufferedReader, threads: int = 1) -> Iterator[tuple[InputContai
     _check(reader)
 
 
-def without_pictures(file: BufferedReader, look: Callable[[InputContainer, VideoStream], Result]) -> Result | None:
+def without_pictures(
+    file: BufferedReader, look: Callable[[InputContainer, VideoStream], Result], check: Callable[[], None]
+) -> Result | None:
     """The result of `look` on a remote mp4 without transferring its pictures (see `hollow`); None for other files.
+
+    `check` is as in `opened`.
 
     Raises:
         TransientMediaError: the server does not answer.
     """
-    emptied = hollow(file)
+    emptied = hollow(file, check)
     if emptied is None:
         return None
     try:
-        with emptied, opened(emptied) as (container, stream):
+        with emptied, opened(emptied, check=check) as (container, stream):
             # Only the contents of this codec's packets show whether they are displayed.
             return None if stream.codec_context.name in VP8 else look(container, stream)
     except TransientMediaError:

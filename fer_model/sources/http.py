@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
+from http.client import responses
+from time import monotonic
 from urllib.parse import urljoin
 
 import requests
+import urllib3
 
-from fer_model.errors import UnreadableMediaError
+from fer_model.errors import TransientMediaError, UnreadableMediaError
+from fer_model.sources.connecting import InnerAddressError, session
 from fer_model.sources.files import check_remote, masked
 from fer_model.sources.remote import BLOCK, TIMEOUT_S, AgainError, RemoteFile, retried
 from fer_model.sources.roots import check_permitted
@@ -21,33 +24,40 @@ REDIRECTS = 5
 MAX_WHOLE = 2**31
 """The most bytes fetched from a server without range requests."""
 
+LARGEST = 2**43
+"""The largest file in bytes, 8 TiB: a server may claim any size."""
+
+PATIENCE_S, SLOWEST = 30.0, 2**14
+"""An answer gets so many seconds, and one more for each so many bytes: a server may send a byte at a time."""
+
+INNER = "leads to an inner address (loopback, private, link-local); to permit it, name its host in FER_MEDIA_ROOTS"
+
 
 def open_http(url: str, roots: Sequence[str]) -> RemoteFile:
     """The file at a URL. Without range requests it is fetched whole, into a temporary file.
 
     Raises:
-        UnreadableMediaError: the server has no such file, refuses it, or redirects to outside of `roots`.
-        TransientMediaError: the server cannot be reached, or the connection breaks.
+        UnreadableMediaError: the server has no such file, refuses it, or redirects to outside of `roots`; without
+            `roots`, also if the URL or a redirect leads to an inner address.
+        TransientMediaError: the server cannot be reached, sends too slowly, or the connection breaks.
     """
-    session = requests.Session()
-    if not os.environ.get("NETRC"):
-        # Without `auth`, requests would read ~/.netrc: credentials come from the environment alone.
-        session.auth = lambda request: request
     name = masked(url)
+    # With roots, only hosts that they name get this far.
+    client = session(any_address=bool(roots))
     try:
-        return retried(name, lambda: _begun(session, url, name, roots))
+        return retried(name, lambda: _begun(client, url, name, roots))
     except BaseException:
-        session.close()
+        client.close()
         raise
 
 
-def _begun(session: requests.Session, url: str, name: str, roots: Sequence[str]) -> RemoteFile:
+def _begun(client: requests.Session, url: str, name: str, roots: Sequence[str]) -> RemoteFile:
     """Requests the first block at once: the answer has the size, and a small picture needs no second request."""
-    with _answer(session, url, name, roots, 0, BLOCK) as answer:
+    with _answer(client, url, name, roots, 0, BLOCK) as answer:
         if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return RemoteFile(name, 0, lambda start, end: b"", release=session.close)
+            return RemoteFile(name, 0, lambda start, end: b"", release=client.close)
         if answer.status_code == HTTPStatus.OK:
-            return _whole(answer, name, session)
+            return _whole(answer, name, client)
         size = _size(answer, name, 0)
         first = _body(answer, name, min(BLOCK, size))
         target = answer.url
@@ -55,64 +65,73 @@ def _begun(session: requests.Session, url: str, name: str, roots: Sequence[str])
     def fetch(start: int, end: int) -> bytes:
         if end <= len(first):
             return first[start:end]
-        with _answer(session, target, name, roots, start, end) as answer:
+        with _answer(client, target, name, roots, start, end) as answer:
             if answer.status_code != HTTPStatus.PARTIAL_CONTENT or _size(answer, name, start) != size:
                 raise UnreadableMediaError(f"{name}: has changed while it was read")
             return _body(answer, name, end - start)
 
-    return RemoteFile(name, size, fetch, release=session.close)
+    return RemoteFile(name, size, fetch, release=client.close)
 
 
 def _answer(
-    session: requests.Session, url: str, name: str, roots: Sequence[str], start: int, end: int
+    client: requests.Session, url: str, name: str, roots: Sequence[str], start: int, end: int
 ) -> requests.Response:
     """The answer to a request for the bytes from `start` to before `end`: 206, 200 or 416."""
     # A compressed answer would have other bytes.
     headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{end - 1}"}
     for _ in range(REDIRECTS + 1):
         with _network(name, "the server cannot be reached"):
-            answer = session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S, allow_redirects=False)
+            answer = client.get(url, headers=headers, stream=True, timeout=TIMEOUT_S, allow_redirects=False)
         if not answer.is_redirect:
             _check(answer, name)
             return answer
         answer.close()
-        url = urljoin(url, answer.headers["Location"])
-        _check_redirect(url, name, roots)
+        url = _redirected(url, answer.headers["Location"], name, roots)
     raise UnreadableMediaError(f"{name}: is redirected more than {REDIRECTS} times")
 
 
-def _check_redirect(url: str, name: str, roots: Sequence[str]) -> None:
+def _redirected(url: str, location: str, name: str, roots: Sequence[str]) -> str:
     try:
+        url = urljoin(url, location)
         if not url.startswith(("http://", "https://")):
             raise UnreadableMediaError(f"{masked(url)}: is not on a web server")
         check_remote(url)
         check_permitted(url, roots)
     except UnreadableMediaError as error:
         raise UnreadableMediaError(f"{name}: is redirected to {error}") from None
+    except ValueError:
+        raise UnreadableMediaError(f"{name}: is redirected to no valid URL") from None
+    return url
 
 
 def _check(answer: requests.Response, name: str) -> None:
     status = answer.status_code
-    if status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
+    found = status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+    if found and answer.headers.get("Content-Encoding", "identity") == "identity":
         return
     answer.close()
+    if found:
+        raise UnreadableMediaError(f"{name}: the server sends it compressed, which was not requested")
+    reason = f"{status} {responses.get(status, '')}".rstrip()  # the server's own words may be of any kind
     if status >= 500 or status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT):
-        raise AgainError(f"the server answered {status} {answer.reason}")
+        raise AgainError(f"the server answered {reason}")
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         raise UnreadableMediaError(f"{name}: does not exist (the server answered {status})")
     if status == HTTPStatus.UNAUTHORIZED:
         raise UnreadableMediaError(
             f"{name}: the server requires a password (401); put it into a netrc file that NETRC names"
         )
-    raise UnreadableMediaError(f"{name}: the server refused ({status} {answer.reason})")
+    raise UnreadableMediaError(f"{name}: the server refused ({reason})")
 
 
 def _size(answer: requests.Response, name: str, start: int) -> int:
     """The file's size in bytes, from an answer that begins at `start`."""
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    match = re.fullmatch(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})", answer.headers.get("Content-Range", ""))
     if match is None or int(match[1]) != start:
         raise UnreadableMediaError(f"{name}: the server does not say which part of the file it sends")
-    return int(match[2])
+    if (size := int(match[2])) > LARGEST:
+        raise UnreadableMediaError(f"{name}: has {size:,} bytes, the server claims; more than {LARGEST:,} are not read")
+    return size
 
 
 def _body(answer: requests.Response, name: str, length: int) -> bytes:
@@ -126,7 +145,7 @@ def _body(answer: requests.Response, name: str, length: int) -> bytes:
     return bytes(body)
 
 
-def _whole(answer: requests.Response, name: str, session: requests.Session) -> RemoteFile:
+def _whole(answer: requests.Response, name: str, client: requests.Session) -> RemoteFile:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the reader closes it
     try:
         for part in _parts(answer, name):
@@ -148,14 +167,21 @@ def _whole(answer: requests.Response, name: str, session: requests.Session) -> R
 
     def release() -> None:
         file.close()
-        session.close()
+        client.close()
 
     return RemoteFile(name, file.tell(), fetch, parts=False, release=release)
 
 
 def _parts(answer: requests.Response, name: str) -> Iterator[bytes]:
+    """The body as it arrives. Raises `TransientMediaError` if it arrives too slowly."""
+    received, until = 0, monotonic() + PATIENCE_S
     with _network(name, "the connection broke"):
-        yield from answer.iter_content(2**16)
+        while part := answer.raw.read1(2**16, decode_content=False):
+            received += len(part)
+            if monotonic() > until + received / SLOWEST:
+                answer.close()
+                raise TransientMediaError(f"{name}: the server sends too slowly")
+            yield part
 
 
 @contextmanager
@@ -163,11 +189,13 @@ def _network(name: str, broken: str) -> Iterator[None]:
     """Translates the network's errors: the messages of requests contain whole URLs and object representations."""
     try:
         yield
+    except InnerAddressError:
+        raise UnreadableMediaError(f"{name}: {INNER}") from None
     except requests.exceptions.SSLError:
         raise UnreadableMediaError(f"{name}: the server's certificate is not accepted") from None
-    except requests.Timeout:
+    except (requests.Timeout, urllib3.exceptions.TimeoutError):
         raise AgainError("the server did not answer in time") from None
-    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+    except (requests.ConnectionError, urllib3.exceptions.HTTPError):
         raise AgainError(broken) from None
     except (requests.RequestException, ValueError):
         raise UnreadableMediaError(f"{name}: is not a valid URL") from None

@@ -3,14 +3,14 @@
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from math import ceil
 
 import numpy as np
 
-from fer_model.errors import UnreadableMediaError
+from fer_model.errors import PARSER_ERRORS, UnreadableMediaError
 from fer_model.sources.clock import SEEKABLE
 from fer_model.sources.container import opened
 from fer_model.sources.opening import open_media
@@ -42,8 +42,10 @@ class VideoIndex:
     warning: str | None = None
 
 
-def index_video(uri: str, roots: Sequence[str] = ()) -> VideoIndex:
+def index_video(uri: str, roots: Sequence[str] = (), check: Callable[[], None] = lambda: None) -> VideoIndex:
     """Reads all packets of a video; decodes its first picture, or all where the packets do not give the times.
+
+    `check` is called before each read and each packet; an exception from it ends the reading.
 
     Raises:
         UnreadableMediaError: one sentence that begins with the path: outside `roots`, missing, empty, not a video,
@@ -52,10 +54,8 @@ def index_video(uri: str, roots: Sequence[str] = ()) -> VideoIndex:
     """
     with open_media(uri, roots) as file:
         try:
-            return _index(file)
-        except (UnreadableMediaError, MemoryError):
-            raise
-        except Exception as error:  # exceptions of FFmpeg's parsers and PyAV on damaged files
+            return _index(file, check)
+        except PARSER_ERRORS as error:
             raise UnreadableMediaError(f"{file.name}: is damaged ({error or type(error).__name__})") from error
 
 
@@ -71,10 +71,10 @@ class _Look:
     times: Times
 
 
-def _index(file: BufferedReader) -> VideoIndex:
+def _index(file: BufferedReader, check: Callable[[], None]) -> VideoIndex:
     size = _size(file)
-    found = scan(file)
-    look = _look(file, found)
+    found = scan(file, check)
+    look = _look(file, found, check)
     times = look.times if found.times is None else found.times
     duration_ms = max(1, _end(times, found))
     # Each piece fetches the whole file, so there should be few.
@@ -100,10 +100,10 @@ def _end(times: Times, found: Scan) -> int:
     return round(times[-1] + usual)
 
 
-def _look(file: BufferedReader, found: Scan) -> _Look:
-    with opened(file, threads=1 if found.times is not None else 0) as (container, stream):
+def _look(file: BufferedReader, found: Scan, check: Callable[[], None]) -> _Look:
+    with opened(file, 1 if found.times is not None else 0, check) as (container, stream):
         clock, upright = found.clock, Upright(container, stream)
-        frames = frames_from(container, stream, clock=clock)
+        frames = frames_from(container, stream, clock=clock, on_packet=check)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture in it can be decoded")

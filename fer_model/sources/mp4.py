@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
 from io import BufferedReader
 
 from fer_model.sources.remote import RemoteFile
@@ -11,17 +11,20 @@ from fer_model.sources.remote import RemoteFile
 BOXES = (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov")
 """Types of the first box of an mp4 or mov file."""
 
+MOST_BOXES = 1000
+"""Boxes of a file that are looked at; each may take a request."""
 
-def hollow(file: BufferedReader) -> BufferedReader | None:
+
+def hollow(file: BufferedReader, check: Callable[[], None] = lambda: None) -> BufferedReader | None:
     """A remote mp4 with zeros in place of pictures and sound, which are not transferred; None for other files.
 
     An mp4 stores the times of its pictures in boxes apart from them. Reading the times of all packets thus transfers
-    these boxes only.
+    these boxes only. `check` is called before each box.
     """
     if not isinstance(file.raw, RemoteFile):
         return None
     size = file.raw.size
-    full = list(_payloads(file, size))
+    full = _payloads(file, size, check)
     if not full:
         return None
 
@@ -43,20 +46,23 @@ def _real(file: BufferedReader, start: int, end: int) -> bytes:
     return file.read(end - start)
 
 
-def _payloads(file: BufferedReader, size: int) -> Iterator[tuple[int, int]]:
-    """Start and end of the contents of each `mdat` box."""
-    position = 0
-    while position + 16 <= size:
+def _payloads(file: BufferedReader, size: int, check: Callable[[], None]) -> list[tuple[int, int]]:
+    """Start and end of the contents of each `mdat` box; none where the file has too many boxes, or other kinds."""
+    position, found = 0, list[tuple[int, int]]()
+    for _ in range(MOST_BOXES):
+        if position + 16 > size:
+            return found
+        check()
         header = _real(file, position, position + 16)
         length, kind, long = struct.unpack(">I4sQ", header)
         if position == 0 and kind not in BOXES:
-            return
+            return []
         start = position + (16 if length == 1 else 8)
         end = position + long if length == 1 else position + length if length else size
-        if end < start:
-            return
-        if kind == b"moof":  # in a fragmented file the times lie between the pictures
-            return
+        # In a fragmented file (moof) the times lie between the pictures.
+        if end < start or kind == b"moof":
+            return found
         if kind == b"mdat":
-            yield start, min(end, size)
+            found.append((start, min(end, size)))
         position = end
+    return []

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
-from fer_model.errors import UnreadableMediaError
-from fer_model.sources.files import check_remote, is_remote, to_path
+from fer_model.errors import PARSER_ERRORS, UnreadableMediaError
+from fer_model.sources.files import check_remote, is_remote, masked, to_path
 from fer_model.sources.roots import check_permitted
 
 
@@ -50,11 +50,14 @@ def _local(path: str) -> BufferedReader:
 
 def _remote(uri: str, roots: Sequence[str]) -> BufferedReader:
     check_remote(uri)
-    # Local files need none of these libraries.
-    if uri.startswith("s3:"):
-        from fer_model.sources.s3 import open_s3
+    try:
+        # Local files need none of these libraries.
+        if uri.startswith("s3:"):
+            from fer_model.sources.s3 import open_s3
 
-        return BufferedReader(open_s3(uri))
-    from fer_model.sources.http import open_http
+            return BufferedReader(open_s3(uri))
+        from fer_model.sources.http import open_http
 
-    return BufferedReader(open_http(uri, roots))
+        return BufferedReader(open_http(uri, roots))
+    except PARSER_ERRORS as error:  # answers that the libraries do not expect
+        raise UnreadableMediaError(f"{masked(uri)}: cannot be requested ({type(error).__name__})") from None

@@ -27,7 +27,7 @@ ATTEMPTS = 4
 WAIT_S = 0.5
 """Pause in seconds before the second attempt; it doubles with each."""
 
-TIMEOUT_S = (10, 60)
+TIMEOUT_S = (10, 30)
 """Timeouts in seconds: to connect, and between two packets of the answer."""
 
 Result = TypeVar("Result")

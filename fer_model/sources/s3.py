@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fer_model.errors import UnreadableMediaError
+from fer_model.errors import PARSER_ERRORS, UnreadableMediaError
 from fer_model.sources.files import natural
 from fer_model.sources.remote import TIMEOUT_S, AgainError, RemoteFile, retried
 
@@ -54,8 +54,12 @@ def size_of(uri: str) -> int | None:
     Raises:
         UnreadableMediaError: as `open_s3`.
     """
-    info: dict[str, Any] = _asked(uri, partial(_files().info, uri.removeprefix("s3://")))
-    return None if info["type"] == "directory" else info["size"]
+    return _asked(uri, partial(_size_of, uri.removeprefix("s3://")))
+
+
+def _size_of(path: str) -> int | None:
+    info: dict[str, Any] = _files().info(path)
+    return None if info["type"] == "directory" else int(info["size"])
 
 
 def objects_in(uri: str) -> Iterator[tuple[str, int]]:
@@ -95,13 +99,23 @@ def _fits(names: list[str], parts: list[str]) -> bool:
 
 
 def _listed(uri: str, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
-    more: dict[str, str] = {}
+    token: str | None = None
     while True:
-        page = _asked(uri, partial(_files().call_s3, "list_objects_v2", Bucket=bucket, Prefix=prefix, **more))
-        yield from ((entry["Key"], entry["Size"]) for entry in page.get("Contents", ()))
-        if not page.get("IsTruncated"):
+        more = {"ContinuationToken": token} if token else {}
+        entries, then = _asked(uri, partial(_page, Bucket=bucket, Prefix=prefix, **more))
+        yield from entries
+        if then is None:
             return
-        more = {"ContinuationToken": page["NextContinuationToken"]}
+        if then == token:
+            raise UnreadableMediaError(f"{uri}: the server lists the same objects again and again")
+        token = then
+
+
+def _page(**request: str) -> tuple[list[tuple[str, int]], str | None]:
+    """Keys and sizes of the objects on one page of a listing, and the token of the next page."""
+    page = _files().call_s3("list_objects_v2", **request)
+    entries = [(entry["Key"], int(entry["Size"])) for entry in page.get("Contents", ())]
+    return entries, page["NextContinuationToken"] if page.get("IsTruncated") else None
 
 
 def _files() -> S3FileSystem:
@@ -155,5 +169,5 @@ def _once(uri: str, call: Callable[[], Result]) -> Result:
         raise UnreadableMediaError(f"{uri}: cannot be read ({error.strerror or error})") from None
     except ParamValidationError:
         raise UnreadableMediaError(f"{uri}: is no name that an object can have") from None
-    except (BotoCoreError, ValueError) as error:
+    except (BotoCoreError, *PARSER_ERRORS) as error:
         raise UnreadableMediaError(f"{uri}: cannot be requested ({error})") from None

@@ -3,8 +3,10 @@
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
 from array import array
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from io import BufferedReader
 from typing import Any, NamedTuple
 
@@ -47,24 +49,27 @@ class Scan(NamedTuple):
     opens: bool
 
 
-def scan(file: BufferedReader) -> Scan:
+def scan(file: BufferedReader, check: Callable[[], None] = lambda: None) -> Scan:
     """Reads all packets of a file; of a remote mp4 only their times are transferred.
 
-    Raises `UnreadableMediaError` and `TransientMediaError`.
+    `check` is called before each read and each packet; an exception from it ends the reading. Raises
+    `UnreadableMediaError` and `TransientMediaError`.
     """
-    seen = without_pictures(file, _scan)
+    look = partial(_scan, check=check)
+    seen = without_pictures(file, look, check)
     if seen is not None and seen.times is not None:
         return seen
-    with opened(file) as (container, stream):
-        return _scan(container, stream)
+    with opened(file, check=check) as (container, stream):
+        return look(container, stream)
 
 
-def _scan(container: InputContainer, stream: VideoStream) -> Scan:
+def _scan(container: InputContainer, stream: VideoStream, check: Callable[[], None]) -> Scan:
     head: list[Packet[Any]] = []
     stamps = array("q")
     complete, last = True, (0, 0)  # pts and duration of the picture that is shown last
     ends = [0] * len(container.streams)
     for packet in packets_of(container):
+        check()
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None:
             ends[packet.stream_index] = max(ends[packet.stream_index], stamp + (packet.duration or 0))

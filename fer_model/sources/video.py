@@ -57,8 +57,8 @@ def read_video(
     `start_frame` is the index, in the whole video, of the first frame at or after `start_ms`; times count from
     the video's first frame and agree with `index_video`. Packets that cannot be decoded are skipped; the frames after
     them keep their index. `threads` is the number of decoding threads (0: half the processors, to leave the rest for
-    the networks). Memory does not grow with the length. `on_packet` is called before each packet; an exception from it
-    ends the reading.
+    the networks). Memory does not grow with the length. `on_packet` is called before each packet and each read; an
+    exception from it ends the reading.
 
     Raises:
         UnreadableMediaError: the file lies outside `roots`, is not a video that can be read, or no picture of the
@@ -67,8 +67,8 @@ def read_video(
     """
     with ExitStack() as stack:
         file = stack.enter_context(open_media(uri, roots))
-        clock = _clock_of(file, part=bool(start_ms) or end_ms is not None)
-        container, stream = stack.enter_context(opened(file, threads or _threads()))
+        clock = _clock_of(file, bool(start_ms) or end_ms is not None, on_packet)
+        container, stream = stack.enter_context(opened(file, threads or _threads(), on_packet))
         upright = Upright(container, stream)  # before the decoder changes the stream's properties
         frames = frames_from(container, stream, start_ms, clock, on_packet)
         first = next(frames, None)
@@ -89,12 +89,12 @@ def _where(start_ms: int) -> str:
     return f"after {start_ms / 1000:.1f} s" if start_ms else "in it"
 
 
-def _clock_of(file: BufferedReader, part: bool) -> Clock | None:
+def _clock_of(file: BufferedReader, part: bool, check: Callable[[], None]) -> Clock | None:
     """The clock of the index; None if the first packets are enough to determine it.
 
     Only videos with reliable timestamps are cut such that a seek is needed (see `VideoIndex.divisible`).
     """
-    return without_pictures(file, _first_clock) if part else scan(file).clock
+    return without_pictures(file, _first_clock, check) if part else scan(file, check).clock
 
 
 def _first_clock(container: InputContainer, stream: VideoStream) -> Clock:

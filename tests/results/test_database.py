@@ -25,20 +25,18 @@ from results.errors import (
     DatabaseUrlError,
 )
 from results.jobs import create_job, list_jobs
-from results.tables import Base, Job
+from results.tables import Job
 from results.urls import describe
 
 
 def test_models_and_migrations_agree(database: Database) -> None:
     with database.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), Job.metadata) == []
 
 
 def test_checks_of_models_and_migrations_agree(database: Database) -> None:
-    found = {
-        check["name"] for table in Base.metadata.tables for check in inspect(database).get_check_constraints(table)
-    }
-    promised = {c.name for t in Base.metadata.tables.values() for c in t.constraints if str(c.name).startswith("ck_")}
+    found = {check["name"] for table in Job.metadata.tables for check in inspect(database).get_check_constraints(table)}
+    promised = {c.name for t in Job.metadata.tables.values() for c in t.constraints if str(c.name).startswith("ck_")}
     assert found == promised
 
 

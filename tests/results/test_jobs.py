@@ -19,7 +19,7 @@ from results.media import media_of
 from results.plans import MediaPlan, ShardPlan, add_plan
 from results.read.status import job_status
 from results.shards import complete
-from results.tables import Base, Job, Media, Shard, new_job_id
+from results.tables import Job, Media, Shard, new_job_id
 from tests.support.rows import (
     FOUR_PICTURES,
     ONE_VIDEO,
@@ -224,7 +224,7 @@ def test_deleting_leaves_nothing(database: Database) -> None:
         assert delete_job(session, job_id)
         assert not delete_job(session, job_id)
     with reading(database) as session:
-        for table in Base.metadata.sorted_tables:
+        for table in Job.metadata.sorted_tables:
             assert session.scalar(select(func.count()).select_from(table)) == 0
 
 

@@ -1,10 +1,11 @@
-"""Local servers: one for HTTP, with the faults that a test configures, and one for S3."""
+"""Local servers: one for HTTP, with the faults that a test configures, one that sends any bytes, and one for S3."""
 
 import logging
 import re
+import socketserver
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -99,3 +100,26 @@ def s3_server() -> Iterator[str]:
         yield "http://{}:{}".format(*server.get_host_and_port())
     finally:
         server.stop()
+
+
+@contextmanager
+def raw_server(answer: Callable[[bytes], Iterable[bytes]]) -> Iterator[str]:
+    """The address of a server that sends what `answer` gives for a request's head, piece by piece, and hangs up."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            head = b"".join(iter(self.rfile.readline, b"\r\n"))
+            with suppress(OSError):
+                for piece in answer(head):
+                    self.wfile.write(piece)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as listener:
+        listener.daemon_threads = True
+        listener.block_on_close = False
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.server_address[1]}"
+        finally:
+            listener.shutdown()
+            thread.join()

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from math import inf
 from time import monotonic
 from typing import Any, Self
 
 from fer_model.errors import TransientMediaError, UnreadableMediaError
 from fer_model.sources.discover import PassedOver, find_media, kind_of
+from fer_model.sources.files import is_remote
 from fer_model.sources.index import index_video
 from fer_model.sources.sampling import Sampling
 from fer_model.sources.segments import Segment, cut
@@ -15,6 +17,8 @@ from results.plans import MediaPlan, ShardPlan
 from workers.errors import NothingToDoError
 
 PICTURES_PER_SHARD = 50
+REMOTE_PICTURES_PER_SHARD = 10
+"""Fewer, since each may come from a server so slow that it takes minutes to fail."""
 
 _UNPLANNED = ShardPlan(0, 0, planned_frames=0, video=True)
 
@@ -69,35 +73,40 @@ def plan(
     """What there is to do, in the order of the paths; calls `on_medium` for each file as it is found.
 
     `roots` is where media must lie, as in `Settings.permitted_roots`. The media are those that are there now; what is
-    added to a folder later is not part of the job. Videos are looked into for `patience_s` seconds, the others become
-    one shard each, which the worker that claims it cuts (`look_into`). A file that cannot be read becomes a medium
-    that failed, with the reason. `passed_over` counts what else lies in folders.
+    added to a folder later is not part of the job. Videos are looked into for `patience_s` seconds, and each for at
+    most as long; the others, and all on servers, become one shard each, which the worker that claims it cuts
+    (`look_into`). A file that cannot be read becomes a medium that failed, with the reason. `passed_over` counts what
+    else lies in folders.
 
     Raises:
         NothingToDoError: there is no file at all; the message gives the reason for each path.
     """
     media: list[MediaPlan] = []
     shards: list[ShardPlan] = []
-    until = monotonic() + patience_s
-    for medium, segments in _media(paths, options, roots, until, passed_over):
+    for medium, segments in _media(paths, options, roots, patience_s, passed_over):
         shards += [replace(each, first_position=len(media), last_position=len(media)) for each in segments]
         media.append(medium)
         on_medium(medium)
     pictures = [n for n, medium in enumerate(media) if medium.kind == "image" and medium.state == "pending"]
-    for start in range(0, len(pictures), PICTURES_PER_SHARD):
-        run = pictures[start : start + PICTURES_PER_SHARD]
-        shards.append(ShardPlan(run[0], run[-1], planned_frames=len(run)))
+    for far, group in groupby(pictures, lambda n: is_remote(media[n].uri)):
+        run, most = list(group), REMOTE_PICTURES_PER_SHARD if far else PICTURES_PER_SHARD
+        pieces = (run[start : start + most] for start in range(0, len(run), most))
+        shards += [ShardPlan(piece[0], piece[-1], planned_frames=len(piece)) for piece in pieces]
     return media, shards
 
 
-def look_into(uri: str, options: BatchOptions, roots: Sequence[str]) -> tuple[MediaPlan, list[ShardPlan]]:
+def look_into(
+    uri: str, options: BatchOptions, roots: Sequence[str], check: Callable[[], None] = lambda: None
+) -> tuple[MediaPlan, list[ShardPlan]]:
     """A video and its segments, as shards of the medium at position 0; `roots` as in `plan`.
+
+    `check` is called often; an exception from it ends the probing.
 
     Raises:
         TransientMediaError: it could not be read now.
         UnreadableMediaError: it is no video, or lies outside FER_MEDIA_ROOTS.
     """
-    index = index_video(uri, roots)
+    index = index_video(uri, roots, check)
     medium = MediaPlan(
         uri,
         "video",
@@ -116,9 +125,10 @@ def _media(
     paths: Sequence[str],
     options: BatchOptions,
     roots: Sequence[str],
-    until: float,
+    patience_s: float,
     passed_over: PassedOver | None,
 ) -> Iterator[tuple[MediaPlan, list[ShardPlan]]]:
+    until = monotonic() + patience_s
     found = list(find_media(paths, roots, passed_over))
     if all(each.kind is None for each in found):
         raise NothingToDoError("; ".join(each.error or "" for each in found) or None)
@@ -128,20 +138,35 @@ def _media(
             yield _failed(each.uri, each.kind or kind_of(each.uri) or "image", each.error), []
         elif each.kind == "image":
             yield MediaPlan(each.uri, "image", frame_count=1), []
-        elif monotonic() > until:
+        elif is_remote(each.uri) or monotonic() > until:
             yield MediaPlan(each.uri, "video"), [_UNPLANNED]
         else:
-            yield _video(each.uri, options, roots)
+            yield _video(each.uri, options, roots, patience_s)
 
 
-def _video(uri: str, options: BatchOptions, roots: Sequence[str]) -> tuple[MediaPlan, list[ShardPlan]]:
+def _video(
+    uri: str, options: BatchOptions, roots: Sequence[str], patience_s: float
+) -> tuple[MediaPlan, list[ShardPlan]]:
     try:
-        return look_into(uri, options, roots)
-    except TransientMediaError:
+        return look_into(uri, options, roots, deadline(patience_s, TransientMediaError()))
+    except (TransientMediaError, MemoryError):
         # A worker will try again, three times.
         return MediaPlan(uri, "video"), [_UNPLANNED]
     except UnreadableMediaError as error:
         return _failed(uri, "video", str(error)), []
+    except Exception as error:  # one bad file must not end the planning of the others
+        return _failed(uri, "video", f"{uri}: cannot be read ({type(error).__name__})"), []
+
+
+def deadline(seconds: float, error: Exception) -> Callable[[], None]:
+    """A `check` that raises `error` once so many seconds have passed."""
+    until = monotonic() + seconds
+
+    def check() -> None:
+        if monotonic() > until:
+            raise error
+
+    return check
 
 
 def _failed(uri: str, kind: str, error: str) -> MediaPlan:

@@ -11,8 +11,9 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from fer_model.engines import Engine
-from fer_model.errors import WeightsError
+from fer_model.errors import UnreadableMediaError, WeightsError
 from fer_model.networks.manifest import ModelSet
+from fer_model.sources.files import masked
 from results import shards
 from results.database import reading
 from results.errors import NameTakenError
@@ -22,7 +23,7 @@ from results.media import media_of
 from results.tables import Job, Media
 from workers.batch import crops
 from workers.batch.analysing import Work, analyse_shard
-from workers.batch.planning import BatchOptions, look_into
+from workers.batch.planning import BatchOptions, deadline, look_into
 from workers.batch.rows import ShardRows
 from workers.lease import heartbeat
 from workers.lease.holding import Lease, lease
@@ -109,7 +110,7 @@ def _work(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, q
     options = BatchOptions.of(start.stored)
     rows.ensemble_id, models = start.in_use or held.commit(partial(_register, models_dir=settings.models_dir))
     if held.claim.is_unplanned_video:
-        _cut(held, options, roots, queue)
+        _cut(held, options, settings, queue)
     folder = crops.folder_of(start.stored, held.claim.job_id)
     work = Work(held.claim, start.media, options, models, load(models), roots, folder, held.check)
     analyse_shard(work, rows)
@@ -119,10 +120,20 @@ def _register(session: Session, claim: Claim, *, models_dir: Path) -> tuple[int,
     return store.current(session, models_dir)
 
 
-def _cut(held: Lease[Start], options: BatchOptions, roots: Sequence[str], queue: Queue) -> None:
+def _cut(held: Lease[Start], options: BatchOptions, settings: Settings, queue: Queue) -> None:
     """Probes a video that `submit` did not, and keeps its first segment; the others become shards."""
     (medium,) = held.begun.media
-    found, segments = look_into(medium.uri, options, roots)
+    limit_s = settings.shard_timeout_seconds / 2
+    late = UnreadableMediaError(
+        f"{masked(medium.uri)}: reading its index took longer than {limit_s:g} s, half of FER_SHARD_TIMEOUT_SECONDS"
+    )
+    in_time = deadline(limit_s, late)
+
+    def check() -> None:
+        held.check()
+        in_time()
+
+    found, segments = look_into(medium.uri, options, settings.permitted_roots, check)
     learned = {name: getattr(found, name) for name in LEARNED}
     for name, value in learned.items():
         setattr(medium, name, value)

@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -37,8 +38,17 @@ def server() -> Iterator[FileServer]:
         yield running
 
 
+def host_of(uri: str) -> list[str]:
+    """Roots that permit the URI's host, which is an inner one."""
+    parts = urlsplit(uri)
+    return [f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"] if parts.scheme else []
+
+
 def frames(uri: str, start_ms: int = 0, end_ms: int | None = None, start_frame: int = 0) -> list[tuple[int, int, str]]:
-    piece = open_source(uri, kind="video", start_ms=start_ms, end_ms=end_ms, start_frame=start_frame, threads=1)
+    roots = host_of(uri)
+    piece = open_source(
+        uri, kind="video", start_ms=start_ms, end_ms=end_ms, start_frame=start_frame, threads=1, roots=roots
+    )
     return [(frame.index, frame.time_ms, hashlib.sha256(frame.image.tobytes()).hexdigest()) for frame in piece]
 
 
@@ -51,7 +61,7 @@ def complaint(uri: str, kind: type[UnreadableMediaError] = UnreadableMediaError)
     sentences = []
     for attempt in (index_video, read_picture):
         with pytest.raises(UnreadableMediaError) as caught:
-            attempt(uri)
+            attempt(uri, host_of(uri))
         assert type(caught.value) is kind
         assert str(caught.value).startswith(f"{masked(uri)}: ")
         sentences.append(str(caught.value).removeprefix(f"{masked(uri)}: "))
@@ -81,8 +91,8 @@ def test_videos_are_the_same_from_a_server(
     for ranges in (True, False):
         server.ranges = ranges
         index = index_video(str(path))
-        assert properties(index_video(f"{server.url}/a"))[:5] == properties(index)[:5]
-        assert index_video(f"{server.url}/a").segmentable == (ranges and index.segmentable)
+        assert properties(index_video(f"{server.url}/a", host_of(server.url)))[:5] == properties(index)[:5]
+        assert index_video(f"{server.url}/a", host_of(server.url)).segmentable == (ranges and index.segmentable)
         assert frames(f"{server.url}/a") == frames(str(path))
         for piece in cut(index, Sampling(), 700):
             place = piece.start_ms, piece.end_ms, piece.start_frame
@@ -94,7 +104,7 @@ def test_times_and_edit_lists_are_the_same_from_a_server(tmp_path: Path, server:
     times = [n * n for n in range(60)]
     path = write_clip(tmp_path / "a.mp4", PICTURES, pts=times, start=start, bframes=3, gop=250)
     server.files["/a.mp4"] = path.read_bytes()
-    assert properties(index_video(f"{server.url}/a.mp4")) == properties(index_video(str(path)))
+    assert properties(index_video(f"{server.url}/a.mp4", host_of(server.url))) == properties(index_video(str(path)))
     assert frames(f"{server.url}/a.mp4", 1000, 2000, 7) == frames(str(path), 1000, 2000, 7)
 
 
@@ -102,7 +112,7 @@ def test_a_truncated_video_is_the_same_from_a_server(tmp_path: Path, server: Fil
     path = write_clip(tmp_path / "a.mp4", PICTURES, container_options={"movflags": "faststart"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
     server.files["/a.mp4"] = path.read_bytes()
-    near, far = index_video(str(path)), index_video(f"{server.url}/a.mp4")
+    near, far = index_video(str(path)), index_video(f"{server.url}/a.mp4", host_of(server.url))
     assert properties(far) == properties(near)
     assert near.warning and far.warning == near.warning.replace(str(path), f"{server.url}/a.mp4")
     assert frames(f"{server.url}/a.mp4") == frames(str(path))
@@ -123,7 +133,7 @@ def test_a_second_from_the_middle_of_a_long_mp4_costs_little_more_than_itself(
     content = server.files["/a.mp4"] = path.read_bytes()
     a_second = len(content) / 20
     assert a_second > 4 * BLOCK
-    assert properties(index_video(f"{server.url}/a.mp4")) == properties(index_video(str(path)))
+    assert properties(index_video(f"{server.url}/a.mp4", host_of(server.url))) == properties(index_video(str(path)))
     assert server.sent < 5 * BLOCK  # the index, and the first picture
     server.sent = 0
     assert frames(f"{server.url}/a.mp4", 10_000, 11_000, 250) == frames(str(path), 10_000, 11_000, 250)
@@ -140,18 +150,18 @@ def test_pictures(tmp_path: Path, server: FileServer) -> None:
         server.files[f"/{name}"] = (tmp_path / name).read_bytes()
     assert len(server.files["/a.png"]) > 2 * BLOCK
     for server.ranges in (True, False):
-        assert (read_picture(f"{server.url}/a.png") == picture).all()
+        assert (read_picture(f"{server.url}/a.png", host_of(server.url)) == picture).all()
     server.ranges, server.sent = True, 0
     server.requests.clear()
-    read_picture(f"{server.url}/small.png")
+    read_picture(f"{server.url}/small.png", host_of(server.url))
     assert len(server.requests) == 1
-    (frame,) = open_source(f"{server.url}/small.png?size=full", kind="image")
+    (frame,) = open_source(f"{server.url}/small.png?size=full", kind="image", roots=host_of(server.url))
     assert (frame.index, frame.time_ms) == (0, 0)
 
 
 def test_any_byte_can_be_read(server: FileServer) -> None:
     content = server.files["/a"] = np.random.default_rng(0).bytes(5 * BLOCK + 123)
-    with open_media(f"{server.url}/a") as file:
+    with open_media(f"{server.url}/a", host_of(server.url)) as file:
         for start in (4 * BLOCK - 7, 0, len(content) - 3, 2 * BLOCK):
             file.seek(start)
             assert file.read(2 * BLOCK) == content[start : start + 2 * BLOCK]
@@ -178,9 +188,9 @@ def test_what_is_there_but_is_nothing(server: FileServer) -> None:
     for server.ranges in (True, False):
         assert complaint(f"{server.url}/empty.mp4") == "the file is empty"
         with pytest.raises(UnreadableMediaError, match=r"text\.mp4: is not a video \(unknown format\)"):
-            index_video(f"{server.url}/text.mp4")
+            index_video(f"{server.url}/text.mp4", host_of(server.url))
         with pytest.raises(UnreadableMediaError, match=r"text\.mp4: is not a picture"):
-            read_picture(f"{server.url}/text.mp4")
+            read_picture(f"{server.url}/text.mp4", host_of(server.url))
 
 
 def test_what_may_pass_is_tried_again(tmp_path: Path, server: FileServer) -> None:
@@ -197,7 +207,7 @@ def test_what_may_pass_is_tried_again(tmp_path: Path, server: FileServer) -> Non
 def test_a_server_that_goes_away_in_the_middle_is_no_end_of_the_video(tmp_path: Path, server: FileServer) -> None:
     path = write_clip(tmp_path / "a.mp4", grain(150), gop=25, container_options={"movflags": "faststart"})
     server.files["/a.mp4"] = path.read_bytes()
-    pieces = open_source(f"{server.url}/a.mp4", kind="video", threads=1)
+    pieces = open_source(f"{server.url}/a.mp4", kind="video", threads=1, roots=host_of(server.url))
     next(pieces)
     server.failures = [500] * 99
     with pytest.raises(TransientMediaError, match=r"a\.mp4: the server answered 500"):
@@ -212,7 +222,7 @@ def test_nobody_is_there() -> None:
 
 def test_a_file_that_changes_meanwhile(server: FileServer) -> None:
     server.files["/a"] = bytes(3 * BLOCK)
-    with open_media(f"{server.url}/a") as file:
+    with open_media(f"{server.url}/a", host_of(server.url)) as file:
         server.files["/a"] = bytes(2 * BLOCK)
         with pytest.raises(UnreadableMediaError, match=r"/a: has changed while it was read"):
             file.read()
@@ -234,7 +244,7 @@ def test_redirects_stay_within_the_roots(server: FileServer) -> None:
             "/in/file.jpg": "file:///etc/passwd",
             "/in/round.jpg": "/in/round.jpg",
         }
-        with open_media(f"{server.url}/in/away.jpg") as file:
+        with open_media(f"{server.url}/in/away.jpg", [f"{server.url}/", f"{other.url}/"]) as file:
             assert file.read() == b"other"
         roots = [f"{server.url}/in/"]
         with open_media(f"{server.url}/in/good.jpg", roots) as file:
@@ -256,7 +266,7 @@ def test_secrets_do_not_show(server: FileServer) -> None:
     url = f"{server.url}/a.mp4?X-Amz-Signature=hidden&token=hidden&sig=hidden"
     for server.failures in ([403], [500] * ATTEMPTS):
         with pytest.raises(UnreadableMediaError) as caught:
-            index_video(url)
+            index_video(url, host_of(url))
         assert "hidden" not in "".join(traceback.format_exception(caught.value))
         assert str(caught.value).startswith(f"{server.url}/a.mp4?X-Amz-Signature=***&token=***&sig=***: ")
     assert server.requests[0][0].endswith("hidden")
@@ -284,7 +294,7 @@ def test_passwords_come_from_the_file_that_the_environment_names(
     for named in (False, True):
         if named:
             monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-        with open_media(f"{server.url}/a"):
+        with open_media(f"{server.url}/a", host_of(server.url)):
             assert (server.authorizations[-1] is not None) == named
 
 

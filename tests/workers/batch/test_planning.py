@@ -1,12 +1,16 @@
 """From paths to media and shards."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fer_model.sources.index import VideoIndex, index_video
 from tests.support.clips import noise_picture, panning_frames, write_clip
+from tests.support.servers import FileServer, serving
+from workers.batch import planning
 from workers.batch.planning import PICTURES_PER_SHARD, BatchOptions, plan
 from workers.errors import NothingToDoError
 
@@ -79,3 +83,49 @@ def test_what_lies_outside_the_roots_fails_alone(tmp_path: Path) -> None:
     assert {str(name) for name in refused} == {"in/link.mp4", "outside"}
     assert all(str(error).endswith("lies outside FER_MEDIA_ROOTS") for error in refused.values())
     assert len(shards) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(MemoryError(), "pending"), (KeyError("x"), "failed"), (OverflowError("x"), "failed"), (SystemError(), "failed")],
+)
+def test_whatever_opening_a_file_raises_it_alone_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, state: str
+) -> None:
+    for name in ("bad.mp4", "good.mp4"):
+        write_clip(tmp_path / name, panning_frames(noise_picture(), 5))
+
+    def index(uri: str, *rest: Any) -> VideoIndex:
+        if uri.endswith("bad.mp4"):
+            raise error
+        return index_video(uri, *rest)
+
+    monkeypatch.setattr(planning, "index_video", index)
+    media, shards = plan([str(tmp_path)], BatchOptions(), ())
+    assert [medium.state for medium in media] == [state, "pending"]
+    assert media[0].error is None or media[0].error.startswith(f"{tmp_path}/bad.mp4: ")
+    assert [each.planned_frames for each in shards] == ([0, 5] if state == "pending" else [5])
+
+
+def test_a_file_that_takes_long_is_left_to_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_clip(tmp_path / "clip.mp4", panning_frames(noise_picture(), 100))
+    late = iter([0.0, 0.0, 0.0, 0.0, *[99.0] * 1000])
+    monkeypatch.setattr(planning, "monotonic", lambda: next(late))
+    (medium,), (shard,) = plan([str(tmp_path)], BatchOptions(), (), patience_s=2)
+    assert (medium.state, medium.frame_count, shard.start_ms, shard.video) == ("pending", None, None, True)
+
+
+def test_servers_are_left_to_workers(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    with serving(FileServer({})) as server:
+        remote = [f"{server.url}/a.mp4", *(f"{server.url}/{n}.jpg" for n in range(12))]
+        media, shards = plan([str(tmp_path), *remote], BatchOptions(), [str(tmp_path), f"{server.url}/"])
+        assert not server.requests
+    assert {medium.state for medium in media} == {"pending"}
+    # A slow server has to fail within the time of a shard, so its pictures come in smaller ones.
+    assert [(each.video, each.first_position, each.last_position) for each in shards] == [
+        (True, 1, 1),
+        (False, 0, 0),
+        (False, 2, 11),
+        (False, 12, 13),
+    ]
