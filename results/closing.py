@@ -102,6 +102,8 @@ def close_job(session: Session, job_id: str) -> bool:
         return False
     while videos := unclosed(session, job_id, 500):
         fill_tracks(session, [video.media_id for video in videos])
+    # Should the job be opened again, all is done again: that changes nothing where nothing new came.
+    changed(session, update(Media).where(Media.job_id == job_id, Media.closing.is_not(None)).values(closing=None))
     state, error = _outcome(session, job_id)
     now = utc_now(session)
     ended = {

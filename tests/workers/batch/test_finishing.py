@@ -68,7 +68,7 @@ def check_joined(database: Database, job_id: str) -> None:
         observations = session.execute(select(Track.media_id, Track.observations)).all()
         assert sorted(observations) == [(n + 1, SEGMENTS) for n in range(VIDEOS) for _ in range(FACES)]
         assert session.scalar(select(func.count()).select_from(TrackLabel)) == 0
-        assert set(session.scalars(select(Media.closing))) == {"done"}
+        assert set(session.scalars(select(Media.closing))) == {None}
 
 
 def test_the_tracks_of_each_video_are_joined(database: Database, job: str) -> None:
