@@ -11,6 +11,7 @@ from pillow_heif import register_heif_opener
 
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources.grey import RefusedError, eight_bits, is_deep, samples_of
+from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.opening import open_media
 from fer_model.sources.png import SIGNATURE, plain_png
 from fer_model.types import Image
@@ -47,27 +48,27 @@ LEAST_SIDE = 1920
 which it finds well, has the 48 pixels of the classifiers' input."""
 
 
-def read_reduced(uri: str, roots: Sequence[str] = ()) -> tuple[Image, tuple[int, int]]:
+def read_reduced(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNOWN) -> tuple[Image, tuple[int, int]]:
     """As `read_picture`, a large JPEG at a half, a quarter or an eighth of its size; and the original (width, height).
 
     JPEG's scaled decoding (DCT) never makes the large picture. The result is read-only. Raises as `read_picture`.
     """
-    with open_media(uri, roots) as file:
+    with open_media(uri, roots, expected) as file:
         return _read(file, file.name, LEAST_SIDE)
 
 
-def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
+def read_picture(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNOWN) -> Image:
     """The picture as RGB, turned by its EXIF orientation.
 
     Transparent parts are laid on white. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB; of a file
     with several pictures the first is taken.
 
     Raises:
-        UnreadableMediaError: one sentence that begins with the path: outside `roots`, missing, empty, not a picture,
-            truncated, damaged, or larger than `MAX_PIXELS`.
+        UnreadableMediaError: one sentence that begins with the path: outside `roots`, missing, empty, not the
+            `expected` one, not a picture, truncated, damaged, or larger than `MAX_PIXELS`.
         TransientMediaError: a server does not answer.
     """
-    with open_media(uri, roots) as file:
+    with open_media(uri, roots, expected) as file:
         return _read(file, file.name)[0].copy()
 
 
