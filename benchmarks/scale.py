@@ -129,7 +129,7 @@ def _encode(path: Path, minutes: int) -> None:
 def _submit_one_by_one(environment: dict[str, str], pictures: Path) -> None:
     """Submits in a separate process, with one shard per picture."""
     code = (
-        "from workers import planning; planning.PICTURES_PER_SHARD = 1\n"
+        "from workers.batch import planning; planning.PICTURES_PER_SHARD = 1\n"
         f"from cli.main import main; main(['submit', {str(pictures)!r}, '--wait'])"
     )
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, timeout=LIMIT_S)

@@ -18,7 +18,9 @@ def notes(status: JobStatus) -> Iterator[str]:
         yield f"job {status.job} was cancelled: these are the results up to then."
     if status.state == "failed" and status.kind != "train":
         yield f"job {status.job} failed."
-    if status.errors:
+    if status.failures and 2 * status.failed > status.media:
+        yield f"{status.failures}; `fer-batch status {status.job}` gives the reason."
+    elif status.errors:
         one = len(status.errors) == 1
         yield (
             f"{'a file is' if one else f'{len(status.errors):,} files are'} missing or incomplete; "

@@ -65,7 +65,7 @@ def test_ultralytics_is_silent(home: Path) -> None:
     code = """
         import PIL.Image
         plain_open = PIL.Image.open
-        from fer_model.networks import detector_network
+        from fer_model.networks.loading import detector_network
         detector_network()
         assert PIL.Image.open is plain_open
         from ultralytics.utils import ONLINE, SETTINGS

@@ -40,20 +40,22 @@ def die(epoch: Epoch) -> None:
 def test_training_learns_and_leaves_checkpoint_and_best_weights(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A higher learning rate diverges at first, and the order of floating-point additions decides where it ends."""
     caplog.set_level(logging.INFO)
     epochs: list[Epoch] = []
-    run = ClassifierRun(recipe="baseline", epochs=6, batch=16, learning_rate=5e-3)
+    run = ClassifierRun(recipe="baseline", epochs=12, batch=8, learning_rate=1e-3)
     best = train_classifier(run, TRAINING, VALIDATION, tmp_path / "run", epochs.append)
-    assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4, 5, 6]
+    assert [epoch.epoch for epoch in epochs] == list(range(1, 13))
     assert epochs[-1].loss < 0.7 * epochs[0].loss
     accuracies = [epoch.train_accuracy or 0 for epoch in epochs]
-    assert accuracies[-1] > 2 / 7 > accuracies[0]
+    assert accuracies[-1] > 0.5 > 2 / 7 > accuracies[0]
     assert {path.name for path in best.parent.iterdir()} == {"checkpoint.pt", "best.safetensors"}
-    assert len(caplog.records) == 6
+    assert len(caplog.records) == 12
 
     network = load_weights(classifier_network(), best)
     accuracy = (predict(network, VALIDATION.images).argmax(1) == VALIDATION.labels).mean()
     chosen = max(epoch.validation_accuracy for epoch in epochs)
+    assert chosen > 2 / 7 > epochs[0].validation_accuracy, "the best weights are not those of the first epoch"
     assert accuracy == pytest.approx(chosen, abs=1.5 / 21), "half precision may turn one close decision"
 
 
