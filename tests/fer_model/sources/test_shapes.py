@@ -1,5 +1,6 @@
 """Sample aspect ratios, several streams, encryption, lengths: a video as a player shows it."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from io import BufferedReader
 from pathlib import Path
@@ -119,10 +120,10 @@ def test_a_recording_that_begins_between_two_keyframes_says_so(tmp_path: Path) -
 def test_a_file_that_grows_while_it_is_looked_into_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_clip(tmp_path / "a.mkv", PICTURES)
 
-    def growing(file: BufferedReader) -> Scan:
+    def growing(file: BufferedReader, check: Callable[[], None]) -> Scan:
         with path.open("ab") as end:
             end.write(bytes(100))
-        return scan(file)
+        return scan(file, check)
 
     monkeypatch.setattr("fer_model.sources.index.scan", growing)
     assert "was still being written while it was looked into" in (index_video(str(path)).warning or "")
