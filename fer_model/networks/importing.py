@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fer_model.digests import matches
 from fer_model.errors import WeightsError
-from fer_model.networks.loading import classifier_network, load_detector, read_tensors, save_weights
+from fer_model.networks.classifiers import B0, classifier_network
+from fer_model.networks.loading import classifier_variant, load_detector, read_tensors, save_weights
 from fer_model.networks.published import REGISTRY, Kind
 from fer_model.preprocess import PIXEL_MEAN, PIXEL_STD
 from fer_model.telemetry import disable_ultralytics_telemetry
@@ -45,14 +46,15 @@ def adopt_classifier(path: Path, target: Path, mean: float | None = None, std: f
     """
     tensors = read_tensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     prefix = next((name.removesuffix(STEM) for name in tensors if name.endswith(STEM)), "")
-    network = classifier_network()
+    variant = classifier_variant(path) if path.suffix == ".safetensors" else B0
+    network = classifier_network(variant=variant)
     try:
         network.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
     except RuntimeError as error:
         raise WeightsError(f"{path}: is not an EfficientNet-B0 of one channel and seven classes") from error
     if mean is not None and std is not None:
         renormalise(network, mean, std)
-    save_weights(network, target)
+    save_weights(network, target, {} if variant == B0 else variant.metadata)
 
 
 def renormalise(network: "nn.Module", mean: float, std: float) -> None:

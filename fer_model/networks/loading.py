@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fer_model.atomic import write_atomically
 from fer_model.errors import WeightsError
 from fer_model.networks.architectures import architecture_of, check_head, described
+from fer_model.networks.classifiers import Variant, classifier_network, variant_in
 from fer_model.preprocess import FACE_SIZE
 from fer_model.telemetry import disable_ultralytics_telemetry
-from fer_model.types import EMOTIONS
 
 if TYPE_CHECKING:
     import torch
@@ -21,33 +20,9 @@ DETECTOR_CONFIG = "yolov8n.yaml"
 SIDE_KEY, LARGEST_SIDE = "side", 224
 
 
-def classifier_network(side: int = FACE_SIZE) -> "nn.Module":
-    """EfficientNet-B0 (Tan and Le, 2019; torchvision) on (N, 1, 48, 48) normalised grey, seven logits out.
-
-    With `side` above 48 it first enlarges the faces to that many pixels: finer feature maps, at four times the
-    multiply-adds for twice the side.
-    """
-    from torch import nn
-    from torchvision.models import efficientnet_b0
-
-    network: nn.Module = efficientnet_b0(num_classes=len(EMOTIONS))
-    stem = cast("nn.Sequential", network.get_submodule("features.0"))
-    stem[0] = nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1, bias=False)
-    if side != FACE_SIZE:
-        # A hook and not a layer: the tensors keep their names, so that weights fit both variants.
-        network.register_forward_pre_hook(partial(_enlarge, side))
-    return network
-
-
-def _enlarge(side: int, network: "nn.Module", inputs: "tuple[torch.Tensor]") -> "torch.Tensor":
-    from torch.nn import functional
-
-    return functional.interpolate(inputs[0], size=(side, side), mode="bilinear", align_corners=False)
-
-
 def load_classifier(path: Path) -> "nn.Module":
-    """The classifier in a safetensors file, of the side in its metadata. Raises `WeightsError`."""
-    return load_weights(classifier_network(classifier_side(path)), path)
+    """The classifier in a safetensors file, of the side and variant in its metadata. Raises `WeightsError`."""
+    return load_weights(classifier_network(classifier_side(path), classifier_variant(path)), path)
 
 
 def classifier_side(path: Path) -> int:
@@ -56,6 +31,14 @@ def classifier_side(path: Path) -> int:
     if not text.isdecimal() or not FACE_SIZE <= int(text) <= LARGEST_SIDE:
         raise WeightsError(f"{path}: works on faces of {text!r} pixels, not of {FACE_SIZE} to {LARGEST_SIDE}")
     return int(text)
+
+
+def classifier_variant(path: Path) -> Variant:
+    """The variant that a classifier's metadata describe. Raises `WeightsError`."""
+    try:
+        return variant_in(read_metadata(path))
+    except ValueError as error:
+        raise WeightsError(f"{path}: describes a classifier that cannot be built ({error})") from error
 
 
 def detector_network(config: dict[str, Any] | None = None) -> "nn.Module":

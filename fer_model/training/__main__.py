@@ -1,25 +1,63 @@
-"""`python -m fer_model.training precision`: the figures in a face detector's card."""
+"""`python -m fer_model.training`: what `fer-batch train` and `evaluate` do not: distillation and more figures.
 
+Imports torch, torchvision, NumPy, OpenCV, Pillow and safetensors alone, so that it runs on a machine that has a GPU and
+nothing else of the project's dependencies.
+"""
+
+import argparse
 import tempfile
 from pathlib import Path
 
-import click
-
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+from fer_model.networks.manifest import SHIPPED
 
 
-@click.group()
-def main() -> None:
-    """Measure what `fer-batch evaluate` does not. Training needs `fer-batch train`."""
+def main(words: list[str] | None = None) -> None:
+    """Runs one command."""
+    parser = argparse.ArgumentParser(prog="python -m fer_model.training", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    _precision(commands.add_parser("precision", help="A face detector: AP50 by the least height of a face."))
+    _pack(commands.add_parser("pack", help="FER-2013 and unlabelled faces as a small folder for `distil`."))
+    _distil(commands.add_parser("distil", help="Train cross-fitted teachers and two pupils in a given time."))
+    _stability(commands.add_parser("stability", help="How often a disturbed face keeps its label, by group."))
+    arguments = parser.parse_args(words)
+    arguments.action(arguments)
 
 
-@main.command()
-@click.argument("weights", type=FILE)
-@click.option("--data", type=FILE, required=True, help="Photographs with YOLO labels (tar).")
-@click.option("--degraded", is_flag=True, help="Blur, dim, compress ... each photograph first (fixed seed).")
-@click.option("--quantised", is_flag=True, help="WEIGHTS are the shipped detector in eight bits.")
-def precision(weights: Path, data: Path, degraded: bool, quantised: bool) -> None:
-    """Measure a face detector: AP50 by the least height of a face that counts."""
+def _precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="Photographs with YOLO labels (tar).")
+    parser.add_argument("--degraded", action="store_true", help="Blur, dim, compress ... each photograph first.")
+    parser.add_argument("--quantised", action="store_true", help="WEIGHTS are the shipped detector in eight bits.")
+    parser.set_defaults(action=precision)
+
+
+def _pack(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, help="fer2013.csv(.xz), with fer2013new.csv (the FER+ votes) beside it.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--extra", type=Path, help="Unlabelled faces: a zip of grey pictures of 64x64.")
+    parser.set_defaults(action=pack)
+
+
+def _distil(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pack", type=Path, help="A folder that `pack` made.")
+    parser.add_argument("folder", type=Path, help="Where the weights and the log go.")
+    parser.add_argument("--seconds", type=float, default=560)
+    parser.add_argument("--pupils", nargs=2, default=["large-maps", "middle-maps"], help="Variants of EfficientNet-B0.")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--smoke", action="store_true", help="A few rows and small networks: does it run?")
+    parser.set_defaults(action=distil)
+
+
+def _stability(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("faces", type=Path, help="A zip of grey faces of 64x64 and faces.csv (image, race, ...).")
+    parser.add_argument("--models", type=Path, default=SHIPPED, help="A folder with a manifest.json.")
+    parser.add_argument("--by", default="race", help="The column of faces.csv that names the group.")
+    parser.set_defaults(action=show_stability)
+
+
+def precision(arguments: argparse.Namespace) -> None:
+    """Prints a face detector's figures."""
     from fer_model.training.datasets.faces import read_photographs, unpack
     from fer_model.training.measurement.measuring import (
         degrade_photographs,
@@ -28,17 +66,49 @@ def precision(weights: Path, data: Path, degraded: bool, quantised: bool) -> Non
     )
 
     with tempfile.TemporaryDirectory() as folder:
-        names = unpack([data], Path(folder))
+        names = unpack([arguments.data], Path(folder))
         photographs = [photograph for name in names for photograph in read_photographs(Path(folder), name)]
-        if degraded:
+        if arguments.degraded:
             photographs = degrade_photographs(photographs)
         figures = (
-            quantised_precision(weights, photographs, Path(folder))
-            if quantised
-            else detector_precision(weights, photographs)
+            quantised_precision(arguments.weights, photographs, Path(folder))
+            if arguments.quantised
+            else detector_precision(arguments.weights, photographs)
         )
         for height, value in figures.items():
-            click.echo(f"AP50 of faces at least {height} px high: {value:.4f}")
+            print(f"AP50 of faces at least {height} px high: {value:.4f}")
+
+
+def pack(arguments: argparse.Namespace) -> None:
+    """Packs the data for a machine that has no network."""
+    from fer_model.training.distillation.pack import read_sources, write_pack
+
+    write_pack(read_sources(arguments.data, arguments.extra), arguments.folder)
+    size = sum(path.stat().st_size for path in arguments.folder.iterdir())
+    print(f"{arguments.folder}: {size / 2**20:.1f} MiB")
+
+
+def show_stability(arguments: argparse.Namespace) -> None:
+    """Prints, for each disturbance, the share of faces that keep their label."""
+    from fer_model.networks.manifest import read_models
+    from fer_model.training.distillation.pack import boxed, read_faces
+    from fer_model.training.measurement.reports import load_members
+    from fer_model.training.measurement.stability import stability
+
+    models = read_models(arguments.models)
+    faces, groups = read_faces(arguments.faces, arguments.by)
+    for name, shares in stability(load_members(models.members), models.shares, boxed(faces), groups).items():
+        print(f"{name:7}" + "".join(f"  {group} {100 * share:.1f} %" for group, share in shares.items()))
+
+
+def distil(arguments: argparse.Namespace) -> None:
+    """Trains teachers and pupils."""
+    from fer_model.training.distillation.pack import read_pack
+    from fer_model.training.distillation.run import Distillation, distil, smoke
+
+    faces = read_pack(arguments.pack)
+    run = Distillation(arguments.seconds, arguments.pupils, seed=arguments.seed, device=arguments.device)
+    distil(*smoke(run, faces) if arguments.smoke else (run, faces), arguments.folder)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fer_model.atomic import write_atomically
 from fer_model.errors import TrainingError
-from fer_model.networks.loading import SIDE_KEY, classifier_network, save_weights, start_classifier
+from fer_model.networks.classifiers import classifier_network
+from fer_model.networks.loading import SIDE_KEY, save_weights, start_classifier
 from fer_model.preprocess import normalise
 from fer_model.training.augment import augment
 from fer_model.training.datasets.labelled import LabelledFaces

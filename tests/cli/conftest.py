@@ -32,7 +32,8 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of our architecture that no catalogue has."""
     import torch
 
-    from fer_model.networks.loading import classifier_network, save_weights
+    from fer_model.networks.classifiers import classifier_network
+    from fer_model.networks.loading import save_weights
 
     torch.manual_seed(7)
     path = tmp_path_factory.mktemp("weights") / "mine.safetensors"

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from fer_model.networks.loading import classifier_network
+from fer_model.networks.classifiers import classifier_network
 from fer_model.telemetry import disable_ultralytics_telemetry
 
 

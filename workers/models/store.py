@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from fer_model.digests import digest
 from fer_model.networks.architectures import architecture_of, summary
-from fer_model.networks.loading import classifier_side
+from fer_model.networks.loading import classifier_side, classifier_variant
 from fer_model.networks.manifest import SHIPPED, ModelSet, WeightsFile, read_models
 from fer_model.preprocess import FACE_SIZE
 from results import catalogue
@@ -22,7 +22,6 @@ from results.errors import NameTakenError, UnknownModelError
 from results.tables import Ensemble, Model
 from workers.settings import expanded
 
-CLASSIFIER = "efficientnet_b0"
 DETECTOR = "yolov8n"
 SHIPPED_NAME = "shipped"
 SHIPPED_LICENCE = "AGPL-3.0"
@@ -213,8 +212,8 @@ def _verify(models: ModelSet) -> None:
 def architecture(file: WeightsFile, kind: str) -> str:
     """The `architecture` of a model's row: a name, or a summary of a non-standard detector's layers."""
     if kind == "classifier":
-        side = classifier_side(file.path)
-        return CLASSIFIER if side == FACE_SIZE else f"{CLASSIFIER} at {side}x{side}"
+        side, build = classifier_side(file.path), classifier_variant(file.path).summary
+        return build if side == FACE_SIZE else f"{build} at {side}x{side}"
     config = architecture_of(file.path)
     return DETECTOR if config is None else summary(config)
 
@@ -225,18 +224,18 @@ def shipped_rows(models_dir: Path) -> list[Model]:
 
 
 def _shipped_values(models: ModelSet) -> list[dict[str, Any]]:
-    kinds = [("detector", DETECTOR), *[("classifier", CLASSIFIER)] * len(models.members)]
+    kinds = ["detector", *["classifier"] * len(models.members)]
     return [
         {
             "name": file.name,
             "kind": kind,
             "sha256": file.sha256,
-            "architecture": build,
+            "architecture": architecture(file, kind),
             "source": _origin(file),
             "licence": SHIPPED_LICENCE if _origin(file) == "shipped" else None,
             "facts": dict(file.facts),
         }
-        for file, (kind, build) in zip(models.files, kinds, strict=True)
+        for file, kind in zip(models.files, kinds, strict=True)
     ]
 
 

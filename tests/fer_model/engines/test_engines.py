@@ -18,7 +18,8 @@ from fer_model.engines.openvino import FEW, MANY, _Request, converted
 from fer_model.engines.quantised import unpack
 from fer_model.engines.torch import TorchEngine
 from fer_model.errors import FerModelError, WeightsError
-from fer_model.networks.loading import classifier_network, load_weights
+from fer_model.networks.classifiers import classifier_network
+from fer_model.networks.loading import load_weights
 from fer_model.networks.manifest import ModelSet, WeightsFile, read_models
 from fer_model.preprocess import crop_face, crop_faces, normalise
 from fer_model.sources.images import read_picture

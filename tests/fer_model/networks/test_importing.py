@@ -7,9 +7,9 @@ import torch
 
 from fer_model.errors import WeightsError
 from fer_model.networks.architectures import architecture_of
+from fer_model.networks.classifiers import classifier_network
 from fer_model.networks.importing import adopt_classifier, adopt_detector, kind_of, renormalise
 from fer_model.networks.loading import (
-    classifier_network,
     load_detector,
     load_weights,
     raw_detector,

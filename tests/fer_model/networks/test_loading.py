@@ -10,8 +10,8 @@ from torch import nn
 
 from fer_model.errors import WeightsError
 from fer_model.networks.architectures import architecture_of
+from fer_model.networks.classifiers import classifier_network
 from fer_model.networks.loading import (
-    classifier_network,
     detector_network,
     load_weights,
     read_metadata,

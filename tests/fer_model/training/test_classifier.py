@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from fer_model.errors import FerModelError, WeightsError
-from fer_model.networks.loading import classifier_network, load_weights
+from fer_model.networks.classifiers import classifier_network
+from fer_model.networks.loading import load_weights
 from fer_model.training.classifier import predict, train_classifier
 from fer_model.training.datasets.labelled import LabelledFaces
 from fer_model.training.definitions import ClassifierRun, Epoch

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fer_model.networks.loading import classifier_network
+from fer_model.networks.classifiers import classifier_network
 from fer_model.training.depthwise import LARGEST_MAP, QuickConvolution, quicken, weight_gradient
 
 

@@ -6,7 +6,8 @@ import torch
 from torchvision.models import efficientnet_b0
 
 from fer_model.errors import WeightsError
-from fer_model.networks.loading import classifier_network, start_classifier
+from fer_model.networks.classifiers import classifier_network
+from fer_model.networks.loading import start_classifier
 from fer_model.training.starts import imagenet_features
 
 

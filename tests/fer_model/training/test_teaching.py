@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fer_model.errors import TrainingError, WeightsError
-from fer_model.networks.loading import classifier_network, classifier_side, load_classifier, save_weights
+from fer_model.networks.classifiers import classifier_network
+from fer_model.networks.loading import classifier_side, load_classifier, save_weights
 from fer_model.networks.manifest import WeightsFile, given_file
 from fer_model.training.classifier import train_classifier
 from fer_model.training.datasets.labelled import LabelledFaces

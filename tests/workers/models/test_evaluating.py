@@ -8,7 +8,8 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
 from fer_model.errors import FerModelError
-from fer_model.networks.loading import classifier_network, save_weights
+from fer_model.networks.classifiers import classifier_network
+from fer_model.networks.loading import save_weights
 from fer_model.networks.manifest import WeightsFile, given_file
 from results.database import reading
 from results.tables import Evaluation

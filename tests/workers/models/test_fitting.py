@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fer_model.networks.loading import classifier_network, save_weights
+from fer_model.networks.classifiers import classifier_network
+from fer_model.networks.loading import save_weights
 from fer_model.networks.manifest import given_file
 from tests.support.tiny import write_tiny_faces
 from workers.models.fitting import fit_ensemble

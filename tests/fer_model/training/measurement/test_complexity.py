@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fer_model.networks.loading import classifier_network
+from fer_model.networks.classifiers import classifier_network
 from fer_model.training.measurement.complexity import complexity, efficiency
 
 

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from fer_model.errors import FerModelError, WeightsError
-from fer_model.networks.loading import classifier_network, save_weights
+from fer_model.networks.classifiers import classifier_network
+from fer_model.networks.loading import save_weights
 from fer_model.networks.manifest import ModelSet, WeightsFile, given_file
 from fer_model.training.datasets.labelled import LabelledFaces
 from fer_model.training.measurement.complexity import Complexity

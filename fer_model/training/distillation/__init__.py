@@ -1,0 +1,1 @@
+"""Cross-fitted teachers and the two pupils they teach, in a given time on one device."""

@@ -1,0 +1,109 @@
+"""Packing, cross-fitting and a whole small run on the CPU."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fer_model.networks.classifiers import VARIANTS
+from fer_model.networks.loading import classifier_variant, load_classifier
+from fer_model.training.distillation.loop import rate
+from fer_model.training.distillation.pack import Faces, photographs, read_pack, write_pack
+from fer_model.training.distillation.run import Distillation, Draw, Rows, distil, smoke
+
+
+@pytest.fixture(scope="module")
+def faces() -> Faces:
+    """240 rows: a bright square's place is the emotion; each picture is there twice, once mirrored."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 80, (240, 48, 48)).astype(np.uint8)
+    images = images // 8 * 4 + 20
+    labels = np.arange(240) // 2 % 7
+    for row, label in enumerate(labels):
+        images[row, 4 + 6 * label : 10 + 6 * label, 14:34] = 220
+    images[1::2] = images[::2, :, ::-1]
+    votes = np.zeros((240, 10), np.int64)
+    votes[:, 0] = 10
+    votes[6] = [0] * 9 + [10]
+    soft = np.full((240, 7), 1 / 7, np.float32)
+    extra = random.integers(0, 255, (40, 64, 64)).astype(np.uint8)
+    groups = np.repeat(np.arange(120), 2)
+    return Faces(images, labels, soft, votes, groups, images[:70], labels[:70], extra)
+
+
+def test_a_pack_comes_back(faces: Faces, tmp_path: Path) -> None:
+    write_pack(faces, tmp_path)
+    back = read_pack(tmp_path)
+    assert np.array_equal(back.public, faces.public), "what is measured on is lossless"
+    assert np.abs(back.images.astype(int) - faces.images.astype(int)).mean() < 6
+    for name in ("labels", "votes", "groups", "public_labels"):
+        assert np.array_equal(getattr(back, name), getattr(faces, name)), name
+    assert back.extra.shape == faces.extra.shape
+
+
+def test_the_same_photograph_has_one_number_mirrored_too(faces: Faces) -> None:
+    random = np.random.default_rng(1)
+    smooth = np.stack([np.kron(random.integers(0, 255, (6, 6)), np.ones((8, 8))) for _ in range(20)]).astype(np.uint8)
+    twice = np.concatenate((smooth, smooth[:, :, ::-1], np.clip(smooth * 0.8 + 20, 0, 255).astype(np.uint8)))
+    found = photographs(twice)
+    assert len(set(found.tolist())) == 20
+    assert np.array_equal(found[:20], found[20:40]) and np.array_equal(found[:20], found[40:])
+
+
+def test_photographs_stay_in_one_fold_and_what_is_no_face_is_left_out(faces: Faces) -> None:
+    rows = Rows(faces, Distillation(1, device="cpu"))
+    assert len(rows) == 239 and 6 not in rows.kept
+    folds = {int(group): set() for group in faces.groups[rows.kept]}
+    for group, fold in zip(faces.groups[rows.kept], rows.fold.tolist(), strict=True):
+        folds[int(group)].add(fold)
+    assert all(len(each) == 1 for each in folds.values())
+    assert sorted(torch.cat(rows.members).tolist()) == list(range(239))
+
+
+def test_every_row_is_drawn_once_before_any_comes_again() -> None:
+    draw = Draw(torch.arange(100, 120), 5)
+    seen = []
+    for _ in range(4):
+        draw.refill()
+        seen += draw.ready.tolist()
+    assert sorted(seen) == list(range(100, 120))
+
+
+def test_the_rate_rises_and_ends_at_zero() -> None:
+    assert rate(0, 0.1) == 0 and rate(0.1, 0.1) == 1 and rate(1, 0.1) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_small_run_leaves_pupils_that_load_and_answers_for_every_row(faces: Faces, tmp_path: Path) -> None:
+    run, few = smoke(Distillation(8, device="cpu"), faces)
+    log = distil(run, few, tmp_path)
+    answers = np.load(tmp_path / "out-of-fold.npy").astype(np.float32)
+    assert answers.shape == (240, 7)
+    np.testing.assert_allclose(np.delete(answers, 6, 0).sum(1), 1, atol=0.01)
+    for number, name in enumerate(run.pupils):
+        path = tmp_path / f"pupil-{number}-{name}.safetensors"
+        assert classifier_variant(path) == VARIANTS[name]
+        with torch.inference_mode():
+            assert load_classifier(path)(torch.zeros(2, 1, 48, 48)).shape == (2, 7)
+    assert json.loads((tmp_path / "log.json").read_text()) == log
+    assert log[-1]["name"] == "large-maps and middle-maps" and log[-2]["steps"] >= 1
+
+
+def test_the_entry_needs_no_more_than_torch_and_pictures(tmp_path: Path) -> None:
+    code = """
+        import sys
+
+        class Absent:
+            def find_spec(self, name, path=None, target=None):
+                if name.split(".")[0] in {"click", "celery", "sqlalchemy", "av", "openvino", "ultralytics", "rich"}:
+                    raise ModuleNotFoundError(name)
+
+        sys.meta_path.insert(0, Absent())
+        import fer_model.training.__main__
+        import fer_model.training.distillation.run
+    """
+    subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(code)], check=True, timeout=120)
