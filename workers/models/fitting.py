@@ -90,6 +90,6 @@ def _keep_file(session: Session, models_dir: Path, file: WeightsFile) -> None:
         name=file.name,
         kind="classifier",
         sha256=file.sha256,
-        architecture=store.CLASSIFIER,
+        architecture=store.architecture(file, "classifier"),
         source="given",
     )

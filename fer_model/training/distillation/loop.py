@@ -47,7 +47,7 @@ class Course:
         self, plan: Plan, network: nn.Module, loss: Callable[["Course"], Tensor], device: torch.device
     ) -> None:
         self.plan, self.device, self.loss = plan, device, loss
-        self.network = network.to(device, memory_format=torch.channels_last).train()
+        self.network = network.to(device).to(memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.network).eval()
         self.on_gpu = device.type == "cuda"
         self.rate = torch.tensor(plan.learning_rate, device=device)
@@ -71,7 +71,7 @@ class Course:
         """One step of the optimizer and of the averaged weights."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(self)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimizer.step()
         with torch.no_grad():

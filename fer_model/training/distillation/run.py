@@ -258,12 +258,17 @@ def distil(run: Distillation, faces: Faces, output: Path) -> list[dict[str, Any]
 
 def smoke(run: Distillation, faces: Faces, rows: int = 800) -> tuple[Distillation, Faces]:
     """The same in small, to see within a minute on a CPU that it runs."""
-    few = {name: getattr(faces, name)[:rows] for name in ("images", "labels", "soft", "votes", "groups")}
-    others = {"public": faces.public[:200], "public_labels": faces.public_labels[:200], "extra": faces.extra[:100]}
-    return (
-        replace(run, batch=64, teacher_batch=32, extra=8, teacher_width=8),
-        replace(faces, **few, **others),
+    few = Faces(
+        faces.images[:rows],
+        faces.labels[:rows],
+        faces.soft[:rows],
+        faces.votes[:rows],
+        faces.groups[:rows],
+        faces.public[:200],
+        faces.public_labels[:200],
+        faces.extra[:100],
     )
+    return replace(run, batch=64, teacher_batch=32, extra=8, teacher_width=8), few
 
 
 def _ask(run: Distillation, rows: Rows, teachers: Sequence[nn.Module], faces: Faces, output: Path) -> Tensor | None:

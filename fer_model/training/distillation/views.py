@@ -63,8 +63,8 @@ def disturbed(images: Tensor) -> Tensor:
     """Small faces enlarged, JPEG's blocks, blur, noise and an occluding square; each on a part of the batch."""
     n, device = len(images), images.device
     images = images.clone()
-    for place, side in enumerate(SMALL_SIDES):
-        small = functional.interpolate(images[place::20], size=(side, side), mode="area")
+    for place, small_side in enumerate(SMALL_SIDES):
+        small = functional.interpolate(images[place::20], size=(small_side, small_side), mode="area")
         images[place::20] = functional.interpolate(small, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
     images[1::10] = blurred(images[1::10])
     images = (images + torch.randn_like(images) * torch.rand(n, 1, 1, 1, device=device) * 4).clamp(0, 255)

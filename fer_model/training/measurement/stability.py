@@ -36,8 +36,8 @@ def brightened(faces: Faces) -> Faces:
 
 def compressed(faces: Faces) -> Faces:
     """JPEG of quality 30."""
-    encoded = [cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 30])[1] for face in faces]
-    return np.stack([cv2.imdecode(each, cv2.IMREAD_GRAYSCALE) for each in encoded]).astype(np.uint8)
+    encoded = (cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 30])[1] for face in faces)
+    return np.stack([np.asarray(cv2.imdecode(each, cv2.IMREAD_GRAYSCALE), np.uint8) for each in encoded])
 
 
 DISTURBANCES = {

@@ -58,7 +58,7 @@ def test_the_same_photograph_has_one_number_mirrored_too(faces: Faces) -> None:
 def test_photographs_stay_in_one_fold_and_what_is_no_face_is_left_out(faces: Faces) -> None:
     rows = Rows(faces, Distillation(1, device="cpu"))
     assert len(rows) == 239 and 6 not in rows.kept
-    folds = {int(group): set() for group in faces.groups[rows.kept]}
+    folds: dict[int, set[int]] = {int(group): set() for group in faces.groups[rows.kept]}
     for group, fold in zip(faces.groups[rows.kept], rows.fold.tolist(), strict=True):
         folds[int(group)].add(fold)
     assert all(len(each) == 1 for each in folds.values())

@@ -39,7 +39,7 @@ def test_compression_does_what_jpeg_does(faces: Tensor) -> None:
     theirs = []
     for quality in (12, 80):
         encoded = [cv2.imencode(".jpg", each[0].numpy(), [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for each in pictures]
-        decoded = np.stack([cv2.imdecode(each, cv2.IMREAD_GRAYSCALE) for each in encoded]).astype(np.float32)
+        decoded = np.stack([np.asarray(cv2.imdecode(each, cv2.IMREAD_GRAYSCALE), np.float32) for each in encoded])
         theirs.append(float(np.abs(decoded - pictures[:, 0].numpy()).mean()))
     assert theirs[1] - 0.5 < float(errors.min()) <= float(errors.max()) < theirs[0] * 3
     assert theirs[1] < float(errors.mean()) < theirs[0] + 0.5
