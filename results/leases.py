@@ -29,7 +29,7 @@ from results.clock import ago, now
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import UNFINISHED, changed, start_job
 from results.media import Piece, fail_media, media_of
-from results.tables import Job, Shard
+from results.tables import Job, Shard, ShardAttempt
 
 LEASE_S = 60.0
 """Seconds without a heartbeat after which a worker has lost its shard."""
@@ -37,6 +37,7 @@ LEASE_S = 60.0
 MAX_ATTEMPTS = 3
 DIED = "the worker process died"
 
+AWAY = "the database was away"
 EXPIRED_LEASE = "its worker died, or lost its connection to the database"
 
 MISSING_S, LEFT_S = 20.0, 3600.0
@@ -179,6 +180,23 @@ def give_up_missing(session: Session, jobs: Sequence[str]) -> int:
     for *columns, error in rows:
         fail_media(session, Claim(*columns), error or DIED)
     return len(rows)
+
+
+def uncount(session: Session, claim: Claim) -> bool:
+    """Takes back the count of an attempt that ended in an outage of the database, though its worker lives.
+
+    The shard is requeued if it still has the claim's epoch; otherwise another worker, which believed this one dead, has
+    it, or had it.
+    """
+    counted = (Shard.id == claim.id, Shard.epoch >= claim.epoch, Shard.attempts > 0)
+    less = update(Shard).where(*counted, Shard.state.in_(("running", "pending")))
+    if not changed(session, less.values(attempts=Shard.attempts - 1)):
+        return False
+    note_attempt(session, claim.id, claim.epoch, AWAY, counted=False)
+    known = (ShardAttempt.shard_id == claim.id, ShardAttempt.epoch == claim.epoch)
+    changed(session, update(ShardAttempt).where(*known).values(counted=False))
+    changed(session, _OWN.values(_PENDING), _token(claim))
+    return True
 
 
 def reclaim(session: Session, shard_id: int, worker: str, reason: str = DIED) -> bool:

@@ -13,7 +13,7 @@ from workers.batch import absence, processing
 from workers.batch.finishing import finish
 from workers.process import WorkerProcess, this_process, worker_name
 from workers.queue import dispatching
-from workers.queue.app import TRAINING_LIMIT_S
+from workers.queue.app import CLOSING_LIMIT_S, TRAINING_LIMIT_S
 from workers.queue.best_effort import try_advance, try_send
 from workers.training import run
 
@@ -54,7 +54,7 @@ def train(shard_id: int) -> None:
         finish(process.database, job_id)
 
 
-@shared_task(name="finish_job")
+@shared_task(name="finish_job", soft_time_limit=CLOSING_LIMIT_S, time_limit=CLOSING_LIMIT_S + 60)
 def finish_job(job_id: str) -> None:
     """Stitches tracks across segments and closes the job. Idempotent."""
     finish(this_process().database, job_id)

@@ -9,6 +9,7 @@ import re
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -22,7 +23,7 @@ from results.database import reading, writing
 from results.errors import ResultsError
 from workers import retention
 from workers.batch import absence
-from workers.lease.outages import attempts
+from workers.lease.outages import insist
 from workers.lease.policy import TOO_LONG
 from workers.lease.reclaiming import reclaim
 from workers.metrics import recording
@@ -104,7 +105,7 @@ def on_death(sender: Any, args: tuple[Any, ...], exception: BaseException, **_: 
 def _reclaim(shard_id: int, exception: BaseException) -> None:
     process = this_process()
     try:
-        job_id = attempts()(reclaim, process.database, shard_id, is_dead, _reason(exception))
+        job_id = insist(partial(reclaim, process.database, shard_id, is_dead, _reason(exception)))
     except ResultsError as error:
         # Its lease expires, and the sweep requeues it.
         logger.warning("shard %s could not be reclaimed: %s", shard_id, error)

@@ -11,6 +11,10 @@ from workers.settings import Settings
 TRAINING_LIMIT_S = 30 * 24 * 3600
 """A training outlives every visibility timeout. A worker that receives its message again finds the lease held."""
 
+CLOSING_LIMIT_S = 3600
+"""An attempt at closing a job, of any number of faces. It may outlive the visibility timeout: another worker that
+receives the message meanwhile makes the next step, or finds the job locked."""
+
 PRIORITIES = 10
 """A job's priority is 0 to 9."""
 
