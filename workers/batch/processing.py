@@ -85,6 +85,7 @@ def process_shard(
         partial(_begin, queue=queue, models_dir=settings.models_dir),
         lease_s=settings.lease_seconds,
         heartbeat_s=heartbeat.HEARTBEAT_S,
+        kind="batch",
         counts=rows.counts,
         stopping=stopping,
         ended=recording.shard_ended,
