@@ -19,8 +19,12 @@ def notes(status: JobStatus) -> Iterator[str]:
     if status.state == "failed" and status.kind != "train":
         yield f"job {status.job} failed."
     if status.errors:
-        one = len(status.errors) == 1
-        yield (
-            f"{'a file is' if one else f'{len(status.errors):,} files are'} missing or incomplete; "
-            f"`fer-batch status {status.job}` gives the reason."
-        )
+        failed = sum(each["state"] == "failed" for each in status.errors)
+        parts = [_files(failed, "failed", "failed")] if failed else []
+        if noted := len(status.errors) - failed:
+            parts.append(_files(noted, "is incomplete or has a note", "are incomplete or have a note"))
+        yield f"{', '.join(parts)}; `fer-batch status {status.job}` gives the reason."
+
+
+def _files(count: int, one: str, many: str) -> str:
+    return f"a file {one}" if count == 1 else f"{count:,} files {many}"

@@ -126,7 +126,7 @@ def test_retrying_what_failed_and_nothing_else(database: Database) -> None:
         complete(session, claims[1], [], [], [{"id": 5, "state": "failed", "error": "still no picture"}])
         assert close_job(session, job_id)
         status = job_status(session, job_id)
-        assert status.errors == [{"uri": "x.jpg", "error": "still no picture"}]
+        assert status.errors == [{"uri": "x.jpg", "error": "still no picture", "state": "failed"}]
         assert (status.frames, status.error) == (4, "1 of 5 files failed")
         assert retry_job(session, job_id) == 1, "as often as one likes"
 
@@ -208,7 +208,7 @@ def test_a_video_with_a_failed_segment_is_incomplete(database: Database) -> None
         assert shards_left(session, job_id) == 0
         assert close_job(session, job_id)
         status = job_status(session, job_id)
-    assert (status.state, status.error) == ("done", "1 of 1 files are incomplete")
+    assert (status.state, status.error) == ("done", "1 of 1 files are incomplete or have a note")
     assert status.errors == [{"uri": "film.mp4", "error": "1 s to 2 s: bad data"}]
     assert status.eta_seconds == 0
 
