@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @json_option
 @settings_options("database_url", "broker_url")
 def doctor(settings: "Settings", as_json: bool) -> None:
-    """Check broker, database, device, weights and disk, and print a remedy for each failure."""
+    """Check broker, database, device, weights, workers and disk, and print a remedy for each failure."""
     from dataclasses import asdict
 
     from workers.diagnosis.checks import run_checks, settings_table

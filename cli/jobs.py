@@ -40,6 +40,7 @@ def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
         table.add_column(title, justify="right")
     for row in rows:
         # A training has no files; `train list` shows what it has.
-        counts = () if row.kind == "train" else (row.media, row.frames, row.faces, len(row.errors))
-        table.add_row(row.job, row.kind, row.name or "", row.state, *(f"{count:,}" for count in counts))
+        failed = f"{row.failed:,} of {row.media:,}" if row.failed else "0"
+        counts = () if row.kind == "train" else (*(f"{n:,}" for n in (row.media, row.frames, row.faces)), failed)
+        table.add_row(row.job, row.kind, row.name or "", row.state, *counts)
     terminal().print(table)

@@ -53,4 +53,4 @@ def submit(
     if wait:
         status = follow(database, job.job)
         print_errors(status)
-        sys.exit(status.state != "done")
+        sys.exit(status.is_a_failure)

@@ -55,8 +55,13 @@ def backlog(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> Backl
 
     Call it in a new transaction after the one that ended a shard: two concurrent transactions do not see each other.
     """
-    row: Any = session.execute(_BACKLOG, {"of_job": job_id, "lease_s": lease_s}).one_or_none()
-    return None if row is None else Backlog(*row)
+    return backlogs(session, [job_id], lease_s=lease_s).get(job_id)
+
+
+def backlogs(session: Session, jobs: Sequence[str], *, lease_s: float = LEASE_S) -> dict[str, Backlog]:
+    """The backlogs of those of these jobs that are unfinished, in one statement."""
+    rows: Any = session.execute(_BACKLOG, {"of_jobs": list(jobs), "lease_s": lease_s})
+    return {job_id: Backlog(*row) for job_id, *row in rows}
 
 
 def mark_queued(session: Session, job_id: str, count: int, *, lease_s: float = LEASE_S) -> list[int]:
@@ -97,8 +102,9 @@ def longest_waits(session: Session, queues: Sequence[str]) -> dict[str, float]:
 
 
 _shards, _jobs = Shard.metadata.tables["shards"], Job.metadata.tables["jobs"]
+_IS_DUE = or_(_shards.c.not_before.is_(None), _shards.c.not_before <= now)
 _NEEDS = or_(
-    and_(_shards.c.state == "pending", _shards.c.queued_at.is_(None)),
+    and_(_shards.c.state == "pending", _shards.c.queued_at.is_(None), _IS_DUE),
     and_(EXPIRED, or_(_shards.c.queued_at.is_(None), _shards.c.queued_at < LEASE_START)),
 )
 _WAITS = or_(
@@ -106,16 +112,17 @@ _WAITS = or_(
     and_(EXPIRED, _shards.c.queued_at >= LEASE_START),
 )
 _WORKS = and_(_shards.c.state == "running", _shards.c.heartbeat_at >= LEASE_START)
-_OPEN = and_(_shards.c.job_id == bindparam("of_job"), _shards.c.state.in_(("pending", "running")))
+_OPEN_STATES = _shards.c.state.in_(("pending", "running"))
+_OPEN = and_(_shards.c.job_id == bindparam("of_job"), _OPEN_STATES)
 _count = func.count(_shards.c.id)
 _BACKLOG = (
     select(
-        *(_jobs.c[name] for name in ("kind", "state", "queue", "priority")),
+        *(_jobs.c[name] for name in ("id", "kind", "state", "queue", "priority")),
         *(_count, _count.filter(_WORKS), _count.filter(_WAITS), _count.filter(_NEEDS)),
     )
     .select_from(_jobs)
-    .outerjoin(_shards, _OPEN)
-    .where(_jobs.c.id == bindparam("of_job"), _jobs.c.state.in_(UNFINISHED))
+    .outerjoin(_shards, and_(_shards.c.job_id == _jobs.c.id, _OPEN_STATES))
+    .where(_jobs.c.id.in_(bindparam("of_jobs", expanding=True)), _jobs.c.state.in_(UNFINISHED))
     .group_by(_jobs.c.id)
 )
 _chosen = (

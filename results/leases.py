@@ -4,7 +4,7 @@ A claim carries the shard's `epoch`, a fencing token that each claim increments.
 own epoch, so a worker that lost its lease cannot write any more. Trainings and streams are shards too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
+    func,
     insert,
     or_,
     select,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from results.attempts import note_attempt
 from results.clock import ago, now
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import UNFINISHED, changed, start_job
@@ -34,6 +36,14 @@ LEASE_S = 60.0
 
 MAX_ATTEMPTS = 3
 DIED = "the worker process died"
+
+EXPIRED_LEASE = "its worker died, or lost its connection to the database"
+
+MISSING_S, LEFT_S = 20.0, 3600.0
+"""Seconds for which a missing file is looked for: a file alone, and a file whose whole folder is missing or empty."""
+
+PAUSE_S = 2.0
+"""Least seconds until a shard whose file is missing is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +67,16 @@ def claim(session: Session, shard_id: int, worker: str, *, lease_s: float = LEAS
     if row is None:
         if (exhausted := session.execute(_EXHAUST, place).one_or_none()) is not None:
             *columns, error = exhausted
-            _fail_exhausted(session, Claim(*columns), error)
+            found = Claim(*columns)
+            note_attempt(session, found.id, found.epoch - 1, EXPIRED_LEASE, counted=True)
+            _fail_exhausted(session, found, error)
         return None
     *columns, state = row
     found = Claim(*columns)
     if state == "queued":
         start_job(session, found.job_id)
+    if found.attempts > 1:
+        note_attempt(session, found.id, found.epoch - 1, EXPIRED_LEASE, counted=True)
     return _isolate_first(session, found) if found.attempts == MAX_ATTEMPTS else found
 
 
@@ -116,19 +130,55 @@ def requeue(session: Session, claim: Claim, reason: str | None = None, *, counte
     """Makes the shard pending again; True if so. Raises as `heartbeat`.
 
     A counted attempt that was the last of `MAX_ATTEMPTS` fails the shard instead. An attempt is not counted when the
-    shard is not to blame: the worker stops, or the database was away. `reason` becomes the shard's error; None
-    leaves an earlier one.
+    shard is not to blame: the worker stops, or the database was away. The `reason` of a counted attempt becomes the
+    shard's error; None leaves an earlier one.
     """
-    values = {"state": "pending", "queued_at": None, **_COUNTS, **({"error": reason} if reason else {})}
+    values = _PENDING | ({"error": reason} if reason and counted else {})
     if not counted:
-        update_own(session, claim, {**values, "attempts": Shard.attempts - 1})
+        update_own(session, claim, values | {"attempts": Shard.attempts - 1})
+        _note(session, claim, reason, counted=False)
         return True
     # The row counts, not the claim: progress may have restarted it.
     if changed(session, _OWN.where(Shard.attempts < MAX_ATTEMPTS).values(values), _token(claim)):
+        _note(session, claim, reason)
         return True
     update_own(session, claim, {"state": "failed"})
+    _note(session, claim, reason)
     _fail_exhausted(session, replace(claim, attempts=MAX_ATTEMPTS), reason)
     return False
+
+
+def hand_back(session: Session, shard_id: int) -> str | None:
+    """Has a pending shard queued again, for a worker that got its message and will not claim it. Gives its job."""
+    pending = update(Shard).where(Shard.id == shard_id, Shard.state == "pending")
+    handed = pending.values(queued_at=None).returning(Shard.job_id)
+    return session.scalar(handed, execution_options={"synchronize_session": False})
+
+
+def postpone(session: Session, claim: Claim, reason: str, longest_s: float) -> bool:
+    """Requeues, uncounted, a shard whose file is missing on this host; True if so. Raises as `heartbeat`.
+
+    It gets its next message after `PAUSE_S` seconds. Once it has been missing for `longest_s` seconds it fails.
+    """
+    since = {"missing_since": func.coalesce(Shard.missing_since, now), "not_before": ago(-PAUSE_S)}
+    values = _PENDING | since | {"error": reason, "attempts": Shard.attempts - 1}
+    is_new = or_(Shard.missing_since.is_(None), Shard.missing_since > ago(longest_s))
+    if changed(session, _OWN.where(is_new).values(values), _token(claim)):
+        _note(session, claim, reason, counted=False)
+        return True
+    fail(session, claim, reason)
+    return False
+
+
+def give_up_missing(session: Session, jobs: Sequence[str]) -> int:
+    """Fails the waiting shards of these jobs whose files have been missing for `LEFT_S` seconds; returns how many."""
+    long = (Shard.job_id.in_(jobs), Shard.state == "pending", Shard.missing_since < ago(LEFT_S))
+    values = {"state": "failed", "epoch": Shard.epoch + 1}
+    given_up = update(_SHARDS).where(*long).values(values).returning(*_COLUMNS, Shard.error)
+    rows = session.execute(given_up).all()
+    for *columns, error in rows:
+        fail_media(session, Claim(*columns), error or DIED)
+    return len(rows)
 
 
 def reclaim(session: Session, shard_id: int, worker: str, reason: str = DIED) -> bool:
@@ -142,6 +192,7 @@ def reclaim(session: Session, shard_id: int, worker: str, reason: str = DIED) ->
 def fail(session: Session, claim: Claim, reason: str) -> None:
     """Fails the shard and its media for good; `reason` is shown to users. Raises as `heartbeat`."""
     update_own(session, claim, {"state": "failed", "error": reason})
+    _note(session, claim, reason)
     fail_media(session, claim, reason)
 
 
@@ -149,6 +200,10 @@ def _fail_exhausted(session: Session, claim: Claim, reason: str | None) -> None:
     message = f"tried {claim.attempts} times, without success: {reason or DIED}"
     changed(session, update(Shard).where(Shard.id == claim.id).values(error=message))
     fail_media(session, claim, message)
+
+
+def _note(session: Session, claim: Claim, reason: str | None, *, counted: bool = True) -> None:
+    note_attempt(session, claim.id, claim.epoch, reason or DIED, counted=counted)
 
 
 def _isolate_first(session: Session, claim: Claim) -> Claim:
@@ -191,13 +246,20 @@ _JOB_STATE = select(Job.state).where(Job.id == Shard.job_id).correlate(Shard).sc
 # A stream's next attempt appends to the rows that are there; any other one replaces them.
 _APPENDS = exists().where(Job.id == Shard.job_id, Job.kind == "stream")
 _COUNTS = {name: case((_APPENDS, _SHARDS.c[name]), else_=0) for name in ("frames", "faces")}
+_PENDING: dict[str, Any] = {"state": "pending", "queued_at": None, **_COUNTS}
+_STARTS = {"state": "running", "heartbeat_at": now, "last_worker": Shard.worker, **_COUNTS}
 _CLAIM = (
     update(_SHARDS)
     .where(_FREE, Shard.attempts < MAX_ATTEMPTS)
-    .values(state="running", heartbeat_at=now, **_COUNTS, epoch=Shard.epoch + 1, attempts=Shard.attempts + 1)
+    .values(**_STARTS, epoch=Shard.epoch + 1, attempts=Shard.attempts + 1)
     .returning(*_COLUMNS, _JOB_STATE)
 )
-_EXHAUST = update(_SHARDS).where(_FREE).values(state="failed", epoch=Shard.epoch + 1).returning(*_COLUMNS, Shard.error)
+_EXHAUST = (
+    update(_SHARDS)
+    .where(_FREE)
+    .values(state="failed", epoch=Shard.epoch + 1, last_worker=Shard.worker)
+    .returning(*_COLUMNS, Shard.error)
+)
 _OWN = update(_SHARDS).where(
     Shard.id == bindparam("own_id"), Shard.epoch == bindparam("own_epoch"), Shard.state == "running"
 )

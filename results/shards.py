@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, update
 from sqlalchemy.orm import Session
 
 from results.bulk import insert_rows
+from results.clock import ago, now
 from results.jobs import changed
-from results.leases import Claim, progress, renew, update_own
+from results.leases import PAUSE_S, Claim, progress, renew, update_own
 from results.media import settle_media
 from results.plans import ShardPlan, add_segments
 from results.tables import Face, FaceScore, Frame, Media, Shard
@@ -39,13 +40,23 @@ def complete(
         JobCancelledError, ShardLostError: as `leases.heartbeat`; nothing is written.
     """
     values = {"state": "done", "error": None, "frames": len(frames), "faces": len(faces)}
-    renew(session, claim, values | {"ensemble_id": ensemble_id, "seam": seam})
+    renew(session, claim, values | {"ensemble_id": ensemble_id, "seam": seam, "missing_since": None})
     # The first attempt has no earlier rows. Scores are deleted with their faces.
     if claim.epoch > 1:
         for table in (Frame, Face):
             changed(session, delete(table).where(table.shard_id == claim.id))
     _insert(session, claim, frames, faces, scores)
     settle_media(session, claim, media_updates)
+
+
+def set_aside(session: Session, claim: Claim, positions: Sequence[int]) -> None:
+    """Gives pictures that the worker could not find shards of their own, which other workers try in a while.
+
+    Call it after `complete`, in the same transaction.
+    """
+    alone = {"job_id": claim.job_id, "planned_frames": 1, "missing_since": now, "not_before": ago(-PAUSE_S)}
+    for n in positions:
+        session.execute(insert(Shard).values(first_position=n, last_position=n, **alone))
 
 
 def append(

@@ -30,3 +30,13 @@ class CheckpointError(WorkersError):
 
 class WorkerStoppingError(WorkersError):
     """The worker is shutting down."""
+
+
+class MissingMediaError(WorkersError):
+    """A file that was there when the job was submitted is missing on this worker."""
+
+    def __init__(self, message: str, uri: str, with_folder: bool) -> None:
+        super().__init__(message)
+        self.uri = uri
+        self.with_folder = with_folder
+        """Whether its whole folder is missing or empty, as that of a share that is not mounted."""

@@ -32,6 +32,8 @@ class WorkerProcess:
         self._stopping = Event()
         self._grace_ends = 0.0
         self._engines: dict[tuple[str, ...], Engine] = {}
+        self.misses: list[str] = []
+        """The files that this process has missed in a row (`workers.batch.absence`)."""
 
     @cached_property
     def database(self) -> Database:

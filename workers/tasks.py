@@ -1,25 +1,33 @@
 """The tasks: each takes an id, calls a function and queues what comes next."""
 
+import time
 from collections.abc import Callable
 
-from celery import shared_task
+from celery import current_task, shared_task
 from sqlalchemy.orm import Session
 
-from results.database import reading
+from results import leases
+from results.database import reading, writing
 from results.jobs import job_of_shard
-from workers.batch import processing
+from workers.batch import absence, processing
 from workers.batch.finishing import finish
-from workers.process import this_process, worker_name
+from workers.process import WorkerProcess, this_process, worker_name
 from workers.queue import dispatching
 from workers.queue.app import TRAINING_LIMIT_S
 from workers.queue.best_effort import try_advance, try_send
 from workers.training import run
+
+HAND_BACK_S = 1.0
+"""How long a worker that is absent waits before it passes on a message."""
 
 
 @shared_task(name="process_shard")
 def process_shard(shard_id: int) -> None:
     """Works on one shard, then queues what comes next in its job."""
     process = this_process()
+    if _is_absent(process):
+        _hand_back(process, shard_id)
+        return
     job_id = processing.process_shard(
         process.database,
         process.settings,
@@ -28,7 +36,10 @@ def process_shard(shard_id: int) -> None:
         process.engine,
         queue=_queue_next,
         stopping=process.is_grace_over,
+        misses=process.misses,
     ) or _job_of(shard_id)
+    if len(process.misses) >= absence.MISSES:
+        absence.leave(process.database, _node(), process.misses)
     if job_id is not None:
         try_advance(process.app, process.database, job_id)
 
@@ -47,6 +58,29 @@ def train(shard_id: int) -> None:
 def finish_job(job_id: str) -> None:
     """Stitches tracks across segments and closes the job. Idempotent."""
     finish(this_process().database, job_id)
+
+
+def _node() -> str:
+    """The name of this process's worker, as Celery has it."""
+    return str(current_task.request.hostname)
+
+
+def _is_absent(process: WorkerProcess) -> bool:
+    if len(process.misses) < absence.MISSES:
+        return False
+    if absence.is_absent(process.database, _node()):
+        return True
+    process.misses.clear()
+    return False
+
+
+def _hand_back(process: WorkerProcess, shard_id: int) -> None:
+    # Its message may come back to this worker until the main process has stopped receiving.
+    time.sleep(HAND_BACK_S)
+    with writing(process.database) as session:
+        job_id = leases.hand_back(session, shard_id)
+    if job_id is not None:
+        try_advance(process.app, process.database, job_id)
 
 
 def _job_of(shard_id: int) -> str | None:

@@ -1,4 +1,7 @@
-"""The worker's main process: sweeps for lost work, reclaims the shards of dead children, and forwards a shutdown."""
+"""The worker's main process: sweeps in its turn, looks for missing files, and reclaims the shards of dead children.
+
+It forwards a shutdown to its children.
+"""
 
 import logging
 import os
@@ -14,37 +17,72 @@ from billiard import active_children
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure, worker_ready, worker_shutting_down
 
+from results import sweeps
+from results.database import reading, writing
 from results.errors import ResultsError
 from workers import retention
+from workers.batch import absence
 from workers.lease.outages import attempts
 from workers.lease.policy import TOO_LONG
 from workers.lease.reclaiming import reclaim
-from workers.process import this_process
+from workers.metrics import recording
+from workers.process import WorkerProcess, this_process
 from workers.queue import dispatching
 from workers.queue.best_effort import try_advance
 
 logger = logging.getLogger(__name__)
 
 SWEEP_S = 10.0
-"""How often the sweep looks for lost messages and expired leases, unless a quarter of a lease is shorter."""
+"""How often a queue is swept for lost messages and expired leases, unless a quarter of a lease is shorter."""
+
+ROUND_S = 2.0
+"""How often a worker looks whether a sweep is due, and an absent one for its files."""
 
 
 @worker_ready.connect
-def start_sweep(**_: Any) -> None:
-    """Starts the thread that requeues lost work and deletes expired jobs."""
-    Thread(target=_sweep_forever, name="sweep", daemon=True).start()
+def start_rounds(sender: Any, **_: Any) -> None:
+    """Starts the thread that requeues lost work, deletes expired jobs and looks for missing files."""
+    Thread(target=_go_round_forever, args=(sender,), name="sweep", daemon=True).start()
 
 
-def _sweep_forever() -> None:
+def _go_round_forever(consumer: Any) -> None:
     process = this_process()
+    pause_s = min(SWEEP_S, process.settings.lease_seconds / 4)
+    is_receiving = True
     while True:
         try:
-            dispatching.sweep(process.app, process.database, process.settings.served_queues)
-            retention.enforce(process.database, process.settings.retention_days)
+            is_receiving = _look_for_files(consumer, is_receiving)
+            sweep_in_turn(process, pause_s)
         except Exception as error:
             # An outage of the database or Redis; the next round tries again.
             logger.warning("sweep failed: %s", error)
-        time.sleep(min(SWEEP_S, process.settings.lease_seconds / 4))
+        time.sleep(min(ROUND_S, pause_s))
+
+
+def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:
+    """Sweeps those queues that no worker has swept in the last `every_s` seconds."""
+    queues = process.settings.served_queues
+    with reading(process.database) as session:
+        if not sweeps.due(session, queues, every_s):
+            return
+    with writing(process.database) as session:
+        own = sweeps.take_turn(session, queues, every_s)
+    if own:
+        dispatching.sweep(process.app, process.database, own)
+        retention.enforce(process.database, process.settings.retention_days)
+
+
+def _look_for_files(consumer: Any, is_receiving: bool) -> bool:
+    """Stops receiving shards while this worker is absent (`workers.batch.absence`); returns whether it receives them."""
+    process = this_process()
+    is_present = not absence.look_again(process.database, consumer.hostname, process.settings.served_queues)
+    recording.absent(not is_present)
+    if is_present != is_receiving:
+        change = consumer.add_task_queue if is_present else consumer.cancel_task_queue
+        for queue in process.settings.served_queues:
+            # The event loop owns the consumer.
+            consumer.call_soon(change, queue)
+    return is_present
 
 
 @worker_shutting_down.connect

@@ -64,19 +64,24 @@ def print_summary(status: JobStatus) -> None:
     """The job's figures on stdout, and a sentence about each file that failed or has a note on stderr."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     counts = {"files": status.media, "frames": status.frames, "faces": status.faces}
-    rows = [("job", status.job), ("state", status.state), *((name, f"{count:,}") for name, count in counts.items())]
+    rows = [("job", status.job), ("state", status.state)]
+    rows += [("failed", status.failures)] if status.failures else []
+    rows += [(name, f"{count:,}") for name, count in counts.items()]
     if status.fps:
         rows.append(("time", f"{status.frames / status.fps:,.0f} s: {status.fps:,.1f} frames per second"))
     if status.ensembles:
         rows.append(("models", ", ".join(status.ensembles)))
     for name, value in rows:
-        table.add_row(safe_text(name, "bold"), safe_text(value, COLOURS.get(value, "") if name == "state" else ""))
+        colour = COLOURS.get(value if name == "state" else name, "")
+        table.add_row(safe_text(name, "bold"), safe_text(value, colour))
     terminal().print(table)
     print_errors(status)
 
 
 def print_errors(status: JobStatus) -> None:
-    """The sentences about files that failed, and the notes about others, on stderr."""
+    """The sentences about files that failed, their count first, and the notes about others, on stderr."""
+    if status.failures:
+        say(f"{status.failures}.", err=True)
     for failure in status.errors:
         uri, reason = failure["uri"], failure["error"]
         word = "Failed" if failure["state"] == "failed" else "Note"

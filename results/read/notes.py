@@ -18,13 +18,8 @@ def notes(status: JobStatus) -> Iterator[str]:
         yield f"job {status.job} was cancelled: these are the results up to then."
     if status.state == "failed" and status.kind != "train":
         yield f"job {status.job} failed."
-    if status.errors:
-        failed = sum(each["state"] == "failed" for each in status.errors)
-        parts = [_files(failed, "failed", "failed")] if failed else []
-        if noted := len(status.errors) - failed:
-            parts.append(_files(noted, "is incomplete or has a note", "are incomplete or have a note"))
+    parts = [status.failures] if status.failures else []
+    if noted := sum(each["state"] != "failed" for each in status.errors):
+        parts.append("a file is incomplete or has a note" if noted == 1 else f"{noted:,} files are incomplete or have notes")
+    if parts:
         yield f"{', '.join(parts)}; `fer-batch status {status.job}` gives the reason."
-
-
-def _files(count: int, one: str, many: str) -> str:
-    return f"a file {one}" if count == 1 else f"{count:,} files {many}"

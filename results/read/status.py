@@ -21,9 +21,9 @@ MADE_BY = ("ensemble", "role", "model_id", "model", "sha256", "share", "shards")
 class JobStatus:
     """A job at one moment. `frames` and `faces` include what running shards have reported so far.
 
-    `fps` is frames per second of wall time since the job started; `eta_seconds` is None when unknown.
-    `errors` are the sentences about files, with the state of each: `failed`, or another where it is a note.
-    `models` are the job's rows of the view `job_models`: the models that made the results so far.
+    `failed` counts the media that failed. `fps` is frames per second of wall time since the job started; `eta_seconds`
+    is None when unknown. `errors` are the sentences about media, with the state of each: `failed`, or another where it
+    is a note. `models` are the job's rows of the view `job_models`: the models that made the results so far.
     """
 
     job: str
@@ -32,6 +32,7 @@ class JobStatus:
     state: str
     error: str | None
     media: int
+    failed: int
     shards: dict[str, int]
     frames: int
     planned_frames: int
@@ -41,10 +42,20 @@ class JobStatus:
     errors: list[dict[str, str]]
     models: list[dict[str, Any]]
 
+    @property
+    def failures(self) -> str | None:
+        """How many files failed, such as "47 of 48 files failed"; None if none did."""
+        return f"{self.failed:,} of {self.media:,} files failed" if self.failed else None
+
+    @property
+    def is_a_failure(self) -> bool:
+        """Whether the job ended without its results: it is not done, or most of its files failed."""
+        return self.state != "done" or 2 * self.failed > self.media
+
     def as_dict(self) -> dict[str, Any]:
         """What `status --json` prints."""
-        keys = ("job", "state", "media", "shards", "frames", "faces", "fps", "eta_seconds", "errors", "models")
-        return {key: getattr(self, key) for key in keys}
+        counts = ("media", "shards", "frames", "faces", "fps", "eta_seconds")
+        return {key: getattr(self, key) for key in ("job", "state", *counts, "errors", "models")}
 
     @property
     def ensembles(self) -> dict[str, int]:
@@ -73,14 +84,18 @@ def job_statuses(session: Session, job_ids: Sequence[str]) -> list[JobStatus]:
     media, errors = _count_media(session, job_ids), _errors(session, job_ids)
     work, models = _work(session, job_ids), _models(session, job_ids)
     return [
-        _status(jobs[key], media.get(key, 0), work.get(key, []), errors.get(key, []), models.get(key, []))
+        _status(jobs[key], media.get(key, (0, 0)), work.get(key, []), errors.get(key, []), models.get(key, []))
         for key in job_ids
         if key in jobs
     ]
 
 
 def _status(
-    job: Job, media: int, work: Sequence[Row[Any]], errors: list[dict[str, str]], models: list[dict[str, Any]]
+    job: Job,
+    media: tuple[int, int],
+    work: Sequence[Row[Any]],
+    errors: list[dict[str, str]],
+    models: list[dict[str, Any]],
 ) -> JobStatus:
     frames = sum(row.frames for row in work)
     fps = frames / seconds if (seconds := _seconds(job)) > 0 else 0.0
@@ -92,7 +107,8 @@ def _status(
         name=job.name,
         state=job.state,
         error=job.error,
-        media=media,
+        media=media[0],
+        failed=media[1],
         shards=dict.fromkeys(REPORTED_STATES, 0) | _counts(work),
         frames=frames,
         planned_frames=sum(row.planned_frames for row in work),
@@ -104,9 +120,11 @@ def _status(
     )
 
 
-def _count_media(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    counts = select(Media.job_id, func.count()).where(Media.job_id.in_(job_ids)).group_by(Media.job_id)
-    return {row[0]: row[1] for row in session.execute(counts)}
+def _count_media(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """By job, its media and those of them that failed."""
+    counted = (func.count(), func.count().filter(Media.state == "failed"))
+    counts = select(Media.job_id, *counted).where(Media.job_id.in_(job_ids)).group_by(Media.job_id)
+    return {job_id: (media, failed) for job_id, media, failed in session.execute(counts)}
 
 
 def _work(session: Session, job_ids: Sequence[str]) -> dict[str, list[Row[Any]]]:

@@ -13,7 +13,14 @@ def test_doctor_finds_everything_in_order(stack: Stack) -> None:
     run = fer_batch("doctor", "--json", **stack.environment)
     report = json.loads(run.stdout)
     assert run.returncode == 0 and report["ok"]
-    assert {check["name"] for check in report["checks"]} == {"broker", "database", "device", "weights", "disk"}
+    assert {check["name"] for check in report["checks"]} == {
+        "broker",
+        "database",
+        "device",
+        "weights",
+        "workers",
+        "disk",
+    }
     assert report["settings"]["FER_BROKER_URL"][1] == "environment"
     assert report["settings"]["FER_DEVICE"] == ["auto", "default"]
 

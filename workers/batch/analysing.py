@@ -55,7 +55,7 @@ def _analyse_pictures(work: Work, rows: ShardRows) -> None:
     media_ids: deque[int] = deque()
 
     def frames() -> Iterator[Frame]:
-        for media_id, frame in photographs(work.media, work.roots, rows.media):
+        for media_id, frame in photographs(work.media, work.roots, rows.media, rows.missing):
             media_ids.append(media_id)
             yield frame
 

@@ -1,7 +1,7 @@
 """One shard, from its claim to its rows. Imports no Celery: a test can call it."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,10 @@ from results.media import media_of
 from results.tables import Job, Media
 from workers.batch import crops
 from workers.batch.analysing import Work, analyse_shard
+from workers.batch.missing import noticed
 from workers.batch.planning import BatchOptions, deadline, look_into
 from workers.batch.rows import ShardRows
+from workers.errors import MissingMediaError
 from workers.lease import heartbeat
 from workers.lease.holding import Lease, lease
 from workers.metrics import recording
@@ -62,12 +64,14 @@ def process_shard(
     *,
     queue: Queue = lambda session, job_id: lambda: None,
     stopping: Callable[[], bool] = lambda: False,
+    misses: list[str] | None = None,
 ) -> str | None:
     """Claims a shard, analyses it, and replaces its rows in one transaction. `lease.policy` decides on errors.
 
     `load` returns the networks of the ensemble that is in use when the shard is claimed; it is called after the claim,
     so that the shard's row shows that work has begun. `queue` is called in the transactions after which more of the job
-    may be queued. Returns the job's id, or None if the shard is finished, cancelled or held by another worker.
+    may be queued. `misses` are the files that this process has missed in a row with their folders; they are kept up to
+    date. Returns the job's id, or None if the shard is finished, cancelled or held by another worker.
 
     Raises:
         ResultsError: the database cannot be used; the shard will be claimed again.
@@ -87,7 +91,8 @@ def process_shard(
         if held is not None:
             # Under the heartbeat: waiting for a Redis server that hangs may outlast the lease.
             held.begun.send()
-            _work(held, settings, rows, load, queue)
+            with _misses_noted(misses):
+                _work(held, settings, rows, load, queue)
             held.commit(rows.write)
     if held is None:
         return None
@@ -106,6 +111,14 @@ def _begin(session: Session, claim: Claim, *, queue: Queue, models_dir: Path) ->
 
 
 def _work(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, queue: Queue) -> None:
+    if held.claim.media_id is None:
+        _analyse(held, settings, rows, load, queue)
+        return
+    with noticed(held.begun.media[0].uri, settings.permitted_roots):
+        _analyse(held, settings, rows, load, queue)
+
+
+def _analyse(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, queue: Queue) -> None:
     start, roots = held.begun, settings.permitted_roots
     options = BatchOptions.of(start.stored)
     rows.ensemble_id, models = start.in_use or held.commit(partial(_register, models_dir=settings.models_dir))
@@ -114,6 +127,18 @@ def _work(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, q
     folder = crops.folder_of(start.stored, held.claim.job_id)
     work = Work(held.claim, start.media, options, models, load(models), roots, folder, held.check)
     analyse_shard(work, rows)
+
+
+@contextmanager
+def _misses_noted(misses: list[str] | None) -> Iterator[None]:
+    noted = [] if misses is None else misses
+    try:
+        yield
+        noted.clear()
+    except MissingMediaError as error:
+        if error.with_folder:
+            noted.append(error.uri)
+        raise
 
 
 def _register(session: Session, claim: Claim, *, models_dir: Path) -> tuple[int, ModelSet]:

@@ -19,7 +19,7 @@ class ShardRows:
 
     `frames`, `faces` and `scores` are rows of `frames`, `faces` and `face_scores`; `media` are updates of the shard's
     pictures and `seam` are the boxes by which a segment's tracks are stitched to the next segment's (both as in
-    `shards.complete`).
+    `shards.complete`). `missing` are the positions of pictures that are not there.
     """
 
     ensemble_id: int | None = None
@@ -27,6 +27,7 @@ class ShardRows:
     faces: list[Row] = field(default_factory=list)
     scores: list[Row] = field(default_factory=list)
     media: list[Row] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
     seam: list[list[float]] | None = None
 
     def counts(self) -> tuple[int, int]:
@@ -56,6 +57,7 @@ class ShardRows:
             ensemble_id=self.ensemble_id,
             seam=self.seam,
         )
+        shards.set_aside(session, claim, self.missing)
 
 
 def _face(face: FaceObservation) -> Row:

@@ -10,22 +10,36 @@ from fer_model.sources import open_source
 from fer_model.types import Frame
 from results.leases import Claim
 from results.tables import Media
+from workers.batch.missing import noticed
 from workers.batch.planning import BatchOptions
 from workers.batch.rows import Row
+from workers.errors import MissingMediaError
 from workers.lease.policy import reason_of
 
 MAX_THREADS = 4
 """Photographs decoded at once; each may be of any size."""
 
 
-def photographs(media: Sequence[Media], roots: Sequence[str], updates: list[Row]) -> Iterator[tuple[int, Frame]]:
+def photographs(
+    media: Sequence[Media], roots: Sequence[str], updates: list[Row], missing: list[int]
+) -> Iterator[tuple[int, Frame]]:
     """The id and the picture of each medium that can be read.
 
-    For every medium an update of its row is appended to `updates`: its size, or why it cannot be read.
+    For every medium an update of its row is appended to `updates`: its size, or why it cannot be read. The position of
+    a file that is missing, though its folder is not, is appended to `missing` instead.
+
+    Raises:
+        MissingMediaError: a file is missing with its folder, or all are.
     """
     for medium, read in read_ahead(media, roots):
         try:
-            frame = read()
+            with noticed(medium.uri, roots):
+                frame = read()
+        except MissingMediaError as error:
+            missing.append(medium.position)
+            if error.with_folder or len(missing) == len(media):
+                raise
+            continue
         except (UnreadableMediaError, MemoryError) as error:
             updates.append({"id": medium.id, "state": "failed", "error": reason_of(error)})
             continue

@@ -10,6 +10,7 @@ from fer_model.errors import FerModelError
 from fer_model.networks.manifest import ModelSet
 from results.database import check_revision, existing, reading
 from results.errors import ResultsError
+from results.presence import absent_workers
 from results.urls import describe
 from workers.errors import WorkersError
 from workers.models import store
@@ -82,6 +83,19 @@ def _in_use(settings: Settings) -> tuple[str, ModelSet]:
         return store.shipped_name(models), models
 
 
+def _workers(settings: Settings) -> str:
+    try:
+        with reading(existing(settings.database_url)) as session:
+            absent = absent_workers(session)
+    except ResultsError:
+        # Another check reports the database.
+        return "not known without the database"
+    if absent:
+        lost = "; ".join(f"{each.worker}: {each.uris[-1]}" for each in absent)
+        raise WorkersError(f"{len(absent)} took themselves out, because files are missing on their hosts ({lost})")
+    return "none has taken itself out for missing files"
+
+
 def _disk(settings: Settings) -> str:
     folder = writable_cache(settings.cache_dir)
     free = shutil.disk_usage(folder).free / 1e9
@@ -95,6 +109,7 @@ _CHECKS: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
     ("database", _database, "run `fer-batch db upgrade`, or set FER_DATABASE_URL"),
     ("device", _device, "set FER_DEVICE=auto, or mend the GPU's driver"),
     ("weights", _weights, "promote others (`fer-batch models promote shipped`), or mend what FER_MODELS_DIR names"),
+    ("workers", _workers, "mount the share on those hosts; the workers look again every few seconds"),
     ("disk", _disk, "make room, or set FER_CACHE_DIR to a larger disk"),
 )
 

@@ -14,7 +14,7 @@ from results import leases
 from results.database import writing
 from results.errors import JobCancelledError, ShardLostError
 from results.leases import MAX_ATTEMPTS, Claim
-from workers.errors import WorkerStoppingError
+from workers.errors import MissingMediaError, WorkerStoppingError
 from workers.lease import policy
 from workers.lease.heartbeat import Counts, heartbeat
 from workers.lease.outages import attempts
@@ -141,8 +141,10 @@ def _end(held: Lease[T], error: Exception, verdict: Verdict, fail: Callable[[Lea
         return "cancelled" if verdict is Verdict.CANCELLED else "lost"
     if verdict is Verdict.REQUEUE:
         logger.info("shard %s is requeued: %s", number, error)
-        held.commit(lambda session, claim: leases.requeue(session, claim, counted=False))
+        held.commit(lambda session, claim: leases.requeue(session, claim, reason_of(error), counted=False))
         return "given_back"
+    if verdict is Verdict.POSTPONE and isinstance(error, MissingMediaError):
+        return _postpone(held, error)
     if verdict is Verdict.FAIL:
         # Of an error that is not foreseen the log has the traceback.
         logger.info("shard %s failed: %s", number, error, exc_info=not isinstance(error, policy.CLEAR))
@@ -150,4 +152,11 @@ def _end(held: Lease[T], error: Exception, verdict: Verdict, fail: Callable[[Lea
         return "failed"
     logger.warning("shard %s failed in attempt %s of %s", number, held.claim.attempts, MAX_ATTEMPTS, exc_info=error)
     requeued = held.commit(lambda session, claim: leases.requeue(session, claim, reason_of(error)))
+    return "given_back" if requeued else "failed"
+
+
+def _postpone(held: Lease[T], error: MissingMediaError) -> Outcome:
+    logger.warning("shard %s is left to another worker: %s", held.claim.id, error)
+    longest_s = leases.LEFT_S if error.with_folder else leases.MISSING_S
+    requeued = held.commit(lambda session, claim: leases.postpone(session, claim, str(error), longest_s))
     return "given_back" if requeued else "failed"

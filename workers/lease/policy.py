@@ -1,7 +1,8 @@
 """The outcome policy: what happens to a shard whose work ends with an error.
 
 Cancelled and lost leases end quietly; stopping workers and outages of the database requeue the shard without counting
-the attempt; permanent errors fail it; transient errors requeue it, counted, at most `MAX_ATTEMPTS` times.
+the attempt, and so does a file that is missing on this host, for a while; permanent errors fail it; transient errors
+requeue it, counted, at most `MAX_ATTEMPTS` times.
 A full disk fails the shard. Any other database error is raised: the outcome could not be written either, and the lease
 expires.
 """
@@ -20,7 +21,7 @@ from results.errors import (
     ShardLostError,
     UnknownModelError,
 )
-from workers.errors import WorkersError, WorkerStoppingError
+from workers.errors import MissingMediaError, WorkersError, WorkerStoppingError
 from workers.lease.outages import OUTAGES
 
 REFUSALS = (NameTakenError, UnknownModelError)
@@ -38,6 +39,7 @@ class Verdict(Enum):
     CANCELLED = auto()
     LOST = auto()
     REQUEUE = auto()
+    POSTPONE = auto()
     FAIL = auto()
     RETRY = auto()
     RAISE = auto()
@@ -52,6 +54,8 @@ def judge(error: Exception, is_permanent: Callable[[Exception], bool]) -> Verdic
             return Verdict.LOST
         case WorkerStoppingError():
             return Verdict.REQUEUE
+        case MissingMediaError():
+            return Verdict.POSTPONE
         case _ if isinstance(error, OUTAGES):
             return Verdict.REQUEUE
         case DatabaseFullError():

@@ -26,6 +26,7 @@ class _Series:
     seconds: "Histogram"
     batch: "Histogram"
     gpu: "Gauge"
+    absent: "Gauge"
 
 
 _series: _Series | None = None
@@ -57,6 +58,12 @@ def shard_died() -> None:
     """Counts a shard whose process was killed; the main process calls it."""
     if series := _series:
         series.shards.labels("died").inc()
+
+
+def absent(is_absent: bool) -> None:
+    """Records whether the worker has taken itself out; the main process calls it."""
+    if series := _series:
+        series.absent.set(int(is_absent))
 
 
 def gpu_memory() -> None:
@@ -94,6 +101,9 @@ def begin(place: str) -> None:
         shards=Counter("fer_shards", "Shards that a worker has ended its work on, by outcome.", ["outcome"]),
         seconds=Histogram("fer_shard_seconds", "Time spent on a shard, whatever its outcome.", buckets=SECONDS),
         batch=Histogram("fer_batch_frames", "Frames of a batch, those that the detector saw.", buckets=FRAMES),
+        absent=Gauge(
+            "fer_worker_absent", "1 while files are missing on the worker's host.", multiprocess_mode="livemax"
+        ),
         gpu=Gauge("fer_gpu_memory_bytes", "GPU memory.", ["device", "kind"], multiprocess_mode="livemax"),
     )
     # Totals exist from 0 on: Prometheus would miss the first increase of a series that begins with it.

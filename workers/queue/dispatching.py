@@ -7,9 +7,10 @@ from celery import Celery
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
-from results.backlog import SENT_S, Backlog, backlog, forget_lost_messages, jobs_to_sweep, mark_queued
+from results.backlog import SENT_S, Backlog, backlog, backlogs, forget_lost_messages, jobs_to_sweep, mark_queued
 from results.database import reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
+from results.leases import give_up_missing
 from workers.queue.app import PRIORITIES, settings_of
 
 TASKS = {"batch": "process_shard", "train": "train"}
@@ -85,7 +86,12 @@ def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SEN
     sent = _sent(app, queues)
     with writing(database) as session:
         forget_lost_messages(session, unfinished, sent, age_s)
-    counts = {job_id: advance(app, database, job_id) for job_id in unfinished}
+        give_up_missing(session, unfinished)
+    with reading(database) as session:
+        found = backlogs(session, unfinished, lease_s=settings_of(app).lease_seconds)
+    # Most jobs of many wait for nothing, and a transaction for each would take seconds.
+    open_jobs = [job_id for job_id, job in found.items() if job.left == 0 or job.wanted]
+    counts = {job_id: advance(app, database, job_id) for job_id in open_jobs}
     return {job_id: count for job_id, count in counts.items() if count}
 
 

@@ -13,6 +13,7 @@ from fer_model.engines import Engine
 from fer_model.errors import WeightsError
 from fer_model.networks.manifest import ModelSet
 from fer_model.types import EMOTIONS
+from results import leases
 from results.database import reading, writing
 from results.jobs import cancel_job
 from results.leases import claim
@@ -109,12 +110,15 @@ def test_a_frame_without_a_face_is_written_too(
     assert (status.frames, status.faces) == (10, 0)
 
 
-def test_a_video_that_vanished_fails_with_a_reason(
-    database: Database, networks: Engine, models: ModelSet, tmp_path: Path
+def test_a_video_that_vanished_fails_with_a_reason_after_a_while(
+    database: Database, networks: Engine, models: ModelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = write_clip(tmp_path / "gone.mp4", panning_frames(noise_picture(), 5))
     job_id, (shard_id,) = planned(database, [clip])
     clip.unlink()
+    (tmp_path / "another.txt").touch()
+    process_shard(database, Settings(), shard_id, "test", lambda _: networks)
+    monkeypatch.setattr(leases, "MISSING_S", 0.0)
     process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
     with reading(database) as session:

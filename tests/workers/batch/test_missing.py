@@ -1,0 +1,153 @@
+"""Files that were there when the job was submitted and are missing on a worker's host."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import select, update
+
+from results import leases
+from results.attempts import attempts_of
+from results.backlog import backlog
+from results.clock import ago
+from results.database import reading, writing
+from results.leases import give_up_missing
+from results.presence import absent_workers
+from results.read.status import JobStatus, job_status
+from results.tables import Media, Shard
+from tests.support.clips import noise_picture, panning_frames, write_clip
+from tests.support.idle import IdleEngine
+from tests.support.planning import planned
+from workers.batch import absence, planning
+from workers.batch.absence import MISSES
+from workers.batch.finishing import finish
+from workers.batch.processing import process_shard
+from workers.settings import Settings
+
+
+@pytest.fixture
+def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A share with eight pictures, two in each shard, and a video of five."""
+    monkeypatch.setattr(planning, "PICTURES_PER_SHARD", 2)
+    folder = tmp_path / "share"
+    folder.mkdir()
+    for number in range(8):
+        cv2.imwrite(str(folder / f"{number}.png"), noise_picture()[:48, :48])
+    write_clip(folder / "clip.mp4", panning_frames(noise_picture(), 5, size=(160, 96)))
+    yield folder
+
+
+def work(database: Database, ids: list[int], misses: list[str] | None = None, roots: Path | None = None) -> None:
+    settings = Settings(media_roots=str(roots) if roots else None)
+    for shard_id in ids:
+        process_shard(database, settings, shard_id, "w", lambda models: IdleEngine(len(models.members)), misses=misses)
+
+
+def ended(database: Database, job_id: str) -> JobStatus:
+    finish(database, job_id)
+    with reading(database) as session:
+        return job_status(session, job_id)
+
+
+def open_shards(database: Database, job_id: str) -> list[int]:
+    with reading(database) as session:
+        pending = (Shard.job_id == job_id, Shard.state == "pending")
+        return list(session.scalars(select(Shard.id).where(*pending).order_by(Shard.id)))
+
+
+@pytest.mark.parametrize("is_mount_point", [False, True])
+def test_a_host_without_the_share_fails_nothing(database: Database, share: Path, is_mount_point: bool) -> None:
+    """The folder is gone, or is an empty place to mount the share at."""
+    job_id, ids = planned(database, [share])
+    away = share.rename(share.parent / "away")
+    if is_mount_point:
+        share.mkdir()
+    misses: list[str] = []
+    work(database, 4 * ids, misses)
+    assert open_shards(database, job_id) == ids, "more attempts than a shard has, and none counts"
+    assert len(misses) == 4 * len(ids) > MISSES
+    with reading(database) as session:
+        assert set(session.scalars(select(Shard.attempts))) == {0}
+        attempts = attempts_of(session, job_id)
+        assert job_status(session, job_id).errors == []
+        job = backlog(session, job_id)
+    assert job is not None and job.wanted == 0, "they are sent again only after a pause"
+    assert len(attempts) == 4 * len(ids) and not any(attempt.counted for attempt in attempts)
+    assert all("is missing on" in attempt.error and attempt.worker == "w" for attempt in attempts)
+    if is_mount_point:
+        share.rmdir()
+    away.rename(share)
+    work(database, ids, misses)
+    status = ended(database, job_id)
+    assert (status.state, status.failed, status.frames, misses) == ("done", 0, 8 + 5, [])
+
+
+def test_one_deleted_picture_is_left_to_other_workers_and_then_fails_alone(
+    database: Database, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, ids = planned(database, [share])
+    lost = share / "3.png"
+    lost.unlink()
+    misses: list[str] = []
+    work(database, ids, misses)
+    (alone,) = open_shards(database, job_id)
+    assert misses == [] and alone not in ids
+    work(database, [alone])
+    assert open_shards(database, job_id) == [alone]
+    monkeypatch.setattr(leases, "MISSING_S", 0.0)
+    work(database, [alone])
+    status = ended(database, job_id)
+    assert (status.state, status.failed, status.frames) == ("done", 1, 7 + 5)
+    assert status.failures == "1 of 9 files failed" and not status.is_a_failure
+    (error,) = status.errors
+    assert error["uri"] == str(lost) and "was there when the job was submitted" in error["error"]
+
+
+def test_what_stays_missing_ends_the_job_although_no_worker_tries_it(database: Database, share: Path) -> None:
+    job_id, ids = planned(database, [share])
+    away = share.rename(share.parent / "away")
+    work(database, ids)
+    away.rename(share)
+    work(database, ids[:1])
+    with writing(database) as session:
+        assert give_up_missing(session, [job_id]) == 0
+        session.execute(update(Shard).values(missing_since=ago(2 * leases.LEFT_S)))
+        assert give_up_missing(session, [job_id]) == len(ids) - 1
+    status = ended(database, job_id)
+    assert status.state == "done" and status.failed > status.media / 2 and status.is_a_failure
+
+
+def test_nothing_is_looked_for_outside_the_roots(database: Database, share: Path, tmp_path: Path) -> None:
+    job_id, ids = planned(database, [share])
+    share.rename(tmp_path / "away")
+    work(database, ids, roots=tmp_path / "elsewhere")
+    status = ended(database, job_id)
+    assert status.state == "failed"
+    assert all(error["error"].endswith("lies outside FER_MEDIA_ROOTS") for error in status.errors)
+
+
+def test_an_absent_worker_comes_back_when_it_sees_a_file(database: Database, share: Path) -> None:
+    planned(database, [share])
+    away = share.rename(share.parent / "away")
+    missed = ["/nowhere/else.jpg", str(share / "clip.mp4")]
+    absence.leave(database, "fer-1@a", missed)
+    assert absence.is_absent(database, "fer-1@a") and not absence.is_absent(database, "fer-1@b")
+    assert absence.look_again(database, "fer-1@a", ["batch"])
+    with reading(database) as session:
+        (absent,) = absent_workers(session)
+    assert (absent.worker, absent.uris) == ("fer-1@a", missed)
+    away.rename(share)
+    assert not absence.look_again(database, "fer-1@a", ["batch"])
+    assert not absence.is_absent(database, "fer-1@a")
+
+
+def test_deleted_files_of_one_job_do_not_keep_a_worker_from_others(database: Database, share: Path) -> None:
+    planned(database, [share])
+    absence.leave(database, "fer-1@a", ["/nowhere/else.jpg"])
+    assert not absence.look_again(database, "fer-1@a", ["batch"])
+    with writing(database) as session:
+        session.execute(update(Media).values(state="done"))
+    absence.leave(database, "fer-1@a", ["/nowhere/else.jpg"])
+    assert not absence.look_again(database, "fer-1@a", ["batch"]), "nothing waits that it could miss"
