@@ -20,6 +20,7 @@ def notes(status: JobStatus) -> Iterator[str]:
         yield f"job {status.job} failed."
     parts = [status.failures] if status.failures else []
     if noted := sum(each["state"] != "failed" for each in status.errors):
-        parts.append("a file is incomplete or has a note" if noted == 1 else f"{noted:,} files are incomplete or have notes")
+        words = "a file is incomplete or has" if noted == 1 else f"{noted:,} files are incomplete or have"
+        parts.append(f"{words} a note")
     if parts:
         yield f"{', '.join(parts)}; `fer-batch status {status.job}` gives the reason."

@@ -100,7 +100,8 @@ def _status(
     frames = sum(row.frames for row in work)
     fps = frames / seconds if (seconds := _seconds(job)) > 0 else 0.0
     # A training has no files of its own; its data are in its options.
-    own = [{"uri": str(job.options["data"]), "error": job.error, "state": job.state}] if job.kind == "train" and job.error else []
+    is_training = job.kind == "train" and job.error is not None
+    own = [{"uri": str(job.options["data"]), "error": str(job.error), "state": job.state}] if is_training else []
     return JobStatus(
         job=job.id,
         kind=job.kind,
