@@ -13,7 +13,10 @@ CHUNK = 10_000
 
 @dataclass(frozen=True, slots=True)
 class MediaPlan:
-    """One medium: its URI, what probing found, and the error if it is not readable."""
+    """One medium: its URI and query, what probing found, and the error if it is not readable.
+
+    The fields are those of `tables.Media`.
+    """
 
     uri: str
     kind: str
@@ -24,6 +27,10 @@ class MediaPlan:
     frame_count: int | None = None
     state: str = "pending"
     error: str | None = None
+    size: int | None = None
+    modified: float | None = None
+    etag: str | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,11 @@ class Media(Base):
     query: Mapped[str | None]
     closing: Mapped[str | None]
 
+    @property
+    def address(self) -> str:
+        """Where the medium is read, with a signature if it has one: not to be shown."""
+        return self.uri if self.query is None else f"{self.uri}?{self.query}"
+
 
 class Shard(Base):
     """The unit of work that one message carries: a segment of a video, or a run of pictures.

@@ -73,7 +73,7 @@ def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:
 
 
 def _look_for_files(consumer: Any, is_receiving: bool) -> bool:
-    """Stops receiving shards while this worker is absent (`workers.batch.absence`); returns whether it receives them."""
+    """Receives no shards while this worker is absent (`workers.batch.absence`); returns whether it receives them."""
     process = this_process()
     is_present = not absence.look_again(process.database, consumer.hostname, process.settings.served_queues)
     recording.absent(not is_present)

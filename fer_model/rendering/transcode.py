@@ -1,8 +1,10 @@
 """Transcodes a video: changes each picture and keeps the sound."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from fractions import Fraction
+from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from typing import get_args
 
@@ -17,6 +19,8 @@ from fer_model.errors import UnreadableMediaError
 from fer_model.rendering.colours import PIXELS, colours_of
 from fer_model.rendering.sound import Sound, SoundError, Way, left_out, sound_errors, suffix_for
 from fer_model.sources.container import opened
+from fer_model.sources.files import masked
+from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.opening import open_media
 from fer_model.sources.scan import scan
 from fer_model.sources.upright import Upright
@@ -37,6 +41,7 @@ def transcode_video(
     change: Change,
     *,
     roots: Sequence[str] = (),
+    expected: Identity = UNKNOWN,
     on_frame: Callable[[int], None] = lambda frames: None,
     on_note: Callable[[str], None] = lambda sentence: None,
     on_end: Callable[[], None] = lambda: None,
@@ -51,42 +56,41 @@ def transcode_video(
         UnreadableMediaError, TransientMediaError: as `read_video`; also where FFmpeg cannot write.
         OSError: the file cannot be written.
     """
-    ways = get_args(Way)
+    ways, source = get_args(Way), partial(open_media, uri, roots, expected)
     for way in ways:
         try:
-            return _written(uri, stem, change, way, roots, on_frame, on_note, on_end)
+            return _written(source, stem, change, way, on_frame, on_note, on_end)
         except SoundError as error:
             if way == ways[-1]:
-                raise UnreadableMediaError(f"{uri}: cannot be written ({error})") from error
+                raise UnreadableMediaError(f"{masked(uri)}: cannot be written ({error})") from error
     raise AssertionError
 
 
 def _written(
-    uri: str,
+    source: Callable[[], AbstractContextManager[BufferedReader]],
     stem: Path,
     change: Change,
     way: Way,
-    roots: Sequence[str],
     on_frame: Callable[[int], None],
     on_note: Callable[[str], None],
     on_end: Callable[[], None],
 ) -> Path:
     with ExitStack() as stack:
-        file = stack.enter_context(open_media(uri, roots))
+        file = stack.enter_context(source())
         clock = scan(file).clock
         container, stream = stack.enter_context(opened(file, 0))
-        sound_file = stack.enter_context(open_media(uri, roots))
+        sound_file = stack.enter_context(source())
         heard, _ = stack.enter_context(opened(sound_file))
         path = stem.with_name(stem.name + suffix_for(heard))
-        partial = path.with_name(f"{stem.name}.partial{path.suffix}")
+        unfinished = path.with_name(f"{stem.name}.partial{path.suffix}")
         try:
-            with av.open(str(partial), "w") as output:
+            with av.open(str(unfinished), "w") as output:
                 pictures = _Pictures(output, container, stream, change, clock.counted)
                 _transcode(frames_from(container, stream, clock=clock), pictures, Sound(heard, output, way), on_frame)
             on_end()
-            partial.replace(path)
+            unfinished.replace(path)
         except BaseException:
-            partial.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
             raise
         if lost := left_out(heard, way):
             on_note(f"{file.name}: {lost}")

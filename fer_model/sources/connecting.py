@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from contextlib import suppress
@@ -20,6 +21,9 @@ from urllib3.response import HTTPResponse
 
 HEAD_S = 30.0
 """Seconds for an answer's status line and headers: a server may send a byte at a time, each within its timeout."""
+
+# Its messages quote whole URLs, with signatures, also of servers' malformed answers.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 

@@ -25,6 +25,12 @@ FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg"
 # nothing itself, so the only protocol on its whitelist is one that does not exist.
 _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
 
+MAX_PIXELS = 2**26
+"""The largest picture of a video, 8192 x 8192 pixels: decoders keep many at a time, and a small file may claim any."""
+
+# FFmpeg's decoders then refuse a larger picture before they take memory for it, whatever the container's header says.
+_LIMIT = {"max_pixels": str(MAX_PIXELS)}
+
 NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 ENCRYPTED_TAGS = ("encv", "drmi")
@@ -82,12 +88,14 @@ def opened(
     head = beginning(file)
     if is_encrypted(head):
         raise UnreadableMediaError(f"{file.name}: {IS_ENCRYPTED}")
-    reader = _Reader(file, check)
+    reader, is_open = _Reader(file, check), False
     try:
-        with av.open(reader, "r", options=_OPTIONS, metadata_errors="ignore") as container:
+        with av.open(reader, "r", options=_OPTIONS | _LIMIT, metadata_errors="ignore") as container:
+            is_open = True
             stream = _video_stream(container, file.name)
             stream.thread_type = "AUTO"
             stream.thread_count = threads
+            stream.codec_context.options = _LIMIT
             yield container, stream
     except (av.FFmpegError, UnreadableMediaError) as error:
         _check(reader)
@@ -95,8 +103,8 @@ def opened(
             raise UnreadableMediaError(f"{file.name}: {IS_ENCRYPTED}") from error
         if isinstance(error, UnreadableMediaError):
             raise
-        complaint = "is damaged: it points to a place outside of itself" if reader.astray else _complaint(head, error)
-        raise UnreadableMediaError(f"{file.name}: {complaint}") from error
+        astray = "is damaged: it points to a place outside of itself" if reader.astray else None
+        raise UnreadableMediaError(f"{file.name}: {astray or _complaint(head, error, is_open)}") from error
     _check(reader)
 
 
@@ -145,14 +153,19 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
         raise UnreadableMediaError(f"{name}: its video codec is not known")
     flagged = [stream for stream in known if stream.disposition & Disposition.default]
     stream = max(flagged or known, key=lambda each: each.width * each.height)
+    width, height = stream.width, stream.height
+    if width * height > MAX_PIXELS:
+        raise UnreadableMediaError(f"{name}: has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are decoded")
     if stream.codec_tag.lower() in ENCRYPTED_TAGS or "enc_key_id" in stream.metadata:
         raise UnreadableMediaError(f"{name}: {IS_ENCRYPTED}")
     return stream
 
 
-def _complaint(head: bytes, error: av.FFmpegError) -> str:
-    if isinstance(error, av.error.ArgumentError):  # FFmpeg's error for a format that is not on the whitelist
-        return "is of a format that is not read"
+def _complaint(head: bytes, error: av.FFmpegError, is_open: bool) -> str:
+    if isinstance(error, av.error.ArgumentError):
+        # FFmpeg's error for a format that is not on the whitelist, and for a decoder that refuses the size.
+        too_large = f"has no size, or more than {MAX_PIXELS:,} pixels"
+        return too_large if is_open else "is of a format that is not read"
     if not isinstance(error, av.error.InvalidDataError):
         return f"cannot be read ({error.strerror})"
     if head[4:8] in BOXES:

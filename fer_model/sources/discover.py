@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources.files import check_remote, is_remote, masked, natural, to_path
+from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.roots import check_permitted
 
 _PICTURES = ".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .jp2 .heic .heif .avif"
@@ -28,12 +29,14 @@ class Found:
     """One medium that was found, or an error.
 
     `uri` is an absolute path (or the remote URI as given). `kind` is None where it is unknown;
-    `error`, if not None, is a sentence that begins with the name.
+    `error`, if not None, is a sentence that begins with the name. `identity` is what is known of the file without
+    opening it.
     """
 
     uri: str
     kind: Kind | None
     error: str | None = None
+    identity: Identity = UNKNOWN
 
 
 @dataclass
@@ -97,6 +100,7 @@ def _storable(found: Found) -> Found:
     name = found.uri.encode(errors="backslashreplace").decode()
     if name == found.uri:
         return found
+    name = masked(name)
     return Found(name, found.kind, f"{name}: the file's name is not valid UTF-8; rename it")
 
 
@@ -120,30 +124,30 @@ def _find_remote(uri: str, roots: Sequence[str], seen: set[str], passed: PassedO
         return _find_s3(uri, roots, seen, passed)
     check_permitted(uri, roots)
     # Opening it shows whether it exists.
-    return _named(uri, kind_of(urlsplit(uri).path), None, seen)
+    return _named(uri, kind_of(urlsplit(uri).path), UNKNOWN, seen)
 
 
 def _find_s3(uri: str, roots: Sequence[str], seen: set[str], passed: PassedOver) -> Iterator[Found]:
     # Only S3 URIs need its libraries, which load slowly.
-    from fer_model.sources.s3 import objects_in, size_of
+    from fer_model.sources.s3 import identity_of, objects_in
 
     magic = glob.has_magic(uri)
     check_permitted(uri, roots)
     key = uri.removeprefix("s3://").partition("/")[2]
-    size = None if magic or not key or key.endswith("/") else size_of(uri)
-    if size is not None:
-        return _named(uri, kind_of(key), size, seen)
+    known = None if magic or not key or key.endswith("/") else identity_of(uri)
+    if known is not None:
+        return _named(uri, kind_of(key), known, seen)
     complaint = "matches no picture or video" if magic else "contains no picture or video"
-    objects = (_object(each, size, seen) for each, size in objects_in(uri) if _is_medium(each, passed))
+    objects = (_object(each, known, seen) for each, known in objects_in(uri) if _is_medium(each, passed))
     return (_permitted(each, roots) for each in _something(uri, objects, complaint))
 
 
-def _named(uri: str, kind: Kind | None, size: int | None, seen: set[str]) -> Iterator[Found]:
+def _named(uri: str, kind: Kind | None, known: Identity, seen: set[str]) -> Iterator[Found]:
     if kind is None:
         yield Found(uri, None, f"{masked(uri)}: is neither a picture nor a video by its name")
     elif uri not in seen:
         seen.add(uri)
-        yield Found(uri, kind, f"{uri}: the file is empty" if size == 0 else None)
+        yield Found(uri, kind, f"{masked(uri)}: the file is empty" if known.size == 0 else None, known)
 
 
 def _permitted(found: Found, roots: Sequence[str]) -> Found:
@@ -161,8 +165,8 @@ def _is_medium(name: str, passed: PassedOver) -> bool:
     return kind_of(name) is not None
 
 
-def _object(uri: str, size: int, seen: set[str]) -> Found | None:
-    return next(_named(uri, kind_of(uri), size, seen), None)
+def _object(uri: str, known: Identity, seen: set[str]) -> Found | None:
+    return next(_named(uri, kind_of(uri), known, seen), None)
 
 
 def _something(path: str, found: Iterable[Found | None], complaint: str) -> Iterator[Found]:
@@ -224,7 +228,8 @@ def _file(path: str, key: str, seen: set[str]) -> Found | None:
         return Found(path, kind_of(path), f"{path}: cannot be opened ({error.strerror})")
     if not stat.S_ISREG(status.st_mode):
         return Found(path, kind_of(path), f"{path}: is not a regular file")
-    return Found(path, kind_of(path), None if status.st_size else f"{path}: the file is empty")
+    known = Identity(status.st_size, status.st_mtime)
+    return Found(path, kind_of(path), None if status.st_size else f"{path}: the file is empty", known)
 
 
 def kind_of(name: str) -> Kind | None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fer_model.errors import UnreadableMediaError
 
@@ -26,21 +26,24 @@ def to_path(uri: str) -> str:
     return os.path.abspath(unquote(parts.path))
 
 
-def masked(uri: str) -> str:
-    """The URI for messages and logs: without user, password and the values of its query.
+def without_query(uri: str) -> tuple[str, str | None]:
+    """A web server's URI without its query, which may hold a signature under any name, and the query.
 
-    Every value of the query is hidden: a signature may have any name.
+    The two joined by `?` are the URI; the query is None where there is none. An S3 key may contain a question mark.
     """
+    if not uri[:8].lower().startswith(("http://", "https://")):
+        return uri, None
+    address, mark, query = uri.partition("?")
+    return address, query if mark else None
+
+
+def masked(uri: str) -> str:
+    """The URI for messages and logs: without user, password and query."""
     if not is_remote(uri):
         return uri
-    scheme, _, rest = uri.partition("://")
+    scheme, _, rest = without_query(uri)[0].partition("://")
     host, slash, path = rest.partition("/")
-    shown = f"{scheme}://{'***@' if '@' in host else ''}{host.rpartition('@')[2]}{slash}{path}"
-    address, mark, query = shown.partition("?")
-    if not mark or not scheme.lower().startswith("http"):  # an S3 key may contain a question mark
-        return shown
-    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
-    return f"{address}?{'&'.join(f'{name}=***' for name in names)}"
+    return f"{scheme}://{'***@' if '@' in host else ''}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def check_remote(uri: str) -> None:

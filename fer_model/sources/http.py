@@ -30,6 +30,9 @@ LARGEST = 2**43
 PATIENCE_S, SLOWEST = 30.0, 2**14
 """An answer gets so many seconds, and one more for each so many bytes: a server may send a byte at a time."""
 
+LONGEST_ETAG = 200
+"""Characters of an ETag that are kept."""
+
 INNER = "leads to an inner address (loopback, private, link-local); to permit it, name its host in FER_MEDIA_ROOTS"
 
 
@@ -58,7 +61,7 @@ def _begun(client: requests.Session, url: str, name: str, roots: Sequence[str]) 
             return RemoteFile(name, 0, lambda start, end: b"", release=client.close)
         if answer.status_code == HTTPStatus.OK:
             return _whole(answer, name, client)
-        size = _size(answer, name, 0)
+        size, etag = _size(answer, name, 0), _etag(answer)
         first = _body(answer, name, min(BLOCK, size))
         target = answer.url
 
@@ -66,11 +69,12 @@ def _begun(client: requests.Session, url: str, name: str, roots: Sequence[str]) 
         if end <= len(first):
             return first[start:end]
         with _answer(client, target, name, roots, start, end) as answer:
-            if answer.status_code != HTTPStatus.PARTIAL_CONTENT or _size(answer, name, start) != size:
+            same = answer.status_code == HTTPStatus.PARTIAL_CONTENT and _size(answer, name, start) == size
+            if not same or _etag(answer) != etag:
                 raise UnreadableMediaError(f"{name}: has changed while it was read")
             return _body(answer, name, end - start)
 
-    return RemoteFile(name, size, fetch, release=client.close)
+    return RemoteFile(name, size, fetch, etag=etag, release=client.close)
 
 
 def _answer(
@@ -134,6 +138,12 @@ def _size(answer: requests.Response, name: str, start: int) -> int:
     return size
 
 
+def _etag(answer: requests.Response) -> str | None:
+    """What the server calls this content: its ETag, else the time of its last change."""
+    given = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+    return given[:LONGEST_ETAG].replace("\0", "") or None  # PostgreSQL stores no NUL
+
+
 def _body(answer: requests.Response, name: str, length: int) -> bytes:
     body = bytearray()
     for part in _parts(answer, name):
@@ -169,7 +179,7 @@ def _whole(answer: requests.Response, name: str, client: requests.Session) -> Re
         file.close()
         client.close()
 
-    return RemoteFile(name, file.tell(), fetch, parts=False, release=release)
+    return RemoteFile(name, file.tell(), fetch, parts=False, etag=_etag(answer), release=release)
 
 
 def _parts(answer: requests.Response, name: str) -> Iterator[bytes]:

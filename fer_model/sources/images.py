@@ -1,7 +1,9 @@
 """Reads photographs."""
 
+import os
 from collections.abc import Sequence
 from io import BytesIO
+from math import ceil, sqrt
 from typing import IO
 
 import numpy as np
@@ -10,13 +12,31 @@ from PIL import ImageCms, UnidentifiedImageError
 from pillow_heif import register_heif_opener
 
 from fer_model.errors import UnreadableMediaError
+from fer_model.sources.budget import Budget
 from fer_model.sources.grey import RefusedError, eight_bits, is_deep, samples_of
+from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.opening import open_media
 from fer_model.sources.png import SIGNATURE, plain_png
 from fer_model.types import Image
 
 MAX_PIXELS = 178_956_970
 """The largest picture that is decoded, in pixels (about 13,400 x 13,400; half a gigabyte as RGB)."""
+
+MAX_BYTES = 2**30
+"""The largest file of a picture."""
+
+_PER_PIXEL = 16
+"""Bytes in use for each pixel while a picture is decoded and converted, at most; measured."""
+
+_DECODING = Budget(2**30)
+"""What all threads decode at a time: about 8,000 x 8,000 pixels. A larger picture is decoded alone."""
+
+_READING = Budget(MAX_BYTES)
+"""The same for the files as they are stored."""
+
+_LARGE = 2**25
+"""Pixels above which a reduced picture of any format is made smaller once it is decoded: pictures wait for the networks
+in memory."""
 
 ORIENTATION, QUARTER_TURNS = 0x0112, 5
 """EXIF's tag of the orientation, and the first value that exchanges width and height."""
@@ -47,27 +67,28 @@ LEAST_SIDE = 1920
 which it finds well, has the 48 pixels of the classifiers' input."""
 
 
-def read_reduced(uri: str, roots: Sequence[str] = ()) -> tuple[Image, tuple[int, int]]:
+def read_reduced(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNOWN) -> tuple[Image, tuple[int, int]]:
     """As `read_picture`, a large JPEG at a half, a quarter or an eighth of its size; and the original (width, height).
 
-    JPEG's scaled decoding (DCT) never makes the large picture. The result is read-only. Raises as `read_picture`.
+    JPEG's scaled decoding (DCT) never makes the large picture. Pictures of other formats are made smaller where they
+    are enormous. The result is read-only. Raises as `read_picture`.
     """
-    with open_media(uri, roots) as file:
+    with open_media(uri, roots, expected) as file:
         return _read(file, file.name, LEAST_SIDE)
 
 
-def read_picture(uri: str, roots: Sequence[str] = ()) -> Image:
+def read_picture(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNOWN) -> Image:
     """The picture as RGB, turned by its EXIF orientation.
 
     Transparent parts are laid on white. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB; of a file
     with several pictures the first is taken.
 
     Raises:
-        UnreadableMediaError: one sentence that begins with the path: outside `roots`, missing, empty, not a picture,
-            truncated, damaged, or larger than `MAX_PIXELS`.
+        UnreadableMediaError: one sentence that begins with the path: outside `roots`, missing, empty, not the
+            `expected` one, not a picture, truncated, damaged, or larger than `MAX_PIXELS`.
         TransientMediaError: a server does not answer.
     """
-    with open_media(uri, roots) as file:
+    with open_media(uri, roots, expected) as file:
         return _read(file, file.name)[0].copy()
 
 
@@ -85,23 +106,34 @@ def decode_image(data: bytes, name: str) -> Image:
 def _read(file: IO[bytes], name: str, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
     """The picture in a file or in memory, and its original size; messages begin with `name`."""
     try:
-        with _open(file) as picture:
+        with _READING.taken(_bytes_in(file)), _open(file) as picture:
             whole = picture.size
             if least_side and (factor := max(whole) // least_side) > 1:
                 # Picks an eighth, a quarter or a half, the smallest that is large enough; no effect on other formats.
                 picture.draft(None, (whole[0] // factor, whole[1] // factor))
-            reduced = picture.size != whole
-            picture.load()  # Pillow turns TIFF itself
-            orientation = orientation_of(picture)
-            rgb = _rgb(picture)
-            if orientation in _TURNS:
-                rgb = rgb.transpose(_TURNS[orientation])
-            original = whole[::-1] if orientation >= QUARTER_TURNS else whole
-            return np.asarray(rgb, dtype=np.uint8), original if reduced else rgb.size
+            drafted = picture.size != whole
+            with _DECODING.taken(picture.width * picture.height * _PER_PIXEL):
+                picture.load()  # Pillow turns TIFF itself
+                orientation = orientation_of(picture)
+                rgb = _rgb(picture)
+                original = whole if drafted else rgb.size
+                if least_side and rgb.width * rgb.height > _LARGE:
+                    rgb = rgb.reduce(ceil(sqrt(rgb.width * rgb.height / _LARGE)))
+                if orientation in _TURNS:
+                    rgb = rgb.transpose(_TURNS[orientation])
+                return np.asarray(rgb, dtype=np.uint8), original[::-1] if orientation >= QUARTER_TURNS else original
     except (UnreadableMediaError, MemoryError):
         raise
     except Exception as error:  # on damaged files Pillow's parsers raise exceptions of any type
         raise UnreadableMediaError(f"{name}: {_complaint(error)}") from error
+
+
+def _bytes_in(file: IO[bytes]) -> int:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size > MAX_BYTES:
+        raise RefusedError(f"has {size:,} bytes; of pictures at most {MAX_BYTES:,} are read")
+    return size
 
 
 def _open(file: IO[bytes]) -> Pillow.Image:

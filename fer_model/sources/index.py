@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
@@ -13,6 +12,7 @@ import numpy as np
 from fer_model.errors import PARSER_ERRORS, UnreadableMediaError
 from fer_model.sources.clock import SEEKABLE
 from fer_model.sources.container import opened
+from fer_model.sources.identity import UNKNOWN, Identity, identity_of
 from fer_model.sources.mp4 import recordings_in
 from fer_model.sources.opening import open_media
 from fer_model.sources.remote import RemoteFile
@@ -33,7 +33,8 @@ class VideoIndex:
     the order in which they are shown, in whole milliseconds from the first. Where `segmentable` is false the
     container's timestamps or keyframes are unreliable: every piece is read from the beginning. Where `divisible` is
     false too, a reader cannot detect that from the piece alone: the video must be one piece. `warning` is a sentence
-    for the user: only a part can be read, or which of several streams was taken.
+    for the user: only a part can be read, or which of several streams was taken. `identity` is that of the
+    file that was read; unknown for one that is still being written.
     """
 
     width: int
@@ -44,19 +45,26 @@ class VideoIndex:
     segmentable: bool
     divisible: bool = True
     warning: str | None = None
+    identity: Identity = UNKNOWN
 
 
-def index_video(uri: str, roots: Sequence[str] = (), check: Callable[[], None] = lambda: None) -> VideoIndex:
+def index_video(
+    uri: str,
+    roots: Sequence[str] = (),
+    check: Callable[[], None] = lambda: None,
+    expected: Identity = UNKNOWN,
+) -> VideoIndex:
     """Reads all packets of a video; decodes its first picture, or all where the packets do not give the times.
 
     `check` is called before each read and each packet; an exception from it ends the reading.
 
     Raises:
-        UnreadableMediaError: one sentence that begins with the path: outside `roots`, missing, empty, not a video,
-            truncated before its index, without a video stream, of an unknown codec, or without a picture.
+        UnreadableMediaError: one sentence that begins with the path: outside `roots`, missing, empty, not the
+            `expected` one, not a video, truncated before its index, without a video stream, of an unknown codec, or
+            without a picture.
         TransientMediaError: a server does not answer.
     """
-    with open_media(uri, roots) as file:
+    with open_media(uri, roots, expected) as file:
         try:
             return _index(file, check)
         except PARSER_ERRORS as error:
@@ -76,7 +84,7 @@ class _Look:
 
 
 def _index(file: BufferedReader, check: Callable[[], None]) -> VideoIndex:
-    size = _size(file)
+    identity = identity_of(file)
     found = scan(file, check)
     look = _look(file, found, check)
     times = look.times if found.times is None else found.times
@@ -84,18 +92,13 @@ def _index(file: BufferedReader, check: Callable[[], None]) -> VideoIndex:
     # Each piece fetches the whole file, so there should be few.
     segmentable = found.times is not None and (not isinstance(file.raw, RemoteFile) or file.raw.parts)
     divisible = found.times is not None or found.clock.counted or look.container not in SEEKABLE
-    notes = [
-        *_incomplete(found, look, grew=_size(file) > size),
-        *_unread(file, found, look, size),
-        *_chosen(found, look),
-    ]
+    grew = (identity_of(file).size or 0) > (identity.size or 0)
+    notes = [*_incomplete(found, look, grew), *_unread(file, found, look), *_chosen(found, look)]
     warning = f"{file.name}: {'; '.join(notes)}" if notes else None
     fps = 1000 * len(times) / duration_ms
-    return VideoIndex(*look.shown, fps, duration_ms, times, segmentable, divisible, warning)
-
-
-def _size(file: BufferedReader) -> int:
-    return file.raw.size if isinstance(file.raw, RemoteFile) else os.fstat(file.fileno()).st_size
+    return VideoIndex(
+        *look.shown, fps, duration_ms, times, segmentable, divisible, warning, UNKNOWN if grew else identity
+    )
 
 
 def _end(times: Times, found: Scan) -> int:
@@ -139,10 +142,11 @@ def _incomplete(found: Scan, look: _Look, grew: bool) -> list[str]:
     return notes
 
 
-def _unread(file: BufferedReader, found: Scan, look: _Look, size: int) -> list[str]:
+def _unread(file: BufferedReader, found: Scan, look: _Look) -> list[str]:
     """Recordings that were joined byte by byte and that the container does not allow: FFmpeg stops after the first."""
     if (recordings := recordings_in(file)) > 1:
         return [f"holds {recordings} recordings, one after the other, of which only the first can be read"]
+    size = identity_of(file).size or 0
     # The other containers have an index at their end.
     if look.container not in SEEKABLE and found.behind and size - found.behind > max(_PADDING, 0.05 * size):
         return [f"can be read up to {found.behind:,} of its {size:,} bytes; the rest is damaged, or another recording"]

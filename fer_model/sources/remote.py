@@ -59,8 +59,9 @@ def retried(name: str, call: Callable[[], Result]) -> Result:
 class RemoteFile(io.RawIOBase):
     """A seekable file whose bytes come from `fetch(start, end)`, a block at a time.
 
-    `name` is its masked URI. `parts` is false where the whole file had to be fetched. `release` is
-    called on closing. Reading raises `UnreadableMediaError`, or `TransientMediaError` after several attempts.
+    `name` is its masked URI. `parts` is false where the whole file had to be fetched. `etag` is what the server calls
+    this content, if it does. `release` is called on closing. Reading raises `UnreadableMediaError`, or
+    `TransientMediaError` after several attempts.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class RemoteFile(io.RawIOBase):
         fetch: Callable[[int, int], bytes],
         *,
         parts: bool = True,
+        etag: str | None = None,
         release: Callable[[], object] = lambda: None,
     ) -> None:
-        self.name, self.size, self.parts = name, size, parts
+        self.name, self.size, self.parts, self.etag = name, size, parts, etag
         self._fetch, self._release = fetch, release
         self._position = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()

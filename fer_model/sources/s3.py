@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fer_model.errors import PARSER_ERRORS, UnreadableMediaError
 from fer_model.sources.files import natural
+from fer_model.sources.identity import Identity
 from fer_model.sources.remote import TIMEOUT_S, AgainError, RemoteFile, retried
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def open_s3(uri: str) -> RemoteFile:
         UnreadableMediaError: there is no such object or bucket, or the server refuses it.
         TransientMediaError: the server cannot be reached, or the connection breaks.
     """
-    size = size_of(uri)
-    if size is None:
+    known = identity_of(uri)
+    if known is None or known.size is None:
         raise UnreadableMediaError(f"{uri}: is a folder")
     path = uri.removeprefix("s3://")
 
@@ -45,25 +46,25 @@ def open_s3(uri: str) -> RemoteFile:
             raise AgainError("the server sent another number of bytes than it promised")
         return data
 
-    return RemoteFile(uri, size, fetch)
+    return RemoteFile(uri, known.size, fetch, etag=known.etag)
 
 
-def size_of(uri: str) -> int | None:
-    """The size of an object in bytes; None for a folder.
+def identity_of(uri: str) -> Identity | None:
+    """Size and ETag of an object; None for a folder.
 
     Raises:
         UnreadableMediaError: as `open_s3`.
     """
-    return _asked(uri, partial(_size_of, uri.removeprefix("s3://")))
+    return _asked(uri, partial(_identity_of, uri.removeprefix("s3://")))
 
 
-def _size_of(path: str) -> int | None:
+def _identity_of(path: str) -> Identity | None:
     info: dict[str, Any] = _files().info(path)
-    return None if info["type"] == "directory" else int(info["size"])
+    return None if info["type"] == "directory" else Identity(int(info["size"]), None, info.get("ETag"))
 
 
-def objects_in(uri: str) -> Iterator[tuple[str, int]]:
-    """URI and size in bytes of every object below a folder or matched by a pattern, in natural order.
+def objects_in(uri: str) -> Iterator[tuple[str, Identity]]:
+    """URI and identity of every object below a folder or matched by a pattern, in natural order.
 
     `*`, `?`, `[...]` and `**` match as they do for files; a matched folder stands for everything in it. Hidden names
     are skipped.
@@ -79,12 +80,12 @@ def objects_in(uri: str) -> Iterator[tuple[str, int]]:
         raise UnreadableMediaError(f"{uri}: names no bucket")
     pattern = uri[len(base) :].rstrip("/")
     found = []
-    for key, size in _listed(uri, bucket, prefix):
+    for key, known in _listed(uri, bucket, prefix):
         names = key.removeprefix(prefix).split("/")
         if names[-1] and _fits(names, pattern.split("/") if pattern else []):
-            found.append(([natural(name) for name in names], f"s3://{bucket}/{key}", size))
-    for _, each, size in sorted(found):
-        yield each, size
+            found.append(([natural(name) for name in names], f"s3://{bucket}/{key}", known))
+    for _, each, known in sorted(found, key=lambda at: at[:2]):
+        yield each, known
 
 
 def _fits(names: list[str], parts: list[str]) -> bool:
@@ -98,7 +99,7 @@ def _fits(names: list[str], parts: list[str]) -> bool:
     return (names[0] == parts[0] or fnmatchcase(names[0], parts[0])) and _fits(names[1:], parts[1:])
 
 
-def _listed(uri: str, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+def _listed(uri: str, bucket: str, prefix: str) -> Iterator[tuple[str, Identity]]:
     token: str | None = None
     while True:
         more = {"ContinuationToken": token} if token else {}
@@ -111,10 +112,11 @@ def _listed(uri: str, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
         token = then
 
 
-def _page(**request: str) -> tuple[list[tuple[str, int]], str | None]:
-    """Keys and sizes of the objects on one page of a listing, and the token of the next page."""
+def _page(**request: str) -> tuple[list[tuple[str, Identity]], str | None]:
+    """Keys and identities of the objects on one page of a listing, and the token of the next page."""
     page = _files().call_s3("list_objects_v2", **request)
-    entries = [(entry["Key"], int(entry["Size"])) for entry in page.get("Contents", ())]
+    found = page.get("Contents", ())
+    entries = [(entry["Key"], Identity(int(entry["Size"]), None, entry.get("ETag"))) for entry in found]
     return entries, page["NextContinuationToken"] if page.get("IsTruncated") else None
 
 

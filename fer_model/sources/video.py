@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources.clock import HEAD, Clock, clock_of
 from fer_model.sources.container import decode, is_shown, opened, packets_of, without_pictures
+from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.opening import open_media
 from fer_model.sources.sampling import Sampling, select
 from fer_model.sources.scan import scan
@@ -50,6 +51,7 @@ def read_video(
     sampling: Sampling | None = None,
     threads: int = 0,
     roots: Sequence[str] = (),
+    expected: Identity = UNKNOWN,
     on_packet: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
     """The sampled frames of a video whose time lies in [start_ms, end_ms), in the order in which they are shown.
@@ -61,12 +63,12 @@ def read_video(
     exception from it ends the reading.
 
     Raises:
-        UnreadableMediaError: the file lies outside `roots`, is not a video that can be read, or no picture of the
-            piece can be decoded.
+        UnreadableMediaError: the file lies outside `roots`, is not the `expected` one, is not a video that can be read,
+            or no picture of the piece can be decoded.
         TransientMediaError: a server does not answer; with the last frame, if that happens in the middle.
     """
     with ExitStack() as stack:
-        file = stack.enter_context(open_media(uri, roots))
+        file = stack.enter_context(open_media(uri, roots, expected))
         clock = _clock_of(file, bool(start_ms) or end_ms is not None, on_packet)
         container, stream = stack.enter_context(opened(file, threads or _threads(), on_packet))
         upright = Upright(container, stream)  # before the decoder changes the stream's properties

@@ -24,6 +24,7 @@ from results.read.faces import face_rows, looked_at, step_ms
 from results.tables import Media
 from workers.batch.coverage import NOT_ALL, Coverage
 from workers.batch.planning import BatchOptions
+from workers.batch.sources import submitted
 
 HIDDEN_MS = 500
 """So long before its first and after its last detection a face is hidden: it may be there and not be found yet."""
@@ -89,11 +90,20 @@ def _write(
     on_note: Callable[[str], None],
 ) -> Path:
     if medium.kind == "image":
-        path = _write_picture(stem, change(0, 0, lambda: read_picture(medium.uri, roots)))
+        path = _write_picture(stem, change(0, 0, lambda: read_picture(medium.address, roots, submitted(medium))))
         on_frame(1)
         return path
     on_end = cover.check_end if cover else lambda: None
-    return transcode_video(medium.uri, stem, change, roots=roots, on_frame=on_frame, on_note=on_note, on_end=on_end)
+    return transcode_video(
+        medium.address,
+        stem,
+        change,
+        roots=roots,
+        expected=submitted(medium),
+        on_frame=on_frame,
+        on_note=on_note,
+        on_end=on_end,
+    )
 
 
 def drawing(

@@ -8,8 +8,9 @@ from time import monotonic
 from typing import Any, Self
 
 from fer_model.errors import TransientMediaError, UnreadableMediaError
-from fer_model.sources.discover import PassedOver, find_media, kind_of
-from fer_model.sources.files import is_remote
+from fer_model.sources.discover import Found, PassedOver, find_media, kind_of
+from fer_model.sources.files import is_remote, without_query
+from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.index import index_video
 from fer_model.sources.sampling import Sampling
 from fer_model.sources.segments import Segment, cut
@@ -96,20 +97,23 @@ def plan(
 
 
 def look_into(
-    uri: str, options: BatchOptions, roots: Sequence[str], check: Callable[[], None] = lambda: None
+    uri: str,
+    options: BatchOptions,
+    roots: Sequence[str],
+    check: Callable[[], None] = lambda: None,
+    expected: Identity = UNKNOWN,
 ) -> tuple[MediaPlan, list[ShardPlan]]:
     """A video and its segments, as shards of the medium at position 0; `roots` as in `plan`.
 
-    `check` is called often; an exception from it ends the probing.
+    `check` is called often; an exception from it ends the probing. The file has to be the `expected` one.
 
     Raises:
         TransientMediaError: it could not be read now.
         UnreadableMediaError: it is no video, or lies outside FER_MEDIA_ROOTS.
     """
-    index = index_video(uri, roots, check)
-    medium = MediaPlan(
-        uri,
-        "video",
+    index = index_video(uri, roots, check, expected)
+    medium = replace(
+        _medium(uri, "video", index.identity),
         width=index.width,
         height=index.height,
         fps=index.fps,
@@ -137,21 +141,22 @@ def _media(
             # A missing file has no kind, but the column must not be null.
             yield _failed(each.uri, each.kind or kind_of(each.uri) or "image", each.error), []
         elif each.kind == "image":
-            yield MediaPlan(each.uri, "image", frame_count=1), []
+            yield replace(_medium(each.uri, "image", each.identity), frame_count=1), []
         elif is_remote(each.uri) or monotonic() > until:
-            yield MediaPlan(each.uri, "video"), [_UNPLANNED]
+            yield _medium(each.uri, "video", each.identity), [_UNPLANNED]
         else:
-            yield _video(each.uri, options, roots, patience_s)
+            yield _video(each, options, roots, patience_s)
 
 
 def _video(
-    uri: str, options: BatchOptions, roots: Sequence[str], patience_s: float
+    found: Found, options: BatchOptions, roots: Sequence[str], patience_s: float
 ) -> tuple[MediaPlan, list[ShardPlan]]:
+    uri = found.uri
     try:
         return look_into(uri, options, roots, deadline(patience_s, TransientMediaError()))
     except (TransientMediaError, MemoryError):
         # A worker will try again, three times.
-        return MediaPlan(uri, "video"), [_UNPLANNED]
+        return _medium(uri, "video", found.identity), [_UNPLANNED]
     except UnreadableMediaError as error:
         return _failed(uri, "video", str(error)), []
     except Exception as error:  # one bad file must not end the planning of the others
@@ -169,8 +174,13 @@ def deadline(seconds: float, error: Exception) -> Callable[[], None]:
     return check
 
 
+def _medium(uri: str, kind: str, known: Identity = UNKNOWN) -> MediaPlan:
+    shown, query = without_query(uri)
+    return MediaPlan(shown, kind, query=query, **asdict(known))
+
+
 def _failed(uri: str, kind: str, error: str) -> MediaPlan:
-    return MediaPlan(uri, kind, state="failed", error=error)
+    return replace(_medium(uri, kind), state="failed", error=error)
 
 
 def _shard(segment: Segment) -> ShardPlan:

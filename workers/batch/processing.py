@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from fer_model.engines import Engine
 from fer_model.errors import UnreadableMediaError, WeightsError
 from fer_model.networks.manifest import ModelSet
-from fer_model.sources.files import masked
 from results import shards
 from results.database import reading
 from results.errors import NameTakenError
@@ -26,6 +25,7 @@ from workers.batch.analysing import Work, analyse_shard
 from workers.batch.missing import noticed
 from workers.batch.planning import BatchOptions, deadline, look_into
 from workers.batch.rows import ShardRows
+from workers.batch.sources import submitted
 from workers.errors import MissingMediaError
 from workers.lease import heartbeat
 from workers.lease.holding import Lease, lease
@@ -33,7 +33,7 @@ from workers.metrics import recording
 from workers.models import store
 from workers.settings import Settings
 
-LEARNED = ("width", "height", "fps", "duration_ms", "frame_count", "error")
+LEARNED = ("width", "height", "fps", "duration_ms", "frame_count", "error", "size", "modified", "etag")
 """The columns of a video's row that probing fills."""
 
 Load = Callable[[ModelSet], Engine]
@@ -150,7 +150,7 @@ def _cut(held: Lease[Start], options: BatchOptions, settings: Settings, queue: Q
     (medium,) = held.begun.media
     limit_s = settings.shard_timeout_seconds / 2
     late = UnreadableMediaError(
-        f"{masked(medium.uri)}: reading its index took longer than {limit_s:g} s, half of FER_SHARD_TIMEOUT_SECONDS"
+        f"{medium.uri}: reading its index took longer than {limit_s:g} s, half of FER_SHARD_TIMEOUT_SECONDS"
     )
     in_time = deadline(limit_s, late)
 
@@ -158,7 +158,7 @@ def _cut(held: Lease[Start], options: BatchOptions, settings: Settings, queue: Q
         held.check()
         in_time()
 
-    found, segments = look_into(medium.uri, options, settings.permitted_roots, check)
+    found, segments = look_into(medium.address, options, settings.permitted_roots, check, submitted(medium))
     learned = {name: getattr(found, name) for name in LEARNED}
     for name, value in learned.items():
         setattr(medium, name, value)

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources import open_source
+from fer_model.sources.identity import Identity
 from fer_model.types import Frame
 from results.leases import Claim
 from results.tables import Media
@@ -62,7 +63,7 @@ def read_ahead(media: Sequence[Media], roots: Sequence[str]) -> Iterator[tuple[M
             if len(reading) == threads:
                 first, picture = reading.popleft()
                 yield first, picture.result
-            reading.append((medium, pool.submit(_read, medium.uri, roots)))
+            reading.append((medium, pool.submit(_read, medium, roots)))
         while reading:
             first, picture = reading.popleft()
             yield first, picture.result
@@ -70,8 +71,13 @@ def read_ahead(media: Sequence[Media], roots: Sequence[str]) -> Iterator[tuple[M
         pool.shutdown(cancel_futures=True)
 
 
-def _read(uri: str, roots: Sequence[str]) -> Frame:
-    return next(open_source(uri, kind="image", roots=roots))
+def _read(medium: Media, roots: Sequence[str]) -> Frame:
+    return next(open_source(medium.address, kind="image", roots=roots, expected=submitted(medium)))
+
+
+def submitted(medium: Media) -> Identity:
+    """The file as it was when the job was planned."""
+    return Identity(medium.size, medium.modified, medium.etag)
 
 
 def video_frames(
@@ -84,13 +90,14 @@ def video_frames(
 ) -> Iterator[Frame]:
     """The sampled frames of a video from the claim's start to `end_ms`, or to the video's end."""
     return open_source(
-        medium.uri,
+        medium.address,
         kind="video",
         start_ms=claim.start_ms or 0,
         end_ms=end_ms,
         start_frame=claim.start_frame,
         sampling=options.sampling,
         roots=roots,
+        expected=submitted(medium),
         # Minutes of video may lie between two sampled frames.
         on_packet=check,
     )

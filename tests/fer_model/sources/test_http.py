@@ -252,7 +252,7 @@ def test_redirects_stay_within_the_roots(server: FileServer) -> None:
         other.requests.clear()
         for name, sentence in {
             "up": f"is redirected to {server.url}/secret/a.jpg: lies outside FER_MEDIA_ROOTS",
-            "away": f"is redirected to {other.url}/b.jpg?sig=***: lies outside FER_MEDIA_ROOTS",
+            "away": f"is redirected to {other.url}/b.jpg: lies outside FER_MEDIA_ROOTS",
             "file": "is redirected to file:///etc/passwd: is not on a web server",
             "round": "is redirected more than 5 times",
         }.items():
@@ -268,9 +268,9 @@ def test_secrets_do_not_show(server: FileServer) -> None:
         with pytest.raises(UnreadableMediaError) as caught:
             index_video(url, host_of(url))
         assert "hidden" not in "".join(traceback.format_exception(caught.value))
-        assert str(caught.value).startswith(f"{server.url}/a.mp4?X-Amz-Signature=***&token=***&sig=***: ")
+        assert str(caught.value).startswith(f"{server.url}/a.mp4: ")
     assert server.requests[0][0].endswith("hidden")
-    assert masked("https://me:secret@host/a.jpg?b") == "https://***@host/a.jpg?b=***"
+    assert masked("https://me:secret@host/a.jpg?b") == "https://***@host/a.jpg"
 
 
 def test_passwords_do_not_belong_into_urls(server: FileServer) -> None:
@@ -306,7 +306,7 @@ def test_a_url_names_one_file_and_nobody_is_asked_for_it() -> None:
         Found("http://host/*.png", "image"),
     ]
     (found,) = find_media(["http://host/page?name=a.mp4"])
-    assert found.error == "http://host/page?name=***: is neither a picture nor a video by its name"
+    assert found.error == "http://host/page: is neither a picture nor a video by its name"
 
 
 def test_local_files_need_none_of_the_libraries(tmp_path: Path) -> None:

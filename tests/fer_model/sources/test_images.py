@@ -134,7 +134,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def deny(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", deny)  # the superuser may read files of any mode
+    monkeypatch.setattr("fer_model.sources.opening._without_waiting", deny)  # the superuser may read files of any mode
     assert complaint(tmp_path / "a.jpg") == "cannot be opened (Permission denied)"
 
 

@@ -1,10 +1,11 @@
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fer_model.errors import UnreadableMediaError
-from fer_model.sources import open_source
+from fer_model.sources import open_source, opening
 from fer_model.sources.discover import find_media
 from fer_model.sources.index import index_video
 from fer_model.sources.roots import check_permitted
@@ -143,3 +144,31 @@ def test_nothing_outside_is_looked_for(data: Path) -> None:
         "in.jpg": True,
         "out.jpg": False,  # which `outside/d.jpg` is too
     }
+
+
+def test_a_link_that_is_exchanged_after_the_check_opens_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, real = data / "data/in.jpg", check_permitted
+
+    def check_then_exchange(uri: str, roots: Sequence[str]) -> None:
+        real(uri, roots)
+        if uri == str(link):
+            link.unlink()
+            link.symlink_to(data / "secret/d.jpg")
+
+    monkeypatch.setattr(opening, "check_permitted", check_then_exchange)
+    with (
+        pytest.raises(UnreadableMediaError, match=r"in\.jpg: lies outside FER_MEDIA_ROOTS"),
+        opening.open_media(str(link), [f"{data}/data"]),
+    ):
+        pass
+
+
+def test_what_is_no_regular_file_is_not_waited_for(data: Path) -> None:
+    os.mkfifo(data / "data/pipe.jpg")
+    (data / "data/zero.jpg").symlink_to("/dev/zero")
+    for name, roots in (("pipe.jpg", [str(data)]), ("pipe.jpg", []), ("zero.jpg", [])):
+        with (
+            pytest.raises(UnreadableMediaError, match=rf"{name}: is not a regular file"),
+            opening.open_media(f"{data}/data/{name}", roots),
+        ):
+            pass
