@@ -60,10 +60,33 @@ def test_a_user_without_a_home_can_work(samples: Path, tmp_path: Path) -> None:
     assert query(url, "SELECT state FROM jobs") == [("done",)]
 
 
-def test_a_deleted_current_folder(samples: Path, tmp_path: Path) -> None:
-    line = f'mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && exec "$@"'
-    run = in_shell(line, "run", str(samples / "zidane.jpg"), "--db", f"sqlite:///{tmp_path / 'results.db'}")
-    assert "current folder was deleted" in sentence(run)
+IN_A_DELETED_FOLDER = 'mkdir {0} && cd {0} && rmdir {0} && exec "$@"'
+
+
+def test_a_deleted_current_folder_does_not_matter_to_absolute_paths(samples: Path, tmp_path: Path) -> None:
+    line, url = IN_A_DELETED_FOLDER.format(tmp_path / "gone"), f"sqlite:///{tmp_path / 'results.db'}"
+    run = in_shell(line, "run", str(samples / "zidane.jpg"), "--db", url)
+    assert run.returncode == 0, run.stderr
+    assert query(url, "SELECT state FROM jobs") == [("done",)]
+    for words in (
+        ["jobs"],
+        ["timeline"],
+        ["annotate", "-o", str(tmp_path / "out")],
+        ["doctor", "--broker", "redis://x"],
+    ):
+        run = in_shell(line, *words, FER_DATABASE_URL=url)
+        assert "Traceback" not in run.stderr and run.returncode == (words[0] == "doctor"), run.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "film.mp4"], ["jobs"], ["run", "{samples}/zidane.jpg"], ["up", "--port", "1"]]
+)
+def test_a_relative_path_in_a_deleted_current_folder_is_refused(
+    words: list[str], samples: Path, tmp_path: Path
+) -> None:
+    line = IN_A_DELETED_FOLDER.format(tmp_path / "gone")
+    run = in_shell(line, *(word.format(samples=samples) for word in words))
+    assert "The current folder was deleted" in sentence(run)
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&- <&-"])
