@@ -1,13 +1,20 @@
 """Closing a job: check that no shard is left, fill its tracks, set its state."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, dominant, means
 from results.jobs import UNFINISHED, changed, utc_now
+from results.labels import unclosed
 from results.tables import Face, Job, Media, Shard, Track
+
+MAX_CLOSINGS = 3
+"""Attempts at closing a job, without progress in between, after which it fails."""
+
+CLOSING_DIED = "the worker process died, for lack of memory, or because it took too long"
 
 
 def shards_left(session: Session, job_id: str) -> int:
@@ -33,43 +40,39 @@ def ready_to_close(session: Session, job_id: str) -> bool:
     return bool(session.scalar(select(planned)))
 
 
-def relabel_tracks(session: Session, shard_id: int, labels: Mapping[int, int]) -> None:
-    """Renames track ids of one shard, old to new, in one step, so that swaps work; also in the shard's seam.
+def begin_closing(session: Session, job_id: str) -> bool:
+    """Counts an attempt at closing the job; False if it is not ready to close, or used up its `MAX_CLOSINGS`.
 
-    Each shard numbers its tracks from 0; stitching gives a person one id throughout a medium. It may be repeated
-    after a retry, because a shard and an id together identify a track.
-    """
-    if not labels:
-        return
-    renamed = update(Face).where(Face.shard_id == shard_id, Face.track_id.in_(labels))
-    changed(session, renamed.values(track_id=case(labels, value=Face.track_id)))
-    if seam := session.scalar(select(Shard.seam).where(Shard.id == shard_id)):
-        rows = [[frame, labels.get(int(track), track), *box] for frame, track, *box in seam]
-        changed(session, update(Shard).where(Shard.id == shard_id).values(seam=rows))
-
-
-def close_job(session: Session, job_id: str) -> bool:
-    """Fills `tracks` from `faces` and ends the job; False, without a change, if it is not ready to close.
-
-    The job is `failed` if every medium failed, otherwise `done`; its `error` counts the failures. A job without media
-    takes the state and the error of its one shard. Idempotent.
+    Then it fails: each attempt died without progress (`closing_went_on`).
     """
     if not ready_to_close(session, job_id):
         return False
-    _fill_tracks(session, job_id)
-    state, error = _outcome(session, job_id)
-    now = utc_now(session)
-    ended = {
-        "state": state,
-        "error": error,
-        "finished_at": now,
-        "started_at": func.coalesce(Job.started_at, now),
-    }
-    return changed(session, update(Job).where(Job.id == job_id).values(ended)) == 1
+    if closing_failed(session, job_id, CLOSING_DIED):
+        return False
+    _set_attempts(session, job_id, Job.closing_attempts + 1)
+    return True
 
 
-def _fill_tracks(session: Session, job_id: str) -> None:
-    media = select(Media.id).where(Media.job_id == job_id)
+def closing_went_on(session: Session, job_id: str) -> None:
+    """Restarts the count of attempts."""
+    _set_attempts(session, job_id, 1)
+
+
+def closing_interrupted(session: Session, job_id: str) -> None:
+    """Takes back the count of an attempt that ended because the database was away."""
+    _set_attempts(session, job_id, Job.closing_attempts - 1)
+
+
+def closing_failed(session: Session, job_id: str, reason: str) -> bool:
+    """Fails the job if it has used up its attempts at closing; its rows stay, and `retry_job` tries again."""
+    error = f"the end of the job was tried {MAX_CLOSINGS} times, without success: {reason}; the rows are complete"
+    exhausted = update(Job).where(Job.id == job_id, Job.state.in_(UNFINISHED), Job.closing_attempts >= MAX_CLOSINGS)
+    ended = {"state": "failed", "error": error, "finished_at": utc_now(session)}
+    return changed(session, exhausted.values(ended)) == 1
+
+
+def fill_tracks(session: Session, media: Sequence[int]) -> None:
+    """Fills `tracks` from `faces` for these videos, which are closed then."""
     changed(session, delete(Track).where(Track.media_id.in_(media)))
     seen = (
         select(
@@ -86,6 +89,34 @@ def _fill_tracks(session: Session, job_id: str) -> None:
     )
     rows = select(*seen.c, dominant([seen.c[name] for name in EMOTIONS]).label("emotion"))
     session.execute(insert(Track).from_select([*seen.c.keys(), "emotion"], rows))
+    changed(session, update(Media).where(Media.id.in_(media)).values(closing="done"))
+
+
+def close_job(session: Session, job_id: str) -> bool:
+    """Fills what is missing of `tracks` and ends the job; False, without a change, if it is not ready to close.
+
+    The job is `failed` if every medium failed, otherwise `done`; its `error` counts the failures. A job without media
+    takes the state and the error of its one shard. Idempotent.
+    """
+    if not ready_to_close(session, job_id):
+        return False
+    while videos := unclosed(session, job_id, 500):
+        fill_tracks(session, [video.media_id for video in videos])
+    # Should the job be opened again, all is done again: that changes nothing where nothing new came.
+    changed(session, update(Media).where(Media.job_id == job_id, Media.closing.is_not(None)).values(closing=None))
+    state, error = _outcome(session, job_id)
+    now = utc_now(session)
+    ended = {
+        "state": state,
+        "error": error,
+        "finished_at": now,
+        "started_at": func.coalesce(Job.started_at, now),
+    }
+    return changed(session, update(Job).where(Job.id == job_id).values(ended)) == 1
+
+
+def _set_attempts(session: Session, job_id: str, attempts: Any) -> None:
+    changed(session, update(Job).where(Job.id == job_id).values(closing_attempts=attempts))
 
 
 def _outcome(session: Session, job_id: str) -> tuple[str, str | None]:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     not_,
     or_,
     select,
@@ -97,9 +98,11 @@ def retry_job(session: Session, job_id: str) -> int:
     if count:
         waiting = exists().where(Shard.job_id == job_id, Shard.state == "pending", _covers())
         redo = update(Media).where(Media.job_id == job_id, waiting, or_(Media.kind != "image", Media.state != "done"))
-        changed(session, redo.values(state="pending", error=None))
-        reopened = {"state": "running", "finished_at": None, "error": None}
-        changed(session, update(Job).where(Job.id == job_id).values(reopened))
+        changed(session, redo.values(state="pending", error=None, closing=None))
+    # A job whose closing failed has no shard to do.
+    unclosed = and_(Job.state == "failed", Job.closing_attempts > 0)
+    reopened = {"state": "running", "finished_at": None, "error": None, "closing_attempts": 0}
+    changed(session, update(Job).where(Job.id == job_id, or_(literal(count > 0), unclosed)).values(reopened))
     return count
 
 

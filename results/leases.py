@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Double,
+    Text,
     Update,
     and_,
     bindparam,
@@ -29,7 +30,7 @@ from results.clock import ago, now
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import UNFINISHED, changed, start_job
 from results.media import Piece, fail_media, media_of
-from results.tables import Job, Shard
+from results.tables import Job, Shard, ShardAttempt
 
 LEASE_S = 60.0
 """Seconds without a heartbeat after which a worker has lost its shard."""
@@ -37,6 +38,7 @@ LEASE_S = 60.0
 MAX_ATTEMPTS = 3
 DIED = "the worker process died"
 
+AWAY = "the database was away"
 EXPIRED_LEASE = "its worker died, or lost its connection to the database"
 
 MISSING_S, LEFT_S = 20.0, 3600.0
@@ -55,14 +57,18 @@ class Claim(Piece):
     attempts: int
 
 
-def claim(session: Session, shard_id: int, worker: str, *, lease_s: float = LEASE_S) -> Claim | None:
+def claim(
+    session: Session, shard_id: int, worker: str, *, lease_s: float = LEASE_S, kind: str | None = None
+) -> Claim | None:
     """Leases the shard to `worker` if it is pending, or if its last heartbeat is more than `lease_s` seconds old.
+
+    With `kind` only a shard of a job of this kind: a message may name any shard.
 
     None if it is finished, cancelled or leased to another worker. A shard that used up its `MAX_ATTEMPTS` attempts
     becomes `failed` and gives None too; so after None, as after a completed shard, look at the job's backlog.
     The last attempt takes the pictures of a shard one by one.
     """
-    place = {"claimed": shard_id, "lease_s": lease_s}
+    place = {"claimed": shard_id, "lease_s": lease_s, "of_kind": kind}
     row = session.execute(_CLAIM, place | {"worker": worker}).one_or_none()
     if row is None:
         if (exhausted := session.execute(_EXHAUST, place).one_or_none()) is not None:
@@ -181,6 +187,23 @@ def give_up_missing(session: Session, jobs: Sequence[str]) -> int:
     return len(rows)
 
 
+def uncount(session: Session, claim: Claim) -> bool:
+    """Takes back the count of an attempt that ended in an outage of the database, though its worker lives.
+
+    The shard is requeued if it still has the claim's epoch; otherwise another worker, which believed this one dead, has
+    it, or had it.
+    """
+    counted = (Shard.id == claim.id, Shard.epoch >= claim.epoch, Shard.attempts > 0)
+    less = update(Shard).where(*counted, Shard.state.in_(("running", "pending")))
+    if not changed(session, less.values(attempts=Shard.attempts - 1)):
+        return False
+    note_attempt(session, claim.id, claim.epoch, AWAY, counted=False)
+    known = (ShardAttempt.shard_id == claim.id, ShardAttempt.epoch == claim.epoch)
+    changed(session, update(ShardAttempt).where(*known).values(counted=False))
+    changed(session, _OWN.values(_PENDING), _token(claim))
+    return True
+
+
 def reclaim(session: Session, shard_id: int, worker: str, reason: str = DIED) -> bool:
     """Requeues, counted, a shard whose worker is known to be dead, before its lease is over; False if it moved on."""
     held = held_by(session, shard_id, worker)
@@ -237,10 +260,11 @@ _SHARDS = Shard.metadata.tables["shards"]
 
 LEASE_START = ago(bindparam("lease_s", type_=Double))
 EXPIRED = and_(_SHARDS.c.state == "running", _SHARDS.c.heartbeat_at < LEASE_START)
+_IS_OF_KIND = Job.kind == func.coalesce(bindparam("of_kind", type_=Text), Job.kind)
 _FREE = and_(
     Shard.id == bindparam("claimed"),
     or_(Shard.state == "pending", EXPIRED),
-    exists().where(Job.id == Shard.job_id, Job.state.in_(UNFINISHED)),
+    exists().where(Job.id == Shard.job_id, Job.state.in_(UNFINISHED), _IS_OF_KIND),
 )
 _JOB_STATE = select(Job.state).where(Job.id == Shard.job_id).correlate(Shard).scalar_subquery()
 # A stream's next attempt appends to the rows that are there; any other one replaces them.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from results.tables import Face, Media, Shard
+from results.tables import Face, Shard
 
 FRAMES_PER_QUERY = 1000
 """Frames in one statement: databases limit the number of parameters."""
@@ -38,12 +38,6 @@ class ShardTracks:
     tracks: Sequence[int]
     seam: Sequence[TrackBox]
     seen: Mapping[int, Sequence[TrackBox]]
-
-
-def videos_in_segments(session: Session, job_id: str) -> list[int]:
-    """The ids of the job's videos with more than one segment."""
-    cut = select(Shard.media_id).join(Media, Media.id == Shard.media_id).where(Shard.job_id == job_id)
-    return [key for key in session.scalars(cut.group_by(Shard.media_id).having(func.count() > 1)) if key is not None]
 
 
 def tracks_by_segment(session: Session, media_id: int) -> list[ShardTracks]:

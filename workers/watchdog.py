@@ -9,6 +9,7 @@ import re
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -22,7 +23,7 @@ from results.database import reading, writing
 from results.errors import ResultsError
 from workers import retention
 from workers.batch import absence
-from workers.lease.outages import attempts
+from workers.lease.outages import insist
 from workers.lease.policy import TOO_LONG
 from workers.lease.reclaiming import reclaim
 from workers.metrics import recording
@@ -69,7 +70,7 @@ def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:
         own = sweeps.take_turn(session, queues, every_s)
     if own:
         dispatching.sweep(process.app, process.database, own)
-        retention.enforce(process.database, process.settings.retention_days)
+        retention.enforce(process.database, process.settings.retention_days, process.settings.permitted_crops)
 
 
 def _look_for_files(consumer: Any, is_receiving: bool) -> bool:
@@ -104,7 +105,7 @@ def on_death(sender: Any, args: tuple[Any, ...], exception: BaseException, **_: 
 def _reclaim(shard_id: int, exception: BaseException) -> None:
     process = this_process()
     try:
-        job_id = attempts()(reclaim, process.database, shard_id, is_dead, _reason(exception))
+        job_id = insist(partial(reclaim, process.database, shard_id, is_dead, _reason(exception)))
     except ResultsError as error:
         # Its lease expires, and the sweep requeues it.
         logger.warning("shard %s could not be reclaimed: %s", shard_id, error)

@@ -7,9 +7,10 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
 from results.backlog import jobs_to_sweep
-from results.closing import close_job, relabel_tracks
+from results.closing import close_job
 from results.database import reading, writing
 from results.jobs import get_job
+from results.labels import apply_labels, is_waiting, label
 from results.shards import complete
 from results.tables import Face, Track
 from tests.support.rows import (
@@ -57,8 +58,10 @@ def test_relabelling_swaps(database: Database) -> None:
         for shard in (1, 2):
             faces = [face(1, shard * 10, 0, i, track_id=i) for i in range(3)]
             complete(session, take(session, shard), [frame(1, shard * 10, 0, 3)], faces)
-        relabel_tracks(session, 2, {0: 1, 1: 0})
-        relabel_tracks(session, 1, {})
+        assert label(session, 1, {2: {0: 1, 1: 0}, 1: {}})
+        assert not label(session, 1, {2: {0: 5}}), "once only"
+        assert apply_labels(session, 1)
+        assert not apply_labels(session, 1) and not is_waiting(session, 1)
         order = (Face.shard_id, Face.face_index)
         assert session.scalars(select(Face.track_id).order_by(*order)).all() == [0, 1, 2, 1, 0, 2]
 

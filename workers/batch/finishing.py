@@ -1,25 +1,94 @@
-"""Ends a job: stitches the tracks of its videos and closes it, in one transaction."""
+"""Ends a job: stitches the tracks of its videos and closes it, in many short transactions."""
+
+import logging
+from contextlib import suppress
+from functools import partial
 
 from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
 
-from results.closing import close_job, ready_to_close, relabel_tracks
-from results.database import writing
-from results.seams import tracks_by_segment, videos_in_segments
+from results import closing, labels
+from results.database import reading, writing
+from results.errors import ResultsError
+from results.seams import tracks_by_segment
 from workers.batch.stitching import join_tracks
+from workers.lease.outages import OUTAGES, insist
+from workers.lease.policy import reason_of
+
+LONGEST_S = 600.0
+"""How long a step waits for a database that is away."""
+
+logger = logging.getLogger(__name__)
 
 
 def finish(database: Database, job_id: str) -> None:
     """Joins the tracks of each video, fills `tracks` and closes the job; does nothing if shards are left. Idempotent.
 
+    A worker that dies meanwhile, or exceeds its time, leaves to the next what it has not done yet.
+
     Raises:
-        ResultsError: the database cannot be used; nothing was changed.
+        ResultsError: the database cannot be used.
     """
     with writing(database) as session:
-        if not ready_to_close(session, job_id):
+        # A job without videos is closed at once.
+        if not closing.begin_closing(session, job_id) or (_next(session, job_id) is None and _close(session, job_id)):
             return
-        for media_id in videos_in_segments(session, job_id):
-            segments = tracks_by_segment(session, media_id)
-            for segment, labels in zip(segments, join_tracks(segments), strict=True):
-                changed = {old: new for old, new in labels.items() if old != new}
-                relabel_tracks(session, segment.shard_id, changed)
-        close_job(session, job_id)
+    try:
+        while _step(database, job_id):
+            pass
+    except OUTAGES:
+        with suppress(*OUTAGES), writing(database) as session:
+            closing.closing_interrupted(session, job_id)
+        raise
+    except Exception as error:
+        logger.warning("job %s could not be closed", job_id, exc_info=error)
+        with writing(database) as session:
+            closing.closing_failed(session, job_id, _reason(error))
+        if isinstance(error, ResultsError):
+            raise
+
+
+def _close(session: Session, job_id: str) -> bool:
+    closing.close_job(session, job_id)
+    return True
+
+
+def _next(session: Session, job_id: str) -> labels.Unclosed | None:
+    return next(iter(labels.unclosed(session, job_id, 1)), None)
+
+
+def _step(database: Database, job_id: str) -> bool:
+    """Makes the next step, again while the database is away; False if there is none, or another worker makes it."""
+    return insist(partial(_try_step, database, job_id), longest_s=LONGEST_S)
+
+
+def _try_step(database: Database, job_id: str) -> bool:
+    with reading(database) as session:
+        video = _next(session, job_id)
+        is_unlabelled = video is not None and video.is_unlabelled and not labels.is_waiting(session, video.media_id)
+        # Loaded before the transaction that writes: on SQLite that one keeps all workers from writing.
+        joined = _joined(session, video.media_id) if video is not None and is_unlabelled else None
+    with writing(database) as session:
+        if not closing.ready_to_close(session, job_id):
+            return False
+        if video is None:
+            closing.close_job(session, job_id)
+            return False
+        if joined is not None:
+            labels.label(session, video.media_id, joined)
+        elif not labels.apply_labels(session, video.media_id):
+            closing.fill_tracks(session, labels.filled_together(session, job_id))
+        closing.closing_went_on(session, job_id)
+    return True
+
+
+def _joined(session: Session, media_id: int) -> labels.Labels:
+    segments = tracks_by_segment(session, media_id)
+    joined = zip(segments, join_tracks(segments), strict=True)
+    return {segment.shard_id: {old: new for old, new in ids.items() if old != new} for segment, ids in joined}
+
+
+def _reason(error: Exception) -> str:
+    if type(error).__name__ == "SoftTimeLimitExceeded":
+        return "it took too long"
+    return reason_of(error)

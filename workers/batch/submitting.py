@@ -15,6 +15,7 @@ from results.jobs import create_job, job_of_token
 from results.plans import MediaPlan, add_plan
 from results.read.status import job_status
 from results.tables import PRIORITY
+from workers.batch import crops_roots as crops
 from workers.batch.planning import BatchOptions, plan
 from workers.queue.app import settings_of
 from workers.queue.broker import BROKER_ERRORS, check_broker
@@ -54,6 +55,7 @@ def submit(
 
     Raises:
         NothingToDoError: no path leads to a picture or a video; no job is made.
+        CropsRefusedError: crops would lie outside FER_CROPS_ROOTS; no job is made.
         BrokerUnreachableError: the broker does not answer; no job is made.
         ResultsError: the database cannot be used.
     """
@@ -64,6 +66,7 @@ def submit(
         # An earlier request with this token decides, even if the files have changed since.
         job_id = earlier.id if earlier else None
     if job_id is None:
+        crops.check_permitted(options.keep_crops, settings.permitted_crops)
         media, shards = plan(paths, options, settings.permitted_roots, on_medium, PATIENCE_S, passed_over)
         stored = {"paths": [masked(path) for path in paths], **options.as_dict()}
         with writing(database) as session:

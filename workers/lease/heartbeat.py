@@ -34,14 +34,18 @@ def heartbeat(
     learned: list[ResultsError] = []
 
     def renew() -> None:
+        outage: ResultsError | None = None
         while not ended.wait(interval_s):
             try:
                 with writing(database) as session:
                     leases.heartbeat(session, claim, counts())
             except (JobCancelledError, ShardLostError) as error:
+                error.__cause__ = outage
                 learned.append(error)
                 return
-            except ResultsError as error:
+            except Exception as error:
+                # Whatever it is: without a thread that renews it, the lease would be lost.
+                outage = error if isinstance(error, ResultsError) else outage
                 logger.warning("shard %s: the lease was not renewed: %s", claim.id, error)
 
     def check() -> None:

@@ -3,8 +3,10 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import Generic, Literal, TypeVar
 
 from sqlalchemy import Engine as Database
@@ -17,7 +19,7 @@ from results.leases import MAX_ATTEMPTS, Claim
 from workers.errors import MissingMediaError, WorkerStoppingError
 from workers.lease import policy
 from workers.lease.heartbeat import Counts, heartbeat
-from workers.lease.outages import attempts
+from workers.lease.outages import OUTAGES, insist
 from workers.lease.policy import Verdict, judge, reason_of
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Lease(Generic[T]):
     database: Database
     claim: Claim
     begun: T
+    lease_s: float
     is_ours: Callable[[], None]
     stopping: Callable[[], bool]
     outcome: Outcome = "lost"
@@ -51,21 +54,45 @@ class Lease(Generic[T]):
             raise WorkerStoppingError
 
     def commit(self, write: Callable[[Session, Claim], R]) -> R:
-        """Runs `write` in a transaction of its own, again while the database is away and the lease is held.
+        """Runs `write` in a transaction of its own, again while the database is away and the lease can only be ours.
 
         `write` begins with a fenced function of `results.leases` or `results.shards`, which raises where the fencing
-        token is not the newest. Raises what that raises, and `OUTAGES` if the database stays away.
+        token is not the newest. Raises what that raises, and `OUTAGES` if the database stays away for a whole lease.
         """
-        return attempts(self.is_ours)(self._write, write)
+        return insist(partial(self._write, write), self.is_ours, self.lease_s)
+
+    def settle(self, write: Callable[[Session, Claim], R]) -> R:
+        """As `commit`, for the end of the lease: gives up only when the worker stops, or its time is over."""
+        return insist(partial(self._write, write), self._check_end, inf)
+
+    def _check_end(self) -> None:
+        self.is_ours()
+        if self.stopping():
+            # Not `WorkerStoppingError`, which would be requeued, in the database that is away.
+            raise TimeoutError("the worker stops")
 
     def _write(self, write: Callable[[Session, Claim], R]) -> R:
         with writing(self.database) as session:
             return write(session, self.claim)
 
 
+_owed: list[tuple[Database, Claim]] = []
+"""Attempts of this process that ended in an outage of the database and were not taken back yet."""
+
+
+def _uncount_owed(database: Database) -> None:
+    """Takes back the attempts that this process lost to an outage; later, if the database is away."""
+    for where, claim in list(_owed):
+        if where is not database:
+            continue
+        with suppress(*OUTAGES), writing(database) as session:
+            leases.uncount(session, claim)
+            _owed.remove((where, claim))
+
+
 def fail(held: Lease[T], reason: str) -> None:
     """Fails the shard and its media. What `lease` does with a permanent error unless it is given another function."""
-    held.commit(lambda session, claim: leases.fail(session, claim, reason))
+    held.settle(lambda session, claim: leases.fail(session, claim, reason))
 
 
 @contextmanager
@@ -77,6 +104,7 @@ def lease(
     *,
     lease_s: float,
     heartbeat_s: float,
+    kind: str | None = None,
     counts: Counts = lambda: None,
     stopping: Callable[[], bool] = lambda: False,
     is_permanent: Callable[[Exception], bool] = policy.is_permanent,
@@ -92,6 +120,7 @@ def lease(
         begin: called in the transaction of the claim, which spares the work a transaction of its own.
         lease_s: seconds without a heartbeat after which an earlier worker has lost the shard.
         heartbeat_s: seconds between two heartbeats; much less than any worker's `lease_s`.
+        kind: the kind of job that the body works on; None for any.
         counts: frames and faces so far, for the heartbeat.
         stopping: whether the worker is to stop; `check` calls it.
         is_permanent: which errors of the work fail the shard at once.
@@ -101,13 +130,14 @@ def lease(
     Raises:
         ResultsError: the database cannot be used; the lease expires, and the shard is claimed again.
     """
-    claimed = attempts()(_claim, database, shard_id, worker, lease_s, begin)
+    _uncount_owed(database)
+    claimed = insist(partial(_claim, database, shard_id, worker, lease_s, kind, begin))
     if claimed is None:
         yield None
         return
     began = time.monotonic()
     with heartbeat(database, claimed[0], heartbeat_s, counts) as is_ours:
-        held = Lease(database, *claimed, is_ours, stopping)
+        held = Lease(database, *claimed, lease_s, is_ours, stopping)
         try:
             yield held
             held.outcome = "done"
@@ -118,10 +148,15 @@ def lease(
 
 
 def _claim(
-    database: Database, shard_id: int, worker: str, lease_s: float, begin: Callable[[Session, Claim], T]
+    database: Database,
+    shard_id: int,
+    worker: str,
+    lease_s: float,
+    kind: str | None,
+    begin: Callable[[Session, Claim], T],
 ) -> tuple[Claim, T] | None:
     with writing(database) as session:
-        claim = leases.claim(session, shard_id, worker, lease_s=lease_s)
+        claim = leases.claim(session, shard_id, worker, lease_s=lease_s, kind=kind)
         return None if claim is None else (claim, begin(session, claim))
 
 
@@ -131,17 +166,25 @@ def _settle(held: Lease[T], error: Exception, verdict: Verdict, fail: Callable[[
     try:
         return _end(held, error, verdict, fail)
     except (JobCancelledError, ShardLostError) as late:
+        late.__cause__ = late.__cause__ or error
         return _end(held, late, judge(late, policy.is_permanent), fail)
+    except OUTAGES:
+        _owed.append((held.database, held.claim))
+        raise
 
 
 def _end(held: Lease[T], error: Exception, verdict: Verdict, fail: Callable[[Lease[T], str], None]) -> Outcome:
     number = held.claim.id
     if verdict in (Verdict.CANCELLED, Verdict.LOST):
         logger.info("shard %s ends: %s", number, error)
+        if verdict is Verdict.LOST and isinstance(error.__cause__, OUTAGES):
+            # This worker lives: what another counted as its death was the outage.
+            _owed.append((held.database, held.claim))
+            _uncount_owed(held.database)
         return "cancelled" if verdict is Verdict.CANCELLED else "lost"
     if verdict is Verdict.REQUEUE:
         logger.info("shard %s is requeued: %s", number, error)
-        held.commit(lambda session, claim: leases.requeue(session, claim, reason_of(error), counted=False))
+        held.settle(lambda session, claim: leases.requeue(session, claim, reason_of(error), counted=False))
         return "given_back"
     if verdict is Verdict.POSTPONE and isinstance(error, MissingMediaError):
         return _postpone(held, error)
@@ -151,12 +194,12 @@ def _end(held: Lease[T], error: Exception, verdict: Verdict, fail: Callable[[Lea
         fail(held, reason_of(error))
         return "failed"
     logger.warning("shard %s failed in attempt %s of %s", number, held.claim.attempts, MAX_ATTEMPTS, exc_info=error)
-    requeued = held.commit(lambda session, claim: leases.requeue(session, claim, reason_of(error)))
+    requeued = held.settle(lambda session, claim: leases.requeue(session, claim, reason_of(error)))
     return "given_back" if requeued else "failed"
 
 
 def _postpone(held: Lease[T], error: MissingMediaError) -> Outcome:
     logger.warning("shard %s is left to another worker: %s", held.claim.id, error)
     longest_s = leases.LEFT_S if error.with_folder else leases.MISSING_S
-    requeued = held.commit(lambda session, claim: leases.postpone(session, claim, str(error), longest_s))
+    requeued = held.settle(lambda session, claim: leases.postpone(session, claim, str(error), longest_s))
     return "given_back" if requeued else "failed"

@@ -1,22 +1,51 @@
 """Retrying transactions during a database outage: a server's restart must not cost hours of work."""
 
+import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
-
-from results.errors import DatabaseBusyError, DatabaseUnreachableError
+from results.errors import (
+    DatabaseBusyError,
+    DatabaseUnreachableError,
+    JobCancelledError,
+    ResultsError,
+    ShardLostError,
+)
+from workers.errors import WorkerStoppingError
 
 OUTAGES = (DatabaseUnreachableError, DatabaseBusyError)
 
+ENDINGS = (JobCancelledError, ShardLostError, WorkerStoppingError)
+"""What ends a lease whether the database is away or not."""
+
 OUTAGE_S, PAUSE_S = 20.0, 0.5
-"""How long a transaction is retried, and the pause in between: well within a shard's lease."""
+"""How long a transaction that needs no lease is retried, and the pause in between."""
+
+T = TypeVar("T")
 
 
-def attempts(check: Callable[[], None] = lambda: None) -> Retrying:
-    """Retries while the database is unreachable or busy. Calls `check` before each retry; what that raises ends them.
+def insist(call: Callable[[], T], check: Callable[[], None] = lambda: None, longest_s: float | None = None) -> T:
+    """What `call` returns; calls it again while the database is unreachable or busy, for `longest_s` (`OUTAGE_S`).
 
-    Use as `attempts()(function, *arguments)`. Raises the last of `OUTAGES` after `OUTAGE_S` seconds.
+    Calls `check` before each retry; what that raises ends them, with the outage as its cause.
+
+    Raises:
+        DatabaseUnreachableError, DatabaseBusyError: the outage lasts longer, or a time limit ended the waiting.
     """
-    outage = retry_if_exception_type(OUTAGES)
-    stop, wait = stop_after_delay(OUTAGE_S), wait_fixed(PAUSE_S)
-    return Retrying(retry=outage, stop=stop, wait=wait, before_sleep=lambda state: check(), reraise=True)
+    until = time.monotonic() + (OUTAGE_S if longest_s is None else longest_s)
+    outage: ResultsError | None = None
+    while True:
+        try:
+            if outage is not None:
+                check()
+                time.sleep(PAUSE_S)
+            return call()
+        except OUTAGES as error:
+            if time.monotonic() > until:
+                raise
+            outage = error
+        except ENDINGS as ending:
+            raise ending from outage
+        except Exception as late:
+            # A time limit that is over because the database was away is no fault of the shard.
+            raise outage or late from late

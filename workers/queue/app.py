@@ -3,6 +3,7 @@
 from typing import Any
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 from workers.errors import WorkersError
 from workers.queue.loader import Loader
@@ -10,6 +11,10 @@ from workers.settings import Settings
 
 TRAINING_LIMIT_S = 30 * 24 * 3600
 """A training outlives every visibility timeout. A worker that receives its message again finds the lease held."""
+
+CLOSING_LIMIT_S = 3600
+"""An attempt at closing a job, of any number of faces. It may outlive the visibility timeout: another worker that
+receives the message meanwhile makes the next step, or finds the job locked."""
 
 PRIORITIES = 10
 """A job's priority is 0 to 9."""
@@ -21,6 +26,9 @@ _SETTINGS = "fer_secret_settings"
 # `socket_timeout` limits the wait for a reply. Receiving messages does not block: Kombu polls with a time limit of a
 # second, reads when data has arrived, and reconnects when a reply is overdue by `health_check_interval`.
 _SILENCE = {"socket_timeout": 20, "health_check_interval": 10, "socket_keepalive": True}
+
+# By name, because a URL may also name a socket (`redis+socket://`), which overrides any other way of choosing.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "workers.queue.transport:TolerantTransport"))
 
 
 def make_app(settings: Settings) -> Celery:

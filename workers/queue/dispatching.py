@@ -1,7 +1,9 @@
 """Sends messages for the work that the database lists as open. They are idempotent: duplicates do no harm."""
 
 import json
+import logging
 from collections.abc import Callable
+from typing import Any
 
 from celery import Celery
 from sqlalchemy import Engine as Database
@@ -13,6 +15,8 @@ from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
 from results.leases import give_up_missing
 from workers.queue.app import PRIORITIES, settings_of
 
+logger = logging.getLogger(__name__)
+
 TASKS = {"batch": "process_shard", "train": "train"}
 """The task that works on the shards of each kind of job."""
 
@@ -22,8 +26,8 @@ RUN_QUEUE = "run-"
 LOCAL_QUEUE = "local"
 """The queue of trainings that belong to a `train --local`; no worker serves it."""
 
-SHARD = "shard"
-"""The header that names a message's shard, so that the sweep can tell which shards are in the queue."""
+SHARD, JOB = "shard", "job"
+"""The headers that name a message's shard, or the job to close, so that the sweep can tell what is in the queue."""
 
 
 def queue_next(app: Celery, session: Session, job_id: str) -> Callable[[], int]:
@@ -40,7 +44,7 @@ def queue_next(app: Celery, session: Session, job_id: str) -> Callable[[], int]:
     def send() -> int:
         for shard_id in waiting:
             priority = PRIORITIES - 1 - job.priority
-            _send(app, job, TASKS[job.kind], shard_id, priority=priority, headers={SHARD: shard_id})
+            _send(app, job, TASKS[job.kind], shard_id, priority=priority, header=SHARD)
         return len(waiting)
 
     return send
@@ -57,7 +61,7 @@ def advance(app: Celery, database: Database, job_id: str) -> int:
         return 0
     if job.left == 0:
         # Before all shards: it is short, and a user waits for it.
-        _send(app, job, "finish_job", job_id, priority=0)
+        _send(app, job, "finish_job", job_id, priority=0, header=JOB)
         return 1
     if job.wanted == 0:
         return 0
@@ -66,11 +70,9 @@ def advance(app: Celery, database: Database, job_id: str) -> int:
     return send()
 
 
-def _send(
-    app: Celery, job: Backlog, task: str, subject: int | str, *, priority: int, headers: dict[str, int] | None = None
-) -> None:
+def _send(app: Celery, job: Backlog, task: str, subject: int | str, *, priority: int, header: str) -> None:
     """`priority` as Redis counts: 0 goes first."""
-    app.send_task(task, (subject,), queue=job.queue, priority=priority, headers=headers)
+    app.send_task(task, (subject,), queue=job.queue, priority=priority, headers={header: subject})
 
 
 def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SENT_S) -> dict[str, int]:
@@ -83,14 +85,14 @@ def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SEN
         unfinished = jobs_to_sweep(session, queues)
     if not unfinished:
         return {}
-    sent = _sent(app, queues)
+    sent, closing = _sent(app, queues)
     with writing(database) as session:
         forget_lost_messages(session, unfinished, sent, age_s)
         give_up_missing(session, unfinished)
     with reading(database) as session:
         found = backlogs(session, unfinished, lease_s=settings_of(app).lease_seconds)
     # Most jobs of many wait for nothing, and a transaction for each would take seconds.
-    open_jobs = [job_id for job_id, job in found.items() if job.left == 0 or job.wanted]
+    open_jobs = [job_id for job_id, job in found.items() if job.wanted or (job.left == 0 and job_id not in closing)]
     counts = {job_id: advance(app, database, job_id) for job_id in open_jobs}
     return {job_id: count for job_id, count in counts.items() if count}
 
@@ -121,16 +123,31 @@ def retry(app: Celery, database: Database, job_id: str) -> int:
             # Its `run` is over, and no other worker serves its queue.
             job.queue = settings_of(app).submit_queue
         count = retry_job(session, job_id)
-    if count:
-        advance(app, database, job_id)
+    # Without shards, too: only the end of the job may have failed.
+    advance(app, database, job_id)
     return count
 
 
-def _sent(app: Celery, queues: list[str]) -> set[int]:
-    """The shards that have a message in one of these queues."""
+def _sent(app: Celery, queues: list[str]) -> tuple[set[int], set[str]]:
+    """The shards, and the jobs to close, that have a message in one of these queues."""
+    found: list[dict[str, Any]] = []
     with app.connection_for_read() as connection:
         channel = connection.default_channel
-        names = [channel._q_for_pri(queue, step) for queue in queues for step in channel.priority_steps]
-        messages = [message for name in names for message in channel.client.lrange(name, 0, -1)]
-    headers = (json.loads(message)["headers"] for message in messages)
-    return {each[SHARD] for each in headers if SHARD in each}
+        for name in [channel._q_for_pri(queue, step) for queue in queues for step in channel.priority_steps]:
+            for message in channel.client.lrange(name, 0, -1):
+                if (headers := _headers(message)) is None:
+                    logger.error("a message that is none of ours was removed from %s", name)
+                    channel.client.lrem(name, 0, message)
+                else:
+                    found.append(headers)
+    return {each[SHARD] for each in found if SHARD in each}, {each[JOB] for each in found if JOB in each}
+
+
+def _headers(message: bytes) -> dict[str, Any] | None:
+    """The headers of a message of Celery's; None if it is none, or its shard or job cannot be an id."""
+    try:
+        headers = json.loads(message)["headers"]
+        is_ours = "task" in headers and isinstance(headers.get(SHARD, 0), int) and isinstance(headers.get(JOB, ""), str)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return headers if is_ours else None

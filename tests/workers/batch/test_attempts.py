@@ -127,11 +127,10 @@ def test_a_lasting_outage_of_the_database_requeues_the_shard_uncounted(
     database: Database, networks: Engine, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.lease.outages.PAUSE_S", 0.01)
-    monkeypatch.setattr("workers.lease.outages.OUTAGE_S", 0.1)
     monkeypatch.setattr(store, "current", always_away)
     job_id = planned(database, [samples / "clip.mp4"])
     shard, *_ = shards_of(database, job_id)
-    assert process_shard(database, Settings(), shard.id, "w", lambda _: networks) == job_id
+    assert process_shard(database, Settings(lease_seconds=2), shard.id, "w", lambda _: networks) == job_id
     shard, *_ = shards_of(database, job_id)
     assert (shard.state, shard.attempts, shard.queued_at) == ("pending", 0, None), "it is queued again at once"
 

@@ -177,19 +177,77 @@ def test_a_stopping_worker_requeues_without_counting(database: Database, job: st
     assert (ours.outcome, row.state, row.attempts, row.queued_at) == ("given_back", "pending", 0, None)
 
 
-def test_an_outage_that_lasts_requeues_without_counting(
-    database: Database, job: str, monkeypatch: pytest.MonkeyPatch, quick: None
-) -> None:
-    monkeypatch.setattr("workers.lease.outages.OUTAGE_S", 0.1)
-
+def test_an_outage_that_lasts_requeues_without_counting(database: Database, job: str, quick: None) -> None:
     def away(session: Session, claim: Claim) -> None:
         raise DatabaseUnreachableError
 
     for _ in range(MAX_ATTEMPTS + 1):
-        with taken(database) as ours:
+        with taken(database, lease_s=0.1) as ours:
             ours.commit(away)
         row = shard(database)
         assert (ours.outcome, row.state, row.attempts, row.queued_at) == ("given_back", "pending", 0, None)
+
+
+def test_an_outage_of_every_attempt_counts_none(
+    database: Database, job: str, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    """The database is away for longer than a lease, as often as a shard has attempts, and another takes it over."""
+
+    def away(*_: object, **__: object) -> None:
+        raise DatabaseUnreachableError
+
+    for _ in range(MAX_ATTEMPTS + 1):
+        with taken(database, lease_s=0.1) as ours, monkeypatch.context() as outage:
+            outage.setattr(leases, "heartbeat", away)
+            time.sleep(0.1)
+            outage.undo()
+            with writing(database) as session:
+                taken_over = leases.claim(session, SHARD, "another", lease_s=-1)
+            until(lambda: checked(ours))
+        assert (ours.outcome, shard(database).attempts) == ("lost", 1)
+        with writing(database) as session:
+            assert taken_over is not None and leases.requeue(session, taken_over, counted=False)
+        assert (shard(database).state, shard(database).attempts) == ("pending", 0)
+
+
+def test_a_time_limit_that_is_over_in_an_outage_counts_no_attempt(
+    database: Database, job: str, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    outage = pytest.MonkeyPatch()
+
+    def away(*_: object, **__: object) -> None:
+        raise DatabaseUnreachableError
+
+    class SoftTimeLimitExceeded(Exception):
+        pass
+
+    def over() -> None:
+        raise SoftTimeLimitExceeded
+
+    outage.setattr(leases, "requeue", away)
+    with pytest.raises(DatabaseUnreachableError), taken(database) as ours:
+        monkeypatch.setattr("workers.lease.outages.time.sleep", lambda _: over())
+        ours.commit(away)
+    outage.undo()
+    assert (shard(database).state, shard(database).attempts) == ("running", 1)
+    with held(database) as again:
+        assert again is not None, "it is requeued before the next claim"
+    assert shard(database).attempts == 1
+
+
+def test_a_heartbeat_survives_any_error(database: Database, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[Exception] = [KeyError("on purpose"), MemoryError(), DatabaseUnreachableError()]
+    beat = leases.heartbeat
+
+    def faulty(*given: Any) -> None:
+        if errors:
+            raise errors.pop()
+        beat(*given)
+
+    monkeypatch.setattr(leases, "heartbeat", faulty)
+    with taken(database, counts=lambda: (5, 2)) as ours:
+        until(lambda: shard(database).frames == 5)
+    assert (ours.outcome, errors) == ("done", [])
 
 
 def test_a_permanent_error_fails_the_shard(database: Database, job: str) -> None:
@@ -256,11 +314,7 @@ def test_each_step_waits_for_a_database_that_is_away(
     assert work(database, error) == outcome
 
 
-def test_waiting_for_the_database_ends_when_the_lease_is_lost(
-    database: Database, job: str, monkeypatch: pytest.MonkeyPatch, quick: None
-) -> None:
-    monkeypatch.setattr("workers.lease.outages.OUTAGE_S", 3600.0)
-
+def test_waiting_for_the_database_ends_when_the_lease_is_lost(database: Database, job: str, quick: None) -> None:
     def away(session: Session, claim: Claim) -> None:
         raise DatabaseUnreachableError
 

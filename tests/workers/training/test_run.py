@@ -236,10 +236,9 @@ def test_a_database_that_stays_away_ends_the_attempt(
     database: Database, faces: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     monkeypatch.setattr("workers.lease.outages.PAUSE_S", 0.01)
-    monkeypatch.setattr("workers.lease.outages.OUTAGE_S", 0.1)
     monkeypatch.setattr("workers.training.run.training.record_epoch", always_away)
     run, shard = queued(database, plan_for(faces))
-    assert train(database, settings, shard, "w", "cpu")
+    assert train(database, settings.model_copy(update={"lease_seconds": 2.0}), shard, "w", "cpu")
     assert status_of(database, run).state == "running", "another worker goes on"
     with reading(database) as session:
         row = session.get_one(Shard, shard)
