@@ -18,7 +18,7 @@ from results.errors import ForeignDatabaseError
 from tests.support.cluster import end, start_redis
 from tests.support.commands import fer_batch
 from tests.support.databases import query
-from tests.support.watching import until
+from tests.support.watching import fetch, free_port, until
 from workers.queue.local_stack import stack_folder
 
 CLI = (sys.executable, "-P", "-m", "cli")
@@ -333,3 +333,22 @@ def test_certificates_are_verified_unless_the_url_says_otherwise(tls_port: int, 
         assert "CERTIFICATE_VERIFY_FAILED" in doctor(unverified), unverified
     for accepted in ("?ssl_cert_reqs=none", f"?ssl_ca_certs={certificate}"):
         assert "answers" in doctor(accepted), accepted
+
+
+def test_flower_verifies_as_the_url_says(tls_port: int, certificate: Path, tmp_path: Path) -> None:
+    """Its page of queues has a client of its own."""
+    port, log = free_port(), tmp_path / "flower.log"
+    url = f"rediss://localhost:{tls_port}/0?ssl_ca_certs={certificate}"
+    words = [*CLI, "flower", "--port", str(port), "--broker", url, "--db", f"sqlite:///{tmp_path / 'none.db'}"]
+    with log.open("w") as output:
+        flower = subprocess.Popen(
+            words, stdout=output, stderr=output, env={**os.environ, "FER_FLOWER_AUTH": "fer:word"}
+        )
+    try:
+        page = f"http://127.0.0.1:{port}/api/queues/length"
+        until(lambda: flower.poll() is not None or fetch(page, "fer:word")[0] == 200)
+        assert '"messages"' in fetch(page, "fer:word")[1], log.read_text()
+        assert "CERTIFICATE" not in log.read_text()
+    finally:
+        flower.terminate()
+        flower.wait(60)
