@@ -6,6 +6,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from fer_model.sources import connecting, http, remote
 from tests.support.fuzz_checks import check_number
 from tests.support.mutations import clips, pictures
 
@@ -14,14 +15,9 @@ def main(start: int) -> None:
     """Runs until it is stopped, or until a case kills this process."""
     warnings.simplefilter("ignore")
     # A slow server is not what is looked for.
-    import fer_model.sources.connecting
-    import fer_model.sources.http
-    import fer_model.sources.remote
-
-    fer_model.sources.remote.WAIT_S = 0.001
-    fer_model.sources.remote.TIMEOUT_S = (2, 2)
-    fer_model.sources.http.TIMEOUT_S = (2, 2)
-    fer_model.sources.connecting.HEAD_S = 2.0
+    vars(http).update(TIMEOUT_S=(2, 2))
+    vars(remote).update(WAIT_S=0.001)
+    vars(connecting).update(HEAD_S=2.0)
     with tempfile.TemporaryDirectory(prefix="fer-fuzz-") as name:
         folder = Path(name)
         seeds = clips(folder), pictures()
