@@ -44,6 +44,14 @@ class Settings(BaseSettings):
         description="what media must lie below, by commas: folders, s3://BUCKET/PREFIX/, https://HOST/; "
         "not set: anything but servers at inner addresses",
     )
+    crops_roots: str | None = Field(
+        None, description="what folders of face crops (--keep-crops) must lie below, by commas; not set: anywhere"
+    )
+    faces_mode: str = Field(
+        "0600",
+        pattern="^0?[0-7]{3}$",
+        description="permissions of face crops and annotated media; 0640 lets the group read them",
+    )
     retention_days: float | None = Field(
         None, ge=0, description="jobs that ended so many days ago are deleted by the workers; not set: never"
     )
@@ -65,7 +73,17 @@ class Settings(BaseSettings):
     @property
     def permitted_roots(self) -> tuple[str, ...]:
         """Where media must lie (see `check_permitted`); empty if they may lie anywhere."""
-        return tuple(root.strip() for root in (self.media_roots or "").split(",") if root.strip())
+        return _listed(self.media_roots)
+
+    @property
+    def permitted_crops(self) -> tuple[str, ...]:
+        """Where crops of faces may be kept and deleted; empty if they may lie anywhere."""
+        return _listed(self.crops_roots)
+
+    @property
+    def mode_of_faces(self) -> int:
+        """The permissions of files that show faces."""
+        return int(self.faces_mode, 8)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         for name, value in self:
@@ -74,6 +92,10 @@ class Settings(BaseSettings):
     def as_environment(self) -> dict[str, str]:
         """The variables from which a child process reads the same settings."""
         return {f"FER_{name.upper()}": _plain(value) for name, value in self}
+
+
+def _listed(folders: str | None) -> tuple[str, ...]:
+    return tuple(each.strip() for each in (folders or "").split(",") if each.strip())
 
 
 def _plain(value: object) -> str:

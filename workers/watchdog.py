@@ -70,7 +70,7 @@ def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:
         own = sweeps.take_turn(session, queues, every_s)
     if own:
         dispatching.sweep(process.app, process.database, own)
-        retention.enforce(process.database, process.settings.retention_days)
+        retention.enforce(process.database, process.settings.retention_days, process.settings.permitted_crops)
 
 
 def _look_for_files(consumer: Any, is_receiving: bool) -> bool:

@@ -61,7 +61,7 @@ def print_passed_over(passed_over: PassedOver) -> None:
 
 
 def print_summary(status: JobStatus) -> None:
-    """The job's figures on stdout, and its failures on stderr, one sentence for each file."""
+    """The job's figures on stdout, and a sentence about each file that failed or has a note on stderr."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     counts = {"files": status.media, "frames": status.frames, "faces": status.faces}
     rows = [("job", status.job), ("state", status.state)]
@@ -79,12 +79,13 @@ def print_summary(status: JobStatus) -> None:
 
 
 def print_errors(status: JobStatus) -> None:
-    """The sentences about files that could not be read, on stderr, the count of the failed ones first."""
+    """The sentences about files that failed, their count first, and the notes about others, on stderr."""
     if status.failures:
         say(f"{status.failures}.", err=True)
     for failure in status.errors:
         uri, reason = failure["uri"], failure["error"]
-        say(f"Failed: {reason if reason.startswith(uri) else f'{uri}: {reason}'}", err=True)
+        word = "Failed" if failure["state"] == "failed" else "Note"
+        say(f"{word}: {reason if reason.startswith(uri) else f'{uri}: {reason}'}", err=True)
 
 
 @contextmanager

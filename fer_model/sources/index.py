@@ -13,11 +13,15 @@ from fer_model.errors import PARSER_ERRORS, UnreadableMediaError
 from fer_model.sources.clock import SEEKABLE
 from fer_model.sources.container import opened
 from fer_model.sources.identity import UNKNOWN, Identity, identity_of
+from fer_model.sources.mp4 import recordings_in
 from fer_model.sources.opening import open_media
 from fer_model.sources.remote import RemoteFile
 from fer_model.sources.scan import Scan, Times, scan
 from fer_model.sources.upright import Upright
 from fer_model.sources.video import frames_from
+
+_PADDING = 2**14
+"""Bytes that may follow the last packet: a container's padding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +93,7 @@ def _index(file: BufferedReader, check: Callable[[], None]) -> VideoIndex:
     segmentable = found.times is not None and (not isinstance(file.raw, RemoteFile) or file.raw.parts)
     divisible = found.times is not None or found.clock.counted or look.container not in SEEKABLE
     grew = (identity_of(file).size or 0) > (identity.size or 0)
-    notes = [*_incomplete(found, look, grew), *_chosen(found, look)]
+    notes = [*_incomplete(found, look, grew), *_unread(file, found, look), *_chosen(found, look)]
     warning = f"{file.name}: {'; '.join(notes)}" if notes else None
     fps = 1000 * len(times) / duration_ms
     return VideoIndex(
@@ -136,6 +140,17 @@ def _incomplete(found: Scan, look: _Look, grew: bool) -> list[str]:
     if found.declared - found.reached > max(0.5, 0.02 * found.declared):
         notes.append(f"ends after {found.reached:.1f} s of {found.declared:.1f} s: the file is truncated")
     return notes
+
+
+def _unread(file: BufferedReader, found: Scan, look: _Look) -> list[str]:
+    """Recordings that were joined byte by byte and that the container does not allow: FFmpeg stops after the first."""
+    if (recordings := recordings_in(file)) > 1:
+        return [f"holds {recordings} recordings, one after the other, of which only the first can be read"]
+    size = identity_of(file).size or 0
+    # The other containers have an index at their end.
+    if look.container not in SEEKABLE and found.behind and size - found.behind > max(_PADDING, 0.05 * size):
+        return [f"can be read up to {found.behind:,} of its {size:,} bytes; the rest is damaged, or another recording"]
+    return []
 
 
 def _chosen(found: Scan, look: _Look) -> list[str]:

@@ -18,7 +18,7 @@ from results.errors import ForeignDatabaseError
 from tests.support.cluster import end, start_redis
 from tests.support.commands import fer_batch
 from tests.support.databases import query
-from tests.support.watching import until
+from tests.support.watching import fetch, free_port, until
 from workers.queue.local_stack import stack_folder
 
 CLI = (sys.executable, "-P", "-m", "cli")
@@ -60,10 +60,33 @@ def test_a_user_without_a_home_can_work(samples: Path, tmp_path: Path) -> None:
     assert query(url, "SELECT state FROM jobs") == [("done",)]
 
 
-def test_a_deleted_current_folder(samples: Path, tmp_path: Path) -> None:
-    line = f'mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && exec "$@"'
-    run = in_shell(line, "run", str(samples / "zidane.jpg"), "--db", f"sqlite:///{tmp_path / 'results.db'}")
-    assert "current folder was deleted" in sentence(run)
+IN_A_DELETED_FOLDER = 'mkdir {0} && cd {0} && rmdir {0} && exec "$@"'
+
+
+def test_a_deleted_current_folder_does_not_matter_to_absolute_paths(samples: Path, tmp_path: Path) -> None:
+    line, url = IN_A_DELETED_FOLDER.format(tmp_path / "gone"), f"sqlite:///{tmp_path / 'results.db'}"
+    run = in_shell(line, "run", str(samples / "zidane.jpg"), "--db", url)
+    assert run.returncode == 0, run.stderr
+    assert query(url, "SELECT state FROM jobs") == [("done",)]
+    for words in (
+        ["jobs"],
+        ["timeline"],
+        ["annotate", "-o", str(tmp_path / "out")],
+        ["doctor", "--broker", "redis://x"],
+    ):
+        run = in_shell(line, *words, FER_DATABASE_URL=url)
+        assert "Traceback" not in run.stderr and run.returncode == (words[0] == "doctor"), run.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "film.mp4"], ["jobs"], ["run", "{samples}/zidane.jpg"], ["up", "--port", "1"]]
+)
+def test_a_relative_path_in_a_deleted_current_folder_is_refused(
+    words: list[str], samples: Path, tmp_path: Path
+) -> None:
+    line = IN_A_DELETED_FOLDER.format(tmp_path / "gone")
+    run = in_shell(line, *(word.format(samples=samples) for word in words))
+    assert "The current folder was deleted" in sentence(run)
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&- <&-"])
@@ -310,3 +333,22 @@ def test_certificates_are_verified_unless_the_url_says_otherwise(tls_port: int, 
         assert "CERTIFICATE_VERIFY_FAILED" in doctor(unverified), unverified
     for accepted in ("?ssl_cert_reqs=none", f"?ssl_ca_certs={certificate}"):
         assert "answers" in doctor(accepted), accepted
+
+
+def test_flower_verifies_as_the_url_says(tls_port: int, certificate: Path, tmp_path: Path) -> None:
+    """Its page of queues has a client of its own."""
+    port, log = free_port(), tmp_path / "flower.log"
+    url = f"rediss://localhost:{tls_port}/0?ssl_ca_certs={certificate}"
+    words = [*CLI, "flower", "--port", str(port), "--broker", url, "--db", f"sqlite:///{tmp_path / 'none.db'}"]
+    with log.open("w") as output:
+        flower = subprocess.Popen(
+            words, stdout=output, stderr=output, env={**os.environ, "FER_FLOWER_AUTH": "fer:word"}
+        )
+    try:
+        page = f"http://127.0.0.1:{port}/api/queues/length"
+        until(lambda: flower.poll() is not None or fetch(page, "fer:word")[0] == 200)
+        assert '"messages"' in fetch(page, "fer:word")[1], log.read_text()
+        assert "CERTIFICATE" not in log.read_text()
+    finally:
+        flower.terminate()
+        flower.wait(60)

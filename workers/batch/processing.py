@@ -22,11 +22,12 @@ from results.media import media_of
 from results.tables import Job, Media
 from workers.batch import crops
 from workers.batch.analysing import Work, analyse_shard
+from workers.batch.crops_roots import folder_of
 from workers.batch.missing import noticed
 from workers.batch.planning import BatchOptions, deadline, look_into
 from workers.batch.rows import ShardRows
 from workers.batch.sources import submitted
-from workers.errors import MissingMediaError
+from workers.errors import CropsRefusedError, ForgedJobError, MissingMediaError
 from workers.lease import heartbeat
 from workers.lease.holding import Lease, lease
 from workers.metrics import recording
@@ -98,7 +99,7 @@ def process_shard(
     if held is None:
         return None
     if held.outcome in ("cancelled", "lost"):
-        _forget_crops_of_deleted(held)
+        _forget_crops_of_deleted(held, settings.permitted_crops)
     return held.claim.job_id
 
 
@@ -125,8 +126,9 @@ def _analyse(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load
     rows.ensemble_id, models = start.in_use or held.commit(partial(_register, models_dir=settings.models_dir))
     if held.claim.is_unplanned_video:
         _cut(held, options, settings, queue)
-    folder = crops.folder_of(start.stored, held.claim.job_id)
-    work = Work(held.claim, start.media, options, models, load(models), roots, folder, held.check)
+    folder = folder_of(start.stored, held.claim.job_id, settings.permitted_crops)
+    kept = crops.Kept(folder, settings.mode_of_faces) if folder else None
+    work = Work(held.claim, start.media, options, models, load(models), roots, kept, held.check)
     analyse_shard(work, rows)
 
 
@@ -171,9 +173,12 @@ def _cut(held: Lease[Start], options: BatchOptions, settings: Settings, queue: Q
     send()
 
 
-def _forget_crops_of_deleted(held: Lease[Start]) -> None:
+def _forget_crops_of_deleted(held: Lease[Start], roots: Sequence[str]) -> None:
     """Deletes crops written after the job was deleted: no row refers to them."""
-    folder = crops.folder_of(held.begun.stored, held.claim.job_id)
+    try:
+        folder = folder_of(held.begun.stored, held.claim.job_id, roots)
+    except (CropsRefusedError, ForgedJobError):
+        return
     if folder is None:
         return
     with reading(held.database) as session:

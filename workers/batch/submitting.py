@@ -15,6 +15,7 @@ from results.jobs import create_job, job_of_token
 from results.plans import MediaPlan, add_plan
 from results.read.status import job_status
 from results.tables import PRIORITY, Job
+from workers.batch import crops_roots as crops
 from workers.batch.planning import BatchOptions, plan
 from workers.errors import TokenTakenError
 from workers.queue.app import settings_of
@@ -56,6 +57,7 @@ def submit(
     Raises:
         NothingToDoError: no path leads to a picture or a video; no job is made.
         TokenTakenError: the token names a job with other paths or options.
+        CropsRefusedError: crops would lie outside FER_CROPS_ROOTS; no job is made.
         BrokerUnreachableError: the broker does not answer; no job is made.
         ResultsError: the database cannot be used.
     """
@@ -66,6 +68,7 @@ def submit(
         # An earlier request with this token decides, even if the files have changed since.
         job_id = _repeated(earlier, paths, options) if earlier else None
     if job_id is None:
+        crops.check_permitted(options.keep_crops, settings.permitted_crops)
         media, shards = plan(paths, options, settings.permitted_roots, on_medium, PATIENCE_S, passed_over)
         stored = {"paths": _shown(paths), **options.as_dict()}
         with writing(database) as session:

@@ -91,6 +91,15 @@ def _verifying(url: str) -> str:
     return f"{url}{'&' if '?' in rest else '?'}ssl_cert_reqs=required"
 
 
+def tls_options(url: str) -> dict[str, Any] | None:
+    """The options of TLS in a broker's URL, as the client of Redis takes them; None without TLS."""
+    if not url.startswith("rediss://"):
+        return None
+    from redis.connection import parse_url
+
+    return {name: value for name, value in parse_url(_verifying(url)).items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
+
+
 def settings_of(app: Celery) -> Settings:
     """The settings that an application was made with."""
     return app.conf[_SETTINGS]
