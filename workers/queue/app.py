@@ -118,6 +118,16 @@ def _time_limits(soft: float) -> tuple[float, float, float]:
     return soft, hard, visibility
 
 
+def limits_after(app: Celery, seconds: float) -> dict[str, float]:
+    """The time limits of a shard's message, for a piece behind so many seconds of video that must be decoded first.
+
+    Decoding is expected to keep up with the clock. If the message outlives the visibility timeout, it is delivered
+    again, and finds the lease held.
+    """
+    soft, hard, _ = _time_limits(settings_of(app).shard_timeout_seconds + seconds)
+    return {"soft_time_limit": soft, "time_limit": hard}
+
+
 def __getattr__(name: str) -> Any:
     # For `celery --app workers.queue.app`. Importing this module reads no environment; the attribute `app` does.
     if name == "app":
