@@ -7,7 +7,9 @@ import os
 import socket
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from math import inf
 from threading import Timer
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,14 +34,21 @@ class InnerAddressError(Exception):
     """A host is loopback, link-local, private or otherwise not of the public internet."""
 
 
-def session(any_address: bool) -> requests.Session:
+class Client(requests.Session):
+    """A session whose requests all have to be done by `until`, on the clock of `time.monotonic`."""
+
+    until: float = inf
+
+
+def client(any_address: bool, within_s: float) -> Client:
     """A session without ~/.netrc; unless `any_address`, it raises `InnerAddressError` before it connects to such a one.
 
     Every address of a host is resolved and checked, and the connection goes to the address that was checked (a second
     look-up could give another one). Behind a proxy, the proxy connects: then the addresses that this machine knows are
     checked.
     """
-    made = requests.Session()
+    made = Client()
+    made.until = monotonic() + within_s
     if not os.environ.get("NETRC"):
         # Without `auth`, requests would read ~/.netrc: credentials come from the environment alone.
         made.auth = lambda request: request

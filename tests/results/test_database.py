@@ -65,6 +65,28 @@ def test_upgrade_is_repeatable_and_works_from_anywhere(
     database.dispose()
 
 
+def test_an_upgrade_takes_signatures_out_of_the_media_of_finished_jobs(database_url: str) -> None:
+    database = connect(database_url)
+    with database.begin() as connection:
+        command.upgrade(database_module._alembic_config(connection), "0004")
+    signed, key = "https://host/a.mp4?X-Amz-Signature=b?c", "s3://bucket/a?b.mp4"
+    with database.begin() as connection:
+        for job, end in (("1", "'2026-11-26'"), ("2", "NULL")):
+            columns = "id, kind, state, options, queue, created_at, finished_at"
+            values = f"'{job}', 'batch', 'done', '{{}}', 'batch', '2026-11-26', {end}"
+            connection.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({values})"))
+            for position, uri in enumerate((signed, key)):
+                row = {"job": job, "place": position, "uri": uri}
+                columns = "job_id, position, uri, kind, state"
+                statement = f"INSERT INTO media ({columns}) VALUES (:job, :place, :uri, 'video', 'done')"
+                connection.execute(text(statement), row)
+    upgrade(database_url)
+    with database.connect() as connection:
+        rows = connection.execute(text("SELECT uri, query FROM media ORDER BY job_id, position")).all()
+    assert rows == [("https://host/a.mp4", "X-Amz-Signature=b?c"), (key, None), (signed, None), (key, None)]
+    database.dispose()
+
+
 def test_processes_upgrade_at_once(database_url: str) -> None:
     code = "import sys; from results.database import upgrade; upgrade(sys.argv[1])"
     root = Path(database_module.__file__).parent.parent

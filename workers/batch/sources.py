@@ -55,7 +55,8 @@ def read_ahead(media: Sequence[Media], roots: Sequence[str]) -> Iterator[tuple[M
     Look-ahead: decodes one picture per processor at once, at most `MAX_THREADS`, because decoding a large photograph
     takes longer than detecting its faces.
     """
-    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    # At least two, since one may be waiting for a server.
+    threads = min(MAX_THREADS, max(2, len(os.sched_getaffinity(0))))
     reading: deque[tuple[Media, Future[Frame]]] = deque()
     pool = ThreadPoolExecutor(threads, "picture")
     try:

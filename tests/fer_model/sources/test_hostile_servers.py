@@ -90,6 +90,36 @@ def test_an_answer_a_byte_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         assert complaint(f"{url}/a.jpg") == "the server sends too slowly"
 
 
+def test_a_picture_has_to_arrive_within_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_model.sources.images.WITHIN_S", 0.5)
+    requests = []
+
+    def blocks(request: bytes) -> Iterator[bytes]:
+        """Each block takes a tenth of a second, and there are thousands."""
+        requests.append(request)
+        time.sleep(0.1)
+        start, end = map(int, re.search(rb"bytes=(\d+)-(\d+)", request).groups())  # type: ignore[union-attr]
+        yield OK + b"Content-Range: bytes %d-%d/%d\r\n\r\n" % (start, end, 2**30)
+        yield b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 2**31 - 1, b"IDAT") + bytes(end - start - 15)
+
+    with raw_server(blocks) as url, pytest.raises(TransientMediaError, match=r"a\.png: the server sends too slowly"):
+        read_picture(f"{url}/a.png", [f"{url}/"])
+    assert len(requests) < 12
+
+    def never(request: bytes) -> Iterator[bytes]:
+        requests.append(request)
+        time.sleep(3)
+        yield b""
+
+    requests.clear()
+    with (
+        raw_server(never) as url,
+        pytest.raises(TransientMediaError, match=r"a\.png: the server did not answer in time"),
+    ):
+        read_picture(f"{url}/a.png", [f"{url}/"])
+    assert len(requests) == 1
+
+
 def test_a_file_that_goes_on_for_ever_ends_with_the_deadline() -> None:
     requests = []
 
