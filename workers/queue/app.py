@@ -97,7 +97,8 @@ def tls_options(url: str) -> dict[str, Any] | None:
         return None
     from redis.connection import parse_url
 
-    return {name: value for name, value in parse_url(_verifying(url)).items() if name.startswith("ssl_")}
+    options = parse_url(_verifying(url))  # type: ignore[no-untyped-call]
+    return {name: value for name, value in options.items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
 
 
 def settings_of(app: Celery) -> Settings:
