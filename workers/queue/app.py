@@ -98,7 +98,7 @@ def tls_options(url: str) -> dict[str, Any] | None:
     from redis.connection import parse_url
 
     options = parse_url(_verifying(url))  # type: ignore[no-untyped-call]
-    return {name: value for name, value in options.items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
+    return {name: value for name, value in options.items() if name.startswith("ssl_")}
 
 
 def settings_of(app: Celery) -> Settings:
