@@ -71,7 +71,7 @@ def test_an_answer_a_byte_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
             yield bytes([byte])
 
     with raw_server(lambda request: slowly(OK + b"X: y\r\n" * 5000)) as url:
-        assert complaint(f"{url}/a.jpg") in ("the server cannot be reached", "the connection broke")
+        assert complaint(f"{url}/a.jpg") == "the server did not answer in time"
 
     def body(request: bytes) -> Iterator[bytes]:
         yield OK + b"Content-Range: bytes 0-99999/100000\r\nContent-Length: 100000\r\n\r\n"
