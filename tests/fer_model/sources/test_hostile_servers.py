@@ -102,7 +102,10 @@ def test_a_picture_has_to_arrive_within_its_time(monkeypatch: pytest.MonkeyPatch
         yield OK + b"Content-Range: bytes %d-%d/%d\r\n\r\n" % (start, end, 2**30)
         yield b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 2**31 - 1, b"IDAT") + bytes(end - start - 15)
 
-    with raw_server(blocks) as url, pytest.raises(TransientMediaError, match="sends too slowly|did not answer in time"):
+    with (
+        raw_server(blocks) as url,
+        pytest.raises(TransientMediaError, match=r"sends too slowly|did not answer in time"),
+    ):
         read_picture(f"{url}/a.png", [f"{url}/"])
     assert len(requests) < 12
 
