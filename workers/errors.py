@@ -24,6 +24,10 @@ class NothingToDoError(WorkersError):
     """No picture and no video was found."""
 
 
+class TokenTakenError(WorkersError):
+    """The token was used for another job."""
+
+
 class SameModelError(WorkersError):
     """An ensemble cannot have one model twice."""
 

@@ -97,7 +97,7 @@ def tls_options(url: str) -> dict[str, Any] | None:
         return None
     from redis.connection import parse_url
 
-    return {name: value for name, value in parse_url(_verifying(url)).items() if name.startswith("ssl_")}
+    return {name: value for name, value in parse_url(_verifying(url)).items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
 
 
 def settings_of(app: Celery) -> Settings:

@@ -13,6 +13,7 @@ from results.backlog import SENT_S, Backlog, backlog, backlogs, forget_lost_mess
 from results.database import reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
 from results.leases import give_up_missing
+from results.stuck import end_stuck_copies
 from workers.queue.app import PRIORITIES, settings_of
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SEN
         return {}
     sent, closing = _sent(app, queues)
     with writing(database) as session:
+        if ended := end_stuck_copies(session):
+            logger.warning("%s sessions of frozen workers were ended: they held locks", ended)
         forget_lost_messages(session, unfinished, sent, age_s)
         give_up_missing(session, unfinished)
     with reading(database) as session:
