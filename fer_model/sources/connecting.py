@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from contextlib import suppress
+from http.client import HTTPException
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from math import inf
 from threading import Timer
@@ -84,16 +85,24 @@ def _within(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
 class _Timed(HTTPConnection):
     """Gives up on an answer whose head takes longer than `HEAD_S`."""
 
+    _gave_up = False
+
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as urllib3's own
         timer = Timer(HEAD_S, self._give_up)
         timer.daemon = True
         timer.start()
         try:
-            return super().getresponse()
+            answer = super().getresponse()
+        except (OSError, HTTPException) as error:
+            raise TimeoutError if self._gave_up else error from None
         finally:
             timer.cancel()
+        if self._gave_up:  # a head that ends too early is taken for a whole one
+            raise TimeoutError
+        return answer
 
     def _give_up(self) -> None:
+        self._gave_up = True
         if self.sock is not None:
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)

@@ -29,6 +29,9 @@ ATTEMPTS = 4
 WAIT_S = 0.5
 """Pause in seconds before the second attempt; it doubles with each."""
 
+RETRIES_S = 45.0
+"""No attempt begins later than this after the first: each may take a whole timeout."""
+
 TIMEOUT_S = (10, 30)
 """Timeouts in seconds: to connect, and between two packets of the answer."""
 
@@ -47,8 +50,9 @@ def retried(name: str, call: Callable[[], Result], until: float = inf) -> Result
     Raises:
         TransientMediaError: every attempt ended with an `AgainError`; begins with `name`.
     """
+    last = min(until, monotonic() + RETRIES_S)
     attempts = Retrying(
-        stop=lambda state: state.attempt_number >= ATTEMPTS or monotonic() > until,
+        stop=lambda state: state.attempt_number >= ATTEMPTS or monotonic() > last,
         wait=wait_exponential(multiplier=WAIT_S),
         retry=retry_if_exception_type(AgainError),
         reraise=True,

@@ -1,6 +1,7 @@
 """Small media of every format, and ways to damage them: the same number always gives the same file."""
 
 import random
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -138,4 +139,13 @@ def _end(noise: random.Random, data: bytearray) -> None:
     del data[noise.randrange(1, len(data) + 1) :]
 
 
-MUTATIONS: tuple[Mutation, ...] = (_flip, _random, _random, _number, _number, _number, _zero, _cut_out, _repeat, _end)
+def _box(noise: random.Random, data: bytearray) -> None:
+    """A number of an mp4 box, a RIFF chunk or a PNG chunk: its length, or one of its first fields."""
+    names = [found.start() for found in re.finditer(rb"[A-Za-z]{3}[A-Za-z0-9 ]", data)][:400]
+    if names:
+        at = max(0, noise.choice(names) + 4 * noise.choice((-1, 1, 2, 3, 4, 5, 6, noise.randrange(40))))
+        value = (noise.choice(INTERESTING) + noise.choice((0, 0, 1, -1))) % 2**32
+        data[at : at + 4] = value.to_bytes(4, noise.choice(("big", "little")))[: len(data) - at]
+
+
+MUTATIONS: tuple[Mutation, ...] = (_flip, _random, _number, _number, _zero, _cut_out, _repeat, _end, _box, _box, _box)

@@ -71,7 +71,7 @@ def test_an_answer_a_byte_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
             yield bytes([byte])
 
     with raw_server(lambda request: slowly(OK + b"X: y\r\n" * 5000)) as url:
-        assert complaint(f"{url}/a.jpg") in ("the server cannot be reached", "the connection broke")
+        assert complaint(f"{url}/a.jpg") == "the server did not answer in time"
 
     def body(request: bytes) -> Iterator[bytes]:
         yield OK + b"Content-Range: bytes 0-99999/100000\r\nContent-Length: 100000\r\n\r\n"
@@ -102,7 +102,10 @@ def test_a_picture_has_to_arrive_within_its_time(monkeypatch: pytest.MonkeyPatch
         yield OK + b"Content-Range: bytes %d-%d/%d\r\n\r\n" % (start, end, 2**30)
         yield b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 2**31 - 1, b"IDAT") + bytes(end - start - 15)
 
-    with raw_server(blocks) as url, pytest.raises(TransientMediaError, match=r"a\.png: the server sends too slowly"):
+    with (
+        raw_server(blocks) as url,
+        pytest.raises(TransientMediaError, match=r"sends too slowly|did not answer in time"),
+    ):
         read_picture(f"{url}/a.png", [f"{url}/"])
     assert len(requests) < 12
 
