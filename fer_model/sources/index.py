@@ -150,11 +150,15 @@ def _incomplete(found: Scan, look: _Look, grew: bool) -> list[str]:
 
 def _unread(file: BufferedReader, found: Scan, look: _Look) -> list[str]:
     """Recordings that were joined byte by byte and that the container does not allow: FFmpeg stops after the first."""
+    size = identity_of(file).size or 0
+    unread = size - found.behind if found.behind else 0
+    if unread <= 0.05 * size:
+        return []
+    # The pieces of a stream may each bring the same index: then all of them are read.
     if (recordings := recordings_in(file)) > 1:
         return [f"holds {recordings} recordings, one after the other, of which only the first can be read"]
-    size = identity_of(file).size or 0
     # The other containers have an index at their end.
-    if look.container not in SEEKABLE and found.behind and size - found.behind > max(_PADDING, 0.05 * size):
+    if look.container not in SEEKABLE and unread > _PADDING:
         return [f"can be read up to {found.behind:,} of its {size:,} bytes; the rest is damaged, or another recording"]
     return []
 
