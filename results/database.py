@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, TYPE_CHECKING, Any
@@ -266,19 +267,28 @@ def _revision(connection: Connection) -> str | None:
 def room_held_back(database: Database) -> Iterator[IO[bytes]]:
     """Occupies `RESERVE_BYTES` on the disk of an SQLite file with a file without a name.
 
-    Close it when the disk is full, so that the end of a job can be written.
+    Close it when the disk is full, so that the end of a shard or of a job can be written. Empty on PostgreSQL, which
+    ends transactions in its log.
 
     Raises:
         DatabaseFullError: there is not that much room.
     """
-    folder = folder_of(database.url) if database.dialect.name == "sqlite" else None
-    with tempfile.TemporaryFile(dir=folder) as room:
-        try:
-            os.posix_fallocate(room.fileno(), 0, RESERVE_BYTES)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise full(database.url) from error
+    if database.dialect.name != "sqlite":
+        yield BytesIO()
+        return
+    with _room(database) as room:
         yield room
+
+
+def _room(database: Database) -> IO[bytes]:
+    try:
+        room = tempfile.TemporaryFile(dir=folder_of(database.url))  # noqa: SIM115
+        os.posix_fallocate(room.fileno(), 0, RESERVE_BYTES)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise full(database.url) from error
+        return BytesIO()
+    return room
 
 
 def _refuse_foreign(connection: Connection) -> None:

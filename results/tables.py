@@ -72,6 +72,7 @@ class Media(Base):
     fps: Mapped[float | None]
     duration_ms: Mapped[Ms | None]
     frame_count: Mapped[int | None]
+    ordered: Mapped[bool | None]
     state: Mapped[str] = mapped_column(default="pending")
     error: Mapped[str | None]
     size: Mapped[int | None] = mapped_column(BigInteger)

@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(Path("~/.cache/fer-batch"), description="compiled networks; may be deleted")
     metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves figures for Prometheus; 0: nowhere")
     metrics_address: str = Field("127.0.0.1", description="the address of this machine at which it serves them")
+    notify_secret: SecretStr | None = Field(None, description="the key with which workers sign what they post")
     flower_auth: SecretStr | None = Field(None, description="USER:PASSWORD, which Flower requires")
 
     @property

@@ -1,8 +1,9 @@
 """Watching a job until it ends: a progress bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -86,6 +87,15 @@ def print_errors(status: JobStatus) -> None:
         uri, reason = failure["uri"], failure["error"]
         word = "Failed" if failure["state"] == "failed" else "Note"
         say(f"{word}: {reason if reason.startswith(uri) else f'{uri}: {reason}'}", err=True)
+
+
+def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
+    """The attempts at a job's shards that ended without rows (`results.attempts.Attempt`), one line each."""
+    for each in attempts:
+        place = f"piece {each['shard_id']}" + (f" ({each['uri']})" if each["uri"] else "")
+        counted = "" if each["counted"] else ", not counted"
+        worker = each["worker"] or "an unknown worker"
+        say(f"Attempt {each['epoch']} at {place} on {worker}, until {each['ended_at']}{counted}: {each['error']}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ depends_on = None
 MOMENT = sa.DateTime(timezone=True)
 COLUMNS = {
     "jobs": ("closing_attempts",),
-    "media": ("size", "modified", "etag", "query", "closing"),
+    "media": ("ordered", "size", "modified", "etag", "query", "closing"),
     "shards": ("last_worker", "missing_since", "not_before"),
 }
 TABLES = ("shard_attempts", "track_labels", "notifications", "sweeps", "absent_workers")
@@ -22,6 +22,7 @@ TABLES = ("shard_attempts", "track_labels", "notifications", "sweeps", "absent_w
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("closing_attempts", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("media", sa.Column("ordered", sa.Boolean()))
     op.add_column("media", sa.Column("size", sa.BigInteger()))
     op.add_column("media", sa.Column("modified", sa.Double()))
     for name in ("etag", "query", "closing"):

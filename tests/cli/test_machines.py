@@ -171,6 +171,32 @@ def test_a_disk_without_any_room(samples: Path, tmp_path: Path) -> None:
         assert "no room left on the disk" in sentence(run)
 
 
+@NEEDS_ROOT
+def test_a_disk_that_fills_up_leaves_no_shard_of_a_worker_running(samples: Path, broker: str, tmp_path: Path) -> None:
+    """The shard fails, with the reason; with room again, `retry` does it."""
+    with small_disk(tmp_path / "disk", "1200k") as disk:
+        url = f"sqlite:///{disk / 'results.db'}"
+        where = ("--broker", broker, "--db", url)
+        upgrade(url)
+        with (tmp_path / "worker.log").open("w") as output:
+            worker = subprocess.Popen([*CLI, "worker", *where], stdout=output, stderr=output, start_new_session=True)
+        try:
+            clip = str(samples / "clip.mp4")
+            job = fer_batch("submit", clip, "--keep-member-scores", *where).stdout.strip()
+            until(lambda: query(url, "SELECT sum(frames) FROM shards")[0][0], seconds=120)
+            with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+                while True:
+                    ballast.write(bytes(4096))
+            until(lambda: query(url, "SELECT state FROM shards") == [("failed",)], seconds=120)
+            assert "no room left on the disk" in str(query(url, "SELECT error FROM shards"))
+            assert worker.poll() is None
+            subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+            assert fer_batch("retry", job, *where).returncode == 0
+            until(lambda: query(url, "SELECT state FROM jobs") == [("done",)], seconds=120)
+        finally:
+            end(worker)
+
+
 FOREIGN = {
     "tables of the same names": ["CREATE TABLE jobs (id INTEGER PRIMARY KEY, title TEXT)"],
     "Alembic's table, of an unknown revision": [

@@ -96,6 +96,7 @@ def video_frames(
         start_ms=claim.start_ms or 0,
         end_ms=end_ms,
         start_frame=claim.start_frame,
+        ordered=medium.ordered is not False,
         sampling=options.sampling,
         roots=roots,
         expected=submitted(medium),

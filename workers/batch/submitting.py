@@ -9,6 +9,7 @@ from sqlalchemy import Engine as Database
 
 from fer_model.sources.discover import PassedOver
 from fer_model.sources.files import masked
+from results import notifications
 from results.closing import close_job
 from results.database import reading, writing
 from results.jobs import create_job, job_of_token
@@ -46,13 +47,14 @@ def submit(
     name: str | None = None,
     token: str | None = None,
     priority: int = PRIORITY,
+    notify: str | None = None,
     on_medium: Callable[[MediaPlan], None] = lambda medium: None,
     passed_over: PassedOver | None = None,
 ) -> Submitted:
     """Lists what there is to do, writes the job in one transaction and queues its first shards.
 
     The job covers the files that exist at this moment. `submit` probes videos for `PATIENCE_S` seconds; workers probe
-    the rest, each the videos that it claims.
+    the rest, each the videos that it claims. Workers post the end of the job to the address `notify`.
 
     Raises:
         NothingToDoError: no path leads to a picture or a video; no job is made.
@@ -78,6 +80,8 @@ def submit(
             )
             if new:
                 add_plan(session, job.id, media, shards)
+                if notify:
+                    notifications.notify(session, job.id, notify)
                 close_job(session, job.id)
             job_id = job.id if new else _repeated(job, paths, options)
     try:

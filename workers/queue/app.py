@@ -97,7 +97,8 @@ def tls_options(url: str) -> dict[str, Any] | None:
         return None
     from redis.connection import parse_url
 
-    return {name: value for name, value in parse_url(_verifying(url)).items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
+    options = parse_url(_verifying(url))  # type: ignore[no-untyped-call]
+    return {name: value for name, value in options.items() if name.startswith("ssl_")}
 
 
 def settings_of(app: Celery) -> Settings:
@@ -116,6 +117,16 @@ def _time_limits(soft: float) -> tuple[float, float, float]:
             f"soft {soft}, hard {hard}, visibility timeout {visibility} seconds must rise. Set it to a usual number."
         )
     return soft, hard, visibility
+
+
+def limits_after(app: Celery, seconds: float) -> dict[str, float]:
+    """The time limits of a shard's message, for a piece behind so many seconds of video that must be decoded first.
+
+    Decoding is expected to keep up with the clock. If the message outlives the visibility timeout, it is delivered
+    again, and finds the lease held.
+    """
+    soft, hard, _ = _time_limits(settings_of(app).shard_timeout_seconds + seconds)
+    return {"soft_time_limit": soft, "time_limit": hard}
 
 
 def __getattr__(name: str) -> Any:

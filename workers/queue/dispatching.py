@@ -14,7 +14,7 @@ from results.database import reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
 from results.leases import give_up_missing
 from results.stuck import end_stuck_copies
-from workers.queue.app import PRIORITIES, settings_of
+from workers.queue.app import PRIORITIES, limits_after, settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,10 @@ def queue_next(app: Celery, session: Session, job_id: str) -> Callable[[], int]:
     waiting = mark_queued(session, job_id, job.wanted, lease_s=lease_s)
 
     def send() -> int:
-        for shard_id in waiting:
+        for shard_id, before_ms in waiting.items():
             priority = PRIORITIES - 1 - job.priority
-            _send(app, job, TASKS[job.kind], shard_id, priority=priority, header=SHARD)
+            limits = limits_after(app, before_ms / 1000) if before_ms else {}
+            _send(app, job, TASKS[job.kind], shard_id, priority=priority, header=SHARD, **limits)
         return len(waiting)
 
     return send
@@ -71,9 +72,11 @@ def advance(app: Celery, database: Database, job_id: str) -> int:
     return send()
 
 
-def _send(app: Celery, job: Backlog, task: str, subject: int | str, *, priority: int, header: str) -> None:
+def _send(
+    app: Celery, job: Backlog, task: str, subject: int | str, *, priority: int, header: str, **limits: float
+) -> None:
     """`priority` as Redis counts: 0 goes first."""
-    app.send_task(task, (subject,), queue=job.queue, priority=priority, headers={header: subject})
+    app.send_task(task, (subject,), queue=job.queue, priority=priority, headers={header: subject}, **limits)
 
 
 def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SENT_S) -> dict[str, int]:

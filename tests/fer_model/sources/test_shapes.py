@@ -193,6 +193,18 @@ def test_an_mp4_joined_from_two_says_that_only_the_first_is_read(tmp_path: Path,
     assert len(index.times_ms) == len(list(read_video(str(tmp_path / "joined.mp4")))) == 10
 
 
+def test_an_mp4_whose_fragments_repeat_the_index_is_read_to_its_end(tmp_path: Path) -> None:
+    """As players store a stream: each piece begins with the same boxes."""
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    data = write_clip(tmp_path / "a.mp4", PICTURES, gop=10, container_options=options).read_bytes()
+    first = data.index(b"moof") - 4
+    second = data.index(b"moof", first + 8) - 4
+    (tmp_path / "a.mp4").write_bytes(data[:second] + data[:first] + data[second:])
+    index = index_video(str(tmp_path / "a.mp4"))
+    assert index.warning is None and len(index.times_ms) == 20
+    assert len(list(read_video(str(tmp_path / "a.mp4")))) == 20
+
+
 def test_an_flv_joined_from_two_says_that_a_part_is_not_read(tmp_path: Path) -> None:
     pictures = [cv2.resize(picture, (640, 360)).astype(np.uint8) for picture in PICTURES]
     parts = [write_clip(tmp_path / f"{n}.flv", pictures[n::2]).read_bytes() for n in range(2)]
