@@ -85,8 +85,9 @@ def _uncount_owed(database: Database) -> None:
     for where, claim in list(_owed):
         if where is not database:
             continue
-        with suppress(*OUTAGES), writing(database) as session:
-            leases.uncount(session, claim)
+        with suppress(*OUTAGES):
+            with writing(database) as session:
+                leases.uncount(session, claim)
             _owed.remove((where, claim))
 
 
