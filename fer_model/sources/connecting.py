@@ -40,6 +40,9 @@ class Client(requests.Session):
 
     until: float = inf
 
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: requests would parse each target, and leave the connection open where it cannot."""
+
 
 def client(any_address: bool, within_s: float) -> Client:
     """A session without ~/.netrc; unless `any_address`, it raises `InnerAddressError` before it connects to such a one.

@@ -30,6 +30,9 @@ LARGEST = 2**43
 PATIENCE_S, SLOWEST = 30.0, 2**14
 """An answer gets so many seconds, and one more for each so many bytes: a server may send a byte at a time."""
 
+LONGEST_URL = 4096
+"""Characters of a redirect's target."""
+
 LONGEST_ETAG = 200
 """Characters of an ETag that are kept."""
 
@@ -97,6 +100,8 @@ def _answer(server: Client, url: str, name: str, roots: Sequence[str], start: in
 
 def _redirected(url: str, location: str, name: str, roots: Sequence[str]) -> str:
     try:
+        if len(location) > LONGEST_URL or re.search(r"[\x00-\x20\x7f-\xa0]", location):
+            raise ValueError
         url = urljoin(url, location)
         if not url.startswith(("http://", "https://")):
             raise UnreadableMediaError(f"{masked(url)}: is not on a web server")
