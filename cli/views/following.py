@@ -67,6 +67,7 @@ def print_summary(status: JobStatus) -> None:
     counts = {"files": status.media, "frames": status.frames, "faces": status.faces}
     rows = [("job", status.job), ("state", status.state)]
     rows += [("failed", status.failures)] if status.failures else []
+    rows += [("missing", f"files of {status.missing:,} pieces on the workers")] if status.missing else []
     rows += [(name, f"{count:,}") for name, count in counts.items()]
     if status.fps:
         rows.append(("time", f"{status.frames / status.fps:,.0f} s: {status.fps:,.1f} frames per second"))
@@ -149,6 +150,8 @@ def _lines() -> Show:
 def _phase(status: JobStatus) -> str:
     if status.state in FINISHED:
         return status.state
+    if status.missing and not status.shards["running"]:
+        return f"waiting for files of {status.missing:,} pieces, which are missing on the workers"
     if not status.frames:
         return "preparing the networks" if status.shards["running"] else "waiting for a worker"
     return "analysing" if sum(status.shards[state] for state in ("pending", "running")) else "finishing"

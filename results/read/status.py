@@ -21,9 +21,10 @@ MADE_BY = ("ensemble", "role", "model_id", "model", "sha256", "share", "shards")
 class JobStatus:
     """A job at one moment. `frames` and `faces` include what running shards have reported so far.
 
-    `failed` counts the media that failed. `fps` is frames per second of wall time since the job started; `eta_seconds`
-    is None when unknown. `errors` are the sentences about media, with the state of each: `failed`, or another where it
-    is a note. `models` are the job's rows of the view `job_models`: the models that made the results so far.
+    `failed` counts the media that failed, `missing` the shards that wait for files that workers miss. `fps` is frames
+    per second of wall time since the job started; `eta_seconds` is None when unknown. `errors` are the
+    sentences about media, with the state of each: `failed`, or another where it is a note. `models` are the job's
+    rows of the view `job_models`: the models that made the results so far.
     """
 
     job: str
@@ -33,6 +34,7 @@ class JobStatus:
     error: str | None
     media: int
     failed: int
+    missing: int
     shards: dict[str, int]
     frames: int
     planned_frames: int
@@ -110,6 +112,7 @@ def _status(
         error=job.error,
         media=media[0],
         failed=media[1],
+        missing=sum(row.missing for row in work),
         shards=dict.fromkeys(REPORTED_STATES, 0) | _counts(work),
         frames=frames,
         planned_frames=sum(row.planned_frames for row in work),
@@ -141,6 +144,7 @@ def _work(session: Session, job_ids: Sequence[str]) -> dict[str, list[Row[Any]]]
         func.sum(Shard.planned_frames).label("planned_frames"),
         func.sum(Shard.faces).label("faces"),
         func.sum(case((is_open, remaining), else_=0)).label("remaining"),
+        func.count().filter(Shard.state == "pending", Shard.missing_since.is_not(None)).label("missing"),
     )
     found: dict[str, list[Row[Any]]] = {}
     for row in session.execute(select(*columns).where(Shard.job_id.in_(job_ids)).group_by(Shard.job_id, Shard.state)):
