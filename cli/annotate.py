@@ -47,6 +47,7 @@ def annotate(
                 anonymise=anonymise,
                 roots=settings.permitted_roots,
                 name=file_name,
+                mode=settings.mode_of_faces,
                 on_frame=on_frame,
             )
             for done in copies:

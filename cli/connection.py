@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cli.views.lines import say
 from cli.views.notes import note_what_is_missing
-from results.database import check_revision, connect, existing, reading, upgrade
+from results.database import check_revision, connect, existing, prepare, reading
 from results.errors import DatabaseUnreachableError, ResultsError, UnknownJobError
 from results.jobs import get_job, newest_job
 from results.tables import Job
@@ -18,8 +18,8 @@ from workers.settings import Settings
 
 
 def prepared_database(settings: Settings) -> Database:
-    """The database, with its tables created or upgraded. Raises `ResultsError`."""
-    upgrade(settings.database_url)
+    """The database; its tables are created if it is empty. Raises `ResultsError`."""
+    prepare(settings.database_url)
     return _closed_at_the_end(connect(settings.database_url))
 
 

@@ -52,7 +52,7 @@ def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
         for job in old:
             print_deleted(job)
     else:
-        print_what_is_left(purge_jobs(database, list(old), print_deleted))
+        print_what_is_left(purge_jobs(database, list(old), settings.permitted_crops, print_deleted))
     say(f"{len(old):,} jobs {deleted}")
 
 

@@ -30,5 +30,5 @@ def delete(settings: "Settings", job: str, yes: bool) -> None:
         status = job_status(session, get_job(session, job).id)
     if not yes and sys.stdin.isatty():
         click.confirm(f"Delete {status.job} with {status.frames:,} frames and {status.faces:,} faces?", abort=True)
-    print_what_is_left(delete_job(database, settings.models_dir, status.job))
+    print_what_is_left(delete_job(database, settings.models_dir, status.job, settings.permitted_crops))
     say(f"{status.job}: deleted")

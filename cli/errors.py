@@ -8,8 +8,11 @@ from contextlib import contextmanager
 
 import click
 
+from cli.surroundings import current_folder_is_gone
 from cli.views.lines import say
 from results.printable import shown
+
+GONE = " (The current folder was deleted; change to another with `cd`, or give absolute paths.)"
 
 
 @contextmanager
@@ -26,7 +29,7 @@ def one_sentence() -> Iterator[None]:
             sys.exit(1)
         if "--debug" in sys.argv or not (sentence := _sentence(error)):
             raise
-        say(f"Error: {sentence}", err=True)
+        say(f"Error: {sentence}{GONE if current_folder_is_gone() else ''}", err=True)
         sys.exit(1)
 
 

@@ -42,12 +42,14 @@ def flower(settings: "Settings", port: int, address: str) -> None:
     """
     from flower.options import options
 
-    from workers.queue.app import make_app
+    from workers.queue.app import make_app, tls_options
     from workers.queue.broker import check_broker
 
     secret, words = login(settings)
     app = make_app(settings)
     check_broker(app)
+    # Flower asks for the lengths of queues by a client of its own, which does not read the URL's query.
+    app.conf.broker_use_ssl = tls_options(settings.broker_url)
     # As defaults, which Flower's own configuration may change.
     options.format_task = in_words(settings.database_url)
     options.tasks_columns = COLUMNS

@@ -7,7 +7,7 @@ import click
 
 from cli.errors import escaped_messages, one_sentence
 from cli.streams import prepare_streams
-from cli.surroundings import check_current_folder, open_standard_streams
+from cli.surroundings import open_standard_streams
 
 COMMANDS = (
     "run",
@@ -68,4 +68,3 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
 def main(debug: bool) -> None:
     """Who showed which emotion when: photographs and videos in, an emotion timeline in SQL out."""
-    check_current_folder()

@@ -1,7 +1,7 @@
 """The command `status`: a job's progress."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,18 +9,21 @@ from cli.options import json_option, settings_options
 from cli.views.lines import say
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine as Database
+
     from workers.settings import Settings
 
 
 @click.command()
 @click.argument("job", required=False)
 @click.option("--watch", is_flag=True, help="Show progress until the job has ended.")
+@click.option("--verbose", is_flag=True, help="Show each attempt at a piece that ended without results, and why.")
 @json_option
 @settings_options("database_url")
-def status(settings: "Settings", job: str | None, watch: bool, as_json: bool) -> None:
+def status(settings: "Settings", job: str | None, watch: bool, verbose: bool, as_json: bool) -> None:
     """The progress of a job, or of the newest one. The beginning or end of an id is enough."""
     from cli.connection import current_database, job_or_newest
-    from cli.views.following import follow, print_summary
+    from cli.views.following import follow, print_attempts, print_summary
     from cli.views.training import follow_training, look_up, print_training
     from results.database import reading
     from results.read.status import job_status
@@ -35,9 +38,22 @@ def status(settings: "Settings", job: str | None, watch: bool, as_json: bool) ->
         watcher(database, job_id)
         with reading(database) as session:
             state = job_status(session, job_id)
+    attempts = _attempts(database, job_id) if verbose else []
     if as_json:
-        say(json.dumps(state.as_dict()))
+        say(json.dumps(state.as_dict() | ({"attempts": attempts} if verbose else {})))
     elif training:
         print_training(look_up(database, job_id))
     else:
         print_summary(state)
+    if not as_json:
+        print_attempts(attempts)
+
+
+def _attempts(database: "Database", job_id: str) -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    from results.attempts import attempts_of
+    from results.database import reading
+
+    with reading(database) as session:
+        return [asdict(each) | {"ended_at": each.ended_at.isoformat()} for each in attempts_of(session, job_id)]

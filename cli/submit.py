@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @batch_options
 @click.option("--priority", type=click.IntRange(0, 9), default=5, help="Jobs with a higher one go first.")
 @click.option("--token", help="The same token twice is one job: safe to repeat.")
+@click.option("--notify", metavar="URL", help="Post the job's end there, as signed JSON.")
 @click.option("--wait", is_flag=True, help="Show progress, and return when the job has ended.")
 @json_option
 @settings_options("database_url", "broker_url")
@@ -27,6 +28,7 @@ def submit(
     name: str | None,
     priority: int,
     token: str | None,
+    notify: str | None,
     wait: bool,
     as_json: bool,
     **options: Any,
@@ -39,12 +41,14 @@ def submit(
     from workers.queue.app import make_app
     from workers.queue.broker import check_broker
 
+    if notify and not notify.startswith(("http://", "https://")):
+        raise click.UsageError("--notify takes an address that begins with http:// or https://.")
     outlive_stdout()
     chosen = batch_options_from(settings, **options)
     app = make_app(settings)
     check_broker(app)
     database = prepared_database(settings)
-    settings_of_job: dict[str, Any] = {"name": name, "priority": priority, "token": token}
+    settings_of_job: dict[str, Any] = {"name": name, "priority": priority, "token": token, "notify": notify}
     passed_over = PassedOver()
     with planning() as on_medium:
         job = submit_job(app, database, paths, chosen, on_medium=on_medium, passed_over=passed_over, **settings_of_job)

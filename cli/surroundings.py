@@ -1,4 +1,4 @@
-"""What a command needs of the process it runs in: open standard streams and a current folder."""
+"""What a command finds in the process that it runs in: standard streams and a current folder."""
 
 import os
 import sys
@@ -23,11 +23,10 @@ def open_standard_streams() -> None:
             setattr(sys, f"__{name}__", stream)
 
 
-def check_current_folder() -> None:
-    """Raises `WorkersError` if the current folder was deleted: no process can be started from there."""
-    from workers.errors import WorkersError
-
+def current_folder_is_gone() -> bool:
+    """Whether the current folder was deleted: then no relative path leads anywhere."""
     try:
         os.getcwd()
-    except FileNotFoundError as error:
-        raise WorkersError("The current folder was deleted; change to another (`cd`) and try again.") from error
+    except FileNotFoundError:
+        return True
+    return False

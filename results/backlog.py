@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from results.clock import now
 from results.jobs import UNFINISHED, changed, utc_now
 from results.leases import EXPIRED, LEASE_S, LEASE_START
-from results.tables import Job, Shard
+from results.tables import Job, Media, Shard
 
 LEAST_WAITING = 2
 """Least number of a job's shards to keep queued, so that a worker that becomes free finds one."""
@@ -64,15 +64,18 @@ def backlogs(session: Session, jobs: Sequence[str], *, lease_s: float = LEASE_S)
     return {job_id: Backlog(*row) for job_id, *row in rows}
 
 
-def mark_queued(session: Session, job_id: str, count: int, *, lease_s: float = LEASE_S) -> list[int]:
-    """Marks at most `count` of the job's shards that need a message as queued; returns their ids.
+def mark_queued(session: Session, job_id: str, count: int, *, lease_s: float = LEASE_S) -> dict[int, int]:
+    """Marks at most `count` of the job's shards that need a message as queued.
+
+    Returns their ids, in order, each with the milliseconds of its video that must be decoded before its own piece.
 
     Those are pending shards without a message, and shards whose lease of `lease_s` seconds expired. Concurrent calls
     take different shards: a few more may be queued then, none twice.
     """
     if count == 0:
-        return []
-    return sorted(session.scalars(_MARK, {"of_job": job_id, "lease_s": lease_s, "most": count}))
+        return {}
+    rows = session.execute(_MARK, {"of_job": job_id, "lease_s": lease_s, "most": count})
+    return dict(sorted((shard_id, before_ms) for shard_id, before_ms in rows))
 
 
 def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection[int], age_s: float = SENT_S) -> int:
@@ -133,4 +136,12 @@ _chosen = (
     .with_for_update(key_share=True, skip_locked=True)
     .cte("chosen")
 )
-_MARK = update(_shards).where(_shards.c.id.in_(select(_chosen.c.id))).values(queued_at=now).returning(_shards.c.id)
+_media = Media.metadata.tables["media"]
+# A video whose timestamps are unreliable is decoded from its beginning for each piece.
+_before = select(_shards.c.start_ms).where(_media.c.id == _shards.c.media_id, _media.c.ordered.is_(False))
+_MARK = (
+    update(_shards)
+    .where(_shards.c.id.in_(select(_chosen.c.id)))
+    .values(queued_at=now)
+    .returning(_shards.c.id, func.coalesce(_before.correlate(_shards).scalar_subquery(), 0))
+)

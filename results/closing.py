@@ -132,5 +132,5 @@ def _outcome(session: Session, job_id: str) -> tuple[str, str | None]:
         ).where(Media.job_id == job_id)
     ).one()
     parts = [f"{failed} of {total} files failed"] if failed else []
-    parts += [f"{partly} of {total} files are incomplete"] if partly else []
+    parts += [f"{partly} of {total} files are incomplete or have a note"] if partly else []
     return "failed" if failed == total else "done", "; ".join(parts) or None

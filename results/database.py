@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, TYPE_CHECKING, Any
@@ -41,12 +42,16 @@ SILENCE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3
 """libpq's limits for a server that was cut off: a connection fails after 20 s without a sign of the server, whether it
 waits for an answer (`keepalives`) or for an acknowledgement (`tcp_user_timeout`). The operating system would wait for
 two hours, or a quarter of an hour. libpq ignores all four on a Unix socket."""
+LOCK_S = 30
+"""Seconds that a statement waits for another's lock, as on SQLite (`BUSY_TIMEOUT_S`)."""
 LOCKS_S = 60
 """Seconds after which a client that is cut off, or stopped, in the middle of a transaction loses its locks."""
 
 
-def connect(url: str) -> Database:
+def connect(url: str, connections: int | None = None) -> Database:
     """The database at `url`; opens no connection before the first use.
+
+    With `connections` never more than so many to PostgreSQL; threads that need another wait.
 
     Raises:
         DatabaseUrlError: `url` is neither an SQLite nor a PostgreSQL URL.
@@ -54,7 +59,9 @@ def connect(url: str) -> Database:
     parsed = parse_url(url)
     if parsed.get_backend_name() == "postgresql":
         # A worker may sit idle for hours behind a firewall that forgets connections.
-        return create_engine(parsed, pool_pre_ping=True, pool_recycle=1800, connect_args=_postgresql_args(parsed))
+        limit: dict[str, Any] = {"pool_size": connections, "max_overflow": 0} if connections else {}
+        arguments = _postgresql_args(parsed)
+        return create_engine(parsed, pool_pre_ping=True, pool_recycle=1800, connect_args=arguments, **limit)
     database = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(database, "connect", _prepare_sqlite)
     event.listen(database, "begin", _begin_sqlite)
@@ -127,6 +134,36 @@ def upgrade(url: str) -> None:
         database.dispose()
 
 
+def prepare(url: str) -> None:
+    """As `upgrade`, but never migrates a database that holds rows: older workers may be at work on it.
+
+    Raises:
+        DatabaseOutdatedError: it holds rows and is older; the message names the command.
+    """
+    database = connect(url)
+    try:
+        with reading(database) as session:
+            _refuse_foreign(session.connection())
+            revision = _revision(session.connection())
+            holds_rows = revision is not None and _holds_rows(session.connection())
+    finally:
+        database.dispose()
+    if revision != head_revision() and holds_rows:
+        _check(revision, allow_older=True)
+        raise DatabaseOutdatedError(
+            f"The database {describe(database.url)} is at revision {revision} and this fer-batch needs "
+            f"{head_revision()}; run `fer-batch db upgrade --db {describe(database.url)}`. Workers of the earlier "
+            "version go on meanwhile, and may be replaced one by one afterwards."
+        )
+    if revision != head_revision():
+        upgrade(url)
+
+
+def _holds_rows(connection: Connection) -> bool:
+    tables = ("jobs", "models") if inspect(connection).has_table("models") else ("jobs",)
+    return any(connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first() for name in tables)
+
+
 def head_revision() -> str:
     """The newest revision in this program's migrations."""
     from alembic.script import ScriptDirectory
@@ -164,15 +201,30 @@ def check_writable(database: Database) -> None:
 
 
 def _postgresql_args(url: URL) -> dict[str, Any]:
-    options = f"-c idle_in_transaction_session_timeout={LOCKS_S}s"
+    options = " ".join(f"-c {name}={value}" for name, value in _session_settings().items())
     defaults = {"connect_timeout": 10, "application_name": "fer-batch", "options": options, **SILENCE}
     return {name: value for name, value in defaults.items() if name not in url.query}
+
+
+def _session_settings() -> dict[str, str]:
+    """What the server is to do for each of our sessions, whatever its own defaults are."""
+    return {
+        "idle_in_transaction_session_timeout": f"{LOCKS_S}s",
+        "lock_timeout": f"{LOCK_S}s",
+        # A count after a lock must see what was committed while it waited.
+        "default_transaction_isolation": "read\\ committed",
+        # Of a client that was cut off the server learns nothing, and it would keep its locks for two hours.
+        "tcp_keepalives_idle": "5s",
+        "tcp_keepalives_interval": "5s",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "20s",
+    }
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Python's sqlite3 would begin transactions itself, at the first write.
     connection.isolation_level = None
-    for pragma in ("foreign_keys=ON", "synchronous=NORMAL"):
+    for pragma in ("foreign_keys=ON", "synchronous=NORMAL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -215,19 +267,28 @@ def _revision(connection: Connection) -> str | None:
 def room_held_back(database: Database) -> Iterator[IO[bytes]]:
     """Occupies `RESERVE_BYTES` on the disk of an SQLite file with a file without a name.
 
-    Close it when the disk is full, so that the end of a job can be written.
+    Close it when the disk is full, so that the end of a shard or of a job can be written. Empty on PostgreSQL, which
+    ends transactions in its log.
 
     Raises:
         DatabaseFullError: there is not that much room.
     """
-    folder = folder_of(database.url) if database.dialect.name == "sqlite" else None
-    with tempfile.TemporaryFile(dir=folder) as room:
-        try:
-            os.posix_fallocate(room.fileno(), 0, RESERVE_BYTES)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise full(database.url) from error
+    if database.dialect.name != "sqlite":
+        yield BytesIO()
+        return
+    with _room(database) as room:
         yield room
+
+
+def _room(database: Database) -> IO[bytes]:
+    try:
+        room = tempfile.TemporaryFile(dir=folder_of(database.url))  # noqa: SIM115
+        os.posix_fallocate(room.fileno(), 0, RESERVE_BYTES)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise full(database.url) from error
+        return BytesIO()
+    return room
 
 
 def _refuse_foreign(connection: Connection) -> None:

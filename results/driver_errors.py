@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from results.errors import (
     DatabaseBusyError,
@@ -42,6 +44,13 @@ def translate_errors(url: str | URL) -> Iterator[None]:
         if translated is None:
             raise
         raise translated from error
+    except sqlite3.Error as error:
+        # Of a statement that does not go through SQLAlchemy, such as VACUUM.
+        if (translated := _sqlite(DBAPIError("", None, error), url)) is None:
+            raise
+        raise translated from error
+    except PoolTimeout as error:
+        raise _busy(url) from error
 
 
 def _postgresql(error: DBAPIError, url: str | URL) -> ResultsError | None:

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from results.columns import UtcDateTime
 from results.errors import UnknownJobError
-from results.tables import PRIORITY, Job, Media, Shard
+from results.tables import PRIORITY, Job, Media, Shard, new_job_id
 
 UNFINISHED = ("queued", "running")
 
@@ -53,7 +53,9 @@ def create_job(
     """
     if (job := job_of_token(session, request_token)) is not None:
         return job, False
-    job = Job(kind=kind, name=name, options=options, queue=queue, priority=priority, request_token=request_token)
+    moment = utc_now(session)
+    place = {"queue": queue, "priority": priority, "request_token": request_token}
+    job = Job(id=new_job_id(moment), created_at=moment, kind=kind, name=name, options=options, **place)
     try:
         with session.begin_nested():
             session.add(job)
@@ -79,7 +81,9 @@ def cancel_job(session: Session, job_id: str) -> bool:
     """
     # Always lock in the order shards, media, job; other orders deadlock on PostgreSQL.
     open_shards = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("pending", "running")))
-    changed(session, open_shards.values(state="cancelled"))
+    # Twice: the first may wait for a worker that splits a video, and does not see the shards that it adds.
+    for _ in range(2):
+        changed(session, open_shards.values(state="cancelled"))
     open_media = update(Media).where(Media.job_id == job_id, Media.state == "pending")
     changed(session, open_media.values(state="cancelled"))
     statement = update(Job).where(Job.id == job_id, Job.state.in_(UNFINISHED))

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Double,
+    Text,
     Update,
     and_,
     bindparam,
@@ -56,14 +57,18 @@ class Claim(Piece):
     attempts: int
 
 
-def claim(session: Session, shard_id: int, worker: str, *, lease_s: float = LEASE_S) -> Claim | None:
+def claim(
+    session: Session, shard_id: int, worker: str, *, lease_s: float = LEASE_S, kind: str | None = None
+) -> Claim | None:
     """Leases the shard to `worker` if it is pending, or if its last heartbeat is more than `lease_s` seconds old.
+
+    With `kind` only a shard of a job of this kind: a message may name any shard.
 
     None if it is finished, cancelled or leased to another worker. A shard that used up its `MAX_ATTEMPTS` attempts
     becomes `failed` and gives None too; so after None, as after a completed shard, look at the job's backlog.
     The last attempt takes the pictures of a shard one by one.
     """
-    place = {"claimed": shard_id, "lease_s": lease_s}
+    place = {"claimed": shard_id, "lease_s": lease_s, "of_kind": kind}
     row = session.execute(_CLAIM, place | {"worker": worker}).one_or_none()
     if row is None:
         if (exhausted := session.execute(_EXHAUST, place).one_or_none()) is not None:
@@ -255,10 +260,11 @@ _SHARDS = Shard.metadata.tables["shards"]
 
 LEASE_START = ago(bindparam("lease_s", type_=Double))
 EXPIRED = and_(_SHARDS.c.state == "running", _SHARDS.c.heartbeat_at < LEASE_START)
+_IS_OF_KIND = Job.kind == func.coalesce(bindparam("of_kind", type_=Text), Job.kind)
 _FREE = and_(
     Shard.id == bindparam("claimed"),
     or_(Shard.state == "pending", EXPIRED),
-    exists().where(Job.id == Shard.job_id, Job.state.in_(UNFINISHED)),
+    exists().where(Job.id == Shard.job_id, Job.state.in_(UNFINISHED), _IS_OF_KIND),
 )
 _JOB_STATE = select(Job.state).where(Job.id == Shard.job_id).correlate(Shard).scalar_subquery()
 # A stream's next attempt appends to the rows that are there; any other one replaces them.

@@ -46,8 +46,9 @@ def readable_media(session: Session, job_id: str, kind: str | None = None) -> Se
 def settle_media(session: Session, piece: Piece, updates: Sequence[Mapping[str, Any]] = ()) -> None:
     """Gives the media their final state after the piece is done.
 
-    A video is settled with its last shard. `updates` are rows of `media` for all pictures of the piece, keyed `id`
-    and any of `state` (default done), `error`, `width`, `height`; without them all pictures are done.
+    A video is settled with its last shard, with a note if planned frames could not be decoded. `updates` are rows of
+    `media` for all pictures of the piece, keyed `id` and any of `state` (default done), `error`, `width`, `height`;
+    without them all pictures are done.
     """
     if piece.media_id is not None:
         _settle_video(session, piece.media_id)
@@ -94,10 +95,13 @@ def _settle_video(session: Session, media_id: int) -> None:
     # Two last shards may end at once. The lock serialises them, so that the count after it sees both.
     # A stronger lock would deadlock with the key locks that inserting faces took.
     session.execute(_LOCK_VIDEO, {"of_video": media_id})
-    left, done = session.execute(_COUNT_OF_VIDEO, {"of_video": media_id}).one()
+    left, done, planned, frames = session.execute(_COUNT_OF_VIDEO, {"of_video": media_id}).one()
     if left == 0:
-        state = "done" if done else "failed"
-        changed(session, update(Media).where(Media.id == media_id).values(state=state))
+        values: dict[str, Any] = {"state": "done" if done else "failed"}
+        if (planned or 0) > (frames or 0):
+            note = f"{planned - frames:,} of {planned:,} frames could not be decoded"
+            values["error"] = func.coalesce(Media.error + "; ", "") + note
+        changed(session, update(Media).where(Media.id == media_id).values(values))
 
 
 # Statements of every shard are built once: building one takes SQLAlchemy longer than the database needs to answer.
@@ -116,5 +120,8 @@ _SETTLE_PICTURES = update(_MEDIA).where(_COVERED_PICTURES)
 _SETTLE_PICTURE = update(_MEDIA).where(Media.id == bindparam("medium_id"))
 _LOCK_VIDEO = select(Media.id).where(_COVERED_VIDEO).with_for_update(key_share=True)
 _COUNT_OF_VIDEO = select(
-    func.count().filter(Shard.state.in_(("pending", "running"))), func.count().filter(Shard.state == "done")
+    func.count().filter(Shard.state.in_(("pending", "running"))),
+    func.count().filter(Shard.state == "done"),
+    func.sum(Shard.planned_frames).filter(Shard.state == "done"),
+    func.sum(Shard.frames).filter(Shard.state == "done"),
 ).where(Shard.media_id == bindparam("of_video"))

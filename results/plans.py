@@ -25,6 +25,7 @@ class MediaPlan:
     fps: float | None = None
     duration_ms: int | None = None
     frame_count: int | None = None
+    ordered: bool | None = None
     state: str = "pending"
     error: str | None = None
     size: int | None = None

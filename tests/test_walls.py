@@ -21,6 +21,7 @@ KNOW_CELERY = {
     "workers.queue.log_lines",
     "workers.queue.pool",
     "workers.queue.standing_stack",
+    "workers.queue.transport",
     "workers.tasks",
     "workers.training.submitting",
     "workers.watchdog",

@@ -12,8 +12,20 @@ class BrokerUnreachableError(WorkersError):
     """The broker cannot be reached."""
 
 
+class ForgedJobError(WorkersError):
+    """A row does not have the form that this program gives it."""
+
+
+class CropsRefusedError(WorkersError):
+    """Pictures of faces may not be kept there."""
+
+
 class NothingToDoError(WorkersError):
     """No picture and no video was found."""
+
+
+class TokenTakenError(WorkersError):
+    """The token was used for another job."""
 
 
 class SameModelError(WorkersError):

@@ -37,8 +37,8 @@ class WorkerProcess:
 
     @cached_property
     def database(self) -> Database:
-        """One pool of connections for the whole process."""
-        return connect(self.settings.database_url)
+        """The one connection of the whole process, for which its threads take turns."""
+        return connect(self.settings.database_url, connections=1)
 
     @property
     def device(self) -> str:

@@ -44,12 +44,21 @@ class Settings(BaseSettings):
         description="what media must lie below, by commas: folders, s3://BUCKET/PREFIX/, https://HOST/; "
         "not set: anything but servers at inner addresses",
     )
+    crops_roots: str | None = Field(
+        None, description="what folders of face crops (--keep-crops) must lie below, by commas; not set: anywhere"
+    )
+    faces_mode: str = Field(
+        "0600",
+        pattern="^0?[0-7]{3}$",
+        description="permissions of face crops and annotated media; 0640 lets the group read them",
+    )
     retention_days: float | None = Field(
         None, ge=0, description="jobs that ended so many days ago are deleted by the workers; not set: never"
     )
     cache_dir: Path = Field(Path("~/.cache/fer-batch"), description="compiled networks; may be deleted")
     metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves figures for Prometheus; 0: nowhere")
     metrics_address: str = Field("127.0.0.1", description="the address of this machine at which it serves them")
+    notify_secret: SecretStr | None = Field(None, description="the key with which workers sign what they post")
     flower_auth: SecretStr | None = Field(None, description="USER:PASSWORD, which Flower requires")
 
     @property
@@ -65,7 +74,17 @@ class Settings(BaseSettings):
     @property
     def permitted_roots(self) -> tuple[str, ...]:
         """Where media must lie (see `check_permitted`); empty if they may lie anywhere."""
-        return tuple(root.strip() for root in (self.media_roots or "").split(",") if root.strip())
+        return _listed(self.media_roots)
+
+    @property
+    def permitted_crops(self) -> tuple[str, ...]:
+        """Where crops of faces may be kept and deleted; empty if they may lie anywhere."""
+        return _listed(self.crops_roots)
+
+    @property
+    def mode_of_faces(self) -> int:
+        """The permissions of files that show faces."""
+        return int(self.faces_mode, 8)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         for name, value in self:
@@ -74,6 +93,10 @@ class Settings(BaseSettings):
     def as_environment(self) -> dict[str, str]:
         """The variables from which a child process reads the same settings."""
         return {f"FER_{name.upper()}": _plain(value) for name, value in self}
+
+
+def _listed(folders: str | None) -> tuple[str, ...]:
+    return tuple(each.strip() for each in (folders or "").split(",") if each.strip())
 
 
 def _plain(value: object) -> str:

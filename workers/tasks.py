@@ -1,5 +1,6 @@
 """The tasks: each takes an id, calls a function and queues what comes next."""
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 from results import leases
 from results.database import reading, writing
 from results.jobs import job_of_shard
+from results.tables import Job
 from workers.batch import absence, processing
 from workers.batch.finishing import finish
 from workers.process import WorkerProcess, this_process, worker_name
@@ -16,6 +18,8 @@ from workers.queue import dispatching
 from workers.queue.app import CLOSING_LIMIT_S, TRAINING_LIMIT_S
 from workers.queue.best_effort import try_advance, try_send
 from workers.training import run
+
+logger = logging.getLogger(__name__)
 
 HAND_BACK_S = 1.0
 """How long a worker that is absent waits before it passes on a message."""
@@ -37,7 +41,7 @@ def process_shard(shard_id: int) -> None:
         queue=_queue_next,
         stopping=process.is_grace_over,
         misses=process.misses,
-    ) or _job_of(shard_id)
+    ) or _job_of(shard_id, "batch")
     if len(process.misses) >= absence.MISSES:
         absence.leave(process.database, _node(), process.misses)
     if job_id is not None:
@@ -49,7 +53,7 @@ def train(shard_id: int) -> None:
     """Works on one training run until it ends, or until this worker shuts down."""
     process = this_process()
     run.train(process.database, process.settings, shard_id, worker_name(), process.device, process.is_stopping)
-    if (job_id := _job_of(shard_id)) is not None:
+    if (job_id := _job_of(shard_id, "train")) is not None:
         # Directly: a message would wait behind the queued trainings.
         finish(process.database, job_id)
 
@@ -83,9 +87,13 @@ def _hand_back(process: WorkerProcess, shard_id: int) -> None:
         try_advance(process.app, process.database, job_id)
 
 
-def _job_of(shard_id: int) -> str | None:
+def _job_of(shard_id: int, kind: str) -> str | None:
     with reading(this_process().database) as session:
-        return job_of_shard(session, shard_id)
+        job_id = job_of_shard(session, shard_id)
+        job = session.get(Job, job_id) if job_id is not None else None
+    if job is not None and job.kind != kind:
+        logger.error("the message for shard %s was skipped: it belongs to a job of kind %s", shard_id, job.kind)
+    return job_id
 
 
 def _queue_next(session: Session, job_id: str) -> Callable[[], None]:

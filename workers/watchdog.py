@@ -21,7 +21,7 @@ from celery.signals import task_failure, worker_ready, worker_shutting_down
 from results import sweeps
 from results.database import reading, writing
 from results.errors import ResultsError
-from workers import retention
+from workers import notifying, retention
 from workers.batch import absence
 from workers.lease.outages import insist
 from workers.lease.policy import TOO_LONG
@@ -70,7 +70,8 @@ def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:
         own = sweeps.take_turn(session, queues, every_s)
     if own:
         dispatching.sweep(process.app, process.database, own)
-        retention.enforce(process.database, process.settings.retention_days)
+        notifying.post_ends(process.database, process.settings, own)
+        retention.enforce(process.database, process.settings.retention_days, process.settings.permitted_crops)
 
 
 def _look_for_files(consumer: Any, is_receiving: bool) -> bool:

@@ -1,8 +1,9 @@
 """Watching a job until it ends: a progress bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -61,11 +62,12 @@ def print_passed_over(passed_over: PassedOver) -> None:
 
 
 def print_summary(status: JobStatus) -> None:
-    """The job's figures on stdout, and its failures on stderr, one sentence for each file."""
+    """The job's figures on stdout, and a sentence about each file that failed or has a note on stderr."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     counts = {"files": status.media, "frames": status.frames, "faces": status.faces}
     rows = [("job", status.job), ("state", status.state)]
     rows += [("failed", status.failures)] if status.failures else []
+    rows += [("missing", f"files of {status.missing:,} pieces on the workers")] if status.missing else []
     rows += [(name, f"{count:,}") for name, count in counts.items()]
     if status.fps:
         rows.append(("time", f"{status.frames / status.fps:,.0f} s: {status.fps:,.1f} frames per second"))
@@ -79,12 +81,22 @@ def print_summary(status: JobStatus) -> None:
 
 
 def print_errors(status: JobStatus) -> None:
-    """The sentences about files that could not be read, on stderr, the count of the failed ones first."""
+    """The sentences about files that failed, their count first, and the notes about others, on stderr."""
     if status.failures:
         say(f"{status.failures}.", err=True)
     for failure in status.errors:
         uri, reason = failure["uri"], failure["error"]
-        say(f"Failed: {reason if reason.startswith(uri) else f'{uri}: {reason}'}", err=True)
+        word = "Failed" if failure["state"] == "failed" else "Note"
+        say(f"{word}: {reason if reason.startswith(uri) else f'{uri}: {reason}'}", err=True)
+
+
+def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
+    """The attempts at a job's shards that ended without rows (`results.attempts.Attempt`), one line each."""
+    for each in attempts:
+        place = f"piece {each['shard_id']}" + (f" ({each['uri']})" if each["uri"] else "")
+        counted = "" if each["counted"] else ", not counted"
+        worker = each["worker"] or "an unknown worker"
+        say(f"Attempt {each['epoch']} at {place} on {worker}, until {each['ended_at']}{counted}: {each['error']}")
 
 
 @contextmanager
@@ -138,6 +150,8 @@ def _lines() -> Show:
 def _phase(status: JobStatus) -> str:
     if status.state in FINISHED:
         return status.state
+    if status.missing and not status.shards["running"]:
+        return f"waiting for files of {status.missing:,} pieces, which are missing on the workers"
     if not status.frames:
         return "preparing the networks" if status.shards["running"] else "waiting for a worker"
     return "analysing" if sum(status.shards[state] for state in ("pending", "running")) else "finishing"

@@ -20,6 +20,7 @@ from openvino import AsyncInferQueue, CompiledModel, Core, InferRequest, Model
 from openvino import opset13 as ops
 from openvino import properties as ov
 
+from fer_model.atomic import left_by_umask
 from fer_model.engines import Finish
 from fer_model.engines.detection import (
     Detections,
@@ -213,8 +214,8 @@ def converted(models: ModelSet, cache: Path) -> Path:
         logger.info("preparing the networks for this processor, once; they are kept in %s", cache)
         cache.mkdir(parents=True, exist_ok=True)
         partial = tempfile.mkdtemp(dir=cache)
-        # Workers of several users may share a cache.
-        os.chmod(partial, 0o755)
+        # Workers of several users may share a cache, where the umask lets them.
+        os.chmod(partial, left_by_umask(0o777))
         command = [sys.executable, "-P", "-m", "fer_model.engines.convert", models.as_json(), partial]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode:

@@ -15,6 +15,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
+from fer_model.atomic import create
 from fer_model.errors import UnreadableMediaError
 from fer_model.rendering.colours import PIXELS, colours_of
 from fer_model.rendering.sound import Sound, SoundError, Way, left_out, sound_errors, suffix_for
@@ -42,6 +43,7 @@ def transcode_video(
     *,
     roots: Sequence[str] = (),
     expected: Identity = UNKNOWN,
+    mode: int | None = None,
     on_frame: Callable[[int], None] = lambda frames: None,
     on_note: Callable[[str], None] = lambda sentence: None,
     on_end: Callable[[], None] = lambda: None,
@@ -50,7 +52,8 @@ def transcode_video(
 
     Every picture keeps its time, to the millisecond, and its colours; it is turned upright, with square pixels. Sound
     is copied if the container supports it, else re-encoded, else dropped with a sentence to `on_note`. Nothing else is
-    kept: no metadata, no locations, no subtitles. The file appears once it is complete and `on_end` has returned.
+    kept: no metadata, no locations, no subtitles. The file appears once it is complete and `on_end` has returned;
+    `mode` are its permissions, else what the umask leaves.
 
     Raises:
         UnreadableMediaError, TransientMediaError: as `read_video`; also where FFmpeg cannot write.
@@ -59,7 +62,7 @@ def transcode_video(
     ways, source = get_args(Way), partial(open_media, uri, roots, expected)
     for way in ways:
         try:
-            return _written(source, stem, change, way, on_frame, on_note, on_end)
+            return _written(source, stem, change, way, mode, on_frame, on_note, on_end)
         except SoundError as error:
             if way == ways[-1]:
                 raise UnreadableMediaError(f"{masked(uri)}: cannot be written ({error})") from error
@@ -71,6 +74,7 @@ def _written(
     stem: Path,
     change: Change,
     way: Way,
+    mode: int | None,
     on_frame: Callable[[int], None],
     on_note: Callable[[str], None],
     on_end: Callable[[], None],
@@ -84,6 +88,8 @@ def _written(
         path = stem.with_name(stem.name + suffix_for(heard))
         unfinished = path.with_name(f"{stem.name}.partial{path.suffix}")
         try:
+            if mode is not None:
+                create(unfinished, mode)
             with av.open(str(unfinished), "w") as output:
                 pictures = _Pictures(output, container, stream, change, clock.counted)
                 _transcode(frames_from(container, stream, clock=clock), pictures, Sound(heard, output, way), on_frame)

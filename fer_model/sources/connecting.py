@@ -6,8 +6,11 @@ import logging
 import os
 import socket
 from contextlib import suppress
+from http.client import HTTPException
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from math import inf
 from threading import Timer
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,14 +35,24 @@ class InnerAddressError(Exception):
     """A host is loopback, link-local, private or otherwise not of the public internet."""
 
 
-def session(any_address: bool) -> requests.Session:
+class Client(requests.Session):
+    """A session whose requests all have to be done by `until`, on the clock of `time.monotonic`."""
+
+    until: float = inf
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: requests would parse each target, and leave the connection open where it cannot."""
+
+
+def client(any_address: bool, within_s: float) -> Client:
     """A session without ~/.netrc; unless `any_address`, it raises `InnerAddressError` before it connects to such a one.
 
     Every address of a host is resolved and checked, and the connection goes to the address that was checked (a second
     look-up could give another one). Behind a proxy, the proxy connects: then the addresses that this machine knows are
     checked.
     """
-    made = requests.Session()
+    made = Client()
+    made.until = monotonic() + within_s
     if not os.environ.get("NETRC"):
         # Without `auth`, requests would read ~/.netrc: credentials come from the environment alone.
         made.auth = lambda request: request
@@ -75,16 +88,24 @@ def _within(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
 class _Timed(HTTPConnection):
     """Gives up on an answer whose head takes longer than `HEAD_S`."""
 
+    _gave_up = False
+
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as urllib3's own
         timer = Timer(HEAD_S, self._give_up)
         timer.daemon = True
         timer.start()
         try:
-            return super().getresponse()
+            answer = super().getresponse()
+        except (OSError, HTTPException) as error:
+            raise TimeoutError if self._gave_up else error from None
         finally:
             timer.cancel()
+        if self._gave_up:  # a head that ends too early is taken for a whole one
+            raise TimeoutError
+        return answer
 
     def _give_up(self) -> None:
+        self._gave_up = True
         if self.sock is not None:
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)

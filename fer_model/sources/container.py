@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fer_model.errors import TransientMediaError, UnreadableMediaError
+from fer_model.sources.encryption import beginning, is_encrypted, is_scrambled
 from fer_model.sources.mp4 import BOXES, hollow
 
 FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg"
@@ -83,9 +84,10 @@ def opened(
         UnreadableMediaError: also in place of every error of FFmpeg's inside the `with`.
         TransientMediaError: at the end at the latest, if a read failed.
     """
-    file.seek(0)
-    head = file.read(16)
-    file.seek(0)
+    check()
+    head = beginning(file)
+    if is_encrypted(head):
+        raise UnreadableMediaError(f"{file.name}: {IS_ENCRYPTED}")
     reader, is_open = _Reader(file, check), False
     try:
         with av.open(reader, "r", options=_OPTIONS | _LIMIT, metadata_errors="ignore") as container:
@@ -97,6 +99,8 @@ def opened(
             yield container, stream
     except (av.FFmpegError, UnreadableMediaError) as error:
         _check(reader)
+        if is_scrambled(head):
+            raise UnreadableMediaError(f"{file.name}: {IS_ENCRYPTED}") from error
         if isinstance(error, UnreadableMediaError):
             raise
         astray = "is damaged: it points to a place outside of itself" if reader.astray else None

@@ -15,9 +15,9 @@ import requests
 import urllib3
 
 from fer_model.errors import TransientMediaError, UnreadableMediaError
-from fer_model.sources.connecting import InnerAddressError, session
+from fer_model.sources.connecting import Client, InnerAddressError, client
 from fer_model.sources.files import check_remote, masked
-from fer_model.sources.remote import BLOCK, TIMEOUT_S, AgainError, RemoteFile, retried
+from fer_model.sources.remote import BLOCK, TIMEOUT_S, TOO_SLOW, AgainError, RemoteFile, retried
 from fer_model.sources.roots import check_permitted
 
 REDIRECTS = 5
@@ -30,14 +30,18 @@ LARGEST = 2**43
 PATIENCE_S, SLOWEST = 30.0, 2**14
 """An answer gets so many seconds, and one more for each so many bytes: a server may send a byte at a time."""
 
+LONGEST_URL = 4096
+"""Characters of a redirect's target."""
+
 LONGEST_ETAG = 200
 """Characters of an ETag that are kept."""
 
 INNER = "leads to an inner address (loopback, private, link-local); to permit it, name its host in FER_MEDIA_ROOTS"
 
 
-def open_http(url: str, roots: Sequence[str]) -> RemoteFile:
-    """The file at a URL. Without range requests it is fetched whole, into a temporary file.
+def open_http(url: str, roots: Sequence[str], within_s: float) -> RemoteFile:
+    """The file at a URL, which has to arrive in so many seconds. Without range requests it is fetched whole, into a
+    temporary file.
 
     Raises:
         UnreadableMediaError: the server has no such file, refuses it, or redirects to outside of `roots`; without
@@ -46,46 +50,46 @@ def open_http(url: str, roots: Sequence[str]) -> RemoteFile:
     """
     name = masked(url)
     # With roots, only hosts that they name get this far.
-    client = session(any_address=bool(roots))
+    server = client(bool(roots), within_s)
     try:
-        return retried(name, lambda: _begun(client, url, name, roots))
+        return retried(name, lambda: _begun(server, url, name, roots), server.until)
     except BaseException:
-        client.close()
+        server.close()
         raise
 
 
-def _begun(client: requests.Session, url: str, name: str, roots: Sequence[str]) -> RemoteFile:
+def _begun(server: Client, url: str, name: str, roots: Sequence[str]) -> RemoteFile:
     """Requests the first block at once: the answer has the size, and a small picture needs no second request."""
-    with _answer(client, url, name, roots, 0, BLOCK) as answer:
+    with _answer(server, url, name, roots, 0, BLOCK) as answer:
         if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return RemoteFile(name, 0, lambda start, end: b"", release=client.close)
+            return RemoteFile(name, 0, lambda start, end: b"", release=server.close)
         if answer.status_code == HTTPStatus.OK:
-            return _whole(answer, name, client)
+            return _whole(answer, name, server)
         size, etag = _size(answer, name, 0), _etag(answer)
-        first = _body(answer, name, min(BLOCK, size))
+        first = _body(answer, name, min(BLOCK, size), server.until)
         target = answer.url
 
     def fetch(start: int, end: int) -> bytes:
         if end <= len(first):
             return first[start:end]
-        with _answer(client, target, name, roots, start, end) as answer:
+        with _answer(server, target, name, roots, start, end) as answer:
             same = answer.status_code == HTTPStatus.PARTIAL_CONTENT and _size(answer, name, start) == size
             if not same or _etag(answer) != etag:
                 raise UnreadableMediaError(f"{name}: has changed while it was read")
-            return _body(answer, name, end - start)
+            return _body(answer, name, end - start, server.until)
 
-    return RemoteFile(name, size, fetch, etag=etag, release=client.close)
+    return RemoteFile(name, size, fetch, etag=etag, until=server.until, release=server.close)
 
 
-def _answer(
-    client: requests.Session, url: str, name: str, roots: Sequence[str], start: int, end: int
-) -> requests.Response:
+def _answer(server: Client, url: str, name: str, roots: Sequence[str], start: int, end: int) -> requests.Response:
     """The answer to a request for the bytes from `start` to before `end`: 206, 200 or 416."""
     # A compressed answer would have other bytes.
     headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{end - 1}"}
     for _ in range(REDIRECTS + 1):
         with _network(name, "the server cannot be reached"):
-            answer = client.get(url, headers=headers, stream=True, timeout=TIMEOUT_S, allow_redirects=False)
+            left_s = max(0.1, server.until - monotonic())
+            times = min(TIMEOUT_S[0], left_s), min(TIMEOUT_S[1], left_s)
+            answer = server.get(url, headers=headers, stream=True, timeout=times, allow_redirects=False)
         if not answer.is_redirect:
             _check(answer, name)
             return answer
@@ -96,6 +100,8 @@ def _answer(
 
 def _redirected(url: str, location: str, name: str, roots: Sequence[str]) -> str:
     try:
+        if len(location) > LONGEST_URL or re.search(r"[\x00-\x20\x7f-\xa0]", location):
+            raise ValueError
         url = urljoin(url, location)
         if not url.startswith(("http://", "https://")):
             raise UnreadableMediaError(f"{masked(url)}: is not on a web server")
@@ -144,9 +150,9 @@ def _etag(answer: requests.Response) -> str | None:
     return given[:LONGEST_ETAG].replace("\0", "") or None  # PostgreSQL stores no NUL
 
 
-def _body(answer: requests.Response, name: str, length: int) -> bytes:
+def _body(answer: requests.Response, name: str, length: int, until: float) -> bytes:
     body = bytearray()
-    for part in _parts(answer, name):
+    for part in _parts(answer, name, until):
         body += part
         if len(body) > length:
             break
@@ -155,10 +161,10 @@ def _body(answer: requests.Response, name: str, length: int) -> bytes:
     return bytes(body)
 
 
-def _whole(answer: requests.Response, name: str, client: requests.Session) -> RemoteFile:
+def _whole(answer: requests.Response, name: str, server: Client) -> RemoteFile:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the reader closes it
     try:
-        for part in _parts(answer, name):
+        for part in _parts(answer, name, server.until):
             file.write(part)
             if file.tell() > MAX_WHOLE:
                 raise UnreadableMediaError(
@@ -177,20 +183,20 @@ def _whole(answer: requests.Response, name: str, client: requests.Session) -> Re
 
     def release() -> None:
         file.close()
-        client.close()
+        server.close()
 
     return RemoteFile(name, file.tell(), fetch, parts=False, etag=_etag(answer), release=release)
 
 
-def _parts(answer: requests.Response, name: str) -> Iterator[bytes]:
+def _parts(answer: requests.Response, name: str, until: float) -> Iterator[bytes]:
     """The body as it arrives. Raises `TransientMediaError` if it arrives too slowly."""
-    received, until = 0, monotonic() + PATIENCE_S
+    received, began = 0, monotonic()
     with _network(name, "the connection broke"):
         while part := answer.raw.read1(2**16, decode_content=False):
             received += len(part)
-            if monotonic() > until + received / SLOWEST:
+            if monotonic() > min(until, began + PATIENCE_S + received / SLOWEST):
                 answer.close()
-                raise TransientMediaError(f"{name}: the server sends too slowly")
+                raise TransientMediaError(f"{name}: {TOO_SLOW}")
             yield part
 
 

@@ -25,6 +25,9 @@ MAX_PIXELS = 178_956_970
 MAX_BYTES = 2**30
 """The largest file of a picture."""
 
+WITHIN_S = 60.0
+"""Seconds for a picture to arrive from a web server: the others of its shard wait for it."""
+
 _PER_PIXEL = 16
 """Bytes in use for each pixel while a picture is decoded and converted, at most; measured."""
 
@@ -73,7 +76,7 @@ def read_reduced(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNO
     JPEG's scaled decoding (DCT) never makes the large picture. Pictures of other formats are made smaller where they
     are enormous. The result is read-only. Raises as `read_picture`.
     """
-    with open_media(uri, roots, expected) as file:
+    with open_media(uri, roots, expected, WITHIN_S) as file:
         return _read(file, file.name, LEAST_SIDE)
 
 
@@ -88,7 +91,7 @@ def read_picture(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNO
             `expected` one, not a picture, truncated, damaged, or larger than `MAX_PIXELS`.
         TransientMediaError: a server does not answer.
     """
-    with open_media(uri, roots, expected) as file:
+    with open_media(uri, roots, expected, WITHIN_S) as file:
         return _read(file, file.name)[0].copy()
 
 

@@ -13,11 +13,15 @@ from fer_model.errors import PARSER_ERRORS, UnreadableMediaError
 from fer_model.sources.clock import SEEKABLE
 from fer_model.sources.container import opened
 from fer_model.sources.identity import UNKNOWN, Identity, identity_of
+from fer_model.sources.mp4 import recordings_in
 from fer_model.sources.opening import open_media
 from fer_model.sources.remote import RemoteFile
 from fer_model.sources.scan import Scan, Times, scan
 from fer_model.sources.upright import Upright
 from fer_model.sources.video import frames_from
+
+_PADDING = 2**14
+"""Bytes that may follow the last packet: a container's padding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,11 +30,11 @@ class VideoIndex:
 
     `width` and `height` are in pixels, as a viewer shows it; `fps` is the average number of pictures per
     second; `duration_ms` reaches to the end of the last picture. `times_ms` has the time of every picture in
-    the order in which they are shown, in whole milliseconds from the first. Where `segmentable` is false the
-    container's timestamps or keyframes are unreliable: every piece is read from the beginning. Where `divisible` is
-    false too, a reader cannot detect that from the piece alone: the video must be one piece. `warning` is a sentence
-    for the user: only a part can be read, or which of several streams was taken. `identity` is that of the
-    file that was read; unknown for one that is still being written.
+    the order in which they are shown, in whole milliseconds from the first. Where `segmentable` is false, every piece
+    is read from the beginning, because the server cannot do better or because `ordered` is false: the container's
+    timestamps or keyframes are unreliable, and every picture is counted. `warning` is a sentence for the user: only a
+    part can be read, or which of several streams was taken. `identity` is that of the file that was read; unknown for
+    one that is still being written.
     """
 
     width: int
@@ -39,7 +43,7 @@ class VideoIndex:
     duration_ms: int
     times_ms: Times
     segmentable: bool
-    divisible: bool = True
+    ordered: bool = True
     warning: str | None = None
     identity: Identity = UNKNOWN
 
@@ -87,13 +91,19 @@ def _index(file: BufferedReader, check: Callable[[], None]) -> VideoIndex:
     duration_ms = max(1, _end(times, found))
     # Each piece fetches the whole file, so there should be few.
     segmentable = found.times is not None and (not isinstance(file.raw, RemoteFile) or file.raw.parts)
-    divisible = found.times is not None or found.clock.counted or look.container not in SEEKABLE
     grew = (identity_of(file).size or 0) > (identity.size or 0)
-    notes = [*_incomplete(found, look, grew), *_chosen(found, look)]
+    notes = [*_incomplete(found, look, grew), *_unread(file, found, look), *_chosen(found, look)]
     warning = f"{file.name}: {'; '.join(notes)}" if notes else None
     fps = 1000 * len(times) / duration_ms
     return VideoIndex(
-        *look.shown, fps, duration_ms, times, segmentable, divisible, warning, UNKNOWN if grew else identity
+        *look.shown,
+        fps,
+        duration_ms,
+        times,
+        segmentable,
+        found.times is not None,
+        warning,
+        UNKNOWN if grew else identity,
     )
 
 
@@ -136,6 +146,21 @@ def _incomplete(found: Scan, look: _Look, grew: bool) -> list[str]:
     if found.declared - found.reached > max(0.5, 0.02 * found.declared):
         notes.append(f"ends after {found.reached:.1f} s of {found.declared:.1f} s: the file is truncated")
     return notes
+
+
+def _unread(file: BufferedReader, found: Scan, look: _Look) -> list[str]:
+    """Recordings that were joined byte by byte and that the container does not allow: FFmpeg stops after the first."""
+    size = identity_of(file).size or 0
+    unread = size - found.behind if found.behind else 0
+    if unread <= 0.05 * size:
+        return []
+    # The pieces of a stream may each bring the same index: then all of them are read.
+    if (recordings := recordings_in(file)) > 1:
+        return [f"holds {recordings} recordings, one after the other, of which only the first can be read"]
+    # The other containers have an index at their end.
+    if look.container not in SEEKABLE and unread > _PADDING:
+        return [f"can be read up to {found.behind:,} of its {size:,} bytes; the rest is damaged, or another recording"]
+    return []
 
 
 def _chosen(found: Scan, look: _Look) -> list[str]:

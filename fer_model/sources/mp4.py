@@ -66,3 +66,23 @@ def _payloads(file: BufferedReader, size: int, check: Callable[[], None]) -> lis
             found.append((start, min(end, size)))
         position = end
     return []
+
+
+def recordings_in(file: BufferedReader) -> int:
+    """The number of recordings that a local mp4 was joined from, which is that of its indices (`moov`); 0 otherwise.
+
+    FFmpeg passes over all but the first.
+    """
+    if isinstance(file.raw, RemoteFile):
+        return 0
+    size, position, count = file.seek(0, 2), 0, 0
+    while position + 16 <= size:
+        length, kind, long = struct.unpack(">I4sQ", _real(file, position, position + 16))
+        if position == 0 and kind not in BOXES:
+            return 0
+        count += kind == b"moov"
+        length = long if length == 1 else length or size - position
+        if length < 8:
+            break
+        position += length
+    return count

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
+from math import inf
 
 from fer_model.errors import PARSER_ERRORS, UnreadableMediaError
 from fer_model.sources.files import check_remote, is_remote, masked, to_path
@@ -15,8 +16,12 @@ from fer_model.sources.roots import check_permitted
 
 
 @contextmanager
-def open_media(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNOWN) -> Iterator[BufferedReader]:
+def open_media(
+    uri: str, roots: Sequence[str] = (), expected: Identity = UNKNOWN, within_s: float = inf
+) -> Iterator[BufferedReader]:
     """The file behind a path or a URI, seekable, at its beginning, and not empty; closed at the end.
+
+    From a web server it has to arrive in `within_s` seconds.
 
     Messages about it begin with its `name`; its `raw` is a `RemoteFile` if it is remote.
 
@@ -26,7 +31,7 @@ def open_media(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNOWN
         TransientMediaError: a server does not answer.
     """
     check_permitted(uri, roots)
-    with _remote(uri, roots) if is_remote(uri) else _local(to_path(uri), roots) as file:
+    with _remote(uri, roots, within_s) if is_remote(uri) else _local(to_path(uri), roots) as file:
         check_same(file, expected)
         try:
             empty = not file.read(1)
@@ -74,7 +79,7 @@ def _check_opened(file: BufferedReader, path: str, roots: Sequence[str]) -> None
             raise UnreadableMediaError(f"{path}: lies outside FER_MEDIA_ROOTS") from None
 
 
-def _remote(uri: str, roots: Sequence[str]) -> BufferedReader:
+def _remote(uri: str, roots: Sequence[str], within_s: float) -> BufferedReader:
     check_remote(uri)
     try:
         # Local files need none of these libraries.
@@ -84,6 +89,6 @@ def _remote(uri: str, roots: Sequence[str]) -> BufferedReader:
             return BufferedReader(open_s3(uri))
         from fer_model.sources.http import open_http
 
-        return BufferedReader(open_http(uri, roots))
+        return BufferedReader(open_http(uri, roots, within_s))
     except PARSER_ERRORS as error:  # answers that the libraries do not expect
         raise UnreadableMediaError(f"{masked(uri)}: cannot be requested ({type(error).__name__})") from None

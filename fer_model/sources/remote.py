@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
 from fer_model.errors import TransientMediaError
 
@@ -27,8 +29,13 @@ ATTEMPTS = 4
 WAIT_S = 0.5
 """Pause in seconds before the second attempt; it doubles with each."""
 
+RETRIES_S = 45.0
+"""No attempt begins later than this after the first: each may take a whole timeout."""
+
 TIMEOUT_S = (10, 30)
 """Timeouts in seconds: to connect, and between two packets of the answer."""
+
+TOO_SLOW = "the server sends too slowly"
 
 Result = TypeVar("Result")
 
@@ -37,14 +44,15 @@ class AgainError(Exception):
     """A transient error: the next attempt may succeed."""
 
 
-def retried(name: str, call: Callable[[], Result]) -> Result:
-    """The result of `call`, after at most `ATTEMPTS`.
+def retried(name: str, call: Callable[[], Result], until: float = inf) -> Result:
+    """The result of `call`, after at most `ATTEMPTS`, of which none begins after `until` on the monotonic clock.
 
     Raises:
         TransientMediaError: every attempt ended with an `AgainError`; begins with `name`.
     """
+    last = min(until, monotonic() + RETRIES_S)
     attempts = Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=lambda state: state.attempt_number >= ATTEMPTS or monotonic() > last,
         wait=wait_exponential(multiplier=WAIT_S),
         retry=retry_if_exception_type(AgainError),
         reraise=True,
@@ -60,8 +68,8 @@ class RemoteFile(io.RawIOBase):
     """A seekable file whose bytes come from `fetch(start, end)`, a block at a time.
 
     `name` is its masked URI. `parts` is false where the whole file had to be fetched. `etag` is what the server calls
-    this content, if it does. `release` is called on closing. Reading raises `UnreadableMediaError`, or
-    `TransientMediaError` after several attempts.
+    this content, if it does. No block is requested after `until`. `release` is called on closing. Reading raises
+    `UnreadableMediaError`, or `TransientMediaError` after several attempts.
     """
 
     def __init__(
@@ -72,10 +80,11 @@ class RemoteFile(io.RawIOBase):
         *,
         parts: bool = True,
         etag: str | None = None,
+        until: float = inf,
         release: Callable[[], object] = lambda: None,
     ) -> None:
         self.name, self.size, self.parts, self.etag = name, size, parts, etag
-        self._fetch, self._release = fetch, release
+        self._fetch, self._release, self._until = fetch, release, until
         self._position = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._ahead, self._next = 1, 0
@@ -86,7 +95,9 @@ class RemoteFile(io.RawIOBase):
             self._ahead = min(2 * self._ahead, AHEAD) if number and number == self._next else 1
             self._next = number + self._ahead
             start, end = number * BLOCK, min(self._next * BLOCK, self.size)
-            data = retried(self.name, lambda: self._fetch(start, end))
+            if monotonic() > self._until:
+                raise TransientMediaError(f"{self.name}: {TOO_SLOW}")
+            data = retried(self.name, lambda: self._fetch(start, end), self._until)
             for offset in range(0, len(data), BLOCK):
                 self._blocks[(start + offset) // BLOCK] = data[offset : offset + BLOCK]
         self._blocks.move_to_end(number)

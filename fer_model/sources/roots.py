@@ -17,11 +17,12 @@ def check_permitted(uri: str, roots: Sequence[str]) -> None:
     Raises:
         UnreadableMediaError: it lies outside; one sentence that begins with the URI.
     """
-    if roots and not any(_lies_below(uri, root) for root in roots):
+    if roots and not any(lies_below(uri, root) for root in roots):
         raise UnreadableMediaError(f"{masked(uri)}: lies outside FER_MEDIA_ROOTS")
 
 
-def _lies_below(uri: str, root: str) -> bool:
+def lies_below(uri: str, root: str) -> bool:
+    """Whether a path or URI is a root or lies below it, links resolved."""
     place, base = _place(uri), _place(root.rstrip("/") if is_remote(root) else root)
     return place is not None and base is not None and place[: len(base)] == base
 

@@ -36,7 +36,8 @@ class Scan(NamedTuple):
 
     `last` is the duration and `end` the end of the last picture, in milliseconds; None if the file does not give it.
     `reached` and `declared` are the actual and the declared end of the longest stream, in seconds. `films` counts the
-    candidate streams. `opens` is true if the first packet is a keyframe.
+    candidate streams. `opens` is true if the first packet is a keyframe. `behind` is the file's position behind the
+    last packet, in bytes; 0 if it is not known.
     """
 
     clock: Clock
@@ -47,6 +48,7 @@ class Scan(NamedTuple):
     declared: float
     films: int
     opens: bool
+    behind: int
 
 
 def scan(file: BufferedReader, check: Callable[[], None] = lambda: None) -> Scan:
@@ -67,9 +69,10 @@ def _scan(container: InputContainer, stream: VideoStream, check: Callable[[], No
     head: list[Packet[Any]] = []
     stamps = array("q")
     complete, last = True, (0, 0)  # pts and duration of the picture that is shown last
-    ends = [0] * len(container.streams)
+    ends, behind = [0] * len(container.streams), 0
     for packet in packets_of(container):
         check()
+        behind = max(behind, packet.pos + packet.size if packet.pos and packet.pos > 0 else 0)
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None:
             ends[packet.stream_index] = max(ends[packet.stream_index], stamp + (packet.duration or 0))
@@ -90,7 +93,7 @@ def _scan(container: InputContainer, stream: VideoStream, check: Callable[[], No
     end = None if length is None or times is None else (last[0] - clock.origin) * clock.tick_ms + length
     clock = replace(clock, ordered=times is not None)
     opens = not head or head[0].is_keyframe
-    return Scan(clock, times, length, end, reached, declared, len(films_of(container)), opens)
+    return Scan(clock, times, length, end, reached, declared, len(films_of(container)), opens, behind)
 
 
 def _times(clock: Clock, stamps: Times, stream: VideoStream) -> Times | None:

@@ -24,8 +24,7 @@ class Segment:
 def cut(index: VideoIndex, sampling: Sampling, shard_ms: int, begins: Sampling | None = None) -> list[Segment]:
     """Cut a video into pieces of about `shard_ms` milliseconds, each beginning at a sampled frame.
 
-    With `begins`, a coarser sampling, each begins at a frame of that sampling. A video that is not divisible is one
-    piece.
+    With `begins`, a coarser sampling, each begins at a frame of that sampling.
 
     A last piece shorter than half of `shard_ms` joins the one before it. Each piece of a video that is not
     segmentable is decoded from the beginning, so its pieces are `UNSEEKABLE` times as long.
@@ -42,7 +41,7 @@ def cut(index: VideoIndex, sampling: Sampling, shard_ms: int, begins: Sampling |
     for frame, time_ms in select(sampling, enumerate(times)):
         # Two frames within one rounded millisecond cannot be separated by time.
         apart = frame == 0 or time_ms > times[frame - 1]
-        here = may_begin(frame, time_ms) and apart and index.divisible
+        here = may_begin(frame, time_ms) and apart
         if not starts or (here and time_ms - times[starts[-1][0]] >= shard_ms):
             starts.append((frame, sampled))
         sampled += 1

@@ -48,6 +48,7 @@ def read_video(
     start_ms: int = 0,
     end_ms: int | None = None,
     start_frame: int = 0,
+    ordered: bool = True,
     sampling: Sampling | None = None,
     threads: int = 0,
     roots: Sequence[str] = (),
@@ -57,10 +58,10 @@ def read_video(
     """The sampled frames of a video whose time lies in [start_ms, end_ms), in the order in which they are shown.
 
     `start_frame` is the index, in the whole video, of the first frame at or after `start_ms`; times count from
-    the video's first frame and agree with `index_video`. Packets that cannot be decoded are skipped; the frames after
-    them keep their index. `threads` is the number of decoding threads (0: half the processors, to leave the rest for
-    the networks). Memory does not grow with the length. `on_packet` is called before each packet and each read; an
-    exception from it ends the reading.
+    the video's first frame and agree with `index_video`, whose `ordered` a piece needs. Packets that cannot be
+    decoded are skipped; the frames after them keep their index. `threads` is the number of decoding threads (0: half
+    the processors, to leave the rest for the networks). Memory does not grow with the length. `on_packet` is called
+    before each packet and each read; an exception from it ends the reading.
 
     Raises:
         UnreadableMediaError: the file lies outside `roots`, is not the `expected` one, is not a video that can be read,
@@ -72,7 +73,7 @@ def read_video(
         clock = _clock_of(file, bool(start_ms) or end_ms is not None, on_packet)
         container, stream = stack.enter_context(opened(file, threads or _threads(), on_packet))
         upright = Upright(container, stream)  # before the decoder changes the stream's properties
-        frames = frames_from(container, stream, start_ms, clock, on_packet)
+        frames = frames_from(container, stream, start_ms, clock, on_packet, ordered)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
@@ -94,7 +95,7 @@ def _where(start_ms: int) -> str:
 def _clock_of(file: BufferedReader, part: bool, check: Callable[[], None]) -> Clock | None:
     """The clock of the index; None if the first packets are enough to determine it.
 
-    Only videos with reliable timestamps are cut such that a seek is needed (see `VideoIndex.divisible`).
+    Whether the timestamps behind these are reliable, a piece learns from `ordered`.
     """
     return without_pictures(file, _first_clock, check) if part else scan(file, check).clock
 
@@ -109,15 +110,17 @@ def frames_from(
     start_ms: int = 0,
     clock: Clock | None = None,
     on_packet: Callable[[], None] = lambda: None,
+    ordered: bool = True,
 ) -> Iterator[Decoded]:
     """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it.
 
-    With a known clock the beginning of the file is not read. `on_packet` is as in `read_video`.
+    With a known clock the beginning of the file is not read. `on_packet` and `ordered` are as in
+    `read_video`.
     """
     packets = _reported(container, stream, on_packet)
     head = list(islice(packets, HEAD)) if clock is None else []
     clock = clock or clock_of(container, stream, head)
-    if not clock.ordered:
+    if not (ordered and clock.ordered):
         return _counted(stream, chain(head, packets), clock, start_ms)
     run = None
     if start_ms:

@@ -14,7 +14,7 @@ depends_on = None
 MOMENT = sa.DateTime(timezone=True)
 COLUMNS = {
     "jobs": ("closing_attempts",),
-    "media": ("size", "modified", "etag", "query", "closing"),
+    "media": ("ordered", "size", "modified", "etag", "query", "closing"),
     "shards": ("last_worker", "missing_since", "not_before"),
 }
 TABLES = ("shard_attempts", "track_labels", "notifications", "sweeps", "absent_workers")
@@ -22,10 +22,12 @@ TABLES = ("shard_attempts", "track_labels", "notifications", "sweeps", "absent_w
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("closing_attempts", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("media", sa.Column("ordered", sa.Boolean()))
     op.add_column("media", sa.Column("size", sa.BigInteger()))
     op.add_column("media", sa.Column("modified", sa.Double()))
     for name in ("etag", "query", "closing"):
         op.add_column("media", sa.Column(name, sa.Text()))
+    _hide_queries()
     op.add_column("shards", sa.Column("last_worker", sa.Text()))
     for name in ("missing_since", "not_before"):
         op.add_column("shards", sa.Column(name, MOMENT))
@@ -67,6 +69,16 @@ def downgrade() -> None:
         with op.batch_alter_table(name) as table:
             for column in columns:
                 table.drop_column(column)
+
+
+def _hide_queries() -> None:
+    """The query of a URL may hold a signature. Unfinished jobs keep theirs: workers of the earlier version read it."""
+    mark = f"{'instr' if op.get_bind().dialect.name == 'sqlite' else 'strpos'}(uri, '?')"
+    op.execute(
+        f"UPDATE media SET query = substr(uri, {mark} + 1), uri = substr(uri, 1, {mark} - 1) "
+        f"WHERE {mark} > 0 AND (uri LIKE 'http://%' OR uri LIKE 'https://%') "
+        "AND job_id IN (SELECT id FROM jobs WHERE finished_at IS NOT NULL)"
+    )
 
 
 def _create_of_shards() -> None:

@@ -18,11 +18,9 @@ def notes(status: JobStatus) -> Iterator[str]:
         yield f"job {status.job} was cancelled: these are the results up to then."
     if status.state == "failed" and status.kind != "train":
         yield f"job {status.job} failed."
-    if status.failures and 2 * status.failed > status.media:
-        yield f"{status.failures}; `fer-batch status {status.job}` gives the reason."
-    elif status.errors:
-        one = len(status.errors) == 1
-        yield (
-            f"{'a file is' if one else f'{len(status.errors):,} files are'} missing or incomplete; "
-            f"`fer-batch status {status.job}` gives the reason."
-        )
+    parts = [status.failures] if status.failures else []
+    if noted := sum(each["state"] != "failed" for each in status.errors):
+        words = "a file is incomplete or has" if noted == 1 else f"{noted:,} files are incomplete or have"
+        parts.append(f"{words} a note")
+    if parts:
+        yield f"{', '.join(parts)}; `fer-batch status {status.job}` gives the reason."

@@ -21,8 +21,10 @@ MADE_BY = ("ensemble", "role", "model_id", "model", "sha256", "share", "shards")
 class JobStatus:
     """A job at one moment. `frames` and `faces` include what running shards have reported so far.
 
-    `failed` counts the media that failed. `fps` is frames per second of wall time since the job started; `eta_seconds`
-    is None when unknown. `models` are the job's rows of the view `job_models`: the models that made the results so far.
+    `failed` counts the media that failed, `missing` the shards that wait for files that workers miss. `fps` is frames
+    per second of wall time since the job started; `eta_seconds` is None when unknown. `errors` are the
+    sentences about media, with the state of each: `failed`, or another where it is a note. `models` are the job's
+    rows of the view `job_models`: the models that made the results so far.
     """
 
     job: str
@@ -32,6 +34,7 @@ class JobStatus:
     error: str | None
     media: int
     failed: int
+    missing: int
     shards: dict[str, int]
     frames: int
     planned_frames: int
@@ -99,7 +102,8 @@ def _status(
     frames = sum(row.frames for row in work)
     fps = frames / seconds if (seconds := _seconds(job)) > 0 else 0.0
     # A training has no files of its own; its data are in its options.
-    own = [{"uri": str(job.options["data"]), "error": job.error}] if job.kind == "train" and job.error else []
+    is_training = job.kind == "train" and job.error is not None
+    own = [{"uri": str(job.options["data"]), "error": str(job.error), "state": job.state}] if is_training else []
     return JobStatus(
         job=job.id,
         kind=job.kind,
@@ -108,6 +112,7 @@ def _status(
         error=job.error,
         media=media[0],
         failed=media[1],
+        missing=sum(row.missing for row in work),
         shards=dict.fromkeys(REPORTED_STATES, 0) | _counts(work),
         frames=frames,
         planned_frames=sum(row.planned_frames for row in work),
@@ -139,6 +144,7 @@ def _work(session: Session, job_ids: Sequence[str]) -> dict[str, list[Row[Any]]]
         func.sum(Shard.planned_frames).label("planned_frames"),
         func.sum(Shard.faces).label("faces"),
         func.sum(case((is_open, remaining), else_=0)).label("remaining"),
+        func.count().filter(Shard.state == "pending", Shard.missing_since.is_not(None)).label("missing"),
     )
     found: dict[str, list[Row[Any]]] = {}
     for row in session.execute(select(*columns).where(Shard.job_id.in_(job_ids)).group_by(Shard.job_id, Shard.state)):
@@ -164,13 +170,13 @@ def _eta(job: Job, remaining: int, fps: float) -> float | None:
 
 def _errors(session: Session, job_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     place = func.row_number().over(partition_by=Media.job_id, order_by=Media.position).label("place")
-    failed = select(Media.job_id, Media.uri, Media.error, place)
-    failed_media = failed.where(Media.job_id.in_(job_ids), Media.error.is_not(None)).subquery().c
-    wanted = select(failed_media.job_id, failed_media.uri, failed_media.error)
-    ordered = wanted.where(failed_media.place <= MAX_ERRORS).order_by(failed_media.job_id, failed_media.place)
+    noted = select(Media.job_id, Media.uri, Media.error, Media.state, place)
+    media = noted.where(Media.job_id.in_(job_ids), Media.error.is_not(None)).subquery().c
+    wanted = select(media.job_id, media.uri, media.error, media.state)
+    ordered = wanted.where(media.place <= MAX_ERRORS).order_by(media.job_id, media.place)
     found: dict[str, list[dict[str, str]]] = {}
-    for job_id, uri, error in session.execute(ordered):
-        found.setdefault(job_id, []).append({"uri": uri, "error": error})
+    for job_id, uri, error, state in session.execute(ordered):
+        found.setdefault(job_id, []).append({"uri": uri, "error": error, "state": state})
     return found
 
 

@@ -1,6 +1,7 @@
 """Code from the current folder is never executed; children that die at birth end what started them."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 
 from tests.support.commands import ROOT
 from tests.support.databases import query
-from tests.support.watching import free_port
+from tests.support.watching import free_port, until
+from workers.queue.pool import READY
 
 SCRIPT = Path(sys.executable).with_name("fer-batch")
 NAMES = (
@@ -19,6 +21,7 @@ NAMES = (
     "secrets", "json", "pickle", "random", "logging", "socket",
     "ctypes", "tempfile", "sitecustomize", "usercustomize", "conftest", "celeryconfig",
 )  # fmt: skip
+PACKAGES = ("flower", "tornado", "alembic", "PIL", "prometheus_client", "torchvision")
 
 
 @pytest.fixture
@@ -26,9 +29,13 @@ def trap(tmp_path: Path) -> Path:
     """A folder with a module of each name that writes its name to `executed` and then fails."""
     folder = tmp_path / "trap"
     folder.mkdir()
-    for name in NAMES:
+    for name in NAMES + PACKAGES:
         executed = f"open({str(tmp_path / 'executed')!r}, 'a').write({name!r} + '\\n')"
-        (folder / f"{name}.py").write_text(f"{executed}\nraise ImportError('executed from the current folder')\n")
+        place = folder / f"{name}.py"
+        if name in PACKAGES:
+            (folder / name).mkdir()
+            place = folder / name / "__init__.py"
+        place.write_text(f"{executed}\nraise ImportError('executed from the current folder')\n")
     return folder
 
 
@@ -50,6 +57,49 @@ def test_files_of_the_current_folder_are_never_executed(samples: Path, trap: Pat
     assert run.returncode == 0, run.stderr
     assert query(url, "SELECT state FROM jobs") == [("done",)]
     assert query(url, "SELECT count(*) FROM faces") == [(2,)]
+
+
+def test_up_executes_no_files_of_the_current_folder(samples: Path, trap: Path, tmp_path: Path) -> None:
+    """Redis, workers and Flower, started by a command that stands in the folder; and `submit` from there."""
+    url, port = f"sqlite:///{tmp_path / 'results.db'}", free_port()
+    words = [
+        "up",
+        "--flower",
+        "--port",
+        str(port),
+        "--flower-port",
+        str(free_port()),
+        "--data",
+        str(tmp_path / "redis"),
+    ]
+    log = tmp_path / "up.log"
+    with log.open("w") as output:
+        up = subprocess.Popen([str(SCRIPT), *words, "--db", url], cwd=trap, stdout=output, stderr=output)
+    try:
+        until(lambda: READY in log.read_text() or up.poll() is not None)
+        where = ("--broker", f"redis://127.0.0.1:{port}/0", "--db", url)
+        run = started_in(trap, "submit", str(samples / "zidane.jpg"), "--wait", *where)
+        assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
+        assert run.returncode == 0, run.stderr + log.read_text()
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait(60)
+
+
+def test_a_worker_executes_no_files_of_the_current_folder(
+    samples: Path, trap: Path, broker: str, tmp_path: Path
+) -> None:
+    where = ("--broker", broker, "--db", f"sqlite:///{tmp_path / 'results.db'}")
+    log = tmp_path / "worker.log"
+    with log.open("w") as output:
+        worker = subprocess.Popen([str(SCRIPT), "worker", *where], cwd=trap, stdout=output, stderr=output)
+    try:
+        run = started_in(trap, "submit", str(samples / "zidane.jpg"), "--wait", *where)
+        assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
+        assert run.returncode == 0, run.stderr + log.read_text()
+    finally:
+        worker.terminate()
+        worker.wait(60)
 
 
 def stillborn(tmp_path: Path, death: str) -> dict[str, str]:

@@ -58,6 +58,7 @@ def test_a_signature_is_used_and_never_shown(samples: Path, tmp_path: Path) -> N
             assert shown.returncode == 0, shown.stderr
             output += shown.stdout + shown.stderr
     assert f"{server.url}/gone.mp4: does not exist" in output
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out/annotated").iterdir()} == {0o600}
     made = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(made) > 4
     assert not any("s3cr3t" in path.name or b"s3cr3t" in path.read_bytes() for path in made)

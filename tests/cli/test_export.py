@@ -71,7 +71,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(database: Database, tmp_p
 def test_failed_media_are_said(database: Database, words: tuple[str, ...]) -> None:
     add_job(database)
     result = answered(database, *words)
-    assert result.exit_code == 0 and "a file is missing or incomplete" in result.stderr and "still" not in result.stderr
+    assert result.exit_code == 0 and "files failed; `fer-batch status" in result.stderr and "still" not in result.stderr
 
 
 @pytest.mark.parametrize("words", [("timeline",), ("export", "--format", "csv")])

@@ -18,7 +18,7 @@ from results.errors import ForeignDatabaseError
 from tests.support.cluster import end, start_redis
 from tests.support.commands import fer_batch
 from tests.support.databases import query
-from tests.support.watching import until
+from tests.support.watching import fetch, free_port, until
 from workers.queue.local_stack import stack_folder
 
 CLI = (sys.executable, "-P", "-m", "cli")
@@ -60,10 +60,33 @@ def test_a_user_without_a_home_can_work(samples: Path, tmp_path: Path) -> None:
     assert query(url, "SELECT state FROM jobs") == [("done",)]
 
 
-def test_a_deleted_current_folder(samples: Path, tmp_path: Path) -> None:
-    line = f'mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && exec "$@"'
-    run = in_shell(line, "run", str(samples / "zidane.jpg"), "--db", f"sqlite:///{tmp_path / 'results.db'}")
-    assert "current folder was deleted" in sentence(run)
+IN_A_DELETED_FOLDER = 'mkdir {0} && cd {0} && rmdir {0} && exec "$@"'
+
+
+def test_a_deleted_current_folder_does_not_matter_to_absolute_paths(samples: Path, tmp_path: Path) -> None:
+    line, url = IN_A_DELETED_FOLDER.format(tmp_path / "gone"), f"sqlite:///{tmp_path / 'results.db'}"
+    run = in_shell(line, "run", str(samples / "zidane.jpg"), "--db", url)
+    assert run.returncode == 0, run.stderr
+    assert query(url, "SELECT state FROM jobs") == [("done",)]
+    for words in (
+        ["jobs"],
+        ["timeline"],
+        ["annotate", "-o", str(tmp_path / "out")],
+        ["doctor", "--broker", "redis://x"],
+    ):
+        run = in_shell(line, *words, FER_DATABASE_URL=url)
+        assert "Traceback" not in run.stderr and run.returncode == (words[0] == "doctor"), run.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "film.mp4"], ["jobs"], ["run", "{samples}/zidane.jpg"], ["up", "--port", "1"]]
+)
+def test_a_relative_path_in_a_deleted_current_folder_is_refused(
+    words: list[str], samples: Path, tmp_path: Path
+) -> None:
+    line = IN_A_DELETED_FOLDER.format(tmp_path / "gone")
+    run = in_shell(line, *(word.format(samples=samples) for word in words))
+    assert "The current folder was deleted" in sentence(run)
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&- <&-"])
@@ -146,6 +169,32 @@ def test_a_disk_without_any_room(samples: Path, tmp_path: Path) -> None:
                 ballast.write(bytes(4096))
         run = fer_batch("run", str(samples), "--db", url)
         assert "no room left on the disk" in sentence(run)
+
+
+@NEEDS_ROOT
+def test_a_disk_that_fills_up_leaves_no_shard_of_a_worker_running(samples: Path, broker: str, tmp_path: Path) -> None:
+    """The shard fails, with the reason; with room again, `retry` does it."""
+    with small_disk(tmp_path / "disk", "1200k") as disk:
+        url = f"sqlite:///{disk / 'results.db'}"
+        where = ("--broker", broker, "--db", url)
+        upgrade(url)
+        with (tmp_path / "worker.log").open("w") as output:
+            worker = subprocess.Popen([*CLI, "worker", *where], stdout=output, stderr=output, start_new_session=True)
+        try:
+            clip = str(samples / "clip.mp4")
+            job = fer_batch("submit", clip, "--keep-member-scores", *where).stdout.strip()
+            until(lambda: query(url, "SELECT sum(frames) FROM shards")[0][0], seconds=120)
+            with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+                while True:
+                    ballast.write(bytes(4096))
+            until(lambda: query(url, "SELECT state FROM shards") == [("failed",)], seconds=120)
+            assert "no room left on the disk" in str(query(url, "SELECT error FROM shards"))
+            assert worker.poll() is None
+            subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+            assert fer_batch("retry", job, *where).returncode == 0
+            until(lambda: query(url, "SELECT state FROM jobs") == [("done",)], seconds=120)
+        finally:
+            end(worker)
 
 
 FOREIGN = {
@@ -310,3 +359,22 @@ def test_certificates_are_verified_unless_the_url_says_otherwise(tls_port: int, 
         assert "CERTIFICATE_VERIFY_FAILED" in doctor(unverified), unverified
     for accepted in ("?ssl_cert_reqs=none", f"?ssl_ca_certs={certificate}"):
         assert "answers" in doctor(accepted), accepted
+
+
+def test_flower_verifies_as_the_url_says(tls_port: int, certificate: Path, tmp_path: Path) -> None:
+    """Its page of queues has a client of its own."""
+    port, log = free_port(), tmp_path / "flower.log"
+    url = f"rediss://localhost:{tls_port}/0?ssl_ca_certs={certificate}"
+    words = [*CLI, "flower", "--port", str(port), "--broker", url, "--db", f"sqlite:///{tmp_path / 'none.db'}"]
+    with log.open("w") as output:
+        flower = subprocess.Popen(
+            words, stdout=output, stderr=output, env={**os.environ, "FER_FLOWER_AUTH": "fer:word"}
+        )
+    try:
+        page = f"http://127.0.0.1:{port}/api/queues/length"
+        until(lambda: flower.poll() is not None or fetch(page, "fer:word")[0] == 200)
+        assert '"messages"' in fetch(page, "fer:word")[1], log.read_text()
+        assert "CERTIFICATE" not in log.read_text()
+    finally:
+        flower.terminate()
+        flower.wait(60)

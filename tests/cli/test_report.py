@@ -19,7 +19,7 @@ def test_report_writes_one_file(database: Database, tmp_path: Path) -> None:
     result = answered(database, "report", "-o", str(tmp_path / "report.html"))
     assert result.exit_code == 0 and "MB" in result.stderr
     page = (tmp_path / "report.html").read_text()
-    assert page.startswith("<!doctype html>") and "A file is missing or incomplete" in page
+    assert page.startswith("<!doctype html>") and "files failed" in page
     assert answered(database, "report").exit_code == 2
 
 

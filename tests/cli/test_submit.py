@@ -4,7 +4,7 @@ import json
 import time
 from pathlib import Path
 
-from tests.support.commands import succeed
+from tests.support.commands import fer_batch, succeed
 from tests.support.databases import query
 from tests.support.stack import Stack
 from workers.watchdog import SWEEP_S
@@ -29,6 +29,23 @@ def test_a_token_counts_even_when_its_files_are_gone(stack: Stack, samples: Path
     first = succeed(*words, **stack.environment).stdout
     photograph.unlink()
     assert succeed(*words, **stack.environment).stdout == first
+
+
+def test_a_token_with_other_paths_or_options_is_refused(stack: Stack, samples: Path, tmp_path: Path) -> None:
+    token = ("--token", f"other {tmp_path}")
+    job = succeed("submit", str(samples / "zidane.jpg"), *token, **stack.environment).stdout.strip()
+    for words, what in (((samples / "bus.jpg",), "paths"), ((samples / "zidane.jpg", "--every", "2"), "options")):
+        run = fer_batch("submit", *map(str, words), *token, **stack.environment)
+        assert (run.returncode, run.stdout) == (1, "")
+        assert f"was used for job {job}, with other {what}" in run.stderr
+
+
+def test_a_worker_needs_two_connections(stack: Stack, samples: Path) -> None:
+    if not stack.database_url.startswith("postgresql"):
+        return
+    succeed("submit", str(samples / "zidane.jpg"), "--wait", **stack.environment)
+    ours = "FROM pg_stat_activity WHERE application_name = 'fer-batch' AND pid <> pg_backend_pid()"
+    assert query(stack.database_url, f"SELECT count(*) {ours}") == [(2,)]
 
 
 def test_what_is_added_to_a_folder_later_belongs_to_the_next_job(stack: Stack, samples: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from results.bulk import insert_rows
 from results.database import reading, writing
+from results.errors import DatabaseFullError
 from results.tables import Face, Frame, Media, Shard
 from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job
 
@@ -49,3 +50,24 @@ def test_an_error_is_one_of_sqlalchemys_and_takes_everything_back(database: Data
     with writing(database) as session:
         assert session.scalar(select(func.count()).select_from(Frame)) == 0
         insert_rows(session, Frame, twice[:1], shard_id=shard_id)
+
+
+FULL = """
+CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$
+LANGUAGE plpgsql;
+CREATE TRIGGER full_disk BEFORE INSERT ON frames FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+@pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
+def test_a_full_disk_of_postgresql_is_one_sentence(database: Database) -> None:
+    """The server's own error, in the middle of COPY, as its disk would give it."""
+    media_id, shard_id = keys(database)
+    with writing(database) as session:
+        session.connection().exec_driver_sql(FULL)
+    try:
+        with pytest.raises(DatabaseFullError, match="no room left on the disk"), writing(database) as session:
+            insert_rows(session, Frame, [frame(media_id, 0, 0, 1)], shard_id=shard_id)
+    finally:
+        with writing(database) as session:
+            session.connection().exec_driver_sql("DROP FUNCTION refuse CASCADE")

@@ -16,8 +16,20 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import inspect, select, text, update
 
 from results import database as database_module
-from results.database import check_revision, connect, current_revision, head_revision, reading, upgrade, writing
+from results.bulk import insert_rows
+from results.database import (
+    check_revision,
+    connect,
+    current_revision,
+    head_revision,
+    prepare,
+    reading,
+    upgrade,
+    writing,
+)
+from results.driver_errors import translate_errors
 from results.errors import (
+    DatabaseFullError,
     DatabaseOutdatedError,
     DatabaseReadOnlyError,
     DatabaseTooNewError,
@@ -25,7 +37,7 @@ from results.errors import (
     DatabaseUrlError,
 )
 from results.jobs import create_job, list_jobs
-from results.tables import Job
+from results.tables import Job, Sweep
 from results.urls import describe
 
 
@@ -62,6 +74,52 @@ def test_upgrade_is_repeatable_and_works_from_anywhere(
     upgrade(database_url)
     check_revision(database)
     assert current_revision(database) == head_revision()
+    database.dispose()
+
+
+def test_a_database_with_rows_is_migrated_by_db_upgrade_alone(database_url: str) -> None:
+    database = connect(database_url)
+    prepare(database_url)
+    with database.begin() as connection:
+        command.downgrade(database_module._alembic_config(connection), "0004")
+    prepare(database_url)
+    assert current_revision(database) == head_revision(), "it is empty"
+    with writing(database) as session:
+        create_job(session, kind="batch", name=None, options={})
+    prepare(database_url)
+    with database.begin() as connection:
+        command.downgrade(database_module._alembic_config(connection), "0004")
+    with pytest.raises(DatabaseOutdatedError, match=r"at revision 0004 .* needs 0005; run `fer-batch db upgrade --db "):
+        prepare(database_url)
+    assert current_revision(database) == "0004"
+    upgrade(database_url)
+    prepare(database_url)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseTooNewError):
+        prepare(database_url)
+    database.dispose()
+
+
+def test_an_upgrade_takes_signatures_out_of_the_media_of_finished_jobs(database_url: str) -> None:
+    database = connect(database_url)
+    with database.begin() as connection:
+        command.upgrade(database_module._alembic_config(connection), "0004")
+    signed, key = "https://host/a.mp4?X-Amz-Signature=b?c", "s3://bucket/a?b.mp4"
+    with database.begin() as connection:
+        for job, end in (("1", "'2026-11-26'"), ("2", "NULL")):
+            columns = "id, kind, state, options, queue, created_at, finished_at"
+            values = f"'{job}', 'batch', 'done', '{{}}', 'batch', '2026-11-26', {end}"
+            connection.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({values})"))
+            for position, uri in enumerate((signed, key)):
+                row = {"job": job, "place": position, "uri": uri}
+                columns = "job_id, position, uri, kind, state"
+                statement = f"INSERT INTO media ({columns}) VALUES (:job, :place, :uri, 'video', 'done')"
+                connection.execute(text(statement), row)
+    upgrade(database_url)
+    with database.connect() as connection:
+        rows = connection.execute(text("SELECT uri, query FROM media ORDER BY job_id, position")).all()
+    assert rows == [("https://host/a.mp4", "X-Amz-Signature=b?c"), (key, None), (signed, None), (key, None)]
     database.dispose()
 
 
@@ -147,6 +205,43 @@ def test_sqlite_read_only_file(tmp_path: Path) -> None:
         create_job(session, kind="batch", name=None, options={})
     database.dispose()
     upgrade(url)
+
+
+def test_deleted_rows_are_overwritten_in_a_sqlite_file(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path / 'results.db'}")
+    database = connect(f"sqlite:///{tmp_path / 'results.db'}")
+    with reading(database) as session:
+        assert session.scalar(text("PRAGMA secure_delete")) == 1
+    database.dispose()
+
+
+def test_a_full_disk_is_one_sentence_for_statements_of_any_kind(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'results.db'}"
+    upgrade(url)
+    plain = sqlite3.connect(tmp_path / "results.db")
+    plain.execute("PRAGMA max_page_count = 1")
+    filler = "INSERT INTO jobs (id, kind, state, options, queue, created_at) VALUES ('1', 'batch', ?, ?, '', '')"
+    with pytest.raises(DatabaseFullError, match="make room"), translate_errors(url):
+        plain.execute(filler, ("done", "x" * 10**6))
+    plain.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_full_disk_of_the_server_is_one_sentence_in_copy_too(database_url: str) -> None:
+    upgrade(database_url)
+    database = connect(database_url)
+    with writing(database) as session:
+        session.execute(
+            text("""
+            CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$""")
+        )
+        session.execute(text("CREATE TRIGGER full_disk BEFORE INSERT ON sweeps EXECUTE FUNCTION full_disk()"))
+    row = {"queue": "batch", "swept_at": datetime.now(UTC)}
+    for put in (lambda session: session.add(Sweep(**row)), lambda session: insert_rows(session, Sweep, [row])):
+        with pytest.raises(DatabaseFullError, match="make room"), writing(database) as session:
+            put(session)
+    database.dispose()
 
 
 def test_sqlite_read_only_while_migrating(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_retrying_what_failed_and_nothing_else(database: Database) -> None:
         complete(session, claims[1], [], [], [{"id": 5, "state": "failed", "error": "still no picture"}])
         assert close_job(session, job_id)
         status = job_status(session, job_id)
-        assert status.errors == [{"uri": "x.jpg", "error": "still no picture"}]
+        assert status.errors == [{"uri": "x.jpg", "error": "still no picture", "state": "failed"}]
         assert (status.frames, status.error) == (4, "1 of 5 files failed")
         assert retry_job(session, job_id) == 1, "as often as one likes"
 
@@ -202,14 +202,15 @@ def test_a_job_that_is_not_planned_yet_is_not_closed(database: Database) -> None
 def test_a_video_with_a_failed_segment_is_incomplete(database: Database) -> None:
     with writing(database) as session:
         job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
-        complete(session, take(session, 1), [], [])
+        complete(session, take(session, 1), [frame(1, n, 100 * n, 0) for n in range(10)], [])
         fail(session, take(session, 2), "bad data")
-        complete(session, take(session, 3), [], [])
+        complete(session, take(session, 3), [frame(1, n, 100 * n, 0) for n in range(23, 30)], [])
         assert shards_left(session, job_id) == 0
         assert close_job(session, job_id)
         status = job_status(session, job_id)
-    assert (status.state, status.error) == ("done", "1 of 1 files are incomplete")
-    assert status.errors == [{"uri": "film.mp4", "error": "1 s to 2 s: bad data"}]
+    assert (status.state, status.error) == ("done", "1 of 1 files are incomplete or have a note")
+    error = "1 s to 2 s: bad data; 3 of 20 frames could not be decoded"
+    assert status.errors == [{"uri": "film.mp4", "error": error, "state": "done"}]
     assert status.eta_seconds == 0
 
 

@@ -119,7 +119,8 @@ def test_a_video_that_cannot_be_split_fails_with_the_reason_alone(database: Data
     with writing(database) as session:
         job_id = new_job(session, ONE_VIDEO, WHOLE_VIDEO)
         fail(session, take(session, 1), "film.mp4: is no video")
-        assert job_status(session, job_id).errors == [{"uri": "film.mp4", "error": "film.mp4: is no video"}]
+        error = {"uri": "film.mp4", "error": "film.mp4: is no video", "state": "failed"}
+        assert job_status(session, job_id).errors == [error]
         assert session.get_one(Media, 1).state == "failed"
 
 

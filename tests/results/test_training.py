@@ -101,7 +101,9 @@ def test_progress_makes_attempts_count_anew(database: Database, run: str) -> Non
     with reading(database) as session:
         status = training_status(session, run)
         assert (status.state, status.error) == ("failed", "tried 3 times, without success: the worker process died")
-        assert job_status(session, run).errors == [{"uri": "/data/fer2013.csv", "error": status.error}]
+        assert job_status(session, run).errors == [
+            {"uri": "/data/fer2013.csv", "error": status.error, "state": "failed"}
+        ]
 
 
 def test_recording_an_epoch_again_is_no_progress(database: Database, run: str) -> None:

@@ -1,7 +1,7 @@
 """Videos whose timestamps are wrong, and pictures that no library writes: made from right ones, byte by byte."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,29 @@ Stamp = Callable[[int, int], int | None]
 """Gets the number of a picture in the file and its timestamp; gives the new one, None for none at all."""
 
 
+def packets(data: bytearray) -> Iterator[tuple[int, int, int]]:
+    """Of each packet of a transport stream its place, its two bytes of the stream's number, and its contents' place."""
+    for start in range(0, len(data), PACKET):
+        pid = int.from_bytes(data[start + 1 : start + 3], "big")
+        yield start, pid, start + 4 + (1 + data[start + 4] if data[start + 3] & 0x20 else 0)
+
+
+def mpeg_crc(data: bytes) -> int:
+    """The checksum of a transport stream's tables (ISO/IEC 13818-1, annex A)."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
+    return value
+
+
 def restamped(path: Path, stamp: Stamp) -> Path:
     """A transport stream with other timestamps of its pictures (ISO/IEC 13818-1, 2.4.3.6), in 90,000ths of a second."""
     data, number = bytearray(path.read_bytes()), 0
-    for start in range(0, len(data), PACKET):
-        pid = int.from_bytes(data[start + 1 : start + 3], "big")
+    for _, pid, pes in packets(data):
         if pid & 0x1FFF != VIDEO_PID or not pid & 0x4000:  # only where a picture begins
             continue
-        pes = start + 4 + (1 + data[start + 4] if data[start + 3] & 0x20 else 0)
         flags = data[pes + 7] >> 6
         if flags:
             new = [stamp(number, _stamp(data, pes + 9 + 5 * n)) for n in range(1 + (flags == 3))]

@@ -44,6 +44,7 @@ def compare(running: Cluster, media: Path, faults: int, seed: int, limit_s: floa
 
     Raises `TimeoutError` if a job does not end.
     """
+    running.media = media
     # The first use of the networks on a machine compiles them, which takes longer than a shard.
     run_job(running, media / "0000.jpg", [], Random(seed), limit_s)
     calm, calm_s, _ = run_job(running, media, [], Random(seed), limit_s)

@@ -32,7 +32,10 @@ BACK_S = 1.0
 
 @dataclass
 class Cluster:
-    """What runs, and where. `revived` counts the workers that ended without being killed."""
+    """What runs, and where. `revived` counts the workers that ended without being killed.
+
+    `media` is the folder of the jobs' media.
+    """
 
     folder: Path
     lease_s: float
@@ -41,6 +44,7 @@ class Cluster:
     database: Database
     workers: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     revived: int = 0
+    media: Path | None = None
 
     @property
     def environment(self) -> dict[str, str]:

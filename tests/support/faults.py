@@ -9,11 +9,11 @@ from contextlib import suppress
 from random import Random
 
 from sqlalchemy import Engine as Database
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 
-from results.database import reading
+from results.database import reading, writing
 from results.jobs import UNFINISHED
-from results.tables import Job, Shard
+from results.tables import Job, Shard, ShardAttempt
 from tests.support.cluster import (
     BACK_S,
     START_S,
@@ -29,6 +29,7 @@ from tests.support.cluster import (
     start_worker,
     wait_for,
 )
+from tests.support.commands import succeed
 
 
 class JobEndedError(Exception):
@@ -124,6 +125,58 @@ def crash_postgresql(running: Cluster, rng: Random) -> None:
     pg_ctl(running.server, "restart", "-m", "immediate")
 
 
+def hide_media(running: Cluster, rng: Random) -> None:
+    """The share goes away on all hosts, as a file server does that restarts, until files were missed."""
+    assert running.media is not None
+    before = missed(running.database)
+    away = running.media.rename(running.media.with_name("away"))
+    try:
+        wait_for_harm(running, lambda: missed(running.database) > before)
+    finally:
+        away.rename(running.media)
+
+
+def fill_disk(running: Cluster, rng: Random) -> None:
+    """The server finds no room for rows, until a shard has failed; then there is room, and a user retries the job."""
+    with writing(running.database) as session:
+        job = session.scalars(select(Job.id).order_by(Job.id.desc()).limit(1)).one()
+        session.execute(text(FULL))
+        session.execute(text("CREATE TRIGGER full_disk BEFORE INSERT ON frames EXECUTE FUNCTION full_disk()"))
+    try:
+        wait_for_harm(running, lambda: failed(running.database, job) > 0)
+    finally:
+        with writing(running.database) as session:
+            session.execute(text("DROP TRIGGER full_disk ON frames"))
+        # Shards that failed meanwhile, too.
+        time.sleep(1)
+        succeed("retry", job, **running.environment)
+
+
+FULL = """
+CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$
+"""
+
+
+def wait_for_harm(running: Cluster, is_done: Callable[[], bool]) -> None:
+    """Returns when a fault has done harm; raises `JobEndedError` if the job ended before."""
+    revived_until(running, lambda: is_done() or not unfinished(running.database), START_S)
+    if not is_done():
+        raise JobEndedError
+
+
+def missed(database: Database) -> int:
+    """How often a worker missed a file."""
+    with reading(database) as session:
+        return session.scalar(select(func.count()).where(ShardAttempt.error.contains("is missing on"))) or 0
+
+
+def failed(database: Database, job: str) -> int:
+    """How many shards of a job have failed."""
+    with reading(database) as session:
+        return session.scalar(select(func.count()).where(Shard.job_id == job, Shard.state == "failed")) or 0
+
+
 def victim(running: Cluster, rng: Random) -> str:
     """A random worker, once it holds no shard that was hit by a fault before.
 
@@ -149,6 +202,8 @@ FAULTS: tuple[Fault, ...] = (
     wipe_redis,
     restart_postgresql,
     crash_postgresql,
+    hide_media,
+    fill_disk,
 )
 
 

@@ -55,7 +55,7 @@ def face(
 def pending_to_queue(session: Session, job_id: str) -> list[int]:
     """Marks the shards of a job that need a message as queued; their ids."""
     job = backlog(session, job_id)
-    return mark_queued(session, job_id, job.wanted) if job else []
+    return list(mark_queued(session, job_id, job.wanted)) if job else []
 
 
 def silence(session: Session, shard_id: int, seconds: float = 3600) -> None:

@@ -16,7 +16,9 @@ from results.shards import complete
 from results.tables import Job
 from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, take
 from workers import retention
+from workers.errors import ForgedJobError
 from workers.queue.local_stack import local_worker
+from workers.training.checkpoints import run_folder
 
 
 def job(database: Database, *, days: float | None, crops: Path | None = None) -> str:
@@ -44,7 +46,7 @@ def left(database: Database) -> set[str]:
 def purged(database: Database) -> list[retention.Removed]:
     """What a purge of jobs older than 30 days removes; it must compact the database."""
     due, told = retention.due(database, timedelta(days=30)), list[str]()
-    deletion = retention.purge(database, [status.job for status in due], told.append)
+    deletion = retention.purge(database, [status.job for status in due], (), told.append)
     assert told == [status.job for status in due] and deletion.compacted
     return deletion.removed
 
@@ -72,7 +74,7 @@ def test_crops_that_are_elsewhere_are_said_to_be(database: Database, tmp_path: P
     crops = tmp_path / "crops"
     job_id = job(database, days=31, crops=crops)
     crops.rename(tmp_path / "unmounted")
-    assert retention.remove(database, job_id) == retention.Removed(job_id, crops / job_id)
+    assert retention.remove(database, job_id, ()) == retention.Removed(job_id, crops / job_id)
 
 
 def test_a_database_is_compact_again(database: Database) -> None:
@@ -123,12 +125,12 @@ def test_a_running_job_is_not_held_up(database: Database) -> None:
 def test_workers_keep_to_the_setting(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = job(database, days=8), job(database, days=6)
     monkeypatch.setattr(retention, "_next", 0.0)
-    retention.enforce(database, None)
+    retention.enforce(database, None, ())
     assert left(database) == {old, new}, "not set: never"
-    retention.enforce(database, 7)
+    retention.enforce(database, 7, ())
     assert left(database) == {new}
     late = job(database, days=8)
-    retention.enforce(database, 7)
+    retention.enforce(database, 7, ())
     assert left(database) == {new, late}, "an hour has not passed"
 
 
@@ -146,3 +148,29 @@ def test_a_worker_does_it_by_itself(database: Database, broker: str, tmp_path: P
         while old in left(database) and time.monotonic() < until:
             time.sleep(0.2)
     assert left(database) == {new}, (tmp_path / "worker.log").read_text()
+
+
+@pytest.mark.parametrize("forged", ["../../other", "..", "", "job", "20261126T000000000-abcd/../../other", "/etc"])
+def test_a_forged_id_deletes_no_other_folder(database: Database, tmp_path: Path, forged: str) -> None:
+    crops, other = tmp_path / "crops" / "of" / "us", tmp_path / "crops" / "other"
+    for folder in (crops, other):
+        (folder / "a").mkdir(parents=True)
+    job_id = job(database, days=31)
+    with writing(database) as session:
+        values = {"id": forged, "options": {"keep_crops": str(crops)}}
+        session.execute(text("DELETE FROM shards"))
+        session.execute(text("DELETE FROM media"))
+        session.execute(update(Job).where(Job.id == job_id).values(values))
+    assert retention.remove(database, forged, ()) == retention.Removed(forged, crops)
+    assert left(database) == set() and (other / "a").is_dir() and (crops / "a").is_dir()
+    with pytest.raises(ForgedJobError):
+        run_folder(tmp_path, forged)
+
+
+def test_crops_outside_of_their_roots_are_left_alone(database: Database, tmp_path: Path) -> None:
+    inside, outside = tmp_path / "crops", tmp_path / "elsewhere"
+    for folder, is_left in ((inside, False), (outside, True)):
+        job_id = job(database, days=31, crops=folder)
+        removed = retention.remove(database, job_id, [str(inside)])
+        assert removed == retention.Removed(job_id, outside if is_left else None)
+        assert (folder / job_id).is_dir() == is_left

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from fer_model.analysis.analyser import Analyser, SourceState
 from fer_model.analysis.observing import Follow
@@ -29,7 +28,7 @@ DEFAULT_FPS = 25.0
 class Work:
     """What the analysis of a shard needs.
 
-    `roots` are the folders media must lie below, `crops` is the folder for face crops, if they are kept, and `check`
+    `roots` are the folders media must lie below, `crops` is where face crops go, if they are kept, and `check`
     raises if the work must end early.
     """
 
@@ -39,7 +38,7 @@ class Work:
     models: ModelSet
     engine: Engine
     roots: Sequence[str]
-    crops: Path | None
+    crops: crops.Kept | None
     check: Callable[[], None]
 
 

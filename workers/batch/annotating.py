@@ -49,6 +49,7 @@ def annotate_job(
     anonymise: How | None,
     roots: Sequence[str],
     name: Callable[[Media], str],
+    mode: int | None = None,
     on_frame: Callable[[int], None] = lambda frames: None,
 ) -> Iterator[Annotated]:
     """Writes the media of a job that could be read into `folder`; a medium that fails does not stop the others.
@@ -56,7 +57,7 @@ def annotate_job(
     `face_filter` sets which faces get a box, and over how long their labels are smoothed. With `anonymise` all faces
     are hidden, those it leaves out too, also between the frames that were looked at; a medium is left out, with that as
     its error, unless every frame that is written was looked at or lies between two that were. `name` gives a file's
-    name without its ending. Raises `OSError` if a file cannot be written.
+    name without its ending, `mode` the permissions of the files. Raises `OSError` if a file cannot be written.
     """
     options = BatchOptions.of(options_of(session, job_id))
     for medium in readable_media(session, job_id):
@@ -67,7 +68,7 @@ def annotate_job(
         change = drawing(session, medium, face_filter, anonymise, cover)
         notes: list[str] = []
         try:
-            path = _write(medium, folder / name(medium), change, cover, roots, on_frame, notes.append)
+            path = _write(medium, folder / name(medium), change, cover, roots, mode, on_frame, notes.append)
         except UnreadableMediaError as error:
             yield Annotated(medium.uri, None, str(error))
         else:
@@ -86,11 +87,12 @@ def _write(
     change: Change,
     cover: Coverage | None,
     roots: Sequence[str],
+    mode: int | None,
     on_frame: Callable[[int], None],
     on_note: Callable[[str], None],
 ) -> Path:
     if medium.kind == "image":
-        path = _write_picture(stem, change(0, 0, lambda: read_picture(medium.address, roots, submitted(medium))))
+        path = _write_picture(stem, change(0, 0, lambda: read_picture(medium.address, roots, submitted(medium))), mode)
         on_frame(1)
         return path
     on_end = cover.check_end if cover else lambda: None
@@ -100,6 +102,7 @@ def _write(
         change,
         roots=roots,
         expected=submitted(medium),
+        mode=mode,
         on_frame=on_frame,
         on_note=on_note,
         on_end=on_end,
@@ -137,9 +140,9 @@ def drawing(
     return change
 
 
-def _write_picture(stem: Path, image: Image | None) -> Path:
+def _write_picture(stem: Path, image: Image | None, mode: int | None) -> Path:
     assert image is not None
     path = stem.with_name(stem.name + ".jpg")
     _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-    write_atomically(path, encoded.tobytes())
+    write_atomically(path, encoded.tobytes(), mode)
     return path

@@ -1,6 +1,7 @@
 """Ends a job: stitches the tracks of its videos and closes it, in many short transactions."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from results import closing, labels
 from results.database import reading, writing
 from results.errors import ResultsError
-from results.seams import tracks_by_segment
+from results.seams import ShardTracks, tracks_by_segment
 from workers.batch.stitching import join_tracks
 from workers.lease.outages import OUTAGES, insist
 from workers.lease.policy import reason_of
@@ -65,9 +66,11 @@ def _step(database: Database, job_id: str) -> bool:
 def _try_step(database: Database, job_id: str) -> bool:
     with reading(database) as session:
         video = _next(session, job_id)
-        is_unlabelled = video is not None and video.is_unlabelled and not labels.is_waiting(session, video.media_id)
-        # Loaded before the transaction that writes: on SQLite that one keeps all workers from writing.
-        joined = _joined(session, video.media_id) if video is not None and is_unlabelled else None
+        segments = None
+        if video is not None and video.is_unlabelled and not labels.is_waiting(session, video.media_id):
+            segments = tracks_by_segment(session, video.media_id)
+    # Outside of transactions: one that waits for this process keeps its locks, and is ended by the server in the end.
+    joined = None if segments is None else _joined(segments)
     with writing(database) as session:
         if not closing.ready_to_close(session, job_id):
             return False
@@ -82,8 +85,7 @@ def _try_step(database: Database, job_id: str) -> bool:
     return True
 
 
-def _joined(session: Session, media_id: int) -> labels.Labels:
-    segments = tracks_by_segment(session, media_id)
+def _joined(segments: Sequence[ShardTracks]) -> labels.Labels:
     joined = zip(segments, join_tracks(segments), strict=True)
     return {segment.shard_id: {old: new for old, new in ids.items() if old != new} for segment, ids in joined}
 

@@ -119,6 +119,7 @@ def look_into(
         fps=index.fps,
         duration_ms=index.duration_ms,
         frame_count=len(index.times_ms),
+        ordered=index.ordered,
         error=index.warning,
     )
     segments = cut(index, options.sampling, round(options.shard_seconds * 1000), options.detected)

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
@@ -14,7 +14,7 @@ from fer_model.engines import Engine
 from fer_model.errors import UnreadableMediaError, WeightsError
 from fer_model.networks.manifest import ModelSet
 from results import shards
-from results.database import reading
+from results.database import reading, room_held_back
 from results.errors import NameTakenError
 from results.jobs import options_of
 from results.leases import Claim
@@ -22,18 +22,19 @@ from results.media import media_of
 from results.tables import Job, Media
 from workers.batch import crops
 from workers.batch.analysing import Work, analyse_shard
+from workers.batch.crops_roots import folder_of
 from workers.batch.missing import noticed
 from workers.batch.planning import BatchOptions, deadline, look_into
 from workers.batch.rows import ShardRows
 from workers.batch.sources import submitted
-from workers.errors import MissingMediaError
+from workers.errors import CropsRefusedError, ForgedJobError, MissingMediaError
 from workers.lease import heartbeat
-from workers.lease.holding import Lease, lease
+from workers.lease.holding import Lease, fail, lease
 from workers.metrics import recording
 from workers.models import store
 from workers.settings import Settings
 
-LEARNED = ("width", "height", "fps", "duration_ms", "frame_count", "error", "size", "modified", "etag")
+LEARNED = ("width", "height", "fps", "duration_ms", "frame_count", "ordered", "error", "size", "modified", "etag")
 """The columns of a video's row that probing fills."""
 
 Load = Callable[[ModelSet], Engine]
@@ -77,17 +78,22 @@ def process_shard(
         ResultsError: the database cannot be used; the shard will be claimed again.
     """
     rows = ShardRows()
-    with lease(
-        database,
-        shard_id,
-        worker,
-        partial(_begin, queue=queue, models_dir=settings.models_dir),
-        lease_s=settings.lease_seconds,
-        heartbeat_s=heartbeat.HEARTBEAT_S,
-        counts=rows.counts,
-        stopping=stopping,
-        ended=recording.shard_ended,
-    ) as held:
+    with (
+        room_held_back(database) as room,
+        lease(
+            database,
+            shard_id,
+            worker,
+            partial(_begin, queue=queue, models_dir=settings.models_dir),
+            lease_s=settings.lease_seconds,
+            heartbeat_s=heartbeat.HEARTBEAT_S,
+            kind="batch",
+            counts=rows.counts,
+            stopping=stopping,
+            ended=recording.shard_ended,
+            fail=partial(_fail, room),
+        ) as held,
+    ):
         if held is not None:
             # Under the heartbeat: waiting for a Redis server that hangs may outlast the lease.
             held.begun.send()
@@ -97,8 +103,14 @@ def process_shard(
     if held is None:
         return None
     if held.outcome in ("cancelled", "lost"):
-        _forget_crops_of_deleted(held)
+        _forget_crops_of_deleted(held, settings.permitted_crops)
     return held.claim.job_id
+
+
+def _fail(room: IO[bytes], held: Lease[Start], reason: str) -> None:
+    """Fails the shard; on a full disk the room held back is needed to write that."""
+    room.close()
+    fail(held, reason)
 
 
 def _begin(session: Session, claim: Claim, *, queue: Queue, models_dir: Path) -> Start:
@@ -124,8 +136,9 @@ def _analyse(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load
     rows.ensemble_id, models = start.in_use or held.commit(partial(_register, models_dir=settings.models_dir))
     if held.claim.is_unplanned_video:
         _cut(held, options, settings, queue)
-    folder = crops.folder_of(start.stored, held.claim.job_id)
-    work = Work(held.claim, start.media, options, models, load(models), roots, folder, held.check)
+    folder = folder_of(start.stored, held.claim.job_id, settings.permitted_crops)
+    kept = crops.Kept(folder, settings.mode_of_faces) if folder else None
+    work = Work(held.claim, start.media, options, models, load(models), roots, kept, held.check)
     analyse_shard(work, rows)
 
 
@@ -170,9 +183,12 @@ def _cut(held: Lease[Start], options: BatchOptions, settings: Settings, queue: Q
     send()
 
 
-def _forget_crops_of_deleted(held: Lease[Start]) -> None:
+def _forget_crops_of_deleted(held: Lease[Start], roots: Sequence[str]) -> None:
     """Deletes crops written after the job was deleted: no row refers to them."""
-    folder = crops.folder_of(held.begun.stored, held.claim.job_id)
+    try:
+        folder = folder_of(held.begun.stored, held.claim.job_id, roots)
+    except (CropsRefusedError, ForgedJobError):
+        return
     if folder is None:
         return
     with reading(held.database) as session:

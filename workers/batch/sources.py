@@ -55,7 +55,8 @@ def read_ahead(media: Sequence[Media], roots: Sequence[str]) -> Iterator[tuple[M
     Look-ahead: decodes one picture per processor at once, at most `MAX_THREADS`, because decoding a large photograph
     takes longer than detecting its faces.
     """
-    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    # At least two, since one may be waiting for a server.
+    threads = min(MAX_THREADS, max(2, len(os.sched_getaffinity(0))))
     reading: deque[tuple[Media, Future[Frame]]] = deque()
     pool = ThreadPoolExecutor(threads, "picture")
     try:
@@ -95,6 +96,7 @@ def video_frames(
         start_ms=claim.start_ms or 0,
         end_ms=end_ms,
         start_frame=claim.start_frame,
+        ordered=medium.ordered is not False,
         sampling=options.sampling,
         roots=roots,
         expected=submitted(medium),

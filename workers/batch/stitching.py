@@ -41,7 +41,8 @@ def join_tracks(segments: Sequence[ShardTracks]) -> list[dict[int, int]]:
 
 def _matches(ahead: Mapping[int, Box], seen: Sequence[TrackBox], known: Mapping[int, int]) -> dict[int, int]:
     """Track id -> id in the video, best overlap first, each at most once; `known` are those matched before."""
-    there = [(number, box) for number, box in ahead.items() if number not in known.values()]
+    taken = set(known.values())
+    there = [(number, box) for number, box in ahead.items() if number not in taken]
     here = [face for face in seen if face.track_id not in known]
     if not there or not here:
         return {}
@@ -56,6 +57,7 @@ def _matches(ahead: Mapping[int, Box], seen: Sequence[TrackBox], known: Mapping[
     )
     matched: dict[int, int] = {}
     for overlap, number, track in pairs:
-        if overlap >= LEAST_OVERLAP and track not in matched and number not in matched.values():
+        if overlap >= LEAST_OVERLAP and track not in matched and number not in taken:
             matched[track] = number
+            taken.add(number)
     return matched

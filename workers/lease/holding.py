@@ -85,8 +85,9 @@ def _uncount_owed(database: Database) -> None:
     for where, claim in list(_owed):
         if where is not database:
             continue
-        with suppress(*OUTAGES), writing(database) as session:
-            leases.uncount(session, claim)
+        with suppress(*OUTAGES):
+            with writing(database) as session:
+                leases.uncount(session, claim)
             _owed.remove((where, claim))
 
 
@@ -104,6 +105,7 @@ def lease(
     *,
     lease_s: float,
     heartbeat_s: float,
+    kind: str | None = None,
     counts: Counts = lambda: None,
     stopping: Callable[[], bool] = lambda: False,
     is_permanent: Callable[[Exception], bool] = policy.is_permanent,
@@ -119,6 +121,7 @@ def lease(
         begin: called in the transaction of the claim, which spares the work a transaction of its own.
         lease_s: seconds without a heartbeat after which an earlier worker has lost the shard.
         heartbeat_s: seconds between two heartbeats; much less than any worker's `lease_s`.
+        kind: the kind of job that the body works on; None for any.
         counts: frames and faces so far, for the heartbeat.
         stopping: whether the worker is to stop; `check` calls it.
         is_permanent: which errors of the work fail the shard at once.
@@ -129,7 +132,7 @@ def lease(
         ResultsError: the database cannot be used; the lease expires, and the shard is claimed again.
     """
     _uncount_owed(database)
-    claimed = insist(partial(_claim, database, shard_id, worker, lease_s, begin))
+    claimed = insist(partial(_claim, database, shard_id, worker, lease_s, kind, begin))
     if claimed is None:
         yield None
         return
@@ -146,10 +149,15 @@ def lease(
 
 
 def _claim(
-    database: Database, shard_id: int, worker: str, lease_s: float, begin: Callable[[Session, Claim], T]
+    database: Database,
+    shard_id: int,
+    worker: str,
+    lease_s: float,
+    kind: str | None,
+    begin: Callable[[Session, Claim], T],
 ) -> tuple[Claim, T] | None:
     with writing(database) as session:
-        claim = leases.claim(session, shard_id, worker, lease_s=lease_s)
+        claim = leases.claim(session, shard_id, worker, lease_s=lease_s, kind=kind)
         return None if claim is None else (claim, begin(session, claim))
 
 

@@ -44,8 +44,10 @@ def insist(call: Callable[[], T], check: Callable[[], None] = lambda: None, long
             if time.monotonic() > until:
                 raise
             outage = error
-        except ENDINGS as ending:
-            raise ending from outage
-        except Exception as late:
+        except Exception as other:
+            if outage is None:
+                raise
+            if isinstance(other, ENDINGS):
+                raise other from outage
             # A time limit that is over because the database was away is no fault of the shard.
-            raise outage or late from late
+            raise outage from other

@@ -43,8 +43,6 @@ def keep(models_dir: Path, weights: Path) -> str:
         with tempfile.TemporaryDirectory(dir=store) as partial:
             whole = Path(partial) / target.name
             shutil.copyfile(weights, whole)
-            # Workers often run as a different user than the trainer.
-            whole.chmod(0o644)
             whole.replace(target)
     return sha256
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 from workers.errors import WorkersError
 from workers.queue.loader import Loader
@@ -25,6 +26,9 @@ _SETTINGS = "fer_secret_settings"
 # `socket_timeout` limits the wait for a reply. Receiving messages does not block: Kombu polls with a time limit of a
 # second, reads when data has arrived, and reconnects when a reply is overdue by `health_check_interval`.
 _SILENCE = {"socket_timeout": 20, "health_check_interval": 10, "socket_keepalive": True}
+
+# By name, because a URL may also name a socket (`redis+socket://`), which overrides any other way of choosing.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "workers.queue.transport:TolerantTransport"))
 
 
 def make_app(settings: Settings) -> Celery:
@@ -87,6 +91,16 @@ def _verifying(url: str) -> str:
     return f"{url}{'&' if '?' in rest else '?'}ssl_cert_reqs=required"
 
 
+def tls_options(url: str) -> dict[str, Any] | None:
+    """The options of TLS in a broker's URL, as the client of Redis takes them; None without TLS."""
+    if not url.startswith("rediss://"):
+        return None
+    from redis.connection import parse_url
+
+    options = parse_url(_verifying(url))  # type: ignore[no-untyped-call]
+    return {name: value for name, value in options.items() if name.startswith("ssl_")}
+
+
 def settings_of(app: Celery) -> Settings:
     """The settings that an application was made with."""
     return app.conf[_SETTINGS]
@@ -103,6 +117,16 @@ def _time_limits(soft: float) -> tuple[float, float, float]:
             f"soft {soft}, hard {hard}, visibility timeout {visibility} seconds must rise. Set it to a usual number."
         )
     return soft, hard, visibility
+
+
+def limits_after(app: Celery, seconds: float) -> dict[str, float]:
+    """The time limits of a shard's message, for a piece behind so many seconds of video that must be decoded first.
+
+    Decoding is expected to keep up with the clock. If the message outlives the visibility timeout, it is delivered
+    again, and finds the lease held.
+    """
+    soft, hard, _ = _time_limits(settings_of(app).shard_timeout_seconds + seconds)
+    return {"soft_time_limit": soft, "time_limit": hard}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,9 @@
 """Sends messages for the work that the database lists as open. They are idempotent: duplicates do no harm."""
 
 import json
+import logging
 from collections.abc import Callable
+from typing import Any
 
 from celery import Celery
 from sqlalchemy import Engine as Database
@@ -11,7 +13,10 @@ from results.backlog import SENT_S, Backlog, backlog, backlogs, forget_lost_mess
 from results.database import reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
 from results.leases import give_up_missing
-from workers.queue.app import PRIORITIES, settings_of
+from results.stuck import end_stuck_copies
+from workers.queue.app import PRIORITIES, limits_after, settings_of
+
+logger = logging.getLogger(__name__)
 
 TASKS = {"batch": "process_shard", "train": "train"}
 """The task that works on the shards of each kind of job."""
@@ -38,9 +43,10 @@ def queue_next(app: Celery, session: Session, job_id: str) -> Callable[[], int]:
     waiting = mark_queued(session, job_id, job.wanted, lease_s=lease_s)
 
     def send() -> int:
-        for shard_id in waiting:
+        for shard_id, before_ms in waiting.items():
             priority = PRIORITIES - 1 - job.priority
-            _send(app, job, TASKS[job.kind], shard_id, priority=priority, header=SHARD)
+            limits = limits_after(app, before_ms / 1000) if before_ms else {}
+            _send(app, job, TASKS[job.kind], shard_id, priority=priority, header=SHARD, **limits)
         return len(waiting)
 
     return send
@@ -66,9 +72,11 @@ def advance(app: Celery, database: Database, job_id: str) -> int:
     return send()
 
 
-def _send(app: Celery, job: Backlog, task: str, subject: int | str, *, priority: int, header: str) -> None:
+def _send(
+    app: Celery, job: Backlog, task: str, subject: int | str, *, priority: int, header: str, **limits: float
+) -> None:
     """`priority` as Redis counts: 0 goes first."""
-    app.send_task(task, (subject,), queue=job.queue, priority=priority, headers={header: subject})
+    app.send_task(task, (subject,), queue=job.queue, priority=priority, headers={header: subject}, **limits)
 
 
 def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SENT_S) -> dict[str, int]:
@@ -83,6 +91,8 @@ def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SEN
         return {}
     sent, closing = _sent(app, queues)
     with writing(database) as session:
+        if ended := end_stuck_copies(session):
+            logger.warning("%s sessions of frozen workers were ended: they held locks", ended)
         forget_lost_messages(session, unfinished, sent, age_s)
         give_up_missing(session, unfinished)
     with reading(database) as session:
@@ -126,9 +136,24 @@ def retry(app: Celery, database: Database, job_id: str) -> int:
 
 def _sent(app: Celery, queues: list[str]) -> tuple[set[int], set[str]]:
     """The shards, and the jobs to close, that have a message in one of these queues."""
+    found: list[dict[str, Any]] = []
     with app.connection_for_read() as connection:
         channel = connection.default_channel
-        names = [channel._q_for_pri(queue, step) for queue in queues for step in channel.priority_steps]
-        messages = [message for name in names for message in channel.client.lrange(name, 0, -1)]
-    headers = [json.loads(message)["headers"] for message in messages]
-    return {each[SHARD] for each in headers if SHARD in each}, {each[JOB] for each in headers if JOB in each}
+        for name in [channel._q_for_pri(queue, step) for queue in queues for step in channel.priority_steps]:
+            for message in channel.client.lrange(name, 0, -1):
+                if (headers := _headers(message)) is None:
+                    logger.error("a message that is none of ours was removed from %s", name)
+                    channel.client.lrem(name, 0, message)
+                else:
+                    found.append(headers)
+    return {each[SHARD] for each in found if SHARD in each}, {each[JOB] for each in found if JOB in each}
+
+
+def _headers(message: bytes) -> dict[str, Any] | None:
+    """The headers of a message of Celery's; None if it is none, or its shard or job cannot be an id."""
+    try:
+        headers = json.loads(message)["headers"]
+        is_ours = "task" in headers and isinstance(headers.get(SHARD, 0), int) and isinstance(headers.get(JOB, ""), str)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return headers if is_ours else None

@@ -84,6 +84,11 @@ class Pool(TaskPool):  # type: ignore[misc]
     def on_start(self) -> None:
         # A child starts as `python -c`, which would look for modules in the current folder first.
         os.environ["PYTHONSAFEPATH"] = "1"
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            # Billiard passes the current folder on to each child; that one was deleted.
+            os.chdir("/")
         super().on_start()
 
     def did_start_ok(self) -> bool:

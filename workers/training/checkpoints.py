@@ -10,15 +10,17 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from fer_model.atomic import left_by_umask
 from fer_model.training.definitions import BEST, CHECKPOINT
 from results.leases import Claim
 from workers.errors import CheckpointError
+from workers.job_folders import of_job
 from workers.models.store import folder
 
 
 def run_folder(models_dir: Path, job_id: str) -> Path:
-    """The folder of one run; may not exist."""
-    return folder(models_dir) / "runs" / job_id
+    """The folder of one run; may not exist. Raises `ForgedJobError`."""
+    return of_job(folder(models_dir) / "runs", job_id)
 
 
 def take_over(models_dir: Path, claim: Claim) -> Path:
@@ -38,8 +40,8 @@ def take_over(models_dir: Path, claim: Claim) -> Path:
         source = next((each for each in reversed(earlier) if (each / CHECKPOINT).exists()), None)
         if source:
             _adopt(source, partial)
-        # Other workers may run as other users.
-        partial.chmod(0o755)
+        # Other workers may run as other users, where the umask lets them.
+        partial.chmod(left_by_umask(0o777))
         # Atomically: a worker that dies halfway leaves no folder that looks complete.
         partial.rename(own)
     except OSError as error:

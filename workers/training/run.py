@@ -53,6 +53,7 @@ def train(
         _run_of,
         lease_s=settings.lease_seconds,
         heartbeat_s=heartbeat.HEARTBEAT_S,
+        kind="train",
         stopping=stopping,
         # A retry would repeat hours of training. The user decides what to change, and has the best weights so far.
         is_permanent=lambda error: True,

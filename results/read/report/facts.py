@@ -47,6 +47,7 @@ class Medium:
     uri: str
     kind: str
     duration_ms: int | None
+    state: str
     error: str | None
     quality: dict[str, Any] | None
     shares: dict[str, float] | None
@@ -88,6 +89,7 @@ def media_of_report(session: Session, job_id: str) -> list[Medium]:
             each.uri,
             each.kind,
             each.duration_ms,
+            each.state,
             each.error,
             qualities.get(each.id),
             *shares.get(each.id, (None, None)),

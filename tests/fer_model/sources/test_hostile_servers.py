@@ -47,8 +47,10 @@ def complaint(url: str, roots: tuple[str, ...] | None = None) -> str:
         (OK + b"Content-Range: bytes 0-9/" + b"9" * 18, "has 999,999,999,999,999,999 bytes, the server claims"),
         (OK + b"Content-Range: bytes 0-9/*", "the server does not say which part of the file it sends"),
         (OK + b"Content-Range: bytes 0-1/2\r\nContent-Encoding: gzip", "the server sends it compressed"),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://[", "is not a valid URL"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[", "is redirected to no valid URL"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://a:b:c/", "is redirected to "),
+        (b"HTTP/1.1 302 Found\r\nLocation: /a\x00b\x1b[31m\x9b2J", "is redirected to no valid URL"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /" + b"a" * 9999, "is redirected to no valid URL"),
         (b"HTTP/1.1 403 SELECT * FROM jobs \x1b[31m", "the server refused (403 Forbidden)"),
         (b"HTTP/1.1 999 ?", "the server answered 999"),
         (b"hello", "the server cannot be reached"),
@@ -71,7 +73,7 @@ def test_an_answer_a_byte_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
             yield bytes([byte])
 
     with raw_server(lambda request: slowly(OK + b"X: y\r\n" * 5000)) as url:
-        assert complaint(f"{url}/a.jpg") in ("the server cannot be reached", "the connection broke")
+        assert complaint(f"{url}/a.jpg") == "the server did not answer in time"
 
     def body(request: bytes) -> Iterator[bytes]:
         yield OK + b"Content-Range: bytes 0-99999/100000\r\nContent-Length: 100000\r\n\r\n"
@@ -88,6 +90,39 @@ def test_an_answer_a_byte_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with raw_server(chunks) as url:
         assert complaint(f"{url}/a.jpg") == "the server sends too slowly"
+
+
+def test_a_picture_has_to_arrive_within_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_model.sources.images.WITHIN_S", 0.5)
+    requests = []
+
+    def blocks(request: bytes) -> Iterator[bytes]:
+        """Each block takes a tenth of a second, and there are thousands."""
+        requests.append(request)
+        time.sleep(0.1)
+        start, end = map(int, re.search(rb"bytes=(\d+)-(\d+)", request).groups())  # type: ignore[union-attr]
+        yield OK + b"Content-Range: bytes %d-%d/%d\r\n\r\n" % (start, end, 2**30)
+        yield b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 2**31 - 1, b"IDAT") + bytes(end - start - 15)
+
+    with (
+        raw_server(blocks) as url,
+        pytest.raises(TransientMediaError, match=r"sends too slowly|did not answer in time"),
+    ):
+        read_picture(f"{url}/a.png", [f"{url}/"])
+    assert len(requests) < 12
+
+    def never(request: bytes) -> Iterator[bytes]:
+        requests.append(request)
+        time.sleep(3)
+        yield b""
+
+    requests.clear()
+    with (
+        raw_server(never) as url,
+        pytest.raises(TransientMediaError, match=r"a\.png: the server did not answer in time"),
+    ):
+        read_picture(f"{url}/a.png", [f"{url}/"])
+    assert len(requests) == 1
 
 
 def test_a_file_that_goes_on_for_ever_ends_with_the_deadline() -> None:

@@ -158,6 +158,8 @@ def test_tiffs_that_are_not_read_are_refused_in_one_sentence(tmp_path: Path) -> 
     for name, data, sentence in (
         ("planes.tif", tiff(PICTURE.astype(np.uint16) * 257, 2, separate=True), "16 bits in separate planes"),
         ("floats.tif", tiff(PICTURE / np.float32(255), 2), "is a TIFF of a kind that is not read"),
+        ("double.tif", tiff(RAMP.astype(np.float64), 1), "is a TIFF of a kind that is not read"),
+        ("half.tif", tiff(RAMP.astype(np.float16), 1), "is a TIFF of a kind that is not read"),
     ):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UnreadableMediaError, match=sentence):

@@ -1,5 +1,7 @@
 """Sample aspect ratios, several streams, encryption, lengths: a video as a player shows it."""
 
+import random
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from io import BufferedReader
@@ -16,6 +18,7 @@ from fer_model.sources.index import index_video
 from fer_model.sources.scan import Scan, scan
 from fer_model.sources.video import read_video
 from fer_model.types import Image
+from tests.support.broken import PACKET, VIDEO_PID, mpeg_crc, packets
 from tests.support.clips import noise_picture, panning_frames, write_clip
 
 PICTURES = list(panning_frames(noise_picture(), 20))
@@ -104,6 +107,110 @@ def test_an_encrypted_video_is_refused_in_one_sentence(tmp_path: Path) -> None:
     for attempt in (lambda: index_video(str(path)), lambda: list(read_video(str(path)))):
         with pytest.raises(UnreadableMediaError, match=r"a\.mp4: is encrypted, and there is no key for it"):
             attempt()
+
+
+def noisy(data: bytes, keep: int) -> bytearray:
+    """A transport stream whose video is noise but for the first `keep` bytes of each picture."""
+    content, noise = bytearray(data), random.Random(0)
+    for packet, pid, body in packets(content):
+        if pid & 0x1FFF == VIDEO_PID:
+            begin = body + (keep if pid & 0x4000 else 0)
+            content[begin : packet + PACKET] = noise.randbytes(max(0, packet + PACKET - begin))
+    return content
+
+
+def scrambled(data: bytes) -> bytearray:
+    content = noisy(data, 0)
+    for packet, pid, _ in packets(content):
+        if pid & 0x1FFF == VIDEO_PID:
+            content[packet + 3] |= 0xC0
+    return content
+
+
+def scrambled_below_the_packets(data: bytes) -> bytearray:
+    content = noisy(data, 60)
+    for _, pid, body in packets(content):
+        if pid == VIDEO_PID | 0x4000:
+            content[body + 6] |= 0x30
+    return content
+
+
+def sample_aes(data: bytes) -> bytearray:
+    """The headers of pictures are clear: a decoder would give noise."""
+    content = noisy(data, 60)
+    for packet, pid, body in packets(bytearray(content)):
+        if pid & 0x1FFF == 0x1000:
+            begin = body + 1
+            end = begin + 3 + (int.from_bytes(content[begin + 1 : begin + 3], "big") & 0xFFF)
+            content[begin + 12 + (int.from_bytes(content[begin + 10 : begin + 12], "big") & 0xFFF)] = 0xDB
+            content[end - 4 : end] = mpeg_crc(bytes(content[begin : end - 4])).to_bytes(4, "big")
+            assert end < packet + PACKET
+    return content
+
+
+def timed(data: bytes) -> bytearray:
+    """As cameras write it: four bytes before each packet."""
+    whole = scrambled(data)
+    return bytearray(b"".join(bytes(4) + whole[at : at + PACKET] for at in range(0, len(whole), PACKET)))
+
+
+@pytest.mark.parametrize("change", [scrambled, scrambled_below_the_packets, sample_aes, timed])
+def test_an_encrypted_transport_stream_is_refused_in_one_sentence(
+    tmp_path: Path, change: Callable[[bytes], bytearray]
+) -> None:
+    path = write_clip(tmp_path / "a.ts", PICTURES)
+    path.write_bytes(change(path.read_bytes()))
+    for attempt in (lambda: index_video(str(path)), lambda: list(read_video(str(path)))):
+        with pytest.raises(UnreadableMediaError, match=r"a\.ts: is encrypted, and there is no key for it"):
+            attempt()
+
+
+def test_a_transport_stream_of_which_a_little_is_scrambled_is_read(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.ts", PICTURES, gop=5)
+    data = path.read_bytes()
+    path.write_bytes(
+        data[: len(data) * 9 // 10 // PACKET * PACKET] + scrambled(data)[len(data) * 9 // 10 // PACKET * PACKET :]
+    )
+    assert len(list(read_video(str(path)))) > 10
+
+
+def test_protected_windows_media_are_refused(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.wmv", PICTURES, codec="wmv2")
+    data = path.read_bytes()
+    size, count = struct.unpack("<QI", data[16:28])
+    protection = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e") + struct.pack("<QI", 28, 0)
+    path.write_bytes(data[:16] + struct.pack("<QI", size + 28, count + 1) + data[28:size] + protection + data[size:])
+    with pytest.raises(UnreadableMediaError, match="is encrypted"):
+        index_video(str(path))
+
+
+@pytest.mark.parametrize("options", [{}, {"movflags": "frag_keyframe+empty_moov"}, {"movflags": "faststart"}])
+def test_an_mp4_joined_from_two_says_that_only_the_first_is_read(tmp_path: Path, options: dict[str, str]) -> None:
+    parts = [write_clip(tmp_path / f"{n}.mp4", PICTURES[n::2], container_options=options) for n in range(2)]
+    (tmp_path / "joined.mp4").write_bytes(b"".join(part.read_bytes() for part in parts))
+    index = index_video(str(tmp_path / "joined.mp4"))
+    assert "holds 2 recordings, one after the other, of which only the first can be read" in (index.warning or "")
+    assert len(index.times_ms) == len(list(read_video(str(tmp_path / "joined.mp4")))) == 10
+
+
+def test_an_mp4_whose_fragments_repeat_the_index_is_read_to_its_end(tmp_path: Path) -> None:
+    """As players store a stream: each piece begins with the same boxes."""
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    data = write_clip(tmp_path / "a.mp4", PICTURES, gop=10, container_options=options).read_bytes()
+    first = data.index(b"moof") - 4
+    second = data.index(b"moof", first + 8) - 4
+    (tmp_path / "a.mp4").write_bytes(data[:second] + data[:first] + data[second:])
+    index = index_video(str(tmp_path / "a.mp4"))
+    assert index.warning is None and len(index.times_ms) == 20
+    assert len(list(read_video(str(tmp_path / "a.mp4")))) == 20
+
+
+def test_an_flv_joined_from_two_says_that_a_part_is_not_read(tmp_path: Path) -> None:
+    pictures = [cv2.resize(picture, (640, 360)).astype(np.uint8) for picture in PICTURES]
+    parts = [write_clip(tmp_path / f"{n}.flv", pictures[n::2]).read_bytes() for n in range(2)]
+    (tmp_path / "joined.flv").write_bytes(b"".join(parts))
+    warning = index_video(str(tmp_path / "joined.flv")).warning or ""
+    assert f"of its {sum(map(len, parts)):,} bytes; the rest is damaged, or another recording" in warning
 
 
 def test_a_recording_that_begins_between_two_keyframes_says_so(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_video_takes_no_more_room_for_being_long(database: Database, hours: fl
 def test_of_too_many_files_the_first_ones_are_shown(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "LISTED", 2)
     page = page_of(database, add_job(database))
-    assert "2 more files are not listed here" in page and "torn.mp4</td>" not in page.split("What failed")[0]
+    assert "2 more files are not listed here" in page and "torn.mp4</td>" not in page.split("Files that failed")[0]
 
 
 LOOK = """JSON.stringify({

@@ -71,8 +71,8 @@ def test_many_statuses_are_those_of_each_job_in_the_order_asked_for(database: Da
     assert (pictures.media, pictures.frames) == (4, 1)
     assert [error["uri"] for error in pictures.errors] == ["c.jpg", "d.jpg"]
     assert (film.shards, film.planned_frames) == ({"pending": 2, "running": 1, "done": 0, "failed": 0}, 30)
-    assert film.errors == [{"uri": "x.mp4", "error": "torn"}]
-    assert (run.kind, run.errors) == ("train", [{"uri": "/data.csv", "error": "no room"}])
+    assert film.errors == [{"uri": "x.mp4", "error": "torn", "state": "failed"}]
+    assert (run.kind, run.errors) == ("train", [{"uri": "/data.csv", "error": "no room", "state": run.state}])
 
 
 @pytest.mark.parametrize("count", [1, 30])

@@ -128,6 +128,8 @@ def test_crops_are_kept_only_where_that_is_asked_for(
     names = {f"{medium}/{index:08d}-{face:03d}.jpg" for medium, index, face in rows}
     found = {str(path.relative_to(crops / job_id)) for path in (crops / job_id).rglob("*.jpg")}
     assert found == names and len(found) > 4
+    modes = {path.stat().st_mode & 0o777 for path in crops.rglob("*") if path.is_file()}
+    assert modes == {0o600} and {path.stat().st_mode & 0o777 for path in crops.rglob("*") if path.is_dir()} == {0o700}
     assert all(min(read_picture(str(path)).shape[:2]) > 40 for path in (crops / job_id).rglob("*.jpg"))
 
 
@@ -155,7 +157,7 @@ def test_a_job_that_is_deleted_while_it_is_worked_on_leaves_no_crops(
     job_id, (shard_id,) = planned(database, media[1:2], BatchOptions(keep_crops=str(crops)))
 
     def deleted_meanwhile(_: ModelSet) -> Engine:
-        retention.remove(database, job_id)
+        retention.remove(database, job_id, ())
         return networks
 
     process_shard(database, Settings(), shard_id, "test", deleted_meanwhile)

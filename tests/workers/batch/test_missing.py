@@ -73,6 +73,7 @@ def test_a_host_without_the_share_fails_nothing(database: Database, share: Path,
         attempts = attempts_of(session, job_id)
         assert job_status(session, job_id).errors == []
         job = backlog(session, job_id)
+        assert job_status(session, job_id).missing == len(ids)
     assert job is not None and job.wanted == 0, "they are sent again only after a pause"
     assert len(attempts) == 4 * len(ids) and not any(attempt.counted for attempt in attempts)
     assert all("is missing on" in attempt.error and attempt.worker == "w" for attempt in attempts)
@@ -81,7 +82,7 @@ def test_a_host_without_the_share_fails_nothing(database: Database, share: Path,
     away.rename(share)
     work(database, ids, misses)
     status = ended(database, job_id)
-    assert (status.state, status.failed, status.frames, misses) == ("done", 0, 8 + 5, [])
+    assert (status.state, status.failed, status.missing, status.frames, misses) == ("done", 0, 0, 8 + 5, [])
 
 
 def test_one_deleted_picture_is_left_to_other_workers_and_then_fails_alone(

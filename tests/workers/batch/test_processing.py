@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NoReturn
 
+import av
 import numpy as np
 import pytest
 from sqlalchemy import Engine as Database
@@ -19,7 +20,9 @@ from results.jobs import cancel_job
 from results.leases import claim
 from results.read.status import job_status
 from results.tables import Face, FaceScore, Frame, Media, Shard, Track
+from tests.support.broken import with_steps
 from tests.support.clips import noise_picture, panning_frames, write_clip
+from tests.support.idle import IdleEngine
 from tests.support.planning import planned
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
@@ -216,3 +219,39 @@ def test_a_second_attempt_replaces_each_classifiers_own_scores(
                 medium.state = "pending"
     with reading(database) as session:
         assert job_status(session, job_id).ensembles == {store.shipped_name(models): 1}
+
+
+def test_a_video_whose_times_repeat_is_cut_and_loses_no_frame(database: Database, tmp_path: Path) -> None:
+    """A piece cannot tell from its own packets that the times are unreliable: the row of the video tells it."""
+    path = write_clip(
+        tmp_path / "a.mp4", panning_frames(noise_picture(), 40), pts=[n * n for n in range(40)], bframes=0
+    )
+    with_steps(path, [16 * step for step in [78, 0] * 20])
+    job_id, ids = planned(database, [path], BatchOptions(shard_seconds=0.1))
+    assert len(ids) > 2
+    for shard_id in ids:
+        process_shard(database, Settings(), shard_id, "test", lambda _: IdleEngine())
+    finish(database, job_id)
+    with reading(database) as session:
+        rows = session.execute(select(Frame.frame_index, Frame.time_ms).order_by(Frame.frame_index)).all()
+        status = job_status(session, job_id)
+    assert [index for index, _ in rows] == list(range(40)) and status.errors == []
+    assert [time for _, time in rows] == sorted(time for _, time in rows)
+
+
+def test_frames_that_cannot_be_decoded_are_counted_in_a_note(database: Database, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", panning_frames(noise_picture(), 75), gop=25, bframes=0)
+    with av.open(str(path)) as container:
+        begin = [packet.pos for packet in container.demux(video=0) if packet.size][27]
+    content = bytearray(path.read_bytes())
+    assert begin is not None
+    content[begin : begin + 1500] = bytes(1500)
+    path.write_bytes(content)
+    _, ids = planned(database, [path], BatchOptions(shard_seconds=1))
+    for shard_id in ids:
+        process_shard(database, Settings(), shard_id, "test", lambda _: IdleEngine())
+    with reading(database) as session:
+        frames = session.scalar(select(func.count()).select_from(Frame))
+        (medium,) = session.scalars(select(Media))
+    assert frames is not None and 50 <= frames < 75
+    assert (medium.state, medium.error) == ("done", f"{75 - frames} of 75 frames could not be decoded")

@@ -360,7 +360,7 @@ def test_a_loss_that_is_no_number_fails_the_run_and_keeps_the_best(
     assert str(status.error).endswith(f"of epoch 1, are kept as model {status.model}")
     assert len(list(store.glob("*.safetensors"))) == 1
     with reading(database) as session:
-        assert job_status(session, run).errors == [{"uri": str(faces), "error": status.error}]
+        assert job_status(session, run).errors == [{"uri": str(faces), "error": status.error, "state": "failed"}]
 
 
 def test_too_high_a_learning_rate_fails_the_run_with_the_reason(

@@ -1,0 +1,46 @@
+"""Where the ends of jobs are posted, and whether they were."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from results.clock import ago, now
+from results.jobs import UNFINISHED, changed
+from results.tables import Job, Notification
+
+AT_ONCE = 5
+"""Notifications that one sweep posts."""
+
+RETRY_S, TRIES = 60.0, 1440
+"""A notification is tried once a minute, for a day."""
+
+
+def notify(session: Session, job_id: str, url: str) -> None:
+    """Has the job's end posted to `url`."""
+    session.execute(insert(Notification).values(job_id=job_id, url=url))
+
+
+def take_due(session: Session, queues: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """At most `AT_ONCE` jobs of these queues whose end is to be posted now, with the address; each to one caller.
+
+    A caller that dies, or cannot post it, leaves it to the next minute.
+    """
+    ended = select(Job.id).where(Job.queue.in_(queues), Job.state.not_in(UNFINISHED))
+    is_due = or_(Notification.due_at.is_(None), Notification.due_at <= now)
+    open_ones = (Notification.sent_at.is_(None), Notification.attempts < TRIES, is_due, Notification.job_id.in_(ended))
+    chosen = select(Notification.job_id).where(*open_ones).order_by(Notification.job_id).limit(AT_ONCE)
+    ids = chosen.with_for_update(skip_locked=True).cte("chosen")
+    taken = update(Notification).where(Notification.job_id.in_(select(ids.c.job_id)))
+    values = {"attempts": Notification.attempts + 1, "due_at": ago(-RETRY_S)}
+    rows = session.execute(
+        taken.values(values).returning(Notification.job_id, Notification.url),
+        execution_options={"synchronize_session": False},
+    )
+    return [(job_id, url) for job_id, url in rows]
+
+
+def note_outcome(session: Session, job_id: str, error: str | None) -> None:
+    """Records that the end of a job was posted, or why not."""
+    values = {"error": error} if error else {"error": None, "sent_at": now}
+    changed(session, update(Notification).where(Notification.job_id == job_id).values(values))

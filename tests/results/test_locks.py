@@ -1,0 +1,107 @@
+"""Locks on PostgreSQL: of workers that are frozen, cut off, or in each other's way."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import select, text
+
+from results import database as database_module
+from results import shards, tables
+from results.database import connect, reading, writing
+from results.errors import DatabaseBusyError, DatabaseUnreachableError
+from results.jobs import cancel_job, create_job
+from results.leases import claim, renew
+from results.plans import MediaPlan, ShardPlan
+from results.stuck import end_stuck_copies
+from results.tables import Shard
+from tests.support.rows import FOUR_PICTURES, TWO_PICTURES_EACH, new_job, take
+
+pytestmark = pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+def other(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """Another worker's connections, which wait a second for a lock."""
+    monkeypatch.setattr(database_module, "LOCK_S", 1)
+    database = connect(migrated_url)
+    yield database
+    database.dispose()
+
+
+def test_a_worker_frozen_in_copy_loses_its_locks(database: Database, other: Database) -> None:
+    with writing(database) as session:
+        new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        held = take(session, 1)
+    with pytest.raises(DatabaseUnreachableError), writing(database) as session:
+        renew(session, held, {})
+        driver: Any = session.connection().connection.driver_connection
+        statement = "COPY frames (media_id, frame_index, shard_id, time_ms, faces) FROM STDIN"
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write_row((1, 0, 1, 0, 0))
+            # It sends nothing more; another worker finds its lease expired.
+            with pytest.raises(DatabaseBusyError), writing(other) as theirs:
+                claim(theirs, 1, "another", lease_s=-1)
+            with writing(other) as theirs:
+                assert end_stuck_copies(theirs) == 0, "it is not old enough"
+                assert end_stuck_copies(theirs, age_s=0) == 1
+            with writing(other) as theirs:
+                assert claim(theirs, 1, "another", lease_s=-1) is not None
+        session.execute(text("SELECT 1"))
+
+
+def test_each_session_has_limits_of_its_own_whatever_the_server_says(database: Database) -> None:
+    name = database.url.database
+    with writing(database) as session:
+        session.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"))
+        session.execute(text(f"ALTER DATABASE {name} SET lock_timeout = 0"))
+    ours = connect(database.url.render_as_string(hide_password=False))
+    names = ("transaction_isolation", "lock_timeout", "idle_in_transaction_session_timeout")
+    with reading(ours) as session:
+        found = [session.scalar(text(f"SHOW {name}")) for name in names]
+    ours.dispose()
+    with writing(database) as session:
+        session.execute(text(f"ALTER DATABASE {name} RESET ALL"))
+    assert found == ["read committed", "30s", "1min"]
+
+
+def test_cancelling_while_a_worker_splits_a_video_leaves_nothing_pending(database: Database, other: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, [MediaPlan("film.mp4", "video")], [ShardPlan(0, 0, 0, video=True)])
+        held = take(session, 1)
+
+    def cancel() -> bool:
+        with writing(other) as session:
+            return cancel_job(session, job_id)
+
+    segments = [ShardPlan(0, 0, 10, video=True, start_ms=s, end_ms=s + 1, start_frame=s) for s in range(3)]
+    with ThreadPoolExecutor(1) as pool:
+        with writing(database) as session:
+            shards.split(session, held, {"width": 640}, segments)
+            cancelling = pool.submit(cancel)
+            with reading(other) as watching:
+                waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+                while not watching.scalar(waits):
+                    watching.rollback()
+        assert cancelling.result()
+    with reading(database) as session:
+        assert list(session.scalars(select(Shard.state))) == ["cancelled"] * 3
+
+
+def test_a_job_is_dated_by_the_servers_clock(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    class WrongClock(datetime):
+        """A machine that is 25 years late."""
+
+        @classmethod
+        def now(cls, zone: Any = None) -> Any:
+            return cls(2001, 1, 1, tzinfo=zone)
+
+    monkeypatch.setattr(tables, "datetime", WrongClock)
+    with writing(database) as session:
+        job, _ = create_job(session, kind="batch", name=None, options={})
+        now = session.scalar(text("SELECT clock_timestamp()"))
+    assert abs((now - job.created_at).total_seconds()) < 60
+    assert job.id.startswith(f"{job.created_at:%Y%m%dT%H%M%S}")
