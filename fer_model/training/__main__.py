@@ -43,6 +43,7 @@ def _distil(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="Where the weights and the log go.")
     parser.add_argument("--seconds", type=float, default=560)
     parser.add_argument("--pupils", nargs=2, default=["large-maps", "middle-maps"], help="Variants of EfficientNet-B0.")
+    parser.add_argument("--answers", type=Path, help="Teachers' answers of an earlier run, in place of teachers.")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="A few rows and small networks: does it run?")
@@ -107,7 +108,13 @@ def distil(arguments: argparse.Namespace) -> None:
     from fer_model.training.distillation.run import Distillation, distil, smoke
 
     faces = read_pack(arguments.pack)
-    run = Distillation(arguments.seconds, arguments.pupils, seed=arguments.seed, device=arguments.device)
+    run = Distillation(
+        arguments.seconds,
+        arguments.pupils,
+        answers=arguments.answers,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
     distil(*smoke(run, faces) if arguments.smoke else (run, faces), arguments.folder)
 
 

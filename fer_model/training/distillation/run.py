@@ -38,12 +38,14 @@ class Distillation:
     """A run. `seconds` in all, `share` of them for the teachers; `pupils` name variants, `starts` their weights.
 
     `taught` is the weight of the teacher's answer against the label's, `voted` that of the FER+ votes inside the
-    label's, `tagging` the weight of the second head's loss.
+    label's, `tagging` the weight of the second head's loss. With `answers`, a file of an earlier run's, no teachers are
+    trained: each row is taught by what the teacher without it answered then.
     """
 
     seconds: float
     pupils: Sequence[str] = ("large-maps", "middle-maps")
     starts: dict[str, Path] = field(default_factory=dict)
+    answers: Path | None = None
     folds: int = 4
     share: float = 0.42
     batch: int = 512
@@ -71,6 +73,13 @@ class Rows:
         self.votes = votes / votes.sum(1, keepdim=True).clamp_min(1)
         hard = functional.one_hot(self.labels, 7).float() * (1 - run.smoothing) + run.smoothing / 7
         self.targets = hard.lerp(torch.from_numpy(faces.soft[clear]).to(device), run.voted)
+        self.extra_answers = None
+        if run.answers:
+            # Before the pictures without a face are left out, the answers are in the rows' own order.
+            said = np.load(run.answers)
+            training = torch.from_numpy(said["training"][: len(clear)][clear].astype(np.float32)).to(device)
+            self.targets = self.targets.lerp(training, run.taught)
+            self.extra_answers = torch.from_numpy(said["extra"][: len(faces.extra)].astype(np.float32)).to(device)
         self.public = torch.from_numpy(faces.public).to(device)
         self.public_labels = torch.from_numpy(faces.public_labels).to(device)
         self.extra = torch.from_numpy(faces.extra).to(device)
@@ -151,7 +160,7 @@ def pupil_course(
     torch.manual_seed(run.seed * 2000 + number)
     device = torch.device(run.device)
     name = run.pupils[number]
-    extra = run.extra if len(rows.extra) and teachers else 0
+    extra = run.extra if len(rows.extra) and weights is not None else 0
     each = min((run.batch - extra) // run.folds, *map(len, rows.members))
     draws = [Draw(members, each) for members in rows.members]
     others = torch.zeros(max(extra, 1), dtype=torch.int64, device=device)
@@ -176,6 +185,8 @@ def pupil_course(
         targets = both[:, :7]
         if teachers:
             targets = taught(normal(clear), targets)
+        elif extra and rows.extra_answers is not None:
+            targets = torch.cat((targets, rows.extra_answers[others]))
         with course.autocast():
             logits, tags = course.network(normal(rough))
         return _cross_entropy(logits, targets) + run.tagging * _cross_entropy(tags[:known], both[:, 7:])
@@ -235,8 +246,8 @@ def distil(run: Distillation, faces: Faces, output: Path) -> list[dict[str, Any]
         (output / "log.json").write_text(json.dumps(log))
 
     teachers: list[nn.Module] = []
-    weights = None
-    if run.share:
+    weights = None if rows.extra_answers is None else _often(rows.extra_answers)
+    if not run.answers:
         courses = [teacher_course(run, rows, fold) for fold in range(run.folds)]
         for course in courses:
             course.capture()
@@ -281,15 +292,19 @@ def _ask(run: Distillation, rows: Rows, teachers: Sequence[nn.Module], faces: Fa
     print("teachers together on PublicTest:", accuracy(said, rows.public_labels), flush=True)
     whole = np.zeros((len(faces.labels), 7), np.float16)
     whole[rows.kept] = unseen.half().cpu().numpy()
-    np.save(output / "out-of-fold.npy", whole)
     if not len(rows.extra):
+        np.savez_compressed(output / "answers.npz", training=whole, extra=np.zeros((0, 7), np.float16))
         return None
     plain = torch.from_numpy(boxed(faces.extra)).to(rows.extra.device)
     others = torch.stack([answers(teacher, plain, mirrored=True) for teacher in teachers]).mean(0)
-    np.save(output / "extra.npy", others.half().cpu().numpy())
+    np.savez_compressed(output / "answers.npz", training=whole, extra=others.half().cpu().numpy())
     print("unlabelled faces:", [round(float(each), 3) for each in others.mean(0)], flush=True)
-    # Rare emotions are drawn more often: in proportion to one over the root of their share.
-    return (others / others.mean(0).clamp_min(1e-3).sqrt()).sum(1)
+    return _often(others)
+
+
+def _often(answers: Tensor) -> Tensor:
+    """How often each face is drawn: rare emotions more often, in proportion to one over the root of their share."""
+    return (answers / answers.mean(0).clamp_min(1e-3).sqrt()).sum(1)
 
 
 def save(run: Distillation, rows: Rows, courses: list[Course], log: list[dict[str, Any]], output: Path) -> None:

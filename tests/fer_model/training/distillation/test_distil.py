@@ -12,6 +12,7 @@ import torch
 
 from fer_model.networks.classifiers import VARIANTS
 from fer_model.networks.loading import classifier_variant, load_classifier
+from fer_model.training import distillation
 from fer_model.training.distillation.loop import rate
 from fer_model.training.distillation.pack import Faces, photographs, read_pack, write_pack
 from fer_model.training.distillation.run import Distillation, Draw, Rows, distil, smoke
@@ -81,7 +82,7 @@ def test_the_rate_rises_and_ends_at_zero() -> None:
 def test_a_small_run_leaves_pupils_that_load_and_answers_for_every_row(faces: Faces, tmp_path: Path) -> None:
     run, few = smoke(Distillation(8, device="cpu"), faces)
     log = distil(run, few, tmp_path)
-    answers = np.load(tmp_path / "out-of-fold.npy").astype(np.float32)
+    answers = np.load(tmp_path / "answers.npz")["training"].astype(np.float32)
     assert answers.shape == (240, 7)
     np.testing.assert_allclose(np.delete(answers, 6, 0).sum(1), 1, atol=0.01)
     for number, name in enumerate(run.pupils):
@@ -91,6 +92,26 @@ def test_a_small_run_leaves_pupils_that_load_and_answers_for_every_row(faces: Fa
             assert load_classifier(path)(torch.zeros(2, 1, 48, 48)).shape == (2, 7)
     assert json.loads((tmp_path / "log.json").read_text()) == log
     assert log[-1]["name"] == "large-maps and middle-maps" and log[-2]["steps"] >= 1
+
+
+def test_stored_answers_take_the_place_of_teachers(faces: Faces, tmp_path: Path) -> None:
+    said = np.zeros((240, 7), np.float16)
+    said[:, 3] = 1
+    np.savez(tmp_path / "answers.npz", training=said, extra=np.full((40, 7), 1 / 7, np.float16))
+    run, few = smoke(Distillation(4, device="cpu", answers=tmp_path / "answers.npz", taught=0.9), faces)
+    rows = Rows(few, run)
+    assert bool((rows.targets.argmax(1) == 3).all()) and rows.targets[:, 3].min() > 0.9
+    log = distil(run, few, tmp_path / "out")
+    assert not [entry for entry in log if "teacher" in entry["name"]]
+    assert {entry["name"] for entry in log if "pupil" in entry["name"]} == {"pupil 0 large-maps", "pupil 1 middle-maps"}
+
+
+def test_the_shipped_answers_fit_fer2013() -> None:
+    said = np.load(Path(distillation.__file__).parent / "answers.npz")
+    assert said["training"].shape == (28_709, 7) and said["extra"].shape == (12_515, 7)
+    sums = said["training"].astype(np.float32).sum(1)
+    assert np.count_nonzero(sums == 0) == 150, "rows that FER+ calls no face were not asked about"
+    np.testing.assert_allclose(sums[sums > 0], 1, atol=0.01)
 
 
 def test_the_entry_needs_no_more_than_torch_and_pictures(tmp_path: Path) -> None:
