@@ -94,7 +94,7 @@ def retry_job(session: Session, job_id: str) -> int:
     """Makes failed and cancelled shards pending again, and nothing else; returns how many.
 
     A picture that failed in a shard that is done, and a file that could not be read at planning, get a new shard. The
-    job is reopened.
+    job is reopened. A file of which nothing was analysed is taken as it is now.
     """
     again = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("failed", "cancelled")))
     values = {"state": "pending", "attempts": 0, "error": None, "queued_at": None, "frames": 0, "faces": 0}
@@ -102,6 +102,9 @@ def retry_job(session: Session, job_id: str) -> int:
     if count:
         waiting = exists().where(Shard.job_id == job_id, Shard.state == "pending", _covers())
         redo = update(Media).where(Media.job_id == job_id, waiting, or_(Media.kind != "image", Media.state != "done"))
+        begun = exists().where(Shard.media_id == Media.id, Shard.state == "done")
+        # A file of which nothing was analysed may have been mended since.
+        changed(session, redo.where(not_(begun)).values(size=None, modified=None, etag=None))
         changed(session, redo.values(state="pending", error=None, closing=None))
     # A job whose closing failed has no shard to do.
     unclosed = and_(Job.state == "failed", Job.closing_attempts > 0)

@@ -13,7 +13,7 @@ from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from fer_model.sources.identity import CHANGED, Identity
 from results.database import reading, writing
-from results.jobs import create_job
+from results.jobs import create_job, retry_job
 from results.plans import add_plan
 from results.tables import Media, Shard
 from tests.support.clips import noise_picture, panning_frames, write_clip
@@ -41,7 +41,7 @@ def test_a_file_that_was_replaced_fails_alone(
     for name in ("same.bmp", "touched.bmp", "coarse.bmp", "larger.bmp"):
         Image.new("RGB", (64, 64), "red").save(folder / name)
     clip = write_clip(folder / "clip.mp4", panning_frames(noise_picture(), 75))
-    _, ids = planned(database, [folder], BatchOptions(shard_seconds=1))
+    job_id, ids = planned(database, [folder], BatchOptions(shard_seconds=1))
     assert len(ids) == 4
     process_shard(database, Settings(), ids[0], "test", lambda _: networks)
     times = os.stat(folder / "touched.bmp")
@@ -62,6 +62,15 @@ def test_a_file_that_was_replaced_fails_alone(
     with reading(database) as session:
         assert list(session.scalars(select(Shard.state).order_by(Shard.id))) == ["done", "failed", "failed", "done"]
         assert list(session.scalars(select(Shard.attempts).order_by(Shard.id))) == [1, 1, 1, 1]
+    with writing(database) as session:
+        assert retry_job(session, job_id) == 4, "two pictures and two segments"
+        again = list(session.scalars(select(Shard.id).where(Shard.state == "pending")))
+    for shard_id in again:
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
+    # A retry takes pictures as they are now; a video of which a segment is done must still be that video.
+    assert errors(database) == dict.fromkeys(("same.bmp", "touched.bmp", "coarse.bmp", "larger.bmp")) | {
+        "clip.mp4": CHANGED
+    }
 
 
 def test_a_remote_video_is_the_one_that_was_planned(
