@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine as Database
+from torch import nn
 
 from fer_model.errors import WeightsError
+from fer_model.networks.loading import save_weights
 from fer_model.networks.manifest import WeightsFile, given_file
 from results import catalogue
 from results.database import writing
@@ -30,8 +32,8 @@ def own_store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def given(tmp_path: Path) -> WeightsFile:
-    """A file outside the catalogue; these tests never read its content."""
-    (tmp_path / "mine.safetensors").write_bytes(b"weights")
+    """A file outside the catalogue; these tests read its metadata at most."""
+    save_weights(nn.Linear(1, 1), tmp_path / "mine.safetensors")
     return given_file(tmp_path / "mine.safetensors")
 
 
@@ -83,7 +85,7 @@ def test_a_kept_file_lies_in_the_store_and_is_found_by_its_name(
     assert name == keep_ensemble(database, own_store, models, None, "PublicTest"), (
         "the same choice is the same ensemble"
     )
-    assert [path.read_bytes() for path in own_store.iterdir()] == [b"weights"]
+    assert [path.read_bytes() for path in own_store.iterdir()] == [given.path.read_bytes()]
     assert find_classifier(database, own_store, "mine").path.parent == own_store
 
 
