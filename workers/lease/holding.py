@@ -62,7 +62,12 @@ class Lease(Generic[T]):
         return insist(partial(self._write, write), self.is_ours, self.lease_s)
 
     def settle(self, write: Callable[[Session, Claim], R]) -> R:
-        """As `commit`, for the end of the lease: gives up only when the worker stops, or its time is over."""
+        """As `commit`, for the end of the lease: gives up only when the worker stops, or its time is over.
+
+        A worker that stops already tries for `OUTAGE_S`: a server's restart is no reason to keep the lease.
+        """
+        if self.stopping():
+            return insist(partial(self._write, write), self.is_ours)
         return insist(partial(self._write, write), self._check_end, inf)
 
     def _check_end(self) -> None:

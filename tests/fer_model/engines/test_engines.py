@@ -18,8 +18,7 @@ from fer_model.engines.openvino import FEW, MANY, _Request, converted
 from fer_model.engines.quantised import unpack
 from fer_model.engines.torch import TorchEngine
 from fer_model.errors import FerModelError, WeightsError
-from fer_model.networks.classifiers import classifier_network
-from fer_model.networks.loading import load_weights
+from fer_model.networks.loading import load_classifier
 from fer_model.networks.manifest import ModelSet, WeightsFile, read_models
 from fer_model.preprocess import crop_face, crop_faces, normalise
 from fer_model.sources.images import read_picture
@@ -208,7 +207,7 @@ def test_a_face_is_judged_alike_in_any_batch(openvino_engine: Engine, count: int
 def test_engines_see_a_face_as_training_does(openvino_engine: Engine, models: ModelSet) -> None:
     """The graph takes bytes: its normalisation must be `normalise`, which the trainer applies."""
     faces = crops(3)
-    network = load_weights(classifier_network(), models.members[0].path)
+    network = load_classifier(models.members[0].path)
     with torch.inference_mode():
         expected = network(normalise(torch.from_numpy(faces)[:, None].float())).softmax(1).numpy()
     np.testing.assert_allclose(openvino_engine.classify(faces)[0], expected, atol=0.005)
