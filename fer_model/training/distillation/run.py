@@ -6,7 +6,6 @@ teachers. A second head learns the FER+ votes and is dropped when the weights ar
 """
 
 import json
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,8 +26,6 @@ from fer_model.training.distillation.pack import EXTRA_ZOOM, Faces, boxed
 from fer_model.training.distillation.teacher import Teacher
 from fer_model.training.distillation.views import disturbed, lit, mixed, placed
 
-logger = logging.getLogger(__name__)
-
 NO_FACE = 9
 """The column of the FER+ votes for `not a face`."""
 
@@ -47,7 +44,7 @@ class Distillation:
     starts: dict[str, Path] = field(default_factory=dict)
     answers: Path | None = None
     folds: int = 4
-    share: float = 0.42
+    share: float = 0.4
     batch: int = 512
     teacher_batch: int = 256
     teacher_width: int = 64
@@ -75,7 +72,7 @@ class Rows:
         self.targets = hard.lerp(torch.from_numpy(faces.soft[clear]).to(device), run.voted)
         self.extra_answers = None
         if run.answers:
-            # Before the pictures without a face are left out, the answers are in the rows' own order.
+            # The file has all rows of Training, also those that FER+ calls no face.
             said = np.load(run.answers)
             training = torch.from_numpy(said["training"][: len(clear)][clear].astype(np.float32)).to(device)
             self.targets = self.targets.lerp(training, run.taught)
@@ -92,7 +89,7 @@ class Rows:
 
 
 class Draw:
-    """Rows without replacement: `next` gives `count` of them; `refill` belongs before each step, outside a graph."""
+    """Rows without replacement: `ready` holds `count` of them; call `refill` before each step, outside a graph."""
 
     def __init__(self, rows: Tensor, count: int) -> None:
         self.rows, self.count = rows, count
