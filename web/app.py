@@ -18,7 +18,8 @@ from web.routes.media import media
 from web.server import open_server
 from workers.settings import Settings
 
-SCRIPT = Path(__file__).with_name("script.py")
+SCRIPT = Path(__file__).parent / "pages" / "script.py"
+"""Not beside the folder: Streamlit would take each file of a folder `pages` there for a page of its own."""
 
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
