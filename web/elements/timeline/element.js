@@ -48,7 +48,8 @@ function update(tl, data) {
   if (!before || before.medium !== data.medium) {
     const [width, height] = data.size || [16, 9];
     stage.style.aspectRatio = `${width} / ${height}`;
-    tl.player.load(data.source, data.length, data.reason);
+    tl.root.classList.toggle('picture', data.still);
+    tl.player.load(data);
     tl.boxes.load(data.boxes);
     tl.seek(data.since);
   }
@@ -172,5 +173,6 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   KEPT_TIMELINES.set(root, tl);
   tl.send = { setStateValue, setTriggerValue };
   update(tl, data);
-  return () => { if (!root.isConnected) { tl.end(); KEPT_TIMELINES.delete(root); } };
+  // It is called after each change of the data too, and before the element leaves the page.
+  return () => setTimeout(() => { if (!root.isConnected) { tl.end(); KEPT_TIMELINES.delete(root); } });
 }

@@ -19,10 +19,13 @@ function makePlayer(root, onMove, onState) {
   video.addEventListener('error', () => { if (usesVideo) { own.ms = now() || own.ms; silent('This video cannot be played here. The chart works without it.'); wake(); } });
   return {
     now, playing,
-    load(source, ms, reason) {
+    load({ source, length: ms, reason, still }) {
+      const image = root.querySelector('.still');
       length = ms;
-      usesVideo = Boolean(source);
+      usesVideo = Boolean(source) && !still;
+      image.hidden = !(source && still);
       if (!source) return silent(reason);
+      if (still) { image.src = source; video.hidden = true; return; }
       video.hidden = false;
       notice.hidden = true;
       video.src = source;
