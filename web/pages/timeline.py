@@ -3,13 +3,15 @@
 from typing import Any
 
 import streamlit as st
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fer_model.errors import UnreadableMediaError
 from fer_model.sources.roots import check_permitted
 from results.database import reading
 from results.read.faces import step_ms
 from results.read.overview import overview
-from results.tables import Media
+from results.tables import Frame, Media
 from web.elements import timeline
 from web.elements.timeline.data import chart
 from web.parts import downloads, spans
@@ -58,10 +60,6 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
 
 def length_ms(session: Session, medium: Media) -> int:
     """The length of a medium: what its file says, or up to its last processed frame."""
-    from sqlalchemy import func, select
-
-    from results.tables import Frame
-
     if medium.duration_ms:
         return medium.duration_ms
     last = session.scalars(select(func.max(Frame.time_ms)).where(Frame.media_id == medium.id)).one()
@@ -89,8 +87,6 @@ def _facts(session: Session, medium: Media, length: int) -> dict[str, Any]:
 
 def _without_picture(medium: Media) -> str | None:
     """Why there is no picture; None if there is one."""
-    from fer_model.errors import UnreadableMediaError
-
     if medium.kind == "stream":
         return "Nothing of a stream is kept but its figures."
     try:

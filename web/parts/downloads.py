@@ -1,6 +1,7 @@
 """What a visitor takes away: what the chart shows, and the whole medium."""
 
 import io
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -29,7 +30,7 @@ def draw(medium: Media, view: Overview, track_id: int | None, smooth_ms: int) ->
         for style in ("csv", "parquet", "png", "svg"):
             st.download_button(
                 style.upper() if style != "parquet" else "Parquet",
-                lambda style=style: _made(style, frame, medium, view, track_id, smooth_ms),
+                partial(_made, style, frame, medium, view, track_id, smooth_ms),
                 f"{stem}-timeline.{style}",
                 on_click="ignore",
                 key=f"shown-{style}",

@@ -1,6 +1,7 @@
 """The chart of a timeline as a picture for a paper: PNG or SVG."""
 
 import io
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -60,7 +61,7 @@ def _draw_means(axes: Axes, view: Overview, seen: dict[int, Seen]) -> None:
 def _draw_lane(axes: Axes, view: Overview, number: int, lane: list[Run]) -> None:
     for run in lane:
         left, width = view.start_ms(run.first) / 1000, run.steps * view.step_ms / 1000
-        hatch = {"hatch": "////", "edgecolor": "#ffffff"} if run.low else {}
+        hatch: dict[str, Any] = {"hatch": "////", "edgecolor": "#ffffff"} if run.low else {}
         axes.broken_barh([(left, width)], (number + 0.1, 0.8), facecolor=hex_colour(run.emotion), linewidth=0, **hatch)
 
 

@@ -32,7 +32,7 @@ def chart(view: Overview, track_id: int | None, smooth_ms: int) -> Json:
         "dark": [ON_DARK.get(name) or hex_colour(name) for name in EMOTIONS],
         "steps": list(seen),
         "scores": [[round(1000 * score) for score in each.scores] for each in seen.values()],
-        "words": [_words(each) for each in seen.values()],
+        "words": [_words(each) for each in shown(view, track_id).values()],
         "low": stretches(step for step, each in seen.items() if _is_low(each)),
         "faceless": faceless(view) if track_id is None else stretches(set(view.frames) - set(seen)),
         "skipped": skipped(view),

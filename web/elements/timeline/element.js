@@ -45,6 +45,7 @@ function update(tl, data) {
   tl.data = data;
   tl.places = new Map(data.steps.map((step, n) => [step, n]));
   tl.shown = null;
+  makeRows(tl);
   if (!before || before.medium !== data.medium) {
     const [width, height] = data.size || [16, 9];
     stage.style.aspectRatio = `${width} / ${height}`;
@@ -55,7 +56,6 @@ function update(tl, data) {
   }
   const plot = tl.root.querySelector('.plot');
   plot.setAttribute('aria-valuemax', data.length);
-  makeRows(tl);
   showButtons(tl);
   showNow(tl);
   tl.repaint();

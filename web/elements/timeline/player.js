@@ -77,12 +77,14 @@ function makeBoxes(root, redraw) {
       const zoom = Math.min(width / data.size[0], height / data.size[1]);
       g.translate((width - zoom * data.size[0]) / 2, (height - zoom * data.size[1]) / 2);
       g.font = `600 12px ${getComputedStyle(root).fontFamily}`;
-      g.lineWidth = 2;
       for (const [track, x1, y1, x2, y2, emotion, sure] of at(tl.cursor, data.pause)) {
         const colour = data.light[data.emotions.indexOf(emotion)];
         const word = `${track == null ? '' : `#${track} `}${emotion} ${Math.round(100 * sure)} %`;
-        g.strokeStyle = colour;
-        g.strokeRect(x1 * zoom, y1 * zoom, (x2 - x1) * zoom, (y2 - y1) * zoom);
+        for (const [stroke, line] of [['rgba(0, 0, 0, .45)', 4], [colour, 2]]) {
+          g.strokeStyle = stroke;
+          g.lineWidth = line;
+          g.strokeRect(x1 * zoom, y1 * zoom, (x2 - x1) * zoom, (y2 - y1) * zoom);
+        }
         g.fillStyle = colour;
         const top = y1 * zoom > 18 ? y1 * zoom - 18 : y1 * zoom;
         g.fillRect(x1 * zoom - 1, top, g.measureText(word).width + 10, 18);

@@ -74,7 +74,8 @@ def test_boris_reads_pairs_of_state_events_and_points(tmp_path: Path) -> None:
     found = read_excel(path)
     # Its importer looks for these names in the first line of the first sheet.
     rows = [(float(row["time"]), *(row.get(name, "") for name in boris.COLUMNS[1:])) for row in found]
-    assert list(found[0])[:3] == list(boris.COLUMNS)[:3] and [row[0] for row in rows] == sorted(row[0] for row in rows)
+    times = [float(row["time"]) for row in found]
+    assert list(found[0])[:3] == list(boris.COLUMNS)[:3] and times == sorted(times)
     assert [row for row in rows if row[1] == "track 0"] == [
         (0, "track 0", "neutral", "", ""),
         (1.2, "track 0", "neutral", "", ""),
