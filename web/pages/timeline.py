@@ -16,6 +16,7 @@ from web.elements import timeline
 from web.elements.timeline.data import chart
 from web.parts import downloads, spans
 from web.parts.choosing import choose_job, choose_medium
+from web.parts.series import shown
 from web.server import this_server
 
 SMOOTH_S = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -49,13 +50,13 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
     chosen = narrow.selectbox("Track", [ALL, *(f"#{track}" for track in tracks)], key=f"track-{medium.id}")
     track_id = None if chosen == ALL else int(chosen[1:])
     smooth_s = last.selectbox("Smoothed over", SMOOTH_S, index=2, format_func=lambda seconds: f"{seconds:g} s")
-    facts = _facts(session, medium, length)
-    timeline.draw(key, chart(view, track_id, round(1000 * smooth_s)) | facts, lambda mark: None)
+    seen = shown(view, track_id, round(1000 * smooth_s))
+    timeline.draw(key, chart(seen) | _facts(session, medium, length), lambda mark: None)
     if not view.frames:
         st.info("No frame of this file is processed yet.")
         return
     spans.draw(session, medium.id, span or zoomed or (0, length), track_id)
-    downloads.draw(medium, view, track_id, round(1000 * smooth_s))
+    downloads.draw(medium, seen)
 
 
 def length_ms(session: Session, medium: Media) -> int:

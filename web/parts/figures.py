@@ -14,19 +14,21 @@ from results.emotions import EMOTIONS
 from results.read.jumps import faceless, skipped, stretches
 from results.read.overview import LOW_QUALITY, Overview, Run, Seen
 from results.read.times import clock
+from web.parts.series import Shown
 
 INCHES, DPI = (11.0, 3.2), 200
 LANE_INCHES = 0.28
 
 
-def picture(view: Overview, seen: dict[int, Seen], lanes: dict[int, list[Run]], title: str, style: str) -> bytes:
-    """The means of `seen` stacked, gaps and low quality hatched, and a ribbon for each track, as `png` or `svg`."""
+def picture(shown: Shown, title: str, style: str) -> bytes:
+    """The means stacked, gaps and low quality hatched, and a ribbon for each track, as `png` or `svg`."""
+    view, lanes = shown.view, shown.lanes
     figure = Figure((INCHES[0], INCHES[1] + LANE_INCHES * len(lanes)), layout="constrained")
     FigureCanvasAgg(figure)
     heights = [INCHES[1], max(0.1, LANE_INCHES * len(lanes))]
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
     above.set_title(title, loc="left", fontsize=11, parse_math=False)
-    _draw_means(above, view, seen)
+    _draw_means(above, view, shown.smooth)
     for number, (track, lane) in enumerate(lanes.items()):
         _draw_lane(below, view, number, lane)
         below.text(-0.005, number + 0.5, f"#{track}", transform=below.get_yaxis_transform(), ha="right", va="center")

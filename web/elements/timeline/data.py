@@ -1,28 +1,20 @@
 """What the timeline's element draws, as JSON: everything in steps of the chart, or in milliseconds."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from fer_model.rendering.palette import hex_colour
 from results.emotions import EMOTIONS
 from results.read.jumps import changes, faceless, peaks, skipped, stretches, unsure
-from results.read.overview import LOW_QUALITY, Overview, Run, Seen, longest, runs, smoothed
-
-LANES = 12
-"""Most ribbons."""
+from results.read.overview import LOW_QUALITY, Run, Seen
+from web.parts.series import Shown
 
 ON_DARK = {"sad": "#3d9bd8", "neutral": "#8f8f8f"}
 """Colours that differ on a dark ground, as in the report."""
 
-Json = dict[str, Any]
 
-
-def chart(view: Overview, track_id: int | None, smooth_ms: int) -> Json:
-    """A video's chart and ribbons; of one track, if it is given, else of all faces."""
-    half = round(smooth_ms / 2 / view.step_ms)
-    chosen = [track_id] if track_id in view.tracks else longest(view.tracks, LANES) if track_id is None else []
-    lanes = {track: runs(smoothed(view.tracks[track], half)) for track in chosen}
-    seen = smoothed(shown(view, track_id), half)
+def chart(shown: Shown) -> dict[str, Any]:
+    """The chart, the ribbons and where to jump to."""
+    view = shown.view
     return {
         "since": view.since_ms,
         "until": view.until_ms,
@@ -30,25 +22,22 @@ def chart(view: Overview, track_id: int | None, smooth_ms: int) -> Json:
         "emotions": EMOTIONS,
         "light": [hex_colour(name) for name in EMOTIONS],
         "dark": [ON_DARK.get(name) or hex_colour(name) for name in EMOTIONS],
-        "steps": list(seen),
-        "scores": [[round(1000 * score) for score in each.scores] for each in seen.values()],
-        "words": [_words(each) for each in shown(view, track_id).values()],
-        "low": stretches(step for step, each in seen.items() if _is_low(each)),
-        "faceless": faceless(view) if track_id is None else stretches(set(view.frames) - set(seen)),
+        "steps": list(shown.smooth),
+        "scores": [[round(1000 * score) for score in each.scores] for each in shown.smooth.values()],
+        "words": [_words(each) for each in shown.seen.values()],
+        "low": stretches(step for step, each in shown.smooth.items() if _is_low(each)),
+        "faceless": faceless(view) if shown.track_id is None else stretches(set(view.frames) - set(shown.seen)),
         "skipped": skipped(view),
-        "lanes": [{"id": track, "runs": [_run(run) for run in lane]} for track, lane in lanes.items()],
-        "jumps": _jumps(view, seen, list(lanes.values())),
+        "lanes": [{"id": track, "runs": [_run(run) for run in lane]} for track, lane in shown.lanes.items()],
+        "jumps": _jumps(shown),
     }
 
 
-def shown(view: Overview, track_id: int | None) -> dict[int, Seen]:
-    """The steps of one track, or of all faces."""
-    return view.seen if track_id is None else view.tracks.get(track_id, {})
-
-
-def _jumps(view: Overview, seen: dict[int, Seen], lanes: Sequence[list[Run]]) -> dict[str, list[int]]:
+def _jumps(shown: Shown) -> dict[str, list[int]]:
+    """The moments of each kind, in ms."""
+    view, seen = shown.view, shown.smooth
     gaps = sorted(first for first, _ in (*faceless(view), *skipped(view)))
-    steps = {"change": changes(lanes), "peak": peaks(seen), "unsure": unsure(seen), "gap": gaps}
+    steps = {"change": changes(shown.lanes.values()), "peak": peaks(seen), "unsure": unsure(seen), "gap": gaps}
     return {kind: [view.start_ms(step) for step in found] for kind, found in steps.items()}
 
 
