@@ -129,7 +129,7 @@ def _moment(looked: Subquery, part: Part, has_media: bool) -> ColumnElement[Any]
 
 
 def _looked(frames: Subquery, bucket_ms: int, keys: Sequence[str]) -> Subquery:
-    by = [_start(frames.c.time_ms, bucket_ms), *(frames.c[key] for key in keys)]
+    by = [bucket_start(frames.c.time_ms, bucket_ms), *(frames.c[key] for key in keys)]
     face_share = cast(func.avg(case((frames.c.faces > 0, 1), else_=0)), Double)
     columns = [*by, func.count().label("frames"), face_share.label("face_share")]
     return select(*columns).group_by(*by).subquery("looked")
@@ -137,7 +137,7 @@ def _looked(frames: Subquery, bucket_ms: int, keys: Sequence[str]) -> Subquery:
 
 def _felt(chosen: Subquery, bucket_ms: int, keys: Sequence[str], by: By, some_left_out: bool) -> Subquery:
     faces = chosen.c
-    columns = [_start(faces.time_ms, bucket_ms), *(faces[key] for key in keys)]
+    columns = [bucket_start(faces.time_ms, bucket_ms), *(faces[key] for key in keys)]
     columns += [faces.track_id] if by == "track" else []
     # A track is in a frame at most once; frames of two media may have the same index.
     frame = faces.frame_index if keys else cast(faces.media_id, BigInteger) * 2**32 + faces.frame_index
@@ -150,7 +150,8 @@ def _felt(chosen: Subquery, bucket_ms: int, keys: Sequence[str], by: By, some_le
     return statement.group_by(*columns).subquery("felt")
 
 
-def _start(time_ms: Any, bucket_ms: int) -> Any:
+def bucket_start(time_ms: Any, bucket_ms: int) -> Any:
+    """The beginning of the bucket that a moment lies in, in ms, as an expression to group by."""
     # A literal: PostgreSQL treats two parameters as two different expressions and then cannot group by them.
     # It needs its type, or `//` would not compile to integer division.
     bucket: ColumnElement[int] = literal_column(str(int(bucket_ms)), BigInteger)
