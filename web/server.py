@@ -1,8 +1,10 @@
 """What the whole server shares: settings, one database, and one set of networks, loaded once."""
 
+import logging
 from functools import cached_property
 from threading import Lock
 
+import numpy as np
 from sqlalchemy import Engine as Database
 
 from fer_model.analysis.analyser import Analyser
@@ -10,8 +12,12 @@ from fer_model.engines import load_engine
 from fer_model.networks.manifest import ModelSet
 from results.database import connect, prepare, reading
 from web.errors import WebError
+from web.live import Watch
+from web.uploads import Uploads
 from workers.models.store import in_use
-from workers.settings import Settings, writable_cache
+from workers.settings import Settings, expanded, writable_cache
+
+logger = logging.getLogger(__name__)
 
 
 class Server:
@@ -21,6 +27,8 @@ class Server:
         self.settings = settings
         self.is_private = is_private
         """Whether it listens at the loopback interface alone."""
+        self.watches: dict[str, Watch] = {}
+        """What visitors show to their webcams, by a token of each visit."""
         self._lock = Lock()
         self._models: ModelSet | None = None
         self._analyser: Analyser | None = None
@@ -30,6 +38,11 @@ class Server:
         """The database, whose tables are there."""
         prepare(self.settings.database_url)
         return connect(self.settings.database_url)
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        """What visitors upload. Raises `WorkersError` or `OSError` if the folder cannot be written to."""
+        return Uploads(expanded(self.settings.uploads_dir, "FER_UPLOADS_DIR"))
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -54,6 +67,20 @@ class Server:
                 # Pages that use the earlier one may be in the middle of a picture: it ends when they let go of it.
                 self._analyser, self._models = Analyser(engine, models), models
             return self._analyser, self._models
+
+    def warm_up(self) -> None:
+        """Loads the networks, so that the first visitor need not wait; what fails is told when it is needed."""
+        try:
+            analyser, _ = self.analyser()
+            analyser.image(np.zeros((360, 640, 3), np.uint8))
+        except Exception as error:
+            logger.warning("the networks are not ready: %s", error)
+
+    def close(self) -> None:
+        """Ends the work and deletes the uploads that were not submitted."""
+        self.uploads.close()
+        if self._analyser:
+            self._analyser.close()
 
 
 _server: Server | None = None

@@ -21,5 +21,6 @@ THEME = {
 STYLE = """
 .block-container { padding-top: 4.5rem; padding-bottom: 3rem; max-width: 1180px; }
 h1 { font-size: 1.6rem !important; font-weight: 600 !important; }
+h2, h3 { font-size: 1.15rem !important; font-weight: 600 !important; }
 """
 """CSS for what Streamlit has no option for."""
