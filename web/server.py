@@ -1,7 +1,6 @@
 """What the whole server shares: settings, one database, and one set of networks, loaded once."""
 
 import logging
-from functools import cached_property
 from threading import Lock
 
 import numpy as np
@@ -21,10 +20,20 @@ logger = logging.getLogger(__name__)
 
 
 class Server:
-    """The state of the process that serves the page. Every method may be called by any thread."""
+    """The state of the process that serves the page. Every method may be called by any thread.
+
+    Its database is made if it is not there.
+
+    Raises:
+        ResultsError: the database cannot be used.
+        WebError: the folder of uploads cannot be written to.
+    """
 
     def __init__(self, settings: Settings, *, is_private: bool = True) -> None:
+        prepare(settings.database_url)
         self.settings = settings
+        self.database: Database = connect(settings.database_url)
+        self.uploads = _uploads(settings)
         self.is_private = is_private
         """Whether it listens at the loopback interface alone."""
         self.watches: dict[str, Watch] = {}
@@ -32,17 +41,6 @@ class Server:
         self._lock = Lock()
         self._models: ModelSet | None = None
         self._analyser: Analyser | None = None
-
-    @cached_property
-    def database(self) -> Database:
-        """The database, whose tables are there."""
-        prepare(self.settings.database_url)
-        return connect(self.settings.database_url)
-
-    @cached_property
-    def uploads(self) -> Uploads:
-        """What visitors upload. Raises `WorkersError` or `OSError` if the folder cannot be written to."""
-        return Uploads(expanded(self.settings.uploads_dir, "FER_UPLOADS_DIR"))
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -81,6 +79,16 @@ class Server:
         self.uploads.close()
         if self._analyser:
             self._analyser.close()
+        self.database.dispose()
+
+
+def _uploads(settings: Settings) -> Uploads:
+    try:
+        return Uploads(expanded(settings.uploads_dir, "FER_UPLOADS_DIR"))
+    except OSError as error:
+        raise WebError(
+            f"Uploads cannot be written to {settings.uploads_dir} ({error.strerror}); set FER_UPLOADS_DIR to a folder."
+        ) from error
 
 
 _server: Server | None = None
