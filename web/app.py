@@ -14,6 +14,8 @@ from starlette.routing import Route
 from web.access import check_access, is_loopback, proxy_header
 from web.gate import Gate
 from web.parts.theme import THEME
+from web.routes.boxes import boxes
+from web.routes.exports import export
 from web.routes.frames import frame
 from web.routes.media import media
 from web.routes.uploads import upload
@@ -56,6 +58,8 @@ ROUTES = [
     Route("/fer/media/{number:int}", media, methods=["GET"]),
     Route("/fer/frames/{token}", frame, methods=["POST"]),
     Route("/fer/uploads/{token}/{name}", upload, methods=["PUT"]),
+    Route("/fer/boxes/{number:int}", boxes, methods=["GET"]),
+    Route("/fer/export/{number:int}/{style}", export, methods=["GET"]),
 ]
 
 
