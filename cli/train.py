@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import DATA, Number, json_option, settings_options
-from cli.streams import outlive_stdout
+from cli.standard_streams import outlive_stdout
 from cli.views.lines import say
 from fer_model.training.definitions import ClassifierRun, DetectorRun
 from fer_model.training.recipes import ABLATION, RECIPES
