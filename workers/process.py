@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+STREAM_LOCKS_S = 8.0
+"""A process that is frozen in the middle of an append loses its locks before its lease is over."""
+
 
 class WorkerProcess:
     """The state of one process of a worker: of its main process, or of one that works on shards."""
@@ -42,7 +45,8 @@ class WorkerProcess:
     @cached_property
     def database(self) -> Database:
         """The one connection of the whole process, for which its threads take turns."""
-        return connect(self.settings.database_url, connections=1)
+        locks_s = STREAM_LOCKS_S if self.serves_streams else None
+        return connect(self.settings.database_url, connections=1, locks_s=locks_s)
 
     @property
     def device(self) -> str:
@@ -86,7 +90,7 @@ class WorkerProcess:
         )
 
     def stop(self) -> None:
-        """Signals the work in this process to end: trainings and streams at once, shards when the grace period is over."""
+        """Signals the work in this process to end: shards when the grace period is over, the rest at once."""
         self._grace_ends = time.monotonic() + self.settings.grace_seconds
         self._stopping.set()
 

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from fer_model.sources.live.capture import Figures
@@ -61,7 +62,7 @@ class Gauge:
         sums = [sum(face.probabilities[n] for face in faces) for n in range(len(EMOTIONS))]
         means = {emotion: total / len(faces) for emotion, total in zip(EMOTIONS, sums, strict=True)} if faces else {}
         return {
-            "at": round(1000 * self._clock()),
+            "at": datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
             "stream": name,
             "state": figures.state,
             "capture_fps": _rounded(figures.capture_fps),

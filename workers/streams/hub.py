@@ -101,6 +101,10 @@ class Hub:
         """Whether another stream fits, by its `--fps`."""
         return fits([each.options.fps for each in self._streams.values()], fps, analysis.balance.speed.fps)
 
+    def serves(self, shard_id: int) -> bool:
+        """Whether this process has the stream of this shard."""
+        return any(claim.id == shard_id for claim in list(self._streams))
+
     def add(self, analysis: Analysis, stream: Stream) -> None:
         """Serves a stream; call it inside `analysis`."""
         stream.start(analysis.pump)
