@@ -28,6 +28,7 @@ COMMANDS = (
     "evaluate",
     "ensemble",
     "worker",
+    "web",
     "flower",
     "bench",
     "doctor",
