@@ -87,7 +87,7 @@ def tracks_by_time(database: Database) -> list[int]:
         return list(session.scalars(select(seen.c.track_id).order_by(seen.c.began, seen.c.track_id)))
 
 
-def unwritten_tracks(database: Database) -> set[int]:
+def unwritten_tracks(database: Database) -> set[int | None]:
     """Tracks of `faces` without a row of their own, or with another number of faces."""
     counted = select(Face.track_id, Face.media_id, func.count()).group_by(Face.track_id, Face.media_id)
     with reading(database) as session:
