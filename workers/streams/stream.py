@@ -137,7 +137,7 @@ class Stream:
 
     def _skipped(self) -> dict[str, int]:
         """The frames that were skipped since this worker has the stream, by cause."""
-        found: dict[str, int] = {**self.capture.figures().skipped}
+        found: dict[str, int] = {cause: count for cause, count in self.capture.figures().skipped.items()}
         found["overload"] += self.feed.dropped
         found["decode"] += self.feed.broken
         return found
