@@ -17,7 +17,7 @@ from fer_model.sources.live.backlog import STALE_S, Backlog, Newest
 from fer_model.sources.live.connection import Connection, note_given_up
 from fer_model.sources.live.line import Line, Pauses
 from fer_model.sources.live.opening import Source
-from fer_model.sources.live.packets import CaptureEvent, Coded, LiveFrame
+from fer_model.sources.live.packets import CaptureEvent, Coded, Format, LiveFrame
 from fer_model.sources.live.pictures import Converter, Decoder, shown_size
 from fer_model.sources.live.source_clock import Rate, SourceClock, Steady
 from fer_model.sources.live.spool import LIMIT, Spool
@@ -108,7 +108,8 @@ class Capture:
                 self._line.look(monotonic(), self._backlog.empty())
                 self._collect()
                 if not self._decode_next():
-                    self._woken.wait(max(0.001, min(TICK_S, self._backlog.due() - monotonic())))
+                    due = min(self._backlog.due(), self._line.due()) - monotonic()
+                    self._woken.wait(max(0.001, min(TICK_S, due)))
                     self._woken.clear()
         finally:
             self._line.give_up()
@@ -126,6 +127,9 @@ class Capture:
         for coded in self._read[1].settle(arrived):
             self._backlog.put(coded)
         self._tally.arrived(len(arrived))
+        if len(self._frames) >= MOST_FRAMES and any(packet.key for packet in arrived):
+            # Decoding waits for the frames to be taken, and cannot tell that the source is there.
+            self._line.picture(now, _description(connection.format.size, connection.format))
 
     def _decode_next(self) -> bool:
         """Decodes one packet; False if none is due, or the frames of `everything` have not been taken."""
@@ -146,7 +150,8 @@ class Capture:
     def _offer(self, frame: VideoFrame, coded: Coded) -> None:
         """Keeps a decoded picture to be taken, if the rate asks for it."""
         now, size = monotonic(), shown_size(frame, self._decoder.aspect())
-        self._line.picture(now, _description(size, coded))
+        if self._line.connection and self._line.connection.format is coded.format:  # not of one that is lost by now
+            self._line.picture(now, _description(size, coded.format))
         self._watch.see(now, size, coded.clock, self._read[1].off_by if self._read else None)
         at_ms, pts = self._steady(cast(int, frame.pts)), cast(int, frame.pts)
         if not self._rate.wants(at_ms):
@@ -173,6 +178,6 @@ class Capture:
         self._events.append(CaptureEvent(round(time() * 1000), kind, detail))
 
 
-def _description(size: tuple[int, int], coded: Coded) -> str:
-    rate = f", {coded.format.fps:.3g} frames a second" if coded.format.fps else ""
-    return f"{size[0]}x{size[1]}, {coded.format.codec}{rate}"
+def _description(size: tuple[int, int], format: Format) -> str:
+    rate = f", {format.fps:.3g} frames a second" if format.fps else ""
+    return f"{size[0]}x{size[1]}, {format.codec}{rate}"
