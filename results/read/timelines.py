@@ -95,7 +95,7 @@ def _columns(looked: Subquery, felt: Subquery, by: By) -> list[ColumnElement[Any
 
 
 def _looked(job_id: str, bucket_ms: int, by: By, media_id: int | None) -> Subquery:
-    keys = [_start(Frame.time_ms, bucket_ms)] + ([] if by == "job" else [Frame.media_id.label("media_id")])
+    keys = [bucket_start(Frame.time_ms, bucket_ms)] + ([] if by == "job" else [Frame.media_id.label("media_id")])
     face_share = cast(func.avg(case((Frame.faces > 0, 1), else_=0)), Double)
     columns = [*keys, func.count().label("frames"), face_share.label("face_share")]
     wanted = Frame.media_id.in_(media_ids(job_id)) if media_id is None else Frame.media_id == media_id
@@ -104,7 +104,7 @@ def _looked(job_id: str, bucket_ms: int, by: By, media_id: int | None) -> Subque
 
 def _felt(chosen: Subquery, bucket_ms: int, by: By, some_left_out: bool) -> Subquery:
     faces = chosen.c
-    keys = [_start(faces.time_ms, bucket_ms)] + ([] if by == "job" else [faces.media_id])
+    keys = [bucket_start(faces.time_ms, bucket_ms)] + ([] if by == "job" else [faces.media_id])
     keys += [faces.track_id] if by == "track" else []
     # A track is in a frame at most once; frames of two media may have the same index.
     frame = cast(faces.media_id, BigInteger) * 2**32 + faces.frame_index if by == "job" else faces.frame_index
@@ -117,7 +117,8 @@ def _felt(chosen: Subquery, bucket_ms: int, by: By, some_left_out: bool) -> Subq
     return statement.group_by(*keys).subquery("felt")
 
 
-def _start(time_ms: Any, bucket_ms: int) -> Any:
+def bucket_start(time_ms: Any, bucket_ms: int) -> Any:
+    """The beginning of the bucket that a moment lies in, in ms, as an expression to group by."""
     # A literal: PostgreSQL treats two parameters as two different expressions and then cannot group by them.
     # It needs its type, or `//` would not compile to integer division.
     bucket: ColumnElement[int] = literal_column(str(int(bucket_ms)), BigInteger)

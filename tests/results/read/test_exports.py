@@ -23,6 +23,7 @@ from results.read.exports import COLUMNS, export_faces
 from results.read.face_filter import FaceFilter
 from results.shards import complete
 from results.tables import Face, Media
+from tests.support.excel import read_excel
 from tests.support.rows import face, frame, new_job, take
 
 MEDIA = [MediaPlan("/srv/film, the.mp4", "video"), MediaPlan("=cmd.jpg", "image")]
@@ -82,29 +83,6 @@ def value_of(name: str, value: str | None) -> str | int | float | None:
     if name in exports.TEXTS or value in (None, ""):
         return value or None
     return int(value) if name in exports.WHOLE else float(value)
-
-
-def read_excel(path: Path) -> list[dict[str, str]]:
-    """The rows of all sheets, keyed by the names in their first lines."""
-    import zipfile
-    from xml.etree import ElementTree
-
-    rows = []
-    space = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-    with zipfile.ZipFile(path) as archive:
-        assert not any("hyperlink" in name.lower() for name in archive.namelist())
-        for sheet in sorted(name for name in archive.namelist() if name.startswith("xl/worksheets/sheet")):
-            lines = []
-            for line in ElementTree.fromstring(archive.read(sheet)).iter(f"{space}row"):
-                cells = {}
-                for cell in line.iter(f"{space}c"):
-                    assert cell.find(f"{space}f") is None, "a formula"
-                    letter = str(cell.get("r")).rstrip("0123456789")
-                    cells[letter] = "".join(cell.itertext())
-                lines.append(cells)
-            names = lines[0]
-            rows += [{names[letter]: value for letter, value in line.items()} for line in lines[1:]]
-    return rows
 
 
 def test_a_sheet_that_is_full_goes_on_in_the_next(
