@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from av.video.frame import VideoFrame
 
+from fer_model.errors import StreamAddressError, UnreadableMediaError
 from fer_model.sources.live.address import Login
 from fer_model.sources.live.backlog import STALE_S, Backlog, Newest
 from fer_model.sources.live.connection import Connection, note_given_up
@@ -22,6 +23,7 @@ from fer_model.sources.live.pictures import Converter, Decoder, shown_size
 from fer_model.sources.live.source_clock import Rate, SourceClock, Steady
 from fer_model.sources.live.spool import LIMIT, Spool
 from fer_model.sources.live.watching import Figures, Tally, Watch
+from fer_model.sources.roots import check_permitted
 
 TICK_S = 0.1
 MOST_FRAMES = 16
@@ -39,7 +41,10 @@ class Capture:
 
     One thread decodes and chooses, and one for each connection reads: only that one may be blocked by the network, and
     it is given up when it is. With `realtime` the newest frames wait to be taken, for `STALE_S`; with `everything` all,
-    undecoded, in a file without a name in `spool`. `on_ready` is called from the decoding thread when a frame is there.
+    undecoded, in files without names in `spool`. `on_ready` is called from the decoding thread when a frame is there.
+
+    Raises:
+        StreamAddressError: the address lies outside `roots` (see `check_permitted`).
     """
 
     def __init__(
@@ -55,6 +60,10 @@ class Capture:
         pauses: Pauses | None = None,
         spool_limit: int = LIMIT,
     ) -> None:
+        try:
+            check_permitted(uri, roots)
+        except UnreadableMediaError as error:
+            raise StreamAddressError(str(error)) from None
         self._on_ready, self._realtime = on_ready, policy == "realtime"
         self._lock, self._woken, self._stopped = Lock(), Event(), Event()
         self._frames: deque[LiveFrame] = deque()
