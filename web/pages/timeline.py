@@ -1,5 +1,6 @@
 """The page Timeline: one medium of a job over time."""
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -14,7 +15,7 @@ from results.read.overview import overview
 from results.tables import Frame, Media
 from web.elements import timeline
 from web.elements.timeline.data import chart
-from web.parts import downloads, spans
+from web.parts import downloads, markers, spans
 from web.parts.choosing import choose_job, choose_medium
 from web.parts.series import shown
 from web.server import this_server
@@ -51,10 +52,11 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
     track_id = None if chosen == ALL else int(chosen[1:])
     smooth_s = last.selectbox("Smoothed over", SMOOTH_S, index=2, format_func=lambda seconds: f"{seconds:g} s")
     seen = shown(view, track_id, round(1000 * smooth_s))
-    timeline.draw(key, chart(seen) | _facts(session, medium, length), lambda mark: None)
+    timeline.draw(key, chart(seen) | _facts(session, medium, length), partial(markers.add, medium.id))
     if not view.frames:
         st.info("No frame of this file is processed yet.")
         return
+    markers.draw(session, medium.id, medium.uri)
     spans.draw(session, medium.id, span or zoomed or (0, length), track_id)
     downloads.draw(medium, seen)
 
@@ -81,8 +83,8 @@ def _facts(session: Session, medium: Media, length: int) -> dict[str, Any]:
         "reason": reason,
         "still": medium.kind == "image",
         "boxes": f"/fer/boxes/{medium.id}",
-        "marks": [],
-        "markable": False,
+        "marks": markers.marks(session, medium.id),
+        "markable": medium.kind != "image",
     }
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
+from results.markers import markers_of
 from results.read.face_filter import FaceFilter
 from results.read.subtitles import Span, spans
 from results.tables import Media
@@ -43,7 +44,7 @@ def annotated(session: Session, medium: Media, face_filter: FaceFilter) -> Annot
     """The annotations of one video; memory grows with the number of changes only."""
     found = sorted(spans(session, medium.job_id, medium.id, face_filter), key=lambda span: (span.track_id, *span))
     tracks = {track: list(part) for track, part in groupby(found, lambda span: span.track_id)}
-    marks: list[Mark] = []
+    marks = [Mark(row.time_ms, row.until_ms, row.label, row.note or "") for row in markers_of(session, medium.id)]
     ends = (*(span.end_ms for span in found), *(mark.until_ms or mark.time_ms for mark in marks))
     return Annotated(medium.uri, max(medium.duration_ms or 0, *ends, 1), tracks, marks)
 

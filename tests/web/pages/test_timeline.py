@@ -6,8 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import requests
 from playwright.sync_api import Page, expect
 
+from results.database import connect, writing
+from results.markers import delete_markers, markers_of
 from tests.support.pages import WAIT_MS, browsing, opened, serving_page
 from tests.support.timeline_job import CHANGE_MS, GAP_MS, STEP_MS, add_timeline
 
@@ -163,3 +166,47 @@ def test_a_brushed_span_gives_its_figures_and_escape_clears_it(page: Page) -> No
     page.locator(".plot").focus()
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="0:00:00 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_marker_is_kept_listed_exported_and_deleted(page: Page, site: SimpleNamespace) -> None:
+    page.locator(".plot").focus()
+    page.keyboard.press("Home")
+    waits_at(page, 0)
+    page.keyboard.press("Shift+ArrowRight")
+    waits_at(page, 5000)
+    page.keyboard.press("m")
+    page.get_by_label("Label of the marker").fill("looks away m n p")
+    page.get_by_label("Note of the marker").fill("to the left")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Markers")).to_be_visible(timeout=WAIT_MS)
+    assert cursor(page) == 5000
+    written = requests.get(f"{site.address}/fer/export/1/eaf")
+    assert "looks away m n p: to the left" in written.text and "a%20clip.eaf" in written.headers["Content-Disposition"]
+    database = connect(site.database)
+    with writing(database) as session:
+        (marker,) = markers_of(session, 1)
+        assert (marker.time_ms, marker.until_ms, marker.note) == (5000, None, "to the left")
+        delete_markers(session, 1, [marker.id])
+    database.dispose()
+
+
+@pytest.mark.parametrize(
+    "path", ["boxes/1", "boxes/1?since=0&until=60001", "boxes/1?since=5&until=5", "boxes/1?since=a&until=9"]
+)
+def test_boxes_are_given_for_a_minute_at_most(site: SimpleNamespace, path: str) -> None:
+    assert requests.get(f"{site.address}/fer/{path}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["export/9/csv", "export/1/xlsb", f"export/{'9' * 30}/csv", f"boxes/{'9' * 30}?since=0&until=9"]
+)
+def test_other_numbers_and_formats_are_not_found(site: SimpleNamespace, path: str) -> None:
+    assert requests.get(f"{site.address}/fer/{path}").status_code == 404
+
+
+def test_every_face_of_the_file_is_a_download(site: SimpleNamespace) -> None:
+    lines = requests.get(f"{site.address}/fer/export/1/csv").text.splitlines()
+    assert len(lines) == 1 + 275
+    assert requests.get(f"{site.address}/fer/export/1/parquet").content.startswith(b"PAR1")
+    grid = requests.get(f"{site.address}/fer/export/1/textgrid")
+    assert grid.text.startswith("File type") and "a%20clip.TextGrid" in grid.headers["Content-Disposition"]
