@@ -1,6 +1,7 @@
 """The jobs, newest first: state, progress, errors, and what can be done with them."""
 
 from functools import partial
+from typing import Literal
 
 import streamlit as st
 from redis.exceptions import RedisError
@@ -18,7 +19,13 @@ from web.server import this_server
 from workers.queue.dispatching import retry
 
 MOST, ERRORS = 30, 100
-COLOURS = {"running": "blue", "queued": "gray", "done": "green", "failed": "red", "cancelled": "orange"}
+COLOURS: dict[str, Literal["blue", "gray", "red"]] = {
+    "running": "blue",
+    "queued": "gray",
+    "done": "gray",
+    "failed": "red",
+    "cancelled": "gray",
+}
 
 
 def draw() -> bool:
@@ -39,13 +46,15 @@ def draw() -> bool:
 def _draw(status: JobStatus, title: str, moment: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{_plain(title)}**", width="content")
-        st.badge(status.state, color=COLOURS[status.state])  # type: ignore[arg-type]
+        st.badge(status.state, color=COLOURS[status.state])
         st.caption(f"{status.kind} · {moment} · {status.job}", width="stretch")
-    if status.state in UNFINISHED and status.planned_frames:
+        _buttons(status)
+    if status.kind == "train":
+        st.caption("The page Models shows its curves.")
+    elif status.state in UNFINISHED and status.planned_frames:
         st.progress(min(1.0, status.frames / status.planned_frames), text=_progress(status))
     else:
         st.caption(f"{status.media:,} files · {status.frames:,} frames · {status.faces:,} faces")
-    _buttons(status)
     if found := [*([status.error] if status.error else []), *_sentences(status)]:
         with st.expander(status.failures or ("1 note" if len(found) == 1 else f"{len(found)} notes")):
             st.dataframe({"reason": found}, hide_index=True, alt="What failed, and why")
@@ -57,15 +66,13 @@ def _progress(status: JobStatus) -> str:
 
 
 def _buttons(status: JobStatus) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if status.kind in WITH_FACES and status.faces:
-            st.html(
-                f'<a class="fer-link" href="/timeline?job={status.job}" target="_self">Timeline</a>', width="content"
-            )
-        if status.state in UNFINISHED:
-            st.button("Cancel", key=f"cancel-{status.job}", on_click=partial(_cancel, status.job))
-        elif status.failed or status.shards["failed"] or status.state == "cancelled":
-            st.button("Retry", key=f"retry-{status.job}", on_click=partial(_retry, status.job))
+    if status.kind in WITH_FACES and status.faces:
+        link = f'<a class="fer-link" href="/timeline?job={status.job}" target="_self">Timeline</a>'
+        st.html(link, width="content")
+    if status.state in UNFINISHED:
+        st.button("Cancel", key=f"cancel-{status.job}", on_click=partial(_cancel, status.job))
+    elif status.failed or status.shards["failed"] or status.state == "cancelled":
+        st.button("Retry", key=f"retry-{status.job}", on_click=partial(_retry, status.job))
 
 
 def _sentences(status: JobStatus) -> list[str]:

@@ -28,7 +28,7 @@ def classifiers(rows: Sequence[Row]) -> list[Row]:
     return [
         {
             "model": row["name"],
-            "recipe": row["recipe"],
+            "recipe": row["recipe"] or "",
             "source": row["source"],
             "accuracy %": row["accuracy"] if row["accuracy"] is not None else _in_training(row),
             "measured on": row["accuracy_on"] or ("PublicTest, in training" if _in_training(row) else None),
@@ -48,7 +48,7 @@ def ablation(found: Sequence[tuple[Evaluation, str, str | None]]) -> list[Row]:
     return [
         {
             "subject": name,
-            "recipe": recipe,
+            "recipe": recipe or "",
             "set": f"{row.split} of {row.data}",
             "faces": row.n,
             "accuracy %": row.accuracy,
