@@ -11,7 +11,7 @@ from typing import Any
 import polars
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import select, text
+from sqlalchemy import null, select, text
 
 from results import read_faces
 from results.database import reading, writing
@@ -46,7 +46,8 @@ def job(database: Database) -> str:
 
 
 def expected(database: Database) -> list[tuple[Any, ...]]:
-    columns = [Media.uri if name == "uri" else Face.__table__.c[name] for name in COLUMNS]
+    others: dict[str, Any] = {"uri": Media.uri, "at": null()}
+    columns = [others[name] if name in others else Face.__table__.c[name] for name in COLUMNS]
     order = (Face.media_id, Face.frame_index, Face.face_index)
     with reading(database) as session:
         found = select(*columns).join(Media, Media.id == Face.media_id).order_by(*order)
