@@ -133,8 +133,11 @@ class Person:
 
 
 STEPS = 120
-NOW_S = 1.5
-"""Someone not seen for so long is not in the picture."""
+NOW_S, NOW_FRAMES = 1.5, 3
+"""Someone seen neither for so long nor in so many frames is not in the picture."""
+
+STILL_S = 10.0
+"""After so long without a frame nobody is."""
 
 
 def people(moments: list[Moment], now_s: float, most: int = 4) -> list[Person]:
@@ -146,10 +149,11 @@ def people(moments: list[Moment], now_s: float, most: int = 4) -> list[Person]:
         for track, (emotion, _) in moment.faces.items():
             steps.setdefault(track, [None] * STEPS)[min(max(step, 0), STEPS - 1)] = emotion
             last[track] = moment
+    present_s = min([now_s - NOW_S, *(moment.at_s for moment in moments[-NOW_FRAMES:])])
     newest = sorted(steps, key=lambda track: (last[track].at_s, -track))[-most:]
-    return [_person(track, last[track], now_s, steps[track]) for track in sorted(newest)]
+    return [_person(track, last[track], max(present_s, now_s - STILL_S), steps[track]) for track in sorted(newest)]
 
 
-def _person(track: int, last: Moment, now_s: float, steps: list[str | None]) -> Person:
+def _person(track: int, last: Moment, present_s: float, steps: list[str | None]) -> Person:
     emotion, confidence = last.faces[track]
-    return Person(track, emotion if now_s - last.at_s < NOW_S else None, confidence, tuple(steps))
+    return Person(track, emotion if last.at_s >= present_s else None, confidence, tuple(steps))

@@ -89,14 +89,15 @@ def _webrtc(watch: Watch) -> Context:
 
 @st.fragment(run_every=0.5)
 def _minute(watch: Watch, context: Context | None) -> None:
-    if context and _is_blocked(context):
+    if context and _is_blocked(context, watch):
         st.session_state["blocked"] = True
         st.rerun(scope="app")
     st.html(strip(people(watch.moments(), time.monotonic()), watch.figures()))
 
 
-def _is_blocked(context: Context) -> bool:
-    if not context.state.signalling or context.state.playing:
+def _is_blocked(context: Context, watch: Watch) -> bool:
+    # The browser may learn late that its frames arrive.
+    if not context.state.signalling or context.state.playing or watch.figures().fps > 0:
         st.session_state.pop("connecting since", None)
         return False
     since = st.session_state.setdefault("connecting since", time.monotonic())

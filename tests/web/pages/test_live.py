@@ -50,7 +50,7 @@ def label(page: Page) -> str:
 
 
 def test_posted_frames(page: Page) -> None:
-    page.get_by_role("button", name="JPEG").click()
+    page.get_by_text("JPEG", exact=True).click()
     page.get_by_role("button", name="Start").click()
     assert label(page) in EMOTIONS
     assert page.locator(".fer-strip tbody tr").count() >= 2
