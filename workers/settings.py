@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from workers.errors import WorkersError
 
+STREAM_QUEUE = "stream"
+"""The queue of streams, which workers serve that serve nothing else."""
+
 
 class Settings(BaseSettings):
     """All settings. Each field is read from the environment variable `FER_` plus its name in capitals.
@@ -64,12 +67,12 @@ class Settings(BaseSettings):
     @property
     def served_queues(self) -> list[str]:
         """The queues that a worker serves."""
-        return self.queues.split(",")
+        return [queue.strip() for queue in self.queues.split(",") if queue.strip()]
 
     @property
     def submit_queue(self) -> str:
-        """The queue that new jobs get."""
-        return self.served_queues[0]
+        """The queue that new jobs get: the first served, but never that of streams."""
+        return next((queue for queue in self.served_queues if queue != STREAM_QUEUE), "batch")
 
     @property
     def permitted_roots(self) -> tuple[str, ...]:

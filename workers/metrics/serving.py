@@ -15,9 +15,10 @@ from results.backlog import longest_waits
 from results.database import existing, reading
 from workers.errors import WorkersError
 from workers.metrics import recording
+from workers.metrics.streams import StreamFigures
 from workers.metrics.timeouts import within
 from workers.queue.app import settings_of
-from workers.settings import Settings
+from workers.settings import STREAM_QUEUE, Settings
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
@@ -60,6 +61,8 @@ def _serve(app: Celery, folder: str) -> Any:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, folder)
     registry.register(QueueFigures(app))
+    if STREAM_QUEUE in settings_of(app).served_queues:
+        registry.register(StreamFigures(app, ANSWER_S))
     address, port = settings_of(app).metrics_address, settings_of(app).metrics_port
     try:
         server, _ = start_http_server(port, address, registry)
