@@ -44,6 +44,10 @@ class UnknownJobError(ResultsError):
     """There is no such job."""
 
 
+class UnknownStreamError(ResultsError):
+    """There is no such stream."""
+
+
 class ShardLostError(ResultsError):
     """The shard belongs to another worker now; nothing was written."""
 
