@@ -172,16 +172,14 @@ def holds(running: Place, count: int, seconds: float) -> bool:
 
 def print_streams(running: Place, seconds: float) -> None:
     detector = detector_fps(running)
-    least = max(1, int(0.5 * detector / 5))
     print(f"the detector alone: {detector:.1f} frames/s, so at best {detector / 5:.1f} streams", flush=True)
-    count = next(n for n in range(least, 0, -1) if n == 1 or holds(running, n, seconds))
-    while count < detector / 5 and holds(running, count + 1, seconds):
-        count += 1
+    count, too_many = 0, int(detector / 5) + 1
+    while too_many - count > 1:
+        middle = (count + too_many) // 2
+        count, too_many = (middle, too_many) if holds(running, middle, seconds) else (count, middle)
     cores = os.cpu_count() or 1
-    share = count * 5 / detector
-    print(
-        f"streams of 5 fps: {count} on {cores} processors, {count / cores:.1f} each; {share:.2f} of the detector's speed"
-    )
+    share = f"{count * 5 / detector:.2f} of the detector's speed"
+    print(f"streams of 5 fps: {count} on {cores} processors, {count / cores:.1f} each; {share}", flush=True)
 
 
 def detector_fps(running: Place) -> float:
@@ -273,7 +271,7 @@ def print_memory(running: Place, minutes: float) -> None:
     warm_up = min(3.0, minutes / 5)
     with running.streams(4, 5):
         (child,) = children(running.workers["a"])
-        samples = []
+        samples: list[float] = []
         while len(samples) < 60 * (minutes + warm_up) / 5:
             time.sleep(5)
             samples.append(resident_mb(child))
@@ -281,9 +279,8 @@ def print_memory(running: Place, minutes: float) -> None:
                 print(f"  {len(samples) / 12:.0f} min: {samples[-1]:.0f} MB", flush=True)
     settled = samples[int(12 * warm_up) :]
     first, last = statistics.mean(settled[:12]), statistics.mean(settled[-12:])
-    print(
-        f"memory, 4 streams of 5 fps, {minutes:g} min after {warm_up:g}: {first:.0f} to {last:.0f} MB, {last - first:+.1f}"
-    )
+    grown = f"{first:.0f} MB to {last:.0f} MB, {last - first:+.1f} MB"
+    print(f"memory, 4 streams of 5 fps, {minutes:g} min after a warm-up of {warm_up:g} min: {grown}", flush=True)
 
 
 def resident_mb(pid: int) -> float:

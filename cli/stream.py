@@ -75,8 +75,9 @@ def add(
     rtsp://USER:PASSWORD@HOST/PATH. The shell's history would keep that password; give the user alone, and the password
     in FER_STREAM_PASSWORD_<NAME>.
     """
-    from cli.connection import prepared_database
     from fer_model.sources.live.address import parse_address
+
+    from cli.connection import prepared_database
     from results.database import writing
     from results.streams import QUEUE, StreamOptions, add_stream
     from workers.queue.app import make_app
