@@ -30,6 +30,7 @@ COMMANDS = (
     "evaluate",
     "ensemble",
     "worker",
+    "web",
     "flower",
     "bench",
     "doctor",

@@ -36,6 +36,9 @@ from results.tables import Job, Shard, ShardAttempt
 LEASE_S = 60.0
 """Seconds without a heartbeat after which a worker has lost its shard."""
 
+STREAM_LEASE_S = 12.0
+"""As `LEASE_S`, of a stream: until then nothing is recorded."""
+
 MAX_ATTEMPTS = 3
 DIED = "the worker process died"
 

@@ -15,11 +15,14 @@ from results.bulk import insert_rows
 from results.errors import ShardLostError
 from results.hours import begin_of, close_tracks, hour_of
 from results.jobs import changed, options_of, utc_now
-from results.leases import Claim, heartbeat
+from results.leases import Claim, heartbeat, requeue
 from results.shards import Rows, append
 from results.stream_tables import Stream, StreamEvent, StreamLogin
 from results.streams import Login, StreamOptions
 from results.tables import Frame, Media, Shard, Track
+
+COUNTS = ("skipped_stale", "skipped_decode", "skipped_overload", "reconnects")
+"""Columns of `streams` that go on counting over take-overs."""
 
 Event = tuple[int, datetime, str, str]
 """A row of `stream_events`: `media_id`, `at`, `kind`, `detail`."""
@@ -103,8 +106,8 @@ def append_stream(
 
     So an append whose acknowledgement was lost is repeated as it was. `frames`, `faces`, `scores` and `ensemble_id` are
     as in `shards.append`. `tracks` are rows of `tracks` of this stream, which replace earlier ones. `figures` are
-    columns of `streams`, `sizes` width and height by medium. An append without frames is no progress: it does not
-    restart the count of deaths.
+    columns of `streams`; those of `COUNTS` are counts since the last append. `sizes` are width and height by medium. An
+    append without frames is no progress: it does not restart the count of deaths.
 
     Raises:
         ShardLostError, JobCancelledError: as `leases.heartbeat`; nothing is written.
@@ -127,10 +130,18 @@ def append_stream(
     return True
 
 
+def release(session: Session, claim: Claim) -> None:
+    """Gives the stream back, uncounted, for another worker."""
+    requeue(session, claim, counted=False)
+    waiting = update(Stream).where(Stream.job_id == claim.job_id)
+    changed(session, waiting.values(state="waiting", updated_at=utc_now(session)))
+
+
 def _count_append(session: Session, claim: Claim, n: int, values: Mapping[str, Any]) -> bool:
     """Raises the counter from `n`, by compare-and-set; False if it is there already."""
     mine = update(Stream).where(Stream.job_id == claim.job_id, Stream.appends == n)
-    if changed(session, mine.values(appends=n + 1, updated_at=utc_now(session), **values)):
+    added = {name: getattr(Stream, name) + values[name] for name in COUNTS if name in values}
+    if changed(session, mine.values({"appends": n + 1, "updated_at": utc_now(session), **values, **added})):
         return True
     found = session.scalar(select(Stream.appends).where(Stream.job_id == claim.job_id))
     if found is None:

@@ -9,12 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from results.jobs import UNFINISHED, utc_now
+from results.leases import STREAM_LEASE_S
 from results.stream_tables import Stream, StreamEvent
 from results.streams import get_stream
 from results.tables import Job, Media, Shard
-
-SILENT_S = 15.0
-"""Seconds without a heartbeat after which a worker counts as dead; another one has the stream by then."""
 
 FIGURES = ("capture_fps", "processed_fps", "delay_p50_ms", "delay_p95_ms")
 
@@ -61,7 +59,7 @@ def stream_statuses(session: Session, job_id: str | None = None) -> list[StreamS
     wanted = select(Stream, Job.state, Shard).join(Job, Job.id == Stream.job_id).join(Shard, Shard.job_id == Job.id)
     rows = session.execute((wanted.where(Job.id == job_id) if job_id else wanted).order_by(Stream.name)).all()
     events = _last_events(session, job_id)
-    alive_since = utc_now(session) - timedelta(seconds=SILENT_S)
+    alive_since = utc_now(session) - timedelta(seconds=STREAM_LEASE_S)
     return [_status(stream, state, shard, events.get(stream.job_id), alive_since) for stream, state, shard in rows]
 
 

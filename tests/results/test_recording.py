@@ -12,7 +12,7 @@ from results.errors import JobCancelledError, ShardLostError
 from results.jobs import cancel_job, delete_job
 from results.leases import Claim, requeue
 from results.read.streams import events_of
-from results.recording import append_stream, hour, resume
+from results.recording import append_stream, hour, release, resume
 from results.stream_tables import Stream
 from results.tables import Face, FaceScore, Frame, Media, Model, Shard, Track
 from tests.support.rows import face, frame, new_stream, silence, take_stream, track
@@ -136,7 +136,8 @@ def test_a_takeover_is_an_event_and_closes_the_tracks_that_were_open(database: D
         (event,) = events_of(session, "lobby", 9)
         assert (event.kind, event.detail) == ("taken_over", "w2 took the stream over from w1.")
         # The same worker, after it gave the stream back.
-        requeue(session, new, counted=False)
+        release(session, new)
+        assert session.scalars(select(Stream.state)).one() == "waiting"
         again = resume(session, take_stream(session, claim.job_id, "w2"))
         assert (again.next_track_id, again.appends) == (8, 2)
         assert len(events_of(session, "lobby", 9)) == 1
@@ -165,6 +166,19 @@ def test_only_frames_are_progress(database: Database, claim: Claim) -> None:
     with reading(database) as session:
         shard = session.get_one(Shard, second.id)
         assert (shard.not_before, shard.attempts, shard.error) == (None, 1, None)
+
+
+def test_counts_go_on_over_takeovers_and_figures_are_replaced(database: Database, claim: Claim) -> None:
+    counts = {"skipped_stale": 2, "skipped_decode": 3, "skipped_overload": 0, "reconnects": 1}
+    for n in range(2):
+        owner = takeover(database, claim, f"w{n}")
+        with writing(database) as session:
+            figures = counts | {"state": "live", "capture_fps": 20.0 + n}
+            append_stream(session, owner, n, frames=[], faces=[], figures=figures, next_track_id=0)
+    with reading(database) as session:
+        stream = session.scalars(select(Stream)).one()
+        assert {name: getattr(stream, name) for name in counts} == {name: 2 * count for name, count in counts.items()}
+        assert (stream.state, stream.capture_fps) == ("live", 21.0)
 
 
 def test_members_scores_go_with_their_faces(database: Database, claim: Claim) -> None:

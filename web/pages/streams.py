@@ -1,0 +1,8 @@
+"""The page Streams."""
+
+import streamlit as st
+
+
+def page() -> None:
+    """Draws the page."""
+    st.title("Streams")

@@ -1,0 +1,25 @@
+"""The look of the page: one accent colour, calm greys, light and dark."""
+
+ACCENT = "#0072b2"
+ACCENT_ON_DARK = "#3c9bd6"
+
+THEME = {
+    "theme.font": "sans-serif",
+    "theme.baseRadius": "8px",
+    "theme.showWidgetBorder": True,
+    "theme.light.primaryColor": ACCENT,
+    "theme.light.backgroundColor": "#ffffff",
+    "theme.light.secondaryBackgroundColor": "#f5f5f4",
+    "theme.light.textColor": "#1b1b1b",
+    "theme.dark.primaryColor": ACCENT_ON_DARK,
+    "theme.dark.backgroundColor": "#161616",
+    "theme.dark.secondaryBackgroundColor": "#212121",
+    "theme.dark.textColor": "#ececec",
+}
+"""Streamlit's options."""
+
+STYLE = """
+.block-container { padding-top: 4.5rem; padding-bottom: 3rem; max-width: 1180px; }
+h1 { font-size: 1.6rem !important; font-weight: 600 !important; }
+"""
+"""CSS for what Streamlit has no option for."""
