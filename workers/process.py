@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from billiard import current_process
 from celery import Celery, current_app
 from celery.signals import worker_process_init, worker_process_shutdown
-from results.streams import QUEUE
 from sqlalchemy import Engine as Database
 
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.networks.manifest import ModelSet
 from results.database import connect
+from results.streams import QUEUE
 from workers.metrics import recording
 from workers.queue.app import settings_of
 from workers.settings import writable_cache

@@ -48,7 +48,7 @@ def live_line(summary: Summary) -> str:
     speed = f"{_number(summary['processed_fps'])} of {_number(summary['capture_fps'])} fps"
     if delays["p95"] is not None:
         speed += f", delay {delays['p50']:.0f} to {delays['p95']:.0f} ms"
-    return f"{moment}  {_faces(summary):<32}  {speed}{_tracks(summary['tracks'])}"
+    return f"{moment}  {_faces(summary):<24}  {speed}{_tracks(summary['tracks'])}"
 
 
 def local_time(moment: datetime) -> str:

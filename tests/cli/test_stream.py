@@ -84,7 +84,9 @@ def test_a_stream_from_its_addition_to_its_removal(fer: Terminal) -> None:
     assert re.search(r"lobby +live +25\.0 +5\.0 +310/560 +stale 3", table)
     (event,) = json.loads(fer("stream", "events", "lobby", "--json").stdout)
     assert event == {"at": "2026-11-26T14:00:00+00:00", "kind": "connected", "detail": "It is connected: h264."}
-    assert re.search(r"2026-11-2\d \d\d:\d\d:00 +connected +It is connected: h264\.", fer("stream", "events", "lobby").stdout)
+    assert re.search(
+        r"2026-11-2\d \d\d:\d\d:00 +connected +It is connected: h264\.", fer("stream", "events", "lobby").stdout
+    )
 
     assert fer("stream", "stop", "lobby").stdout == "lobby: stopped\n"
     assert fer("stream", "stop", "lobby").stdout == "lobby was stopped already\n"

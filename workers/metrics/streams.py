@@ -2,18 +2,11 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from celery import Celery
-from sqlalchemy import Engine as Database
-
-from results.database import existing, reading
-from results.read.streams import StreamStatus, stream_statuses
+from results.read.streams import StreamStatus
 from results.stream_tables import STREAM_STATES
-from workers.metrics.timeouts import within
-from workers.queue.app import settings_of
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -28,28 +21,16 @@ Values = Mapping[str, float | None]
 class StreamFigures:
     """How many streams are in each state, and the figures of those that this worker serves.
 
-    `answer_s` limits the wait for the database; without an answer all series are omitted.
+    `statuses` asks the database at each scrape; when it returns None, all series are omitted.
     """
 
-    def __init__(self, app: Celery, answer_s: float) -> None:
-        self._statuses = within(answer_s, _statuses_in(settings_of(app).database_url))
+    def __init__(self, statuses: Callable[[], Sequence[StreamStatus] | None]) -> None:
+        self._statuses = statuses
 
     def collect(self) -> "Iterator[Metric]":
         statuses = self._statuses()
         yield _states(statuses)
         yield from _figures([each for each in statuses or () if each.worker and _is_child(each.worker)])
-
-
-def _statuses_in(url: str) -> Callable[[], list[StreamStatus]]:
-    @cache
-    def database() -> Database:
-        return existing(url)
-
-    def statuses() -> list[StreamStatus]:
-        with reading(database()) as session:
-            return stream_statuses(session)
-
-    return statuses
 
 
 def _is_child(worker: str) -> bool:

@@ -95,7 +95,11 @@ def test_a_stream_gets_rows_within_a_second_until_it_is_stopped(
         count = len(frames_of(database))
         assert any(each["faces"] and each["tracks"] for each in process.published)
         last = process.published[-1]
-        assert (last["stream"], last["state"]) == (NAME, "live") and set(last["skipped"]) == {"stale", "decode", "overload"}
+        assert (last["stream"], last["state"]) == (NAME, "live") and set(last["skipped"]) == {
+            "stale",
+            "decode",
+            "overload",
+        }
         assert all(set(each["means"]) in (set(), set(EMOTIONS)) for each in process.published)
     check_rows(database)
     assert len(frames_of(database)) == count, "a hub that closes adds nothing to a stopped stream"
@@ -239,7 +243,9 @@ def test_crops_are_kept_under_the_numbers_of_their_rows(
         until(has_frames(database))
     with reading(database) as session:
         faces = session.execute(select(Face.media_id, Face.frame_index, Face.face_index)).all()
-    there = {path.relative_to(tmp_path / "crops" / shard_of(database).job_id).as_posix() for path in tmp_path.rglob("*.jpg")}
+    there = {
+        path.relative_to(tmp_path / "crops" / shard_of(database).job_id).as_posix() for path in tmp_path.rglob("*.jpg")
+    }
     assert there == {f"{medium}/{frame:08d}-{face:03d}.jpg" for medium, frame, face in faces} != set()
 
 
