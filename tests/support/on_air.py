@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def add(database: Database, uri: str, name: str = NAME, login: Login | None = No
 def shard_of(database: Database, name: str = NAME) -> Shard:
     """The shard of a stream, as it is now."""
     with reading(database) as session:
-        return session.scalars(select(Shard).join(Stream, Stream.job_id == Shard.job_id).where(Stream.name == name)).one()
+        return session.scalars(
+            select(Shard).join(Stream, Stream.job_id == Shard.job_id).where(Stream.name == name)
+        ).one()
 
 
 def stream_of(database: Database, name: str = NAME) -> Stream:
@@ -69,7 +72,7 @@ def check_rows(database: Database, name: str = NAME) -> None:
         assert indices == list(range(len(indices))), "numbered without a gap, however many workers wrote"
     times = [at_ms for _, _, at_ms, _ in frames]
     assert len(set(times)) == len(times), "two workers wrote the same moment"
-    assert all(later > earlier - BACK_MS for earlier, later in zip(times, times[1:], strict=False)), "late rows"
+    assert all(later > earlier - BACK_MS for earlier, later in pairwise(times)), "late rows"
     with reading(database) as session:
         counted = session.execute(select(func.sum(Shard.frames), func.sum(Shard.faces))).one()
         faces = session.scalar(select(func.count()).select_from(Face))

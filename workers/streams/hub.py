@@ -99,7 +99,11 @@ class Hub:
 
     def has_room(self, analysis: Analysis, fps: float | None) -> bool:
         """Whether another stream fits, by its `--fps`."""
-        return fits([each.options.fps for each in self._streams.values()], fps, analysis.balance.speed.fps)
+        speed = analysis.balance.speed
+        if fits([each.options.fps for each in list(self._streams.values())], fps, speed.fps):
+            return True
+        speed.stretch()
+        return False
 
     def serves(self, shard_id: int) -> bool:
         """Whether this process has the stream of this shard."""
@@ -171,6 +175,7 @@ class Hub:
         self._drop(stream)
         try:
             stream.release()
+            logger.info("stream %s: left to another process", stream.name)
         except Exception as error:
             logger.warning("stream %s: its lease expires: %s", stream.name, error)
 

@@ -24,7 +24,7 @@ from workers.batch.crops_roots import folder_of
 from workers.errors import WorkersError
 from workers.job_folders import of_job
 from workers.lease.outages import insist
-from workers.settings import Settings
+from workers.settings import Settings, writable_cache
 from workers.streams.analysis import Analysis
 from workers.streams.hub import Hub
 from workers.streams.stream import Stream

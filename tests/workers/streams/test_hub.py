@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def test_an_outage_of_the_database_loses_no_row_and_doubles_none(
     assert calls[0] > 5
     check_rows(database)
     times = [at_ms for _, _, at_ms, _ in frames_of(database)]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert max(gaps) < 1500, "frames that came during an outage are there"
 
 
