@@ -46,7 +46,7 @@ def up(
     settings = settings.model_copy(update={"broker_url": stack.broker_url(port)})
     stack.check_port(port, "--port")
     groups = [stack.worker_programs(settings, workers, streams)]
-    hints = [hint(settings, "submit", "videos/")]
+    hints = [hint(settings, "submit", "submit videos/")]
     if streams:
         hints.append(hint(settings, "add a stream", "stream add rtsp://USER@CAMERA/PATH --name lobby"))
     if flower:
