@@ -20,7 +20,7 @@ def print_streams(streams: "Sequence[StreamStatus]") -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for title in ("name", "state", "fps in", "out", "delay ms", "skipped", "worker", "last event"):
         right = title in ("fps in", "out", "delay ms")
-        table.add_column(title, justify="right" if right else "left", no_wrap=title in ("state", "fps in", "out"))
+        table.add_column(title, justify="right" if right else "left", no_wrap=right or title in ("name", "state"))
     for each in streams:
         delays = f"{_number(each.delay_ms['p50'], 0)}/{_number(each.delay_ms['p95'], 0)}"
         speeds = _number(each.capture_fps), _number(each.processed_fps)
@@ -47,7 +47,7 @@ def live_line(summary: Summary) -> str:
     delays = summary["delay_ms"]
     speed = f"{_number(summary['processed_fps'])} of {_number(summary['capture_fps'])} fps"
     if delays["p95"] is not None:
-        speed += f", delay {delays['p50']:.0f} to {delays['p95']:.0f} ms"
+        speed += f", delay {delays['p50']:.0f}/{delays['p95']:.0f} ms"
     return f"{moment}  {_faces(summary):<24}  {speed}{_tracks(summary['tracks'])}"
 
 
@@ -64,7 +64,8 @@ def _faces(summary: Summary) -> str:
 
 
 def _tracks(tracks: Sequence[Summary]) -> str:
-    words = [f"#{each['track_id']} {each['emotion']} {each['confidence']:.0%}" for each in tracks]
+    ordered = sorted(tracks, key=lambda each: each["track_id"])
+    words = [f"#{each['track_id']} {each['emotion']} {each['confidence']:.0%}" for each in ordered]
     return "  " + ", ".join(words) if words else ""
 
 
@@ -73,8 +74,13 @@ def _skipped(skipped: Mapping[str, int]) -> str:
 
 
 def _last(status: "StreamStatus") -> str:
-    event = status.last_event
-    return "" if event is None else f"{local_time(event.at)} {event.kind.replace('_', ' ')}: {event.detail}"
+    """The last event; of a live stream without its details, which `stream events` has."""
+    if (event := status.last_event) is None:
+        return ""
+    place = event.at.astimezone()
+    is_today = place.date() == datetime.now().astimezone().date()
+    words = f"{place.strftime('%H:%M:%S') if is_today else local_time(place)} {event.kind.replace('_', ' ')}"
+    return words if status.state in ("live", "stopped") else f"{words}: {event.detail}"
 
 
 def _number(value: float | None, digits: int = 1) -> str:

@@ -130,7 +130,7 @@ def test_silence_is_explained(tail: Tail) -> None:
         "Note: no worker serves lobby at present; fer-batch worker --queues stream starts one.",
         "Note: lobby is stopped; fer-batch stream start lobby starts it.",
     ]
-    assert "1 face  happy 75%" in tail.lines[0] and "5.0 of 25.0 fps, delay 310 to 560 ms" in tail.lines[0]
+    assert "1 face  happy 75%" in tail.lines[0] and "5.0 of 25.0 fps, delay 310/560 ms" in tail.lines[0]
 
 
 def test_it_ends_with_its_reader(tail: Tail) -> None:

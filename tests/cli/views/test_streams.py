@@ -36,7 +36,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_line_says_when_who_and_how_fast() -> None:
-    speed, tracks = "5.0 of 25.0 fps, delay 310 to 560 ms", "#12 happy 90%, #13 neutral 71%"
+    speed, tracks = "5.0 of 25.0 fps, delay 310/560 ms", "#12 happy 90%, #13 neutral 71%"
     assert live_line(LIVE) == f"15:00:00  {'2 faces  happy 63%':<24}  {speed}  {tracks}"
 
 
@@ -44,7 +44,7 @@ def test_a_line_says_when_who_and_how_fast() -> None:
     ("values", "words"),
     [
         ({"state": "reconnecting", "capture_fps": None}, "15:00:00  reconnecting"),
-        (NOBODY, f"15:00:00  {'no face':<24}  5.0 of 25.0 fps, delay 310 to 560 ms"),
+        (NOBODY, f"15:00:00  {'no face':<24}  5.0 of 25.0 fps, delay 310/560 ms"),
         # Someone left within the second; the first seconds have no figures.
         (
             {"faces": 0, "tracks": [], "processed_fps": None, "delay_ms": {"p50": None, "p95": None}},
