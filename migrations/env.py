@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from results.columns import Base
 from results.database import connect
 
-for module in ("results.tables", "results.stream_tables"):
+for module in ("results.tables", "results.stream_tables", "results.markers"):
     import_module(module)
 
 

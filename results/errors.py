@@ -70,3 +70,7 @@ class NameTakenError(ResultsError):
 
 class TimelineError(ResultsError):
     """These are not valid parameters of a timeline."""
+
+
+class MarkerError(ResultsError):
+    """These are not valid values of a marker."""

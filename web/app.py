@@ -14,11 +14,14 @@ from starlette.routing import Route
 from web.errors import WebError
 from web.gate import Gate
 from web.parts.theme import THEME
+from web.routes.boxes import boxes
+from web.routes.exports import export
 from web.routes.media import media
 from web.server import open_server
 from workers.settings import Settings
 
-SCRIPT = Path(__file__).with_name("script.py")
+SCRIPT = Path(__file__).parent / "pages" / "script.py"
+"""Not beside the folder: Streamlit would take each file of a folder `pages` there for a page of its own."""
 
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
@@ -55,7 +58,11 @@ def make_app(settings: Settings, address: str) -> st.App:
     return st.App(SCRIPT, routes=ROUTES, middleware=[gate], lifespan=_lifespan)
 
 
-ROUTES = [Route("/fer/media/{number:int}", media, methods=["GET"])]
+ROUTES = [
+    Route("/fer/media/{number:int}", media, methods=["GET"]),
+    Route("/fer/boxes/{number:int}", boxes, methods=["GET"]),
+    Route("/fer/export/{number:int}/{style}", export, methods=["GET"]),
+]
 
 
 def run(settings: Settings, address: str, port: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from time import monotonic, sleep
 
 from fer_model.sources.live.capture import Capture
 from fer_model.sources.live.packets import CaptureEvent, LiveFrame
+from tests.support.live_servers import wait_until
 
 
 class Gathered:
@@ -44,3 +46,18 @@ class Gathered:
     @property
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
+
+
+def stop_at_once(capture: Capture) -> None:
+    """Stops it, whatever its source does; it has to be over within 2 s."""
+    others = threads("stream decoding") - 1
+    begun = monotonic()
+    capture.stop()
+    assert monotonic() - begun < 0.5, "stop() waits for something"
+    wait_until(lambda: threads("stream decoding") <= others, 2.0)
+    assert capture.take(100) == []
+
+
+def threads(name: str) -> int:
+    """How many threads of this name live in this process."""
+    return sum(thread.name == name for thread in threading.enumerate())

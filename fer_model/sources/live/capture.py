@@ -12,16 +12,18 @@ from typing import Any, Literal, cast
 
 from av.video.frame import VideoFrame
 
+from fer_model.errors import StreamAddressError, UnreadableMediaError
 from fer_model.sources.live.address import Login
 from fer_model.sources.live.backlog import STALE_S, Backlog, Newest
 from fer_model.sources.live.connection import Connection, note_given_up
 from fer_model.sources.live.line import Line, Pauses
 from fer_model.sources.live.opening import Source
-from fer_model.sources.live.packets import CaptureEvent, Coded, LiveFrame
+from fer_model.sources.live.packets import CaptureEvent, Coded, Format, LiveFrame
 from fer_model.sources.live.pictures import Converter, Decoder, shown_size
 from fer_model.sources.live.source_clock import Rate, SourceClock, Steady
 from fer_model.sources.live.spool import LIMIT, Spool
 from fer_model.sources.live.watching import Figures, Tally, Watch
+from fer_model.sources.roots import check_permitted
 
 TICK_S = 0.1
 MOST_FRAMES = 16
@@ -39,7 +41,10 @@ class Capture:
 
     One thread decodes and chooses, and one for each connection reads: only that one may be blocked by the network, and
     it is given up when it is. With `realtime` the newest frames wait to be taken, for `STALE_S`; with `everything` all,
-    undecoded, in a file without a name in `spool`. `on_ready` is called from the decoding thread when a frame is there.
+    undecoded, in files without names in `spool`. `on_ready` is called from the decoding thread when a frame is there.
+
+    Raises:
+        StreamAddressError: the address lies outside `roots` (see `check_permitted`).
     """
 
     def __init__(
@@ -55,6 +60,10 @@ class Capture:
         pauses: Pauses | None = None,
         spool_limit: int = LIMIT,
     ) -> None:
+        try:
+            check_permitted(uri, roots)
+        except UnreadableMediaError as error:
+            raise StreamAddressError(str(error)) from None
         self._on_ready, self._realtime = on_ready, policy == "realtime"
         self._lock, self._woken, self._stopped = Lock(), Event(), Event()
         self._frames: deque[LiveFrame] = deque()
@@ -108,7 +117,8 @@ class Capture:
                 self._line.look(monotonic(), self._backlog.empty())
                 self._collect()
                 if not self._decode_next():
-                    self._woken.wait(max(0.001, min(TICK_S, self._backlog.due() - monotonic())))
+                    due = min(self._backlog.due(), self._line.due()) - monotonic()
+                    self._woken.wait(max(0.001, min(TICK_S, due)))
                     self._woken.clear()
         finally:
             self._line.give_up()
@@ -126,6 +136,9 @@ class Capture:
         for coded in self._read[1].settle(arrived):
             self._backlog.put(coded)
         self._tally.arrived(len(arrived))
+        if len(self._frames) >= MOST_FRAMES and any(packet.key for packet in arrived):
+            # Decoding waits for the frames to be taken, and cannot tell that the source is there.
+            self._line.picture(now, _description(connection.format.size, connection.format))
 
     def _decode_next(self) -> bool:
         """Decodes one packet; False if none is due, or the frames of `everything` have not been taken."""
@@ -146,7 +159,8 @@ class Capture:
     def _offer(self, frame: VideoFrame, coded: Coded) -> None:
         """Keeps a decoded picture to be taken, if the rate asks for it."""
         now, size = monotonic(), shown_size(frame, self._decoder.aspect())
-        self._line.picture(now, _description(size, coded))
+        if self._line.connection and self._line.connection.format is coded.format:  # not of one that is lost by now
+            self._line.picture(now, _description(size, coded.format))
         self._watch.see(now, size, coded.clock, self._read[1].off_by if self._read else None)
         at_ms, pts = self._steady(cast(int, frame.pts)), cast(int, frame.pts)
         if not self._rate.wants(at_ms):
@@ -173,6 +187,6 @@ class Capture:
         self._events.append(CaptureEvent(round(time() * 1000), kind, detail))
 
 
-def _description(size: tuple[int, int], coded: Coded) -> str:
-    rate = f", {coded.format.fps:.3g} frames a second" if coded.format.fps else ""
-    return f"{size[0]}x{size[1]}, {coded.format.codec}{rate}"
+def _description(size: tuple[int, int], format: Format) -> str:
+    rate = f", {format.fps:.3g} frames a second" if format.fps else ""
+    return f"{size[0]}x{size[1]}, {format.codec}{rate}"

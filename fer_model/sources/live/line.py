@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 from typing import Literal
 
@@ -73,6 +74,10 @@ class Line:
             self.reconnects += 1
             self._note("resumed", f"{what}, after {now - self._lost_at:.1f} s")
         self.state, self._last_reason = "live", ""
+
+    def due(self) -> float:
+        """When there is something to do, unless something comes before."""
+        return self._next if self.connection is None else inf
 
     def give_up(self) -> None:
         """Ends the connection. Returns at once."""

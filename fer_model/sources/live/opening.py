@@ -24,6 +24,9 @@ OPEN_S, READ_S = 5.0, 5.0
 SEGMENTS_S = 30.0
 """The same for HLS, whose segments come up to 10 s apart."""
 
+GRACE_S = 10.0
+"""Seconds beyond its timeouts after which a connection is stuck."""
+
 LIVE_FORMATS = f"{FORMATS},hls,mpjpeg,mjpeg,h264,hevc,sdp,rtsp,rtp"
 
 _PROTOCOLS = {
@@ -40,11 +43,11 @@ _PROTOCOLS = {
 _OPTIONS = {
     # TCP where the camera has it: UDP loses packets, and each lost one spoils the pictures up to the next keyframe.
     "rtsp": {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video"},
-    # Cameras have certificates of their own making; without this none could be read by rtsps.
+    # Cameras have certificates of their own making: none of them could be verified.
     "rtsps": {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video", "tls_verify": "0"},
     # The newest segment alone: those before it are old.
     "http": {"live_start_index": "-1"},
-    "https": {"live_start_index": "-1"},
+    "https": {"live_start_index": "-1", "tls_verify": "0"},
     "udp": {"overrun_nonfatal": "1", "fifo_size": "50000"},
 }
 
@@ -75,7 +78,7 @@ class Source:
     @property
     def patience_s(self) -> float:
         """After so many seconds without a sign a connection is stuck: none of its timeouts has helped."""
-        return 2 * OPEN_S + 2 * self.read_s + 10
+        return 2 * OPEN_S + 2 * self.read_s + GRACE_S
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from fer_model.sources.live.capture import Capture
+from fer_model.sources.live.connection import abandoned
 from fer_model.sources.live.line import Pauses
-from tests.support.live_servers import write_live_clip
+from tests.support.captures import threads
+from tests.support.live_servers import wait_until, write_live_clip
 
 QUICK = Pauses(first_s=0.05, longest_s=0.2, locked_s=0.1)
 
@@ -18,7 +20,7 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def capturing() -> Iterator[Callable[..., Capture]]:
-    """Makes captures with quick reconnection, and stops them at the end of the test."""
+    """Makes captures with quick reconnection. The test's end stops them, and each of their threads has to end."""
     running: list[Capture] = []
 
     def start(uri: str, **options: Any) -> Capture:
@@ -28,6 +30,9 @@ def capturing() -> Iterator[Callable[..., Capture]]:
     yield start
     for capture in running:
         capture.stop()
+    wait_until(lambda: threads("stream decoding") == 0, 2.0)
+    wait_until(lambda: threads("stream connection") == 0)
+    assert abandoned() == 0
 
 
 @pytest.fixture
@@ -35,3 +40,4 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timeouts of a fraction of a second."""
     monkeypatch.setattr("fer_model.sources.live.opening.OPEN_S", 2.0)
     monkeypatch.setattr("fer_model.sources.live.opening.READ_S", 0.5)
+    monkeypatch.setattr("fer_model.sources.live.opening.GRACE_S", 0.5)

@@ -9,7 +9,7 @@ from time import time
 import numpy as np
 import pytest
 
-from fer_model.errors import UnreadableMediaError
+from fer_model.errors import StreamAddressError
 from fer_model.sources.live.address import parse_address
 from fer_model.sources.live.capture import Capture
 from fer_model.sources.roots import check_permitted
@@ -125,11 +125,15 @@ def test_a_file_begins_again_at_its_end_and_time_goes_on(tmp_path: Path, capturi
 
 
 def test_the_roots_of_media_hold_for_streams_too(tmp_path: Path, small_clip: Path, capturing: Capturing) -> None:
-    got = Gathered(capturing(f"file://{small_clip}", roots=[str(tmp_path / "elsewhere")]))
-    assert "lies outside FER_MEDIA_ROOTS" in got.event("lost").detail
     check_permitted("rtsp://10.0.0.5/ch1", ["rtsp://10.0.0.5:554/"])
-    with pytest.raises(UnreadableMediaError):
-        check_permitted("rtsp://10.0.0.6/ch1", ["rtsp://10.0.0.5/"])
+    for uri in (f"file://{small_clip}", "rtsp://10.0.0.6/ch1", "/dev/video0", "udp://127.0.0.1:1"):
+        with pytest.raises(StreamAddressError, match="lies outside FER_MEDIA_ROOTS"):
+            Capture(uri, roots=[str(tmp_path), "rtsp://10.0.0.5/"])
+    (link := tmp_path / "clip.mp4").symlink_to(small_clip)
+    got = Gathered(capturing(f"file://{link}", roots=[str(small_clip.parent)])).more(1)
+    link.unlink()
+    link.symlink_to(write_clip(tmp_path / "other.mp4", panning_frames(noise_picture(), 5)))
+    assert "lies outside FER_MEDIA_ROOTS" in got.event("lost").detail, "each opening is checked"
 
 
 def test_a_camera_at_this_machine_is_opened_by_its_device(capturing: Capturing) -> None:
