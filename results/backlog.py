@@ -120,7 +120,7 @@ def release_silent(session: Session, is_gone: Callable[[str], bool]) -> list[int
     found = select(*columns).where(*silent).with_for_update(key_share=True, skip_locked=True, of=Shard)
     released = []
     for shard_id, epoch, worker, has_expired in session.execute(found):
-        if has_expired or is_gone(worker):
+        if has_expired or is_gone(worker or ""):
             held = update(Shard).where(Shard.id == shard_id, Shard.epoch == epoch, Shard.state == "running")
             changed(session, held.values(state="pending", queued_at=None))
             note_attempt(session, shard_id, epoch, EXPIRED_LEASE if has_expired else DIED, counted=True)

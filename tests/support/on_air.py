@@ -80,14 +80,14 @@ def check_rows(database: Database, name: str = NAME) -> None:
 
 
 def tracks_by_time(database: Database) -> list[int]:
-    """The tracks of all streams, by the time of their first face."""
-    first = select(Face.track_id, func.min(Media.position * 3_600_000 + Face.time_ms).label("began"))
-    seen = first.join(Media, Media.id == Face.media_id).group_by(Face.track_id).subquery()
+    """The tracks of all streams, in the order of their first faces."""
+    first = select(Face.track_id, func.min(Face.frame_index), Media.position).join(Media, Media.id == Face.media_id)
     with reading(database) as session:
-        return list(session.scalars(select(seen.c.track_id).order_by(seen.c.began, seen.c.track_id)))
+        rows = session.execute(first.group_by(Media.position, Face.track_id)).all()
+    return list(dict.fromkeys(number for number, _, _ in sorted(rows, key=lambda row: (row[2], row[1], row[0]))))
 
 
-def unwritten_tracks(database: Database) -> set[int]:
+def unwritten_tracks(database: Database) -> set[int | None]:
     """Tracks of `faces` without a row of their own, or with another number of faces."""
     counted = select(Face.track_id, Face.media_id, func.count()).group_by(Face.track_id, Face.media_id)
     with reading(database) as session:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from fer_model.sources.live.capture import Figures
-
+from fer_model.sources.live.watching import Figures
 from fer_model.types import EMOTIONS
 from workers.streams.pump import Seen
 

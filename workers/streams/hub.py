@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fer_model.sources.live.capture import abandoned
 from sqlalchemy import Engine as Database
 
+from fer_model.sources.live.connection import abandoned
 from results import leases
 from results.database import writing
 from results.errors import JobCancelledError, ResultsError, ShardLostError

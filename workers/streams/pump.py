@@ -9,11 +9,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
-from fer_model.sources.live.capture import Capture, LiveFrame
-
 from fer_model.analysis.analyser import Analyser, SourceState
 from fer_model.analysis.batcher import WAITING
 from fer_model.analysis.tracking import face_tracker, lost_ms
+from fer_model.sources.live.capture import Capture
+from fer_model.sources.live.packets import LiveFrame
 from fer_model.types import FaceObservation, Frame
 from workers.batch import crops
 

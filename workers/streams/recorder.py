@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fer_model.sources.live.capture import CaptureEvent
-from results.recording import Hour, Resumed
 from sqlalchemy import Engine as Database
 
+from fer_model.sources.live.packets import CaptureEvent
 from results import recording
 from results.database import writing
 from results.leases import Claim
+from results.recording import Hour, Resumed
 from workers.batch import crops
 from workers.batch.rows import rows_of_faces, rows_of_scores
 from workers.streams.pump import Seen
@@ -68,7 +68,7 @@ class Recorder:
         must be looked up; nothing has changed then.
         """
         assert self.waiting is None
-        for at_ms in {each.at_ms // 3_600_000 * 3_600_000: None for each in (*seen, *events)}:
+        for at_ms in (*(each.at_ms for each in seen), *(event.at_ms for event in events)):
             self._hour(at_ms)
         batch = Batch(seen, figures)
         for each in seen:

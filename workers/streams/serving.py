@@ -3,26 +3,23 @@
 import logging
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
-from fer_model.sources.live.capture import Capture
-from results.recording import Resumed
-from results.streams import Login, StreamOptions
 from sqlalchemy import Engine as Database
 
 from fer_model.errors import FerModelError
+from fer_model.sources.live.capture import Capture
 from results import backlog, leases, recording
 from results.database import reading, writing
 from results.jobs import job_of_shard
 from results.leases import STREAM_LEASE_S, Claim
+from results.recording import Resumed
+from results.streams import Login, StreamOptions
 from results.tables import Job
 from workers.batch.crops import Kept
 from workers.batch.crops_roots import folder_of
 from workers.errors import WorkersError
-from workers.job_folders import of_job
 from workers.lease.outages import insist
 from workers.settings import Settings, writable_cache
 from workers.streams.analysis import Analysis
@@ -98,21 +95,12 @@ def _stream(hub: Hub, analysis: Analysis, claim: Claim, resumed: Resumed) -> Str
         login=None if login is None else (login.username, login.password),
         fps=resumed.options.fps,
         policy=resumed.options.policy,
-        spool=_spool(hub.settings, claim) if resumed.options.policy == "everything" else None,
+        spool=writable_cache(hub.settings.cache_dir) if resumed.options.policy == "everything" else None,
         roots=hub.settings.permitted_roots,
         on_ready=analysis.pump.wake,
     )
     kept = _kept(hub.settings, claim, resumed.options)
     return Stream(hub.database, claim, resumed, capture, analysis.ensemble_id, kept)
-
-
-def _spool(settings: Settings, claim: Claim) -> Path:
-    """A folder for what waits to be decoded; those of earlier claims, which a killed process left, are deleted."""
-    folder = of_job(writable_cache(settings.cache_dir) / "spool", claim.job_id)
-    shutil.rmtree(folder, ignore_errors=True)
-    own = folder / str(claim.epoch)
-    own.mkdir(mode=0o700, parents=True)
-    return own
 
 
 def _kept(settings: Settings, claim: Claim, options: StreamOptions) -> Kept | None:

@@ -5,13 +5,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fer_model.sources.live.capture import Capture, CaptureEvent
-from results.recording import Resumed
 from sqlalchemy import Engine as Database
 
+from fer_model.sources.live.capture import Capture
+from fer_model.sources.live.packets import CaptureEvent
 from results import recording
 from results.database import writing
 from results.leases import Claim
+from results.recording import Resumed
 from workers.batch.crops import Kept
 from workers.metrics.recording import frame_done
 from workers.streams.gauge import Gauge
@@ -136,7 +137,7 @@ class Stream:
 
     def _skipped(self) -> dict[str, int]:
         """The frames that were skipped since this worker has the stream, by cause."""
-        found = dict(self.capture.figures().skipped)
+        found: dict[str, int] = {cause: count for cause, count in self.capture.figures().skipped.items()}
         found["overload"] += self.feed.dropped
         found["decode"] += self.feed.broken
         return found
