@@ -138,8 +138,13 @@ def test_it_ends_with_its_reader(tail: Tail) -> None:
     given = {**os.environ, **tail.environment}
     with subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, env=given) as process:
         until(tail.is_listened_to)
-        # The second line finds no reader.
-        until(lambda: tail.publish() or process.poll() is not None)
+
+        def has_ended() -> bool:
+            # The second line finds no reader.
+            tail.publish()
+            return process.poll() is not None
+
+        until(has_ended)
         assert process.stdout and process.stdout.read().count(b"\n") == 1
 
 
