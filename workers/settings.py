@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves figures for Prometheus; 0: nowhere")
     metrics_address: str = Field("127.0.0.1", description="the address of this machine at which it serves them")
     notify_secret: SecretStr | None = Field(None, description="the key with which workers sign what they post")
+    uploads_dir: Path = Field(
+        Path("~/.local/share/fer-batch/uploads"), description="where the web page puts what visitors upload"
+    )
     web_password: SecretStr | None = Field(None, description="the password of the web page")
     web_proxy_header: SecretStr | None = Field(
         None, description="NAME: SECRET, a header with which a proxy that knows the visitor opens the web page"

@@ -79,9 +79,10 @@ def check_rows(database: Database, name: str = NAME) -> None:
     assert tuple(counted) == (len(frames), faces), "the shard counts what is there"
 
 
-def tracks_by_time(database: Database) -> list[int]:
+def tracks_by_time(database: Database) -> list[int | None]:
     """The tracks of all streams, in the order of their first faces."""
     first = select(Face.track_id, func.min(Face.frame_index), Media.position).join(Media, Media.id == Face.media_id)
+    first = first.where(Face.track_id.is_not(None))
     with reading(database) as session:
         rows = session.execute(first.group_by(Media.position, Face.track_id)).all()
     return list(dict.fromkeys(number for number, _, _ in sorted(rows, key=lambda row: (row[2], row[1], row[0]))))

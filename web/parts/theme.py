@@ -21,6 +21,7 @@ THEME = {
 STYLE = """
 .block-container { padding-top: 4.5rem; padding-bottom: 3rem; max-width: 1180px; }
 h1 { font-size: 1.6rem !important; font-weight: 600 !important; }
+h2, h3 { font-size: 1.15rem !important; font-weight: 600 !important; }
 .fer-files { display: flex; flex-wrap: wrap; gap: .5rem 1.25rem; margin: 0; }
 .fer-files a { color: inherit; text-underline-offset: 3px; }
 """

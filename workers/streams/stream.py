@@ -137,7 +137,6 @@ class Stream:
 
     def _skipped(self) -> dict[str, int]:
         """The frames that were skipped since this worker has the stream, by cause."""
-        found: dict[str, int] = {cause: count for cause, count in self.capture.figures().skipped.items()}
-        found["overload"] += self.feed.dropped
-        found["decode"] += self.feed.broken
-        return found
+        captured = self.capture.figures().skipped
+        ours = {"stale": 0, "decode": self.feed.broken, "overload": self.feed.dropped}
+        return {cause: captured[cause] + ours[cause] for cause in captured}
