@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 LONGEST_NAME = 63
-PASSWORD = "FER_STREAM_PASSWORD_"
+SECRET = re.compile(r"[?&][^=&]*(pass|pwd|token|secret|key|auth)[^=&]*=", re.IGNORECASE)
+"""What some cameras take in the query, which is a part of the address."""
 
 
 class Name(click.ParamType[str]):
@@ -75,9 +76,8 @@ def add(
     rtsp://USER:PASSWORD@HOST/PATH. The shell's history would keep that password; give the user alone, and the password
     in FER_STREAM_PASSWORD_<NAME>.
     """
-    from fer_model.sources.live.address import parse_address
-
     from cli.connection import prepared_database
+    from fer_model.sources.live.address import parse_address
     from results.database import writing
     from results.streams import QUEUE, StreamOptions, add_stream
     from workers.queue.app import make_app
@@ -94,6 +94,8 @@ def add(
         job_id = add_stream(session, name, address, _login(name, login), chosen).id
     try_advance(app, database, job_id)
     say(job_id)
+    if SECRET.search(address):
+        say("Note: the address is shown and exported with all that stands in it; it should hold no secret.", err=True)
     if not is_served(app, QUEUE):
         hint = f"fer-batch worker --queues {QUEUE}"
         say(f"Note: no worker serves the queue '{QUEUE}' yet; start one: {hint}, or fer-batch up --streams", err=True)
@@ -194,8 +196,9 @@ def events(settings: "Settings", name: str, limit: int, as_json: bool) -> None:
 def _login(name: str, given: tuple[str, str | None] | None) -> "Login | None":
     """The login in the address; a user without a password gets that of the environment, if it is set here."""
     from results.streams import Login
+    from workers.streams.logins import password_variable
 
     if given is None:
         return None
     username, password = given
-    return Login(username, password or os.environ.get(PASSWORD + re.sub(r"[^A-Z0-9]", "_", name.upper())))
+    return Login(username, password or os.environ.get(password_variable(name)))

@@ -80,5 +80,5 @@ def _state(database: "Database", name: str, job_id: str) -> str:
     if found[0].state == "stopped":
         return f"{name} is stopped; fer-batch stream start {name} starts it."
     if found[0].state == "waiting":
-        return f"no worker serves {name} at present; fer-batch worker --queues stream starts one."
+        return f"no worker has {name} at present; fer-batch worker --queues stream starts one, if all others are full."
     return f"nothing new from {name}, which is {found[0].state}."

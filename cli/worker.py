@@ -77,14 +77,14 @@ def _work(app: "Celery", words: list[str]) -> NoReturn:
 
 def _check_queues(settings: "Settings") -> None:
     """Raises `WorkersError` if the worker is to serve streams and more: a shard would keep its streams waiting."""
+    from results.streams import QUEUE
     from workers.errors import WorkersError
-    from workers.settings import STREAM_QUEUE
 
-    others = [queue for queue in settings.served_queues if queue != STREAM_QUEUE]
-    if others and STREAM_QUEUE in settings.served_queues:
+    others = [queue for queue in settings.served_queues if queue != QUEUE]
+    if others and QUEUE in settings.served_queues:
         raise WorkersError(
-            f"A worker that serves the queue '{STREAM_QUEUE}' serves no other; start two: `fer-batch worker --queues "
-            f"{STREAM_QUEUE}` and `fer-batch worker --queues {','.join(others)}`."
+            f"A worker that serves the queue '{QUEUE}' serves no other; start two: `fer-batch worker --queues "
+            f"{QUEUE}` and `fer-batch worker --queues {','.join(others)}`."
         )
 
 

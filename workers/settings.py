@@ -8,10 +8,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from results.streams import QUEUE as STREAM_QUEUE
 from workers.errors import WorkersError
-
-STREAM_QUEUE = "stream"
-"""The queue of streams, which workers serve that serve nothing else."""
 
 
 class Settings(BaseSettings):

@@ -20,7 +20,7 @@ from tests.support.commands import fer_batch
 from tests.support.rows import new_stream
 from tests.support.watching import until
 from workers.queue.local_stack import stack_folder
-from workers.streams.tailing import FIELD, KEY
+from workers.streams.live import FIELD, KEY
 
 SUMMARY: dict[str, Any] = {
     "at": "2026-11-26T14:00:00.250+00:00",
@@ -127,7 +127,7 @@ def test_silence_is_explained(tail: Tail) -> None:
         tail.publish()
         until(lambda: tail.lines)
     assert tail.notes == [
-        "Note: no worker serves lobby at present; fer-batch worker --queues stream starts one.",
+        "Note: no worker has lobby at present; fer-batch worker --queues stream starts one, if all others are full.",
         "Note: lobby is stopped; fer-batch stream start lobby starts it.",
     ]
     assert "1 face  happy 75%" in tail.lines[0] and "5.0 of 25.0 fps, delay 310/560 ms" in tail.lines[0]

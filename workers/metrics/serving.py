@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 from results.backlog import longest_waits
 from results.database import existing, reading
 from results.read.streams import stream_statuses
+from results.streams import QUEUE
 from workers.errors import WorkersError
 from workers.metrics import recording
 from workers.metrics.streams import StreamFigures
 from workers.metrics.timeouts import within
 from workers.queue.app import settings_of
-from workers.settings import STREAM_QUEUE, Settings
+from workers.settings import Settings
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
@@ -65,7 +66,7 @@ def _serve(app: Celery, folder: str) -> Any:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, folder)
     registry.register(QueueFigures(app))
-    if STREAM_QUEUE in settings_of(app).served_queues:
+    if QUEUE in settings_of(app).served_queues:
         registry.register(StreamFigures(_asking(settings_of(app), stream_statuses)))
     address, port = settings_of(app).metrics_address, settings_of(app).metrics_port
     try:

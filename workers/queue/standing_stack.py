@@ -9,12 +9,13 @@ from pathlib import Path
 
 import redis
 
+from results.streams import QUEUE
 from workers.errors import LocalStackError
 from workers.queue.local_stack import redis_command
 from workers.queue.pool import READY
 from workers.queue.processes import STOP_S
 from workers.queue.supervision import Program
-from workers.settings import STREAM_QUEUE, Settings
+from workers.settings import Settings
 
 UNSAFE = ("CONFIG", "MODULE", "REPLICAOF", "SLAVEOF", "DEBUG")
 """With these, any user of this machine could have the server write files or load code as its owner."""
@@ -87,7 +88,7 @@ def worker_programs(settings: Settings, count: int, streams: bool = False) -> li
     """Workers, each with a metrics port of its own, from `metrics_port` on, unless that is 0; one more for streams."""
     names = {f"worker {number}": settings.queues for number in range(1, count + 1)}
     if streams:
-        names["streams"] = STREAM_QUEUE
+        names["streams"] = QUEUE
     return [_worker(settings, name, queues, offset) for offset, (name, queues) in enumerate(names.items())]
 
 

@@ -9,11 +9,7 @@ from typing import Any
 from celery import Celery
 
 from workers.queue.broker import BROKER_ERRORS, TIMEOUT_S
-
-KEY = "fer:live:"
-"""The prefix of a stream's key; its entries have the one field `FIELD`, JSON."""
-
-FIELD = b"summary"
+from workers.streams.live import FIELD, KEY
 
 WAIT_MS = 1000
 PAUSE_S = 1.0
@@ -42,7 +38,7 @@ def listen(app: Celery, name: str) -> Iterator[Heard]:
                 while True:
                     entries = _newer(client, name, last)
                     last = entries[-1][0] if entries else last
-                    yield from (Heard(json.loads(fields[FIELD])) for _, fields in entries)
+                    yield from (Heard(json.loads(fields[FIELD.encode()])) for _, fields in entries)
                     if not entries:
                         yield Heard()
         except BROKER_ERRORS as error:

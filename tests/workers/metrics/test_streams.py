@@ -80,4 +80,4 @@ def test_a_worker_reports_the_streams_that_it_has_and_the_states_of_all(database
 
 def test_without_an_answer_of_the_database_no_series_is_served() -> None:
     families = list(StreamFigures(lambda: None).collect())
-    assert [family.name for family in families][0] == "fer_streams" and not any(each.samples for each in families)
+    assert families[0].name == "fer_streams" and not any(each.samples for each in families)
