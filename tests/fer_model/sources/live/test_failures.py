@@ -1,6 +1,7 @@
 """Sources that fail, of real servers: each is noted with its reason, tried again, and can be stopped at any moment."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from itertools import pairwise
@@ -64,6 +65,11 @@ def test_a_server_that_freezes_is_lost_and_comes_back(
         got = Gathered(capturing(server.url)).more(5)
         server.freeze()
         assert got.event("lost").detail.startswith("it does not answer; ")
+        another = Gathered(capturing(server.url))
+        # ffmpeg, which serves one client, has closed its port.
+        reason = "it does not answer; " if kind == "rtsp" else "the connection is refused; "
+        assert another.event("lost").detail.startswith(reason)
+        stop_at_once(another.capture)
         server.thaw()
         got.event("resumed")
         server.freeze()
@@ -118,6 +124,21 @@ def test_no_error_s_text_is_passed_on(capturing: Capturing, capfd: pytest.Captur
     assert details[0].startswith("access is refused (403)")
     assert details[2].startswith("the server does not have this path (404)")
     assert details[4].startswith("the server has an error of its own (5xx)")
+
+
+def test_a_web_camera_s_login_is_sent_to_it(tmp_path: Path, capturing: Capturing) -> None:
+    stream, heads = transport_stream(tmp_path / "a.ts"), []
+
+    def answer(head: bytes) -> list[bytes]:
+        heads.append(head)
+        if b64encode(b"cam:a/b@c") in head:
+            return [b"HTTP/1.1 200 OK\r\n\r\n" + stream]
+        return [b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="cam"\r\nContent-Length: 0\r\n\r\n']
+
+    with raw_server(answer) as url:
+        assert Gathered(capturing(url, login=("cam", "a/b@c"))).more(5).kinds[0] == "connected"
+        wrong = Gathered(capturing(url, login=("cam", "other")))
+        assert wrong.event("lost").detail.startswith("the user or the password is refused (401)")
 
 
 @pytest.mark.parametrize(
