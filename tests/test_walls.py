@@ -22,6 +22,9 @@ KNOW_CELERY = {
     "workers.queue.pool",
     "workers.queue.standing_stack",
     "workers.queue.transport",
+    # It writes to Redis, and the sweep of streams sends messages.
+    "workers.streams.live",
+    "workers.streams.sweeping",
     "workers.tasks",
     "workers.training.submitting",
     "workers.watchdog",

@@ -1,0 +1,121 @@
+"""Takes a stream up: the claim of its lease, and what the hub needs to serve it."""
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from functools import partial
+
+from sqlalchemy import Engine as Database
+
+from fer_model.errors import FerModelError
+from fer_model.sources.live.capture import Capture
+from results import backlog, leases, recording
+from results.database import reading, writing
+from results.jobs import job_of_shard
+from results.leases import STREAM_LEASE_S, Claim
+from results.recording import Resumed
+from results.streams import Login, StreamOptions
+from results.tables import Job
+from workers.batch.crops import Kept
+from workers.batch.crops_roots import folder_of
+from workers.errors import WorkersError
+from workers.lease.outages import insist
+from workers.settings import Settings, writable_cache
+from workers.streams.analysis import Analysis
+from workers.streams.hub import Hub
+from workers.streams.stream import Stream
+
+logger = logging.getLogger(__name__)
+
+FULL_S = 2.0
+"""A stream for which this process has no room gets its next message after so many seconds."""
+
+PASSWORD = "FER_STREAM_PASSWORD_"
+"""The environment variable of this name and the stream's (`password_variable`) is its password."""
+
+
+def serve(hub: Hub, shard_id: int) -> bool:
+    """Hands the stream of this shard to the hub; True if it serves it now.
+
+    Without room for it, it is left to another worker. Raises `ResultsError`; the sweep sends it again.
+    """
+    options = _options_of(hub.database, shard_id)
+    if options is None:
+        return False
+    is_served = False
+    try:
+        if hub.is_open:
+            with hub.analysis() as analysis:
+                is_served = hub.has_room(analysis, options.fps) and _take_up(hub, analysis, shard_id)
+    except (FerModelError, WorkersError, OSError) as error:
+        logger.error("shard %s, a stream, cannot be served here: %s", shard_id, error)
+    finally:
+        if not is_served:
+            with writing(hub.database) as session:
+                backlog.pass_on(session, shard_id, FULL_S)
+    return is_served
+
+
+def _options_of(database: Database, shard_id: int) -> StreamOptions | None:
+    with reading(database) as session:
+        job_id = job_of_shard(session, shard_id)
+        job = session.get(Job, job_id) if job_id is not None else None
+    if job is None:
+        return None
+    if job.kind != "stream":
+        logger.error("the message for shard %s was skipped: it belongs to a job of kind %s", shard_id, job.kind)
+        return None
+    return StreamOptions.of(job.options)
+
+
+def _take_up(hub: Hub, analysis: Analysis, shard_id: int) -> bool:
+    claimed = insist(partial(_claim, hub.database, shard_id, hub.worker))
+    if claimed is None:
+        return False
+    try:
+        hub.add(analysis, _stream(hub, analysis, *claimed))
+    except Exception as error:
+        with writing(hub.database) as session:
+            leases.requeue(session, claimed[0], str(error))
+        raise
+    return True
+
+
+def _claim(database: Database, shard_id: int, worker: str) -> tuple[Claim, Resumed] | None:
+    with writing(database) as session:
+        claim = leases.claim(session, shard_id, worker, lease_s=STREAM_LEASE_S, kind="stream")
+        return None if claim is None else (claim, recording.resume(session, claim))
+
+
+def _stream(hub: Hub, analysis: Analysis, claim: Claim, resumed: Resumed) -> Stream:
+    login = login_of(resumed.name, resumed.login, os.environ)
+    capture = Capture(
+        resumed.uri,
+        login=None if login is None else (login.username, login.password),
+        fps=resumed.options.fps,
+        policy=resumed.options.policy,
+        spool=writable_cache(hub.settings.cache_dir) if resumed.options.policy == "everything" else None,
+        roots=hub.settings.permitted_roots,
+        on_ready=analysis.pump.wake,
+    )
+    kept = _kept(hub.settings, claim, resumed.options)
+    return Stream(hub.database, claim, resumed, capture, analysis.ensemble_id, kept)
+
+
+def _kept(settings: Settings, claim: Claim, options: StreamOptions) -> Kept | None:
+    folder = folder_of(options.as_dict(), claim.job_id, settings.permitted_crops)
+    return Kept(folder, settings.mode_of_faces) if folder else None
+
+
+def login_of(name: str, stored: Login | None, environment: Mapping[str, str]) -> Login | None:
+    """The login of a stream; a password in this worker's environment has precedence over the stored one."""
+    password = environment.get(password_variable(name))
+    if password is None:
+        return stored
+    return Login(stored.username if stored else "", password)
+
+
+def password_variable(name: str) -> str:
+    """The environment variable with the password of a stream: its name in capitals, other characters as `_`."""
+    return PASSWORD + re.sub(r"[^A-Z0-9]", "_", name.upper())
