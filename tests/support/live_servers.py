@@ -73,15 +73,15 @@ def wait_until(holds: Callable[[], object], seconds: float = 30.0) -> None:
         sleep(0.02)
 
 
-def write_live_clip(path: Path, seconds: float = 12.0, size: tuple[int, int] = (640, 360)) -> Path:
-    """A clip with faces as a camera encodes it: H.264, 25 frames a second, a keyframe each second, no B-frames."""
+def write_live_clip(path: Path, seconds: float = 12.0, size: tuple[int, int] = (640, 360), fps: int = 25) -> Path:
+    """A clip with faces as a camera encodes it: H.264, a keyframe each second, no B-frames."""
     package = find_spec("ultralytics")  # without an import, which would load torch
     assert package and package.origin
-    assets, number = Path(package.origin).parent / "assets", round(seconds * 25 / 2)
+    assets, number = Path(package.origin).parent / "assets", round(seconds * fps / 2)
     stored = [np.asarray(cv2.imread(str(assets / name)), np.uint8) for name in ("zidane.jpg", "bus.jpg")]
     photographs = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2RGB), np.uint8) for each in stored]
     frames = chain.from_iterable(panning_frames(photograph, number, size) for photograph in photographs)
-    return write_clip(path, frames, gop=25, bframes=0)
+    return write_clip(path, frames, fps=fps, gop=fps, bframes=0)
 
 
 @contextmanager
