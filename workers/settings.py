@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from results.streams import QUEUE as STREAM_QUEUE
 from workers.errors import WorkersError
 
 
@@ -71,12 +72,12 @@ class Settings(BaseSettings):
     @property
     def served_queues(self) -> list[str]:
         """The queues that a worker serves."""
-        return self.queues.split(",")
+        return [queue.strip() for queue in self.queues.split(",") if queue.strip()]
 
     @property
     def submit_queue(self) -> str:
-        """The queue that new jobs get."""
-        return self.served_queues[0]
+        """The queue that new jobs get: the first served, but never that of streams."""
+        return next((queue for queue in self.served_queues if queue != STREAM_QUEUE), "batch")
 
     @property
     def permitted_roots(self) -> tuple[str, ...]:
