@@ -36,19 +36,24 @@ def main(folder: Path, db: str, chosen: tuple[str, ...]) -> None:
     with serving_page(folder / "web.log", db, **uploads) as url, browsing(*flags, camera) as chromium:
         for name, (path, ready) in PAGES.items():
             if name in (chosen or PAGES):
-                _take(chromium, f"{url}/{path}", folder, name, partial(ready, samples=samples))
+                _take(chromium, f"{url}/{path}", folder / name, partial(_made_ready, ready, samples))
 
 
-def _take(chromium: Browser, url: str, folder: Path, name: str, ready: Callable[[Page], None]) -> None:
+def _made_ready(ready: Callable[[Page, Path], None], samples: Path, page: Page) -> None:
+    page.locator("h1").first.wait_for()
+    ready(page, samples)
+    page.wait_for_timeout(SETTLED_MS)
+
+
+def _take(chromium: Browser, url: str, base: Path, ready: Callable[[Page], None]) -> None:
     for theme in THEMES:
         for width, pixels in WIDTHS.items():
             page = opened(chromium, url, width=pixels, theme=theme)
-            page.locator("h1").first.wait_for()
             ready(page)
-            page.wait_for_timeout(SETTLED_MS)
-            page.screenshot(path=folder / f"{name}-{theme}-{width}.png", full_page=True)
+            picture = base.with_name(f"{base.name}-{theme}-{width}.png")
+            page.screenshot(path=picture, full_page=True)
             page.close()
-            print(f"{name}-{theme}-{width}.png", flush=True)
+            print(picture, flush=True)
 
 
 def _analyse(page: Page, samples: Path) -> None:
