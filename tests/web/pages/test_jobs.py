@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from results.database import connect, writing
 from results.jobs import create_job
@@ -52,9 +52,9 @@ def submit(page: Page, name: str) -> None:
     button.click()
 
 
-def card(page: Page, name: str) -> Page:
+def card(page: Page, name: str) -> Locator:
     """The part of the list about a job."""
-    return page.locator("[class*=st-key-job-]").filter(has_text=name)  # type: ignore[return-value]
+    return page.locator("[class*=st-key-job-]").filter(has_text=name)
 
 
 @on_sqlite
