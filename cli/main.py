@@ -23,6 +23,8 @@ COMMANDS = (
     "export",
     "report",
     "annotate",
+    "stream",
+    "tail",
     "models",
     "train",
     "evaluate",

@@ -22,8 +22,9 @@ KNOW_CELERY = {
     "workers.queue.pool",
     "workers.queue.standing_stack",
     "workers.queue.transport",
-    # It writes to Redis, and the sweep of streams sends messages.
+    # They write to Redis and read from it, and the sweep of streams sends messages.
     "workers.streams.live",
+    "workers.streams.tailing",
     "workers.streams.sweeping",
     "workers.tasks",
     "workers.training.submitting",

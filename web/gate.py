@@ -2,6 +2,7 @@
 
 import hmac
 import os
+from contextlib import suppress
 from ipaddress import IPv6Network, ip_address
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -9,6 +10,7 @@ from itsdangerous import BadSignature, TimestampSigner
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnected
 
 from web.attempts import Attempts
 from web.login_page import login_page
@@ -52,7 +54,9 @@ class Gate:
         elif not self._may_pass(HTTPConnection(scope)):
             await _refuse(self._unknown(HTTPConnection(scope)), scope, receive, send)
         else:
-            await self._app(scope, receive, _with_headers(send))
+            # Streamlit closes websockets that are closed already.
+            with suppress(WebSocketDisconnected):
+                await self._app(scope, receive, _with_headers(send))
 
     def _refusal(self, connection: HTTPConnection) -> Response | None:
         """Why a connection is refused before any password; the same for all visitors."""

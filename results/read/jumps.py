@@ -5,7 +5,7 @@ from itertools import pairwise
 from statistics import fmean, pstdev
 
 from results.emotions import EMOTIONS
-from results.read.overview import Overview, Run, Seen
+from results.read.overview import BRIDGED, Overview, Run, Seen
 
 UNSURE = 0.5
 """Faces below this confidence are doubtful, as in the view `media_quality`."""
@@ -51,24 +51,24 @@ def unsure(seen: dict[int, Seen]) -> list[int]:
 
 def faceless(view: Overview) -> list[Stretch]:
     """Where frames were processed and none had a face."""
-    return stretches(step for step in view.frames if step not in view.seen)
+    return stretches((step for step in view.frames if step not in view.seen), bridged=BRIDGED)
 
 
 def skipped(view: Overview) -> list[Stretch]:
-    """Where no frame was processed. One step alone is none: frames do not come at regular times."""
+    """Where no frame was processed, for longer than frames may be apart."""
     missing = stretches(step for step in range(view.steps) if step not in view.frames)
-    return [(first, steps) for first, steps in missing if steps > 1]
+    return [(first, steps) for first, steps in missing if steps > BRIDGED]
 
 
-def stretches(steps: Iterable[int]) -> list[Stretch]:
-    """Consecutive steps as stretches."""
-    return list(_stretches(sorted(steps)))
+def stretches(steps: Iterable[int], bridged: int = 0) -> list[Stretch]:
+    """Consecutive steps as stretches, in which at most `bridged` steps in a row may be missing."""
+    return list(_stretches(sorted(steps), bridged))
 
 
-def _stretches(steps: list[int]) -> Iterator[Stretch]:
+def _stretches(steps: list[int], bridged: int) -> Iterator[Stretch]:
     first = None
     for place, step in enumerate(steps):
         first = step if first is None else first
-        if place + 1 == len(steps) or steps[place + 1] != step + 1:
+        if place + 1 == len(steps) or steps[place + 1] > step + 1 + bridged:
             yield first, step - first + 1
             first = None

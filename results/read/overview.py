@@ -24,6 +24,10 @@ LOW_QUALITY = 0.5
 """Faces below this quality are of low quality, as in the view `media_quality`."""
 
 
+BRIDGED = 1
+"""So many steps in a row may lack a frame without being a gap: frames do not come at regular times."""
+
+
 class Seen(NamedTuple):
     """The faces of one track, or of all, in one step: how many, their seven means, and means of the other two."""
 
@@ -147,8 +151,11 @@ def runs(track: dict[int, Seen]) -> list[Run]:
     for step in sorted(track):
         seen = track[step]
         run = Run(step, 1, seen.emotion, seen.quality is not None and seen.quality < LOW_QUALITY)
-        if found and found[-1].first + found[-1].steps == step and found[-1][2:] == run[2:]:
-            found[-1] = found[-1]._replace(steps=found[-1].steps + 1)
+        last = found[-1] if found else run
+        if last is not run and step - last.first - last.steps <= BRIDGED:
+            same = last[2:] == run[2:]
+            found[-1] = last._replace(steps=step - last.first + same)
+            found += [] if same else [run]
         else:
             found.append(run)
     return found

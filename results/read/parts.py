@@ -1,5 +1,6 @@
 """Which part of a job is read, and on which axis of time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -62,6 +63,12 @@ def part_of(session: Session, job_id: str, media_id: int | None = None, period: 
     if since_ms is not None and until_ms is not None and since_ms >= until_ms:
         raise TimelineError("The period ends before it begins.")
     return Part(job_id, media_id, is_stream and media_id is None, since_ms, until_ms)
+
+
+def media_of_part(session: Session, part: Part) -> Sequence[Media]:
+    """The media of a job that did not fail, or the hours of a stream that lie in the part, wholly or not."""
+    wanted = select(Media).where(Media.state != "failed", *hours_within(part)).order_by(Media.position)
+    return session.scalars(wanted).all()
 
 
 def media_ids(job_id: str) -> Select[int]:

@@ -73,26 +73,40 @@ def wait_until(holds: Callable[[], object], seconds: float = 30.0) -> None:
         sleep(0.02)
 
 
-def write_live_clip(path: Path, seconds: float = 12.0, size: tuple[int, int] = (640, 360)) -> Path:
-    """A clip with faces as a camera encodes it: H.264, 25 frames a second, a keyframe each second, no B-frames."""
+def write_live_clip(path: Path, seconds: float = 12.0, size: tuple[int, int] = (640, 360), fps: int = 25) -> Path:
+    """A clip with faces as a camera encodes it: H.264, a keyframe each second, no B-frames."""
     package = find_spec("ultralytics")  # without an import, which would load torch
     assert package and package.origin
-    assets, number = Path(package.origin).parent / "assets", round(seconds * 25 / 2)
+    assets, number = Path(package.origin).parent / "assets", round(seconds * fps / 2)
     stored = [np.asarray(cv2.imread(str(assets / name)), np.uint8) for name in ("zidane.jpg", "bus.jpg")]
     photographs = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2RGB), np.uint8) for each in stored]
     frames = chain.from_iterable(panning_frames(photograph, number, size) for photograph in photographs)
-    return write_clip(path, frames, gop=25, bframes=0)
+    return write_clip(path, frames, fps=fps, gop=fps, bframes=0)
 
 
 @contextmanager
 def rtsp_server(clip: Path, user: str | None = None, password: str | None = None) -> Iterator[LiveServer]:
     """A GStreamer RTSP server that plays `clip` in a loop, for any number of clients, and sends RTCP sender reports."""
     if not _has_gstreamer():
+        if user is None:
+            with plain_rtsp_server(clip) as server:
+                yield server
+            return
         pytest.skip("GStreamer's RTSP server is missing: apt-get install python3-gi gir1.2-gst-rtsp-server-1.0")
     login = None if user is None or password is None else (user, password)
     port, script = free_port(), Path(__file__).with_name("rtsp_server.py")
     command = [DEBIAN_PYTHON, str(script), str(port), str(clip), *(login or ())]
     with _running(LiveServer(f"rtsp://127.0.0.1:{port}/cam", command, login, port)) as server:
+        yield server
+
+
+@contextmanager
+def plain_rtsp_server(clip: Path) -> Iterator[LiveServer]:
+    """An RTSP server that needs no GStreamer: without a password, and it ends with the clip for each client."""
+    port = free_port()
+    call = f"serve({str(clip.parent)!r}, '127.0.0.1', {port})"
+    command = [sys.executable, "-c", f"import asyncio; from aio_rtsp_toolkit.server import serve; asyncio.run({call})"]
+    with _running(LiveServer(f"rtsp://127.0.0.1:{port}/{clip.name}", command, port=port)) as server:
         yield server
 
 

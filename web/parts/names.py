@@ -18,9 +18,18 @@ def file_stem(uri: str) -> str:
     return PurePosixPath(file_name(uri)).stem
 
 
-def job_name(job: Job) -> str:
-    """A job's name or its paths, and when it was made."""
+def job_title(job: Job) -> str:
+    """A job's name, or its first path, or its id."""
     paths = job.options.get("paths") or []
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    name = job.name or (file_name(paths[0].rstrip("/")) + more if paths else job.id)
-    return f"{shown(name)} · {job.created_at:%d %b %H:%M} · {job.state}"
+    return shown(job.name) if job.name else file_name(paths[0].rstrip("/")) + more if paths else job.id
+
+
+def job_name(job: Job) -> str:
+    """The title, when the job was made and its state, to choose by."""
+    return f"{job_title(job)} · {job.created_at:%d %b %H:%M} · {job.state}"
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 file`, `2,000 files`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -16,8 +16,9 @@ def draw(session: Session, media_id: int, part: tuple[int, int], track_id: int |
     whose = "all faces" if track_id is None else f"track #{track_id}"
     st.markdown(f"#### {exact_clock(part[0])} to {exact_clock(part[1])}, {whose}")
     words = ("Frames", "Faces", "Frames with a face", "Confidence", "Quality")
-    for column, word, value in zip(st.columns(len(words)), words, _figures(found), strict=True):
-        column.metric(word, value)
+    with st.container(horizontal=True, gap="medium"):
+        for word, value in zip(words, _figures(found), strict=True):
+            st.metric(word, value, width="content")
     if found.faces:
         st.dataframe(
             table(found),

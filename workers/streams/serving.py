@@ -2,8 +2,6 @@
 
 import logging
 import os
-import re
-from collections.abc import Mapping
 from functools import partial
 
 from sqlalchemy import Engine as Database
@@ -15,7 +13,7 @@ from results.database import reading, writing
 from results.jobs import job_of_shard
 from results.leases import STREAM_LEASE_S, Claim
 from results.recording import Resumed
-from results.streams import Login, StreamOptions
+from results.streams import StreamOptions
 from results.tables import Job
 from workers.batch.crops import Kept
 from workers.batch.crops_roots import folder_of
@@ -24,15 +22,13 @@ from workers.lease.outages import insist
 from workers.settings import Settings, writable_cache
 from workers.streams.analysis import Analysis
 from workers.streams.hub import Hub
+from workers.streams.logins import login_of
 from workers.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
 
 FULL_S = 1.0
 """A stream for which this process has no room gets its next message after so many seconds."""
-
-PASSWORD = "FER_STREAM_PASSWORD_"
-"""The environment variable of this name and the stream's (`password_variable`) is its password."""
 
 
 def serve(hub: Hub, shard_id: int) -> bool:
@@ -106,16 +102,3 @@ def _stream(hub: Hub, analysis: Analysis, claim: Claim, resumed: Resumed) -> Str
 def _kept(settings: Settings, claim: Claim, options: StreamOptions) -> Kept | None:
     folder = folder_of(options.as_dict(), claim.job_id, settings.permitted_crops)
     return Kept(folder, settings.mode_of_faces) if folder else None
-
-
-def login_of(name: str, stored: Login | None, environment: Mapping[str, str]) -> Login | None:
-    """The login of a stream; a password in this worker's environment has precedence over the stored one."""
-    password = environment.get(password_variable(name))
-    if password is None:
-        return stored
-    return Login(stored.username if stored else "", password)
-
-
-def password_variable(name: str) -> str:
-    """The environment variable with the password of a stream: its name in capitals, other characters as `_`."""
-    return PASSWORD + re.sub(r"[^A-Z0-9]", "_", name.upper())

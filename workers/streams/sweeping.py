@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from celery import Celery
-from results.streams import QUEUE
 from sqlalchemy import Engine as Database
 
 from results import backlog, sweeps
 from results.database import reading, writing
+from results.streams import QUEUE
 from workers.queue import dispatching
 
 EVERY_S = 0.5

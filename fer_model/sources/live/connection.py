@@ -21,7 +21,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from fer_model.errors import PARSER_ERRORS, FerModelError
-from fer_model.sources.live.loss import FAILED, LIST_ENDED, NO_PICTURES, QUIET_END, Loss, loss_of
+from fer_model.sources.live import opening
+from fer_model.sources.live.loss import FAILED, LIST_ENDED, NO_PICTURES, NO_VIDEO, QUIET_END, STUCK, Loss, loss_of
 from fer_model.sources.live.opening import Source, opened
 from fer_model.sources.live.packets import Arrived, Format
 
@@ -81,11 +82,13 @@ class Connection:
 
     def _run(self) -> None:
         av.logging.set_level(None)  # its lines contain addresses with their passwords
-        loss = FAILED
+        loss, begun = FAILED, monotonic()
         try:
             loss = self._read()
         except (av.FFmpegError, FerModelError, *PARSER_ERRORS) as error:
             loss = loss_of(error, self._source.uri)
+            if loss is NO_VIDEO and self.format is None and monotonic() - begun >= opening.OPEN_S:
+                loss = STUCK  # FFmpeg's RTSP client takes an answer that does not come for an invalid one
         finally:
             self.loss = loss
             self._wake()

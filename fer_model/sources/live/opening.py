@@ -40,15 +40,20 @@ _PROTOCOLS = {
 }
 """What each scheme may open: a playlist or a redirect must not lead to files."""
 
+# Where a transport stream moves its video to another PID, PyAV would wait for the old one without a timeout.
+_TRANSPORT = {"merge_pmt_versions": "1"}
+
 _OPTIONS = {
     # TCP where the camera has it: UDP loses packets, and each lost one spoils the pictures up to the next keyframe.
     "rtsp": {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video"},
     # Cameras have certificates of their own making: none of them could be verified.
     "rtsps": {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video", "tls_verify": "0"},
     # The newest segment alone: those before it are old.
-    "http": {"live_start_index": "-1"},
-    "https": {"live_start_index": "-1", "tls_verify": "0"},
-    "udp": {"overrun_nonfatal": "1", "fifo_size": "50000"},
+    "http": {"live_start_index": "-1"} | _TRANSPORT,
+    "https": {"live_start_index": "-1", "tls_verify": "0"} | _TRANSPORT,
+    "udp": {"overrun_nonfatal": "1", "fifo_size": "50000"} | _TRANSPORT,
+    "tcp": _TRANSPORT,
+    "srt": _TRANSPORT,
 }
 
 

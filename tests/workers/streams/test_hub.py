@@ -35,7 +35,8 @@ from tests.support.on_air import (
 from tests.support.watching import until
 from workers.settings import Settings
 from workers.streams.hub import Hub
-from workers.streams.serving import login_of, password_variable, serve
+from workers.streams.logins import login_of, password_variable
+from workers.streams.serving import serve
 
 Summaries = list[dict[str, Any]]
 

@@ -6,6 +6,7 @@ from fer_model.rendering.palette import hex_colour
 from results.emotions import EMOTIONS
 from results.read.jumps import changes, faceless, peaks, skipped, stretches, unsure
 from results.read.overview import LOW_QUALITY, Run, Seen
+from web.parts.names import counted
 from web.parts.series import Shown
 
 ON_DARK = {"sad": "#3d9bd8", "neutral": "#8f8f8f"}
@@ -24,7 +25,7 @@ def chart(shown: Shown) -> dict[str, Any]:
         "dark": [ON_DARK.get(name) or hex_colour(name) for name in EMOTIONS],
         "steps": list(shown.smooth),
         "scores": [[round(1000 * score) for score in each.scores] for each in shown.smooth.values()],
-        "words": [_words(each) for each in shown.seen.values()],
+        "words": [_words(each, view.frames.get(step, 1)) for step, each in shown.seen.items()],
         "low": stretches(step for step, each in shown.smooth.items() if _is_low(each)),
         "faceless": faceless(view) if shown.track_id is None else stretches(set(view.frames) - set(shown.seen)),
         "skipped": skipped(view),
@@ -49,7 +50,7 @@ def _is_low(seen: Seen) -> bool:
     return seen.quality is not None and seen.quality < LOW_QUALITY
 
 
-def _words(seen: Seen) -> str:
+def _words(seen: Seen, frames: int) -> str:
     """The figures of a step in words."""
-    faces = "1 face" if seen.faces == 1 else f"{seen.faces:,} faces"
-    return faces if seen.quality is None else f"{faces}, quality {seen.quality:.2f}"
+    within = "" if frames == 1 else f" in {frames:,} frames"
+    return counted(seen.faces, "face") + within + ("" if seen.quality is None else f", quality {seen.quality:.2f}")

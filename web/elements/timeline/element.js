@@ -77,7 +77,7 @@ function makeRows(tl) {
 }
 
 function showNow(tl) {
-  const { data } = tl, step = Math.floor((tl.cursor - data.since) / data.step), place = tl.places.get(step);
+  const { data } = tl, step = Math.floor((tl.cursor - data.since) / data.step), place = tl.places.get(step) ?? tl.places.get(step - 1);
   const plot = tl.root.querySelector('.plot');
   plot.setAttribute('aria-valuenow', Math.round(tl.cursor));
   if (tl.shown === step) return;

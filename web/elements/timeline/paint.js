@@ -68,7 +68,8 @@ function paintBase(tl) {
 }
 
 function paintStep(g, data, at, to, colours, step, n) {
-  const left = to.edge(step), width = Math.max(1, to.edge(step + 1) - left);
+  // A step alone without a frame is no gap.
+  const last = data.steps[n + 1] === step + 2 ? 2 : 1, left = to.edge(step), width = Math.max(1, to.edge(step + last) - left);
   let bottom = at.chart + CHART;
   data.scores[n].forEach((share, emotion) => {
     const top = bottom - share / 1000 * CHART;

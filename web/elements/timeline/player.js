@@ -14,9 +14,17 @@ function makePlayer(root, onMove, onState) {
     frame = playing() ? requestAnimationFrame(tick) : 0;
   };
   const wake = () => { onState(playing()); if (!frame) frame = requestAnimationFrame(tick); };
-  const silent = reason => { usesVideo = false; video.hidden = true; notice.hidden = false; notice.textContent = reason; };
+  const silent = reason => { usesVideo = false; video.hidden = true; video.removeAttribute('src'); notice.hidden = false; notice.textContent = reason; };
   for (const name of ['play', 'pause', 'ended', 'seeked', 'seeking', 'loadedmetadata']) video.addEventListener(name, wake);
-  video.addEventListener('error', () => { if (usesVideo) { own.ms = now() || own.ms; silent('This video cannot be played here. The chart works without it.'); wake(); } });
+  const giveUp = () => {
+    if (!usesVideo) return;
+    own.ms = 0;
+    silent('This browser cannot play the video. The chart and the boxes work without it.');
+    wake();
+  };
+  video.addEventListener('error', giveUp);
+  // The sound of a file is played even if its picture's codec is unknown.
+  video.addEventListener('loadedmetadata', () => { if (!video.videoWidth) giveUp(); });
   return {
     now, playing,
     load({ source, length: ms, reason, still }) {

@@ -1,0 +1,26 @@
+"""Errors of ours as one sentence on the page."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from fer_model.errors import FerModelError
+from results.errors import ResultsError
+from web.errors import WebError
+from workers.errors import WorkersError
+
+OURS = (FerModelError, ResultsError, WebError, WorkersError)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Draws the sentence of an error instead of ending the page."""
+    try:
+        yield
+    except OURS as error:
+        st.error(str(error))
+    except (RedisError, SQLAlchemyError, OSError) as error:
+        st.error(f"The server could not do it ({type(error).__name__}). Try again in a moment.")
