@@ -88,11 +88,25 @@ def write_live_clip(path: Path, seconds: float = 12.0, size: tuple[int, int] = (
 def rtsp_server(clip: Path, user: str | None = None, password: str | None = None) -> Iterator[LiveServer]:
     """A GStreamer RTSP server that plays `clip` in a loop, for any number of clients, and sends RTCP sender reports."""
     if not _has_gstreamer():
+        if user is None:
+            with plain_rtsp_server(clip) as server:
+                yield server
+            return
         pytest.skip("GStreamer's RTSP server is missing: apt-get install python3-gi gir1.2-gst-rtsp-server-1.0")
     login = None if user is None or password is None else (user, password)
     port, script = free_port(), Path(__file__).with_name("rtsp_server.py")
     command = [DEBIAN_PYTHON, str(script), str(port), str(clip), *(login or ())]
     with _running(LiveServer(f"rtsp://127.0.0.1:{port}/cam", command, login, port)) as server:
+        yield server
+
+
+@contextmanager
+def plain_rtsp_server(clip: Path) -> Iterator[LiveServer]:
+    """An RTSP server that needs no GStreamer: without a password, and it ends with the clip for each client."""
+    port = free_port()
+    call = f"serve({str(clip.parent)!r}, '127.0.0.1', {port})"
+    command = [sys.executable, "-c", f"import asyncio; from aio_rtsp_toolkit.server import serve; asyncio.run({call})"]
+    with _running(LiveServer(f"rtsp://127.0.0.1:{port}/{clip.name}", command, port=port)) as server:
         yield server
 
 

@@ -103,7 +103,7 @@ class Capture:
 
     def limit_rate(self, fps: float | None) -> None:
         """Lowers the rate below the one that was asked for; frames that are left out for it count as overload."""
-        self._limit = Rate(fps)
+        self._limit.fps = fps
 
     def stop(self) -> None:
         """Ends it. Returns at once: a thread that is blocked is given up, and ends by itself."""

@@ -23,6 +23,8 @@ QUIET_END = Loss("the source closed the connection")
 LIST_ENDED = Loss("the playlist has ended")
 NO_PICTURES = Loss("it sends no pictures that can be decoded")
 STUCK = Loss("it does not answer")
+SILENT = Loss("it sends no pictures")
+NO_VIDEO = Loss("it sends no video of a known format")
 FAILED = Loss("reading it failed")
 
 _BY_KIND: tuple[tuple[type[Exception], Loss], ...] = (
@@ -34,7 +36,7 @@ _BY_KIND: tuple[tuple[type[Exception], Loss], ...] = (
     (av.error.ExitError, STUCK),
     (TimeoutError, STUCK),
     (av.error.ProtocolNotFoundError, Loss("the installed FFmpeg lacks its protocol")),
-    (av.error.InvalidDataError, Loss("it sends no video of a known format")),
+    (av.error.InvalidDataError, NO_VIDEO),
     (ConnectionRefusedError, Loss("the connection is refused")),
     (ConnectionResetError, Loss("the connection was reset")),
     (BrokenPipeError, Loss("the connection was reset")),

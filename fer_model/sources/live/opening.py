@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
+from av.stream import Discard
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
@@ -40,15 +41,20 @@ _PROTOCOLS = {
 }
 """What each scheme may open: a playlist or a redirect must not lead to files."""
 
+# Where a transport stream moves its video to another PID, PyAV would wait for the old one without a timeout.
+_TRANSPORT = {"merge_pmt_versions": "1"}
+
 _OPTIONS = {
     # TCP where the camera has it: UDP loses packets, and each lost one spoils the pictures up to the next keyframe.
     "rtsp": {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video"},
     # Cameras have certificates of their own making: none of them could be verified.
     "rtsps": {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video", "tls_verify": "0"},
     # The newest segment alone: those before it are old.
-    "http": {"live_start_index": "-1"},
-    "https": {"live_start_index": "-1", "tls_verify": "0"},
-    "udp": {"overrun_nonfatal": "1", "fifo_size": "50000"},
+    "http": {"live_start_index": "-1"} | _TRANSPORT,
+    "https": {"live_start_index": "-1", "tls_verify": "0"} | _TRANSPORT,
+    "udp": {"overrun_nonfatal": "1", "fifo_size": "50000"} | _TRANSPORT,
+    "tcp": _TRANSPORT,
+    "srt": _TRANSPORT,
 }
 
 
@@ -120,4 +126,8 @@ def _video_stream(container: InputContainer) -> VideoStream:
     films = [stream for stream in films_of(container) if stream.codec_context is not None]
     if not films:
         raise UnreadableMediaError("it has no video that can be decoded")
-    return max(films, key=lambda stream: stream.width * stream.height)
+    chosen = max(films, key=lambda stream: stream.width * stream.height)
+    for other in container.streams:
+        if other is not chosen:
+            other.discard = Discard.all  # or HLS would fetch every variant, and sound would pass for a sign of life
+    return chosen

@@ -19,13 +19,16 @@ from sqlalchemy.orm import Session
 
 from results import read_faces
 from results.database import reading, writing
+from results.emotions import EMOTIONS
 from results.errors import TimelineError
 from results.read.exports import count_faces, export_faces
 from results.read.face_filter import FaceFilter
-from results.read.parts import Period
+from results.read.parts import ALWAYS, Period
+from results.read.report.page import write_report
 from results.read.status import job_status
 from results.read.timelines import By, timeline
 from results.recording import append_stream, hour
+from results.stream_tables import StreamEvent
 from tests.support.rows import THREE_SECONDS, face, frame, new_job, new_stream, take_stream
 
 THREE = datetime(2026, 11, 26, 15, 0, tzinfo=UTC)
@@ -168,3 +171,26 @@ def test_a_notebook_reads_a_time_of_a_stream(known: tuple[Session, str], migrate
     found = read_faces("lobby", database=migrated_url, since=moment(16), until=moment(19))
     assert found["at"].to_list() == [moment(n) for n in (16, 17, 18)]
     assert found["happy"].to_list() == HAPPY[16:19]
+
+
+def test_a_report_has_hours_with_the_time_of_day_and_what_happened(known: tuple[Session, str]) -> None:
+    session, job_id = known
+    newest = session.execute(text("SELECT max(id) FROM media WHERE job_id = :job"), {"job": job_id}).scalar_one()
+    session.add(StreamEvent(media_id=newest, at=THREE, kind="taken_over", detail="b took the stream <over> from a."))
+    session.flush()
+
+    def page(period: Period = ALWAYS) -> str:
+        file = io.StringIO()
+        terms: dict[str, Any] = {"palette": dict.fromkeys(EMOTIONS, "#000"), "zone": ZoneInfo("Asia/Kolkata")}
+        write_report(session, job_id, file, period=period, **terms)
+        return file.getvalue()
+
+    whole = page()
+    for part in (
+        *("<h1>lobby</h1>", "2</b> hours", "30</b> frames", "24</b> faces", "2026-11-26 19:30", "2026-11-26 20:30"),
+        *("Asia/Kolkata", ">19:40</span>", ">20:30:01</span>", "2026-11-26 20:30:00", "taken over", "&lt;over&gt;"),
+    ):
+        assert part in whole, part
+    assert whole.count('<article class="medium"') == 2 and "files" not in whole.partition("What made these")[0]
+    last = page(Period(since=THREE))
+    assert "15</b> frames" in last and "12</b> faces" in last and last.count('<article class="medium"') == 1

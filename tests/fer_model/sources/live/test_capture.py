@@ -15,12 +15,24 @@ from fer_model.sources.live.capture import Capture
 from fer_model.sources.roots import check_permitted
 from tests.support.captures import Gathered
 from tests.support.clips import noise_picture, panning_frames, write_clip
-from tests.support.live_servers import LiveServer, hls, http_mjpeg, http_ts, rtsp_server, tcp_ts, udp_ts, wait_until
+from tests.support.live_servers import (
+    LiveServer,
+    hls,
+    http_mjpeg,
+    http_ts,
+    plain_rtsp_server,
+    rtsp_server,
+    tcp_ts,
+    udp_ts,
+    wait_until,
+)
+from tests.support.servers import FileServer, serving
 
 Capturing = Callable[..., Capture]
 
 SERVERS: dict[str, Callable[[Path, Path], AbstractContextManager[LiveServer | None]]] = {
     "rtsp": lambda clip, folder: rtsp_server(clip, "cam", "se/cr@t"),
+    "plain rtsp": lambda clip, folder: plain_rtsp_server(clip),
     "http": lambda clip, folder: http_ts(clip),
     "mjpeg": lambda clip, folder: http_mjpeg(clip),
     "tcp": lambda clip, folder: tcp_ts(clip),
@@ -49,7 +61,7 @@ def test_every_kind_of_source_gives_its_pictures_with_their_times(
     assert begun - 15_000 < times[0] and times[-1] <= time() * 1000
     assert np.median(np.diff(times)) == pytest.approx(40, abs=15)
     assert figures.state == "live" and figures.skipped["decode"] == 0
-    assert figures.clock == "arrival" or kind == "rtsp"
+    assert figures.clock == "arrival" or "rtsp" in kind
     assert figures.captured >= 30 and figures.reconnects == 0
 
 
@@ -106,6 +118,21 @@ def test_rtcp_gives_the_time_of_capture(small_clip: Path, capturing: Capturing) 
         last = got.more(20).frames[-1]
     assert last.clock == got.capture.figures().clock == "rtcp"
     assert abs(time() * 1000 - last.at_ms) < 5000
+
+
+def test_of_a_playlist_s_variants_the_largest_alone_is_fetched(tmp_path: Path, capturing: Capturing) -> None:
+    files = {"/all.m3u8": b"#EXTM3U\n"}
+    for name, size in (("small", (64, 48)), ("large", (96, 64))):
+        clip = write_clip(tmp_path / f"{name}.ts", panning_frames(noise_picture(), 25, size), gop=25, bframes=0)
+        files[f"/{name}.ts"] = clip.read_bytes()
+        files[f"/{name}.m3u8"] = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{name}.ts\n".encode()
+        variant = f"#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION={size[0]}x{size[1]}\n{name}.m3u8\n"
+        files["/all.m3u8"] += variant.encode()
+    with serving(FileServer(files)) as server:
+        got = Gathered(capturing(f"{server.url}/all.m3u8")).more(10)
+        wait_until(lambda: server.requests.count(("/large.m3u8", "bytes=0-")) >= 3)
+        assert got.frames[0].size == (96, 64)
+        assert server.requests.count(("/small.m3u8", "bytes=0-")) == 1
 
 
 def test_pixels_that_are_not_square_and_pictures_without_a_codec(tmp_path: Path, capturing: Capturing) -> None:
