@@ -18,9 +18,11 @@ PORT = click.IntRange(1, 65535)
 @click.command()
 @click.option("--workers", type=click.IntRange(0), default=1, help="How many workers to run.")
 @click.option("--streams", is_flag=True, help="Run one more worker, which serves live streams.")
+@click.option("--web", is_flag=True, help="Serve the web page too.")
 @click.option("--flower", is_flag=True, help="Run Flower too, which shows the queue in a browser.")
 @click.option("--port", type=PORT, default=6379, help="Port of the Redis server, on this machine only.")
 @click.option("--flower-port", type=PORT, default=5555, help="Port of Flower, on this machine only.")
+@click.option("--web-port", type=PORT, default=8501, help="Port of the web page, on this machine only.")
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -29,9 +31,17 @@ PORT = click.IntRange(1, 65535)
 )
 @settings_options("database_url")
 def up(
-    settings: "Settings", workers: int, streams: bool, flower: bool, port: int, flower_port: int, data: Path
+    settings: "Settings",
+    workers: int,
+    streams: bool,
+    web: bool,
+    flower: bool,
+    port: int,
+    web_port: int,
+    flower_port: int,
+    data: Path,
 ) -> None:
-    """Run Redis, workers and, with --flower, Flower until Ctrl-C, with one log.
+    """Run Redis, workers and, if asked for, the web page and Flower until Ctrl-C, with one log.
 
     Other terminals of this machine submit jobs to them. What is queued survives a restart.
     """
@@ -54,6 +64,10 @@ def up(
         secret, words = login(settings)
         groups.insert(0, [stack.flower_program(settings, flower_port, secret)])
         hints.append(f"Flower: http://127.0.0.1:{flower_port}, {words}")
+    if web:
+        stack.check_port(web_port, "--web-port")
+        groups.insert(0, [stack.web_program(settings, web_port)])
+        hints.append(f"Web page: http://127.0.0.1:{web_port}")
     # As Ctrl-C: an exception, so that everything that was started is stopped on the way out.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

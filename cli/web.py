@@ -30,5 +30,4 @@ def web(settings: "Settings", port: int, address: str) -> None:
         from web.app import run
     except ModuleNotFoundError as error:
         raise WorkersError(f"The page needs more packages ({error.name}): pip install 'fer-batch[web]'") from error
-    say(f"Web page: http://{address}:{port}", err=True)
-    run(settings, address, port)
+    run(settings, address, port, on_ready=lambda: say(f"Web page: http://{address}:{port}", err=True))

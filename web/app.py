@@ -1,8 +1,8 @@
 """The application: Streamlit's pages, our routes, and the gate before both."""
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -41,7 +41,7 @@ OPTIONS: dict[str, Any] = {
 """Streamlit's options. Those given here override its files and its variables."""
 
 
-def make_app(settings: Settings, address: str) -> st.App:
+def make_app(settings: Settings, address: str, on_ready: Callable[[], None]) -> st.App:
     """The application, which is to listen at `address` of this machine.
 
     Raises:
@@ -51,7 +51,7 @@ def make_app(settings: Settings, address: str) -> st.App:
     open_server(settings, is_private=is_loopback(address))
     password = settings.web_password.get_secret_value() if settings.web_password else None
     gate = Middleware(Gate, password=password, proxy=proxy_header(settings))
-    return st.App(SCRIPT, routes=ROUTES, middleware=[gate], lifespan=_lifespan)
+    return st.App(SCRIPT, routes=ROUTES, middleware=[gate], lifespan=_lifespan(on_ready))
 
 
 ROUTES = [
@@ -63,17 +63,21 @@ ROUTES = [
 ]
 
 
-def run(settings: Settings, address: str, port: int) -> None:
+def run(settings: Settings, address: str, port: int, on_ready: Callable[[], None]) -> None:
     """Serves the page until Ctrl-C. Raises as `make_app`."""
-    app = make_app(settings, address)
+    app = make_app(settings, address, on_ready)
     # Streamlit takes the command's own arguments for those of the script, and its folder for that of the script.
     sys.argv = [str(SCRIPT)]
     app.run(config=OPTIONS | {"server.address": address, "server.port": port})
 
 
-@asynccontextmanager
-async def _lifespan(_: st.App) -> AsyncIterator[None]:
-    server = this_server()
-    Thread(target=server.warm_up, name="warm-up", daemon=True).start()
-    yield
-    server.close()
+def _lifespan(on_ready: Callable[[], None]) -> Callable[[st.App], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def living(_: st.App) -> AsyncIterator[None]:
+        server = this_server()
+        Thread(target=server.warm_up, name="warm-up", daemon=True).start()
+        on_ready()
+        yield
+        server.close()
+
+    return living

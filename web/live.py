@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Full
 from threading import Lock
@@ -56,6 +56,8 @@ class Watch:
         self._means: dict[int, tuple[float, NDArray[np.float64]]] = {}
         self._moments: deque[Moment] = deque()
         self.dropped = 0
+        self.record: Callable[[tuple[int, int], list[FaceObservation]], None] | None = None
+        """Takes each frame's size and faces, not smoothed, while the visitor records."""
 
     def look(self, image: Image) -> list[FaceObservation] | None:
         """The faces of the next frame, with smoothed probabilities and track ids; None if it was dropped, because
@@ -71,6 +73,8 @@ class Watch:
             frame = Frame(self._index, round(1000 * (at_s - self._began_s)), image)
             found = self._analyser.submit(frame, self._source, timeout=0).result()
             self._index += 1
+            if self.record:
+                self.record(frame.size, found)
             faces = [self._smoothed(face, at_s) for face in found]
             self._remember(at_s, faces)
             return faces

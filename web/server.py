@@ -9,11 +9,12 @@ from sqlalchemy import Engine as Database
 from fer_model.analysis.analyser import Analyser
 from fer_model.engines import load_engine
 from fer_model.networks.manifest import ModelSet
-from results.database import connect, prepare, reading
+from results.database import connect, prepare, reading, writing
 from web.errors import WebError
 from web.live import Watch
+from web.recording import Recording, end_abandoned
 from web.uploads import Uploads
-from workers.models.store import in_use
+from workers.models.store import current, in_use
 from workers.settings import Settings, expanded, writable_cache
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Server:
         """Whether it listens at the loopback interface alone."""
         self.watches: dict[str, Watch] = {}
         """What visitors show to their webcams, by a token of each visit."""
+        self.recordings: dict[str, Recording] = {}
+        """Those of visits that record, by the same token."""
         self._lock = Lock()
         self._models: ModelSet | None = None
         self._analyser: Analyser | None = None
@@ -69,13 +72,34 @@ class Server:
     def warm_up(self) -> None:
         """Loads the networks, so that the first visitor need not wait; what fails is told when it is needed."""
         try:
+            end_abandoned(self.database)
             analyser, _ = self.analyser()
             analyser.image(np.zeros((360, 640, 3), np.uint8))
         except Exception as error:
             logger.warning("the networks are not ready: %s", error)
 
+    def record(self, token: str, name: str) -> None:
+        """Begins to record a visit's webcam as a stream of this name. Raises as `Recording`."""
+        with writing(self.database) as session:
+            ensemble_id, _ = current(session, self.settings.models_dir)
+        recording = Recording(self.database, ensemble_id, name, self.settings.detection_threshold)
+        self.recordings[token] = recording
+        self.watches[token].record = recording.add
+
+    def end_recording(self, token: str) -> None:
+        """Ends a visit's recording, if there is one."""
+        if watch := self.watches.get(token):
+            watch.record = None
+        if recording := self.recordings.pop(token, None):
+            recording.stop()
+
     def close(self) -> None:
-        """Ends the work and deletes the uploads that were not submitted."""
+        """Ends the work, writes what was recorded, and deletes the uploads that were not submitted."""
+        recordings = list(self.recordings.values())
+        for token in list(self.recordings):
+            self.end_recording(token)
+        for recording in recordings:
+            recording.join()
         self.uploads.close()
         if self._analyser:
             self._analyser.close()

@@ -112,8 +112,10 @@ def up(tmp_path: Path) -> Iterator[Up]:
 def test_jobs_are_done_a_dead_worker_comes_back_and_sigterm_stops_everything(
     up: Up, prepared: None, samples: Path
 ) -> None:
-    flower = free_port()
-    up.start("--workers", "1", "--flower", "--flower-port", str(flower), FER_FLOWER_AUTH="fer:secret")
+    flower, web = free_port(), free_port()
+    beside = ["--flower", "--flower-port", str(flower), "--web", "--web-port", str(web)]
+    uploads = {"FER_UPLOADS_DIR": str(up.folder / "uploads")}
+    up.start("--workers", "1", *beside, FER_FLOWER_AUTH="fer:secret", FER_WEB_PASSWORD="open sesame", **uploads)
     (line,) = re.findall(r"^up +\| To submit from another terminal: (.+)$", up.log, re.MULTILINE)
     words = shlex.split(line)
     assert words == ["fer-batch", "submit", "videos/", "--broker", up.connection["FER_BROKER_URL"], "--db", up.url]
@@ -123,6 +125,9 @@ def test_jobs_are_done_a_dead_worker_comes_back_and_sigterm_stops_everything(
     page = f"http://127.0.0.1:{flower}/workers"
     assert until(lambda: fetch(page, "fer:secret")[0] == 200)
     assert fetch(page)[0] == 401
+
+    assert f"up       | Web page: http://127.0.0.1:{web}" in up.log
+    assert fetch(f"http://127.0.0.1:{web}/_stcore/health")[0] == 401
 
     killed = up.worker()
     os.kill(killed, signal.SIGKILL)
@@ -135,8 +140,10 @@ def test_jobs_are_done_a_dead_worker_comes_back_and_sigterm_stops_everything(
     assert len(children_of(str(up.folder))) >= 5, "itself, Redis, Flower, the worker and its child"
     assert up.stop(signal.SIGTERM) == 0 and up.errors == ""
     assert children_of(str(up.folder)) == []
-    assert {line.partition(" | ")[0].rstrip() for line in up.log.splitlines()} == {"up", "redis", "flower", "worker 1"}
-    assert re.findall(r"^up +\| stopping (.+)$", up.log, re.MULTILINE) == ["worker 1", "flower", "redis"]
+    assert {line.partition(" | ")[0].rstrip() for line in up.log.splitlines()} == {
+        "up", "redis", "flower", "web", "worker 1",
+    }  # fmt: skip
+    assert re.findall(r"^up +\| stopping (.+)$", up.log, re.MULTILINE) == ["worker 1", "flower", "web", "redis"]
 
 
 @pytest.mark.timeout(900)

@@ -11,6 +11,7 @@ from web.elements.drop import drop
 from web.errors import WebError
 from web.parts import job_list
 from web.parts.failures import one_sentence
+from web.parts.names import counted
 from web.parts.queue import queue
 from web.server import this_server
 from workers.batch.planning import BatchOptions
@@ -25,9 +26,9 @@ HINT = "Drop or choose videos and photographs. Once submitted they stay on the s
 def page() -> None:
     """Draws the page."""
     st.title("Jobs")
-    if done := st.session_state.pop("submitted", None):
-        st.success(done)
     _form()
+    if done := st.session_state.get("submitted"):
+        st.success(done)
     st.subheader("Submitted")
     _followed()
 
@@ -53,6 +54,7 @@ def _form() -> None:
         fps = st.number_input("Frames per second", 0.0, 1000.0, 0.0, 1.0, format="%g", help="0 looks at every frame.")
         pressed = st.button("Submit", type="primary", disabled=not paths)
     if pressed and paths:
+        st.session_state.pop("submitted", None)
         with one_sentence(), st.spinner("Listing the files"):
             _submit(paths, name, fps or None, is_upload=source == UPLOAD)
             st.rerun()
@@ -69,7 +71,7 @@ def _submit(paths: Sequence[str], name: str, fps: float | None, *, is_upload: bo
     # A new place for uploads, without the files that the job has now.
     st.session_state["uploads"] = _uploads() + is_upload
     more = f" Passed over: {passed}." if (passed := passed_over.sentence()) else ""
-    st.session_state["submitted"] = f"Job {job.job} has {job.media:,} {'file' if job.media == 1 else 'files'}.{more}"
+    st.session_state["submitted"] = f"Job {job.job} has {counted(job.media, 'file')}.{more}"
 
 
 def _uploads() -> int:

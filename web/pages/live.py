@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import av
@@ -12,6 +13,7 @@ from streamlit_webrtc import WebRtcMode, WebRtcStreamerContext, webrtc_streamer
 
 from fer_model.rendering.drawing import annotate
 from fer_model.types import FaceObservation
+from results.errors import ResultsError
 from web.elements.camera import camera
 from web.live import Watch, people
 from web.parts.strip import STRIP_STYLE, strip
@@ -20,6 +22,7 @@ from web.server import this_server
 CONNECT_S = 30.0
 """WebRTC that has not connected by then is replaced by posted frames: a firewall is in the way."""
 
+RECORDS = "The boxes and emotions of faces are written into the database, no pictures. Everyone in view has to know."
 CONSTRAINTS = {"video": {"width": 640, "height": 480, "frameRate": 15}, "audio": False}
 VIDEO_STYLE = {"width": "100%", "maxWidth": "720px", "margin": "0 auto", "display": "block", "borderRadius": "8px"}
 # No STUN: this machine and its network need none, and no third party learns of the visitor.
@@ -33,13 +36,14 @@ def page() -> None:
     """Draws the page."""
     st.title("Live")
     st.html(f"<style>{STRIP_STYLE}</style>")
-    st.caption("Your webcam's pictures go to this server, are analysed and forgotten. Nothing is stored.")
+    st.caption("Your webcam's pictures go to this server, are analysed and forgotten.")
     if st.session_state.pop("blocked", False):
         st.session_state["way"] = "JPEG"
         st.info("WebRTC did not connect, so single frames are sent instead.")
     way = st.segmented_control("Connection", list(WAYS), key="way", default="WebRTC", required=True, help=_help())
     token = _token()
     watch = this_server().watches[token]
+    _record(token)
     if way == "JPEG":
         camera(token, key="camera")
         _minute(watch, None)
@@ -60,7 +64,26 @@ def _token() -> str:
 
 
 def _forget(token: str) -> None:
+    this_server().end_recording(token)
     this_server().watches.pop(token, None)
+
+
+def _record(token: str) -> None:
+    """The switch, off at first, and what it means."""
+    wanted, on = st.toggle("Record", key="record", help=RECORDS), this_server().recordings.get(token)
+    if wanted and (on is None or not on.is_on):
+        name = datetime.now().strftime("webcam-%Y%m%d-%H%M%S")
+        try:
+            this_server().record(token, name)
+        except ResultsError as error:
+            st.error(str(error))
+            return
+        on = this_server().recordings[token]
+    elif not wanted and on:
+        this_server().end_recording(token)
+        on = None
+    if on:
+        st.warning(f"Recording as the stream {on.name}. {RECORDS}", icon=":material/radio_button_checked:")
 
 
 def _webrtc(watch: Watch) -> Context:

@@ -13,7 +13,7 @@ from results.read.choosing import WITH_FACES
 from results.read.notes import notes
 from results.read.status import JobStatus, job_statuses
 from web.parts.failures import one_sentence
-from web.parts.names import job_title
+from web.parts.names import counted, job_title
 from web.parts.queue import queue
 from web.server import this_server
 from workers.queue.dispatching import retry
@@ -54,9 +54,10 @@ def _draw(status: JobStatus, title: str, moment: str) -> None:
     elif status.state in UNFINISHED and status.planned_frames:
         st.progress(min(1.0, status.frames / status.planned_frames), text=_progress(status))
     else:
-        st.caption(f"{status.media:,} files · {status.frames:,} frames · {status.faces:,} faces")
+        figures = (counted(status.media, "file"), counted(status.frames, "frame"), counted(status.faces, "face"))
+        st.caption(" · ".join(figures))
     if found := [*([status.error] if status.error else []), *_sentences(status)]:
-        with st.expander(status.failures or ("1 note" if len(found) == 1 else f"{len(found)} notes")):
+        with st.expander(status.failures or counted(len(found), "note")):
             st.dataframe({"reason": found}, hide_index=True, alt="What failed, and why")
 
 

@@ -28,3 +28,8 @@ def job_title(job: Job) -> str:
 def job_name(job: Job) -> str:
     """The title, when the job was made and its state, to choose by."""
     return f"{job_title(job)} · {job.created_at:%d %b %H:%M} · {job.state}"
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 file`, `2,000 files`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

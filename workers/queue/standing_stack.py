@@ -103,6 +103,12 @@ def _worker(settings: Settings, name: str, queues: str, offset: int) -> Program:
     )
 
 
+def web_program(settings: Settings, port: int) -> Program:
+    """The web page at a port of the loopback interface."""
+    environment = settings.as_environment()
+    return Program("web", [*COMMAND, "web", "--port", str(port)], ready="Web page: http", environment=environment)
+
+
 def flower_program(settings: Settings, port: int, login: str) -> Program:
     """Flower at a port of the loopback interface, behind a login of the form `user:password`."""
     environment = {**settings.as_environment(), "FER_FLOWER_AUTH": login}

@@ -7,7 +7,7 @@ from typing import Protocol
 from workers.streams.fairness import fair_level
 from workers.streams.speed import USABLE, Speed
 
-CALM = 5
+CALM = 30
 """Seconds in a row for which all frames must fit before the limits end, so that they do not come and go."""
 
 

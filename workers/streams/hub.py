@@ -127,8 +127,7 @@ class Hub:
         try:
             while self.is_open:
                 self._wake.wait(min(MOST_S, max(LEAST_S, EACH_S * len(self._streams))))
-                for stream in list(self._streams.values()):
-                    self._write(stream)
+                self._write_all()
                 self._each_second()
         except Exception:
             logger.exception("the hub ends")
@@ -142,7 +141,14 @@ class Hub:
         if is_lost:
             self._die()
 
-    def _write(self, stream: Stream) -> None:
+    def _write_all(self) -> None:
+        for stream in list(self._streams.values()):
+            if not self._write(stream):
+                # Each of the others would wait for the database as long as this one did.
+                return
+
+    def _write(self, stream: Stream) -> bool:
+        """False if the database is away."""
         try:
             stream.write()
         except (JobCancelledError, ShardLostError) as error:
@@ -150,9 +156,11 @@ class Hub:
             self._drop(stream)
         except OUTAGES as error:
             logger.warning("stream %s: nothing could be written, it is kept in memory: %s", stream.name, error)
+            return False
         except Exception as error:
             logger.exception("stream %s: its rows could not be written", stream.name)
             self._give_up(stream, reason_of(error))
+        return True
 
     def _give_up(self, stream: Stream, reason: str) -> None:
         """Leaves a stream to its next attempt, counted."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from queue import Empty, Full, Queue
 from typing import Any
@@ -47,7 +48,7 @@ class Live:
                     self._send(connection.default_channel.client)
             except BROKER_ERRORS as error:
                 logger.warning("live summaries cannot be sent: %s", error)
-                threading.Event().wait(PAUSE_S)
+                time.sleep(PAUSE_S)
                 self._forget()
 
     def _send(self, client: Any) -> None:

@@ -22,7 +22,7 @@ from workers.streams.tracks import Row, Tracks
 logger = logging.getLogger(__name__)
 
 HOURS = 3
-"""Media whose next index is remembered: a clock may be set back over the full hour."""
+"""Media whose next index is remembered: an event may be of the hour before."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Recorder:
     """
 
     def __init__(
-        self, database: Database, claim: Claim, resumed: Resumed, ensemble_id: int, kept: crops.Kept | None
+        self, database: Database, claim: Claim, resumed: Resumed, ensemble_id: int | None, kept: crops.Kept | None
     ) -> None:
         self._database, self._claim, self._options = database, claim, resumed.options
         self._ensemble_id, self._kept = ensemble_id, kept

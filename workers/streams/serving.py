@@ -27,7 +27,7 @@ from workers.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
 
-FULL_S = 2.0
+FULL_S = 1.0
 """A stream for which this process has no room gets its next message after so many seconds."""
 
 

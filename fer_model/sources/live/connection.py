@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from fer_model.errors import PARSER_ERRORS, FerModelError
 from fer_model.sources.live import opening
-from fer_model.sources.live.loss import FAILED, LIST_ENDED, NO_PICTURES, NO_VIDEO, QUIET_END, STUCK, Loss, loss_of
+from fer_model.sources.live.loss import FAILED, LIST_ENDED, NO_VIDEO, QUIET_END, SILENT, STUCK, Loss, loss_of
 from fer_model.sources.live.opening import Source, opened
 from fer_model.sources.live.packets import Arrived, Format
 
@@ -34,6 +34,9 @@ BURST_S = 0.3
 
 START_S = 0.2
 """The first packets come together, those that were read to find out the format: so long they are waited for."""
+
+MOST_FPS = 240
+"""FFmpeg gives the ticks of the clock, 90,000 a second, for a frame rate that it could not find out."""
 
 MOST = 4000
 """Packets that may wait here; beyond, the reading waits."""
@@ -87,6 +90,8 @@ class Connection:
             loss = self._read()
         except (av.FFmpegError, FerModelError, *PARSER_ERRORS) as error:
             loss = loss_of(error, self._source.uri)
+            if loss is STUCK and self.format is not None:
+                loss = SILENT
             if loss is NO_VIDEO and self.format is None and monotonic() - begun >= opening.OPEN_S:
                 loss = STUCK  # FFmpeg's RTSP client takes an answer that does not come for an invalid one
         finally:
@@ -101,7 +106,7 @@ class Connection:
                 recorded = container.duration is not None and self._source.scheme in ("file", "http", "https")
                 if self.in_bursts and recorded:
                     return LIST_ENDED
-                if self.in_bursts and not self._source.in_segments:
+                if self.in_bursts and self._source.read_s < opening.SEGMENTS_S:
                     self._source = replace(self._source, in_segments=True)
                     continue  # its segments may come further apart than was waited for
                 self.format = self.format or _format(stream)
@@ -113,16 +118,13 @@ class Connection:
     def _packets_of(self, container: InputContainer, stream: VideoStream, pace: Pace | None) -> Loss:
         if pace is not None:
             pace.begin()
-        timed, last = container.format.name not in UNTIMED, monotonic()
-        for packet in container.demux():  # of all streams: sound alone is no sign of life
-            if monotonic() - last > 2 * self._source.read_s:
-                return NO_PICTURES
-            if packet.stream is stream and packet.size:
+        timed = container.format.name not in UNTIMED
+        for packet in container.demux(stream):
+            if packet.size:
                 stamp = _seconds(packet, packet.pts) if timed else None
                 if pace is not None:
                     stamp = pace.wait(_seconds(packet, packet.dts), stamp)
                 self._put(packet, stamp)
-                last = monotonic()
             if self._over.is_set():
                 break
         return QUIET_END
@@ -181,7 +183,7 @@ def _format(stream: VideoStream) -> Format:
         (context.width, context.height),
         context.pix_fmt,
         stream.sample_aspect_ratio,
-        float(rate) if rate else None,
+        float(rate) if rate and rate <= MOST_FPS else None,
     )
 
 

@@ -23,6 +23,7 @@ QUIET_END = Loss("the source closed the connection")
 LIST_ENDED = Loss("the playlist has ended")
 NO_PICTURES = Loss("it sends no pictures that can be decoded")
 STUCK = Loss("it does not answer")
+SILENT = Loss("it sends no pictures")
 NO_VIDEO = Loss("it sends no video of a known format")
 FAILED = Loss("reading it failed")
 

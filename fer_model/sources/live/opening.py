@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
+from av.stream import Discard
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
@@ -125,4 +126,8 @@ def _video_stream(container: InputContainer) -> VideoStream:
     films = [stream for stream in films_of(container) if stream.codec_context is not None]
     if not films:
         raise UnreadableMediaError("it has no video that can be decoded")
-    return max(films, key=lambda stream: stream.width * stream.height)
+    chosen = max(films, key=lambda stream: stream.width * stream.height)
+    for other in container.streams:
+        if other is not chosen:
+            other.discard = Discard.all  # or HLS would fetch every variant, and sound would pass for a sign of life
+    return chosen

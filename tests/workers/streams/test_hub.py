@@ -179,6 +179,7 @@ def test_a_full_hub_leaves_a_stream_to_another(database: Database, networks: Eng
 def test_streams_of_a_full_detector_are_slowed_down_and_say_so(
     database: Database, networks: Engine, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("workers.streams.balance.CALM", 2)
     monkeypatch.setattr("workers.streams.pump.Pump.load", lambda pump: (6.0, 1.0))
     shard = add(database, clip)
     with running(database, networks) as process:

@@ -6,6 +6,7 @@ from fer_model.rendering.palette import hex_colour
 from results.emotions import EMOTIONS
 from results.read.jumps import changes, faceless, peaks, skipped, stretches, unsure
 from results.read.overview import LOW_QUALITY, Run, Seen
+from web.parts.names import counted
 from web.parts.series import Shown
 
 ON_DARK = {"sad": "#3d9bd8", "neutral": "#8f8f8f"}
@@ -51,6 +52,5 @@ def _is_low(seen: Seen) -> bool:
 
 def _words(seen: Seen, frames: int) -> str:
     """The figures of a step in words."""
-    faces = "1 face" if seen.faces == 1 else f"{seen.faces:,} faces"
     within = "" if frames == 1 else f" in {frames:,} frames"
-    return faces + within + ("" if seen.quality is None else f", quality {seen.quality:.2f}")
+    return counted(seen.faces, "face") + within + ("" if seen.quality is None else f", quality {seen.quality:.2f}")

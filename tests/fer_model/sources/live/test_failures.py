@@ -16,7 +16,6 @@ from tests.support.captures import Gathered, stop_at_once
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.live_servers import (
     LiveServer,
-    free_port,
     hls,
     http_mjpeg,
     http_ts,
@@ -65,7 +64,7 @@ def test_a_server_that_freezes_is_lost_and_comes_back(
     with NETWORK[kind](small_clip) as server:
         got = Gathered(capturing(server.url)).more(5)
         server.freeze()
-        assert got.event("lost").detail.startswith("it does not answer; ")
+        assert got.event("lost").detail.startswith("it sends no pictures; ")
         another = Gathered(capturing(server.url))
         # ffmpeg, which serves one client, has closed its port.
         reason = "it does not answer; " if kind == "rtsp" else "the connection is refused; "
@@ -128,10 +127,9 @@ def test_no_error_s_text_is_passed_on(capturing: Capturing, capfd: pytest.Captur
 
 
 def test_a_web_camera_s_login_is_sent_to_it(tmp_path: Path, capturing: Capturing) -> None:
-    stream, heads = transport_stream(tmp_path / "a.ts"), []
+    stream = transport_stream(tmp_path / "a.ts")
 
     def answer(head: bytes) -> list[bytes]:
-        heads.append(head)
         if b64encode(b"cam:a/b@c") in head:
             return [b"HTTP/1.1 200 OK\r\n\r\n" + stream]
         return [b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="cam"\r\nContent-Length: 0\r\n\r\n']
@@ -147,7 +145,7 @@ def test_a_web_camera_s_login_is_sent_to_it(tmp_path: Path, capturing: Capturing
     [
         ("rtsp://nothing.invalid/cam", "its host's name cannot be resolved"),
         ("http://nothing.invalid/cam.ts", "its host's name cannot be resolved"),
-        (f"tcp://127.0.0.1:{free_port()}", "the connection is refused"),
+        ("tcp://127.0.0.1:1", "the connection is refused"),
         ("file:///nowhere/clip.mp4", "/nowhere/clip.mp4: does not exist"),
     ],
 )
@@ -168,13 +166,17 @@ def test_garbage_is_passed_over(tmp_path: Path, capturing: Capturing) -> None:
             yield noise
             return
         yield good + noise[:100_001]
-        yield bytes(bytearray(good)[: len(good) // 2]) + noise[:2000] + good[len(good) // 2 + 2000 :] + good
+        damaged = bytearray(good)
+        for packet in range(188 * 20, len(damaged), 188 * 7):
+            damaged[packet + 30 : packet + 130] = noise[packet : packet + 100]
+        yield bytes(damaged) + good
         over.wait(20)
 
     with tcp_sending(answer) as url:
         got = Gathered(capturing(url, policy="everything", spool=tmp_path))
         assert got.event("lost").detail.startswith("it sends no video of a known format")
         got.more(60)
+        got.until(lambda _: got.capture.figures().skipped["decode"] > 0)
         assert "connected" in got.kinds and got.capture.figures().state == "live"
         stop_at_once(got.capture)
         over.set()
@@ -223,12 +225,12 @@ def test_another_codec_is_found_by_connecting_again(tmp_path: Path, capturing: C
 
 
 def test_a_playlist_that_ends_is_not_played_again(small_clip: Path, tmp_path: Path, capturing: Capturing) -> None:
-    with hls(small_clip, tmp_path, seconds=3) as server:
+    with hls(small_clip, tmp_path, seconds=5) as server:
         got = Gathered(capturing(server.url))
         got.event("connected")
         got.until(lambda _: any(event.detail.startswith("the playlist has ended") for event in got.of("lost")))
         assert got.of("lost")[0].detail.startswith("the source closed the connection")
-        assert 25 <= len(got.frames) <= 75 and "resumed" not in got.kinds
+        assert 25 <= len(got.frames) <= 125 and "resumed" not in got.kinds
         stop_at_once(got.capture)
 
 
