@@ -42,6 +42,7 @@ def main(folder: Path, db: str, chosen: tuple[str, ...]) -> None:
 def _made_ready(ready: Callable[[Page, Path], None], samples: Path, page: Page) -> None:
     page.locator("h1").first.wait_for()
     ready(page, samples)
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
     page.wait_for_timeout(SETTLED_MS)
     # Streamlit scrolls within the page, which therefore is never higher than the window.
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
