@@ -104,8 +104,11 @@ class Place:
             self.until_live(count)
             time.sleep(WARM_UP_S)
             yield servers
-            for each in self.statuses():
-                delete(self.database, self.settings.models_dir, each.job, ())
+            self.remove_all()
+
+    def remove_all(self) -> None:
+        for each in self.statuses():
+            delete(self.database, self.settings.models_dir, each.job, ())
 
 
 @contextmanager
@@ -320,7 +323,11 @@ def main(parts: tuple[str, ...], seconds: float, repeats: int, minutes: float) -
     with place() as running:
         running.start_worker("a")
         for part in parts or PARTS[:-1]:
-            measure[part](running)
+            try:
+                measure[part](running)
+            except TimeoutError as error:
+                print(f"{part}: {error}", flush=True)
+                running.remove_all()
 
 
 if __name__ == "__main__":

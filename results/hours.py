@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Select, and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from results.closing import insert_tracks
@@ -37,10 +37,12 @@ def close_tracks(session: Session, job_id: str) -> None:
     known = select(Track.last_ms).where(Track.media_id == Face.media_id, Track.track_id == Face.track_id)
     is_open = func.max(Face.time_ms) > func.coalesce(known.scalar_subquery(), -1)
     seen = select(Face.media_id, Face.track_id).where(Face.media_id.in_(hours), Face.track_id.is_not(None))
-    found = session.execute(seen.group_by(Face.media_id, Face.track_id).having(is_open)).all()
-    for media_id, track_id in found:
-        changed(session, delete(Track).where(Track.media_id == media_id, Track.track_id == track_id))
-        insert_tracks(session, (Face.media_id == media_id) & (Face.track_id == track_id))
+    tracks: dict[int, list[int | None]] = {}
+    for media_id, track_id in session.execute(seen.group_by(Face.media_id, Face.track_id).having(is_open)):
+        tracks.setdefault(media_id, []).append(track_id)
+    for media_id, ids in tracks.items():
+        changed(session, delete(Track).where(Track.media_id == media_id, Track.track_id.in_(ids)))
+        insert_tracks(session, and_(Face.media_id == media_id, Face.track_id.in_(ids)))
 
 
 def _newest(job_id: str, count: int) -> Select[int]:

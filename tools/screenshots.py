@@ -18,7 +18,7 @@ from tests.support.pages import browsing, opened, serving_page
 
 WIDTHS = {"desk": 1280, "phone": 390}
 THEMES = ("light", "dark")
-SETTLED_MS = 3000
+SETTLED_MS, TALLEST = 3000, 2600
 
 
 @click.command()
@@ -42,7 +42,13 @@ def main(folder: Path, db: str, chosen: tuple[str, ...]) -> None:
 def _made_ready(ready: Callable[[Page, Path], None], samples: Path, page: Page) -> None:
     page.locator("h1").first.wait_for()
     ready(page, samples)
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
     page.wait_for_timeout(SETTLED_MS)
+    # Streamlit scrolls within the page, which therefore is never higher than the window.
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    assert page.viewport_size
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": min(max(height, 700), TALLEST)})
+    page.wait_for_timeout(SETTLED_MS / 2)
 
 
 def _take(chromium: Browser, url: str, base: Path, ready: Callable[[Page], None]) -> None:
@@ -51,7 +57,7 @@ def _take(chromium: Browser, url: str, base: Path, ready: Callable[[Page], None]
             page = opened(chromium, url, width=pixels, theme=theme)
             ready(page)
             picture = base.with_name(f"{base.name}-{theme}-{width}.png")
-            page.screenshot(path=picture, full_page=True)
+            page.screenshot(path=picture)
             page.close()
             print(picture, flush=True)
 

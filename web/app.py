@@ -11,7 +11,10 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from fer_model.errors import FerModelError
+from results.errors import ResultsError
 from web.access import check_access, is_loopback, proxy_header
+from web.errors import WebError
 from web.gate import Gate
 from web.parts.theme import THEME
 from web.routes.boxes import boxes
@@ -20,6 +23,7 @@ from web.routes.frames import frame
 from web.routes.media import media
 from web.routes.uploads import upload
 from web.server import open_server, this_server
+from workers.errors import WorkersError
 from workers.settings import Settings
 
 SCRIPT = Path(__file__).parent / "entry" / "script.py"
@@ -51,7 +55,9 @@ def make_app(settings: Settings, address: str, on_ready: Callable[[], None]) -> 
     open_server(settings, is_private=is_loopback(address))
     password = settings.web_password.get_secret_value() if settings.web_password else None
     gate = Middleware(Gate, password=password, proxy=proxy_header(settings))
-    return st.App(SCRIPT, routes=ROUTES, middleware=[gate], lifespan=_lifespan(on_ready))
+    return st.App(
+        SCRIPT, routes=ROUTES, middleware=[gate], lifespan=_lifespan(on_ready), on_script_error=_in_a_sentence
+    )
 
 
 ROUTES = [
@@ -69,6 +75,14 @@ def run(settings: Settings, address: str, port: int, on_ready: Callable[[], None
     # Streamlit takes the command's own arguments for those of the script, and its folder for that of the script.
     sys.argv = [str(SCRIPT)]
     app.run(config=OPTIONS | {"server.address": address, "server.port": port})
+
+
+def _in_a_sentence(error: Exception) -> bool:
+    """Shows an error of ours on the page; True if it was one."""
+    if not isinstance(error, FerModelError | ResultsError | WebError | WorkersError):
+        return False
+    st.error(str(error))
+    return True
 
 
 def _lifespan(on_ready: Callable[[], None]) -> Callable[[st.App], AbstractAsyncContextManager[None]]:

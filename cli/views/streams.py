@@ -74,7 +74,9 @@ def _skipped(skipped: Mapping[str, int]) -> str:
 
 
 def _last(status: "StreamStatus") -> str:
-    """The last event; of a live stream without its details, which `stream events` has."""
+    """The last event; of a live stream without its details, which `stream events` has. Of one that waits, why."""
+    if status.state == "waiting":
+        return status.error or "no worker has room for it, or none runs"
     if (event := status.last_event) is None:
         return ""
     place = event.at.astimezone()

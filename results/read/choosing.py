@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from results.tables import Job, Media
@@ -19,8 +19,12 @@ def jobs_with_faces(session: Session) -> Sequence[Job]:
 
 
 def media_named(session: Session, job_id: str, words: str = "") -> Sequence[Media]:
-    """The first media of a job that did not fail and whose address contains `words`, in any case."""
-    wanted = select(Media).where(Media.job_id == job_id, Media.state != "failed").order_by(Media.position)
+    """The first media of a job that did not fail and whose address contains `words`, in any case.
+
+    Of a stream the newest hours come first.
+    """
+    order = case((Media.kind == "stream", -Media.position), else_=Media.position)
+    wanted = select(Media).where(Media.job_id == job_id, Media.state != "failed").order_by(order)
     if words:
         wanted = wanted.where(func.lower(Media.uri).contains(words.lower(), autoescape=True))
     return session.scalars(wanted.limit(MOST)).all()

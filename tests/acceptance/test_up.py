@@ -172,7 +172,7 @@ def test_streams_live_from_another_terminal_and_their_passwords_are_seen_nowhere
         until(lambda: "lost" in output("stream", "events", "door"), WAIT_S)
         until(lambda: streams()["lobby"]["rows"] > 5, WAIT_S)
         seen = [output("stream", "list"), str(streams()), *(output("stream", "events", name) for name in streams())]
-        seen += [output(*words) for words in (("jobs",), ("status", "lobby"), ("timeline", "lobby"))]
+        seen += [output(*words) for words in (("jobs",), ("status", "lobby"), ("timeline", "lobby", "--last", "5m"))]
         seen += [output("export", "lobby", "--format", "csv"), output("report", "lobby", "-o", str(up.folder / "page"))]
         tail = [sys.executable, "-P", "-m", "cli", "tail", "lobby"]
         with subprocess.Popen(tail, env={**os.environ, **up.connection}, stdout=subprocess.PIPE) as live:

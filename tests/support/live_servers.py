@@ -44,12 +44,12 @@ class LiveServer:
         self.start()
 
     def start(self) -> None:
-        """Starts it at its port, and waits until it listens (UDP and HLS: it has begun)."""
+        """Starts it at its port, and waits until it serves (UDP and HLS: it has begun)."""
         command = ["timeout", str(LONGEST_S), *self._command]
         nothing = subprocess.DEVNULL
         self._process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
         if self._port:
-            wait_until(lambda: _listens(self._port) or self._process.poll() is not None)
+            wait_until(lambda: _serves(self._port) or self._process.poll() is not None)
             assert self._process.poll() is None, f"it ended at once: {shlex.join(self._command)}"
 
     def freeze(self) -> None:
@@ -221,7 +221,8 @@ def _has_gstreamer() -> bool:
     return False
 
 
-def _listens(port: int) -> bool:
-    """Whether a TCP socket listens at the port; connecting to try would use up a server of one client."""
+def _serves(port: int) -> bool:
+    """Whether a TCP socket listens at the port, or has a client: a server of one client stops listening then, and
+    connecting to try would use it up."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return any(fields[1].endswith(f":{port:04X}") and fields[3] == "0A" for fields in map(str.split, lines))
+    return any(fields[1].endswith(f":{port:04X}") and fields[3] in ("0A", "01") for fields in map(str.split, lines))

@@ -1,14 +1,22 @@
 """A job of one real clip with rows that are known, for tests of the page."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+
+from sqlalchemy import insert, select
 
 from results.closing import close_job
 from results.database import connect, prepare, writing
 from results.plans import MediaPlan, ShardPlan
 from results.shards import complete
+from results.streams import StreamOptions, add_stream
+from results.tables import Face, Frame, Media, Shard
 from tests.support.rows import face, frame, new_job, take
 
 STEP_MS, FRAMES = 40, 200
+STREAM_MS = 20 * 60_000
+"""When the stream of `add_stream_hour` begins, after the full hour."""
+
 CHANGE_MS, LOW_MS, GAP_MS, END_MS = 4000, 5000, 6000, 7000
 
 
@@ -39,3 +47,26 @@ def add_timeline(database_url: str, clip: Path) -> str:
         assert close_job(session, job_id)
     database.dispose()
     return job_id
+
+
+def add_stream_hour(database_url: str) -> str:
+    """A stream that ran for two seconds from 14:20 on, with one face; returns its job's id."""
+    database = connect(database_url)
+    began = datetime(2026, 3, 1, 14, tzinfo=UTC)
+    times = range(STREAM_MS, STREAM_MS + 2000, 100)
+    with writing(database) as session:
+        job = add_stream(session, "door", "rtsp://camera/1", None, StreamOptions())
+        medium = Media(
+            job_id=job.id, position=1, uri="rtsp://camera/1", kind="stream", started_at=began, width=640, height=360
+        )
+        session.add(medium)
+        session.flush()
+        shard_id = session.scalars(select(Shard.id).where(Shard.job_id == job.id)).one()
+        for n, time_ms in enumerate(times):
+            for table, row in (
+                (Frame, frame(medium.id, n, time_ms, 1)),
+                (Face, face(medium.id, n, time_ms, track_id=0, surprise=1.0)),
+            ):
+                session.execute(insert(table), row | {"shard_id": shard_id})
+    database.dispose()
+    return job.id

@@ -96,3 +96,6 @@ def test_a_recording_on_the_page_streams(database: Database, ensemble_id: int, t
         # The chart, and its table.
         page.get_by_text("As a table").wait_for()
         page.locator(".vega-embed canvas, .vega-embed svg").first.wait_for()
+        # What this server cannot do is said in a sentence.
+        page.goto(address)
+        page.get_by_text("cuda:63 is not available: this machine has").wait_for()

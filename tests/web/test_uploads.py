@@ -134,4 +134,5 @@ def test_an_upload_that_breaks_off_leaves_nothing(url: str, folder: Path) -> Non
 def test_without_a_visit_nothing_is_taken(url: str) -> None:
     answer = requests.put(f"{url}/fer/uploads/{'0' * 32}/a.mp4", b"film")
     assert answer.status_code == 507 and "reload the page" in answer.json()["error"]
+    assert requests.post(f"{url}/fer/frames/{'0' * 32}", b"frame").status_code == 404
     assert requests.put(f"{url}/fer/uploads/..%2f..%2fx/a.mp4", b"film").status_code in (400, 404, 405, 507)

@@ -104,15 +104,16 @@ def _draw(
         source = b64encode(drawn(picture, faces)).decode()
         alternative = escape(f"{given.name}, {words}", quote=True)
         st.html(f'<img alt="{alternative}" src="data:image/jpeg;base64,{source}" style="width:100%;border-radius:8px">')
+        if faces:
+            _annotated(given, faces)
     with right:
         if not faces:
             st.info(
                 f"No face scores {threshold:.2f} or more. Lower the threshold, or take a picture with larger faces: "
                 "at least 16 pixels wide, and seen from the front."
             )
-        st.html("".join(face_table(face, models) for face in faces) or "<span></span>")
-        if faces:
-            _annotated(given, faces)
+        else:
+            st.html("".join(face_table(face, models) for face in faces))
 
 
 def _annotated(given: Given, faces: Sequence[FaceObservation]) -> None:

@@ -46,18 +46,21 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
     key = f"timeline-{medium.id}"
     span, zoomed = timeline.state(key)
     length = length_ms(session, medium)
-    view = overview(session, medium.id, *(zoomed or (0, length)))
+    first = first_ms(session, medium)
+    part = zoomed or (first, length)
+    view = overview(session, medium.id, *part)
     tracks = sorted(view.tracks, key=lambda track: -len(view.tracks[track]))
     chosen = narrow.selectbox("Track", [ALL, *(f"#{track}" for track in tracks)], key=f"track-{medium.id}")
     track_id = None if chosen == ALL else int(chosen[1:])
     smooth_s = last.selectbox("Smoothed over", SMOOTH_S, index=2, format_func=lambda seconds: f"{seconds:g} s")
+    facts = _facts(session, medium, length) | {"first": first, "whole": zoomed is None}
     seen = shown(view, track_id, round(1000 * smooth_s))
-    timeline.draw(key, chart(seen) | _facts(session, medium, length), partial(markers.add, medium.id))
+    timeline.draw(key, chart(seen) | facts, partial(markers.add, medium.id))
     if not view.frames:
         st.info("No frame of this file is processed yet.")
         return
     markers.draw(session, medium.id, medium.uri)
-    spans.draw(session, medium.id, span or zoomed or (0, length), track_id)
+    spans.draw(session, medium.id, span or part, track_id, origin_ms(medium))
     downloads.draw(medium, seen)
 
 
@@ -69,6 +72,19 @@ def length_ms(session: Session, medium: Media) -> int:
     return (last or 0) + step_ms(session, medium.id, 40)
 
 
+def first_ms(session: Session, medium: Media) -> int:
+    """Where a timeline begins: at the first processed frame of a stream's hour, which may have begun in its middle."""
+    if medium.kind != "stream":
+        return 0
+    return session.scalars(select(func.min(Frame.time_ms)).where(Frame.media_id == medium.id)).one() or 0
+
+
+def origin_ms(medium: Media) -> int:
+    """What clocks show at the beginning: the UTC time of day of a stream's hour, else 0."""
+    began = medium.started_at if medium.kind == "stream" else None
+    return 0 if began is None else 1000 * (3600 * began.hour + 60 * began.minute + began.second)
+
+
 def _facts(session: Session, medium: Media, length: int) -> dict[str, Any]:
     """What the element needs to know besides the chart."""
     reason = _without_picture(medium)
@@ -76,6 +92,7 @@ def _facts(session: Session, medium: Media, length: int) -> dict[str, Any]:
     return {
         "medium": medium.id,
         "length": length,
+        "origin": origin_ms(medium),
         "size": [medium.width, medium.height] if medium.width and medium.height else None,
         "frame": 1000 / medium.fps if medium.fps else pause,
         "pause": pause,

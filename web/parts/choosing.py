@@ -45,4 +45,5 @@ def _label(media: Sequence[Media]) -> str:
 
 
 def _name(medium: Media) -> str:
-    return file_name(medium.uri)
+    """A file's name, or when an hour of a stream began."""
+    return f"{medium.started_at:%d %b %Y, %H:%M} UTC" if medium.kind == "stream" else file_name(medium.uri)

@@ -19,7 +19,7 @@ FACE_STYLE = """
 .fer-face td.bar span { display: block; height: .72rem; border-radius: 2px; min-width: 1px;
   box-shadow: inset 0 0 0 1px rgb(0 0 0 / .18); }
 .fer-face td.number { text-align: right; white-space: nowrap; }
-.fer-face th.number { text-align: right; max-width: 6.5rem; }
+.fer-face th.number { text-align: right; max-width: 7rem; min-width: 4.8rem; line-height: 1.25; padding-left: .4rem; }
 .fer-face .top { font-weight: 600; }
 """
 

@@ -10,11 +10,12 @@ from results.read.times import exact_clock
 SHARES = ("mean probability", "share of time")
 
 
-def draw(session: Session, media_id: int, part: tuple[int, int], track_id: int | None) -> None:
-    """Draws the figures of [since, until) in ms, of all faces or one track."""
+def draw(session: Session, media_id: int, part: tuple[int, int], track_id: int | None, origin_ms: int) -> None:
+    """Draws the figures of [since, until) in ms, of all faces or one track; clocks show `origin_ms` at 0."""
     found = section(session, media_id, *part, track_id)
     whose = "all faces" if track_id is None else f"track #{track_id}"
-    st.markdown(f"#### {exact_clock(part[0])} to {exact_clock(part[1])}, {whose}")
+    begins, ends = (exact_clock(ms + origin_ms) for ms in part)
+    st.markdown(f"#### {begins} to {ends}, {whose}")
     words = ("Frames", "Faces", "Frames with a face", "Confidence", "Quality")
     with st.container(horizontal=True, gap="medium"):
         for word, value in zip(words, _figures(found), strict=True):

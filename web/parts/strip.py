@@ -13,6 +13,11 @@ STRIP_STYLE = """
 .fer-strip td.strip { width: 60%; min-width: 7rem; padding-right: 0; }
 .fer-strip td.strip span { display: block; width: 100%; height: 1.1rem; border-radius: 3px; }
 .fer-strip b { font-weight: 600; font-size: 1.05rem; }
+@media (max-width: 600px) {
+  .fer-strip th, .fer-strip td { padding-right: .5rem; }
+  .fer-strip thead th { white-space: normal; vertical-align: bottom; line-height: 1.25; }
+  .fer-strip td.strip { width: 40%; min-width: 5rem; }
+}
 .fer-strip p { font-size: .85rem; opacity: .75; margin: .4rem 0 0; }
 """
 
@@ -22,12 +27,15 @@ def strip(persons: Sequence[Person], figures: LiveFigures) -> str:
     if not persons:
         return '<div class="fer-strip"><p>No face in the last minute.</p></div>'
     rows = "".join(_row(person) for person in persons)
+    speed = (
+        f"<p>{figures.fps:.1f} frames a second, {figures.p50_ms:.0f} ms each (95 %: {figures.p95_ms:.0f} ms), "
+        f"{figures.dropped} dropped</p>"
+    )
     return (
         '<div class="fer-strip" role="region" aria-label="Emotions now and in the last minute"><table><thead><tr>'
         '<th scope="col">Face</th><th scope="col">Now</th><th scope="col">Most of the minute</th>'
         f'<th scope="col">Last 60 seconds, now at the right</th></tr></thead><tbody>{rows}</tbody></table>'
-        f"<p>{figures.fps:.1f} frames a second, {figures.p50_ms:.0f} ms each (95 %: {figures.p95_ms:.0f} ms), "
-        f"{figures.dropped} dropped</p></div>"
+        f"{speed if figures.fps else ''}</div>"
     )
 
 

@@ -102,7 +102,7 @@ class Capture:
         return self._tally.figures(line.state, line.reconnects, self._watch.clock, source_fps)
 
     def limit_rate(self, fps: float | None) -> None:
-        """Lowers the rate below the one that was asked for; frames that are left out for it count as overload."""
+        """Lowers the rate below `fps`; frames that are left out for it count as overload."""
         self._limit.fps = fps
 
     def stop(self) -> None:
@@ -137,7 +137,7 @@ class Capture:
             self._backlog.put(coded)
         self._tally.arrived(len(arrived))
         if len(self._frames) >= MOST_FRAMES and any(packet.key for packet in arrived):
-            # Decoding waits for the frames to be taken, and cannot tell that the source is there.
+            # Decoding waits for the frames to be taken: packets are the only sign of the source.
             self._line.picture(now, _description(connection.format.size, connection.format))
 
     def _decode_next(self) -> bool:
@@ -157,7 +157,7 @@ class Capture:
         return True
 
     def _offer(self, frame: VideoFrame, coded: Coded) -> None:
-        """Keeps a decoded picture to be taken, if the rate asks for it."""
+        """Keeps a decoded picture to be taken, if the rate includes it."""
         now, size = monotonic(), shown_size(frame, self._decoder.aspect())
         if self._line.connection and self._line.connection.format is coded.format:  # not of one that is lost by now
             self._line.picture(now, _description(size, coded.format))

@@ -35,6 +35,9 @@ BURST_S = 0.3
 START_S = 0.2
 """The first packets come together, those that were read to find out the format: so long they are waited for."""
 
+MOST_FPS = 240
+"""FFmpeg gives the ticks of the clock, 90,000 a second, for a frame rate that it could not find out."""
+
 MOST = 4000
 """Packets that may wait here; beyond, the reading waits."""
 
@@ -180,7 +183,7 @@ def _format(stream: VideoStream) -> Format:
         (context.width, context.height),
         context.pix_fmt,
         stream.sample_aspect_ratio,
-        float(rate) if rate else None,
+        float(rate) if rate and rate <= MOST_FPS else None,
     )
 
 

@@ -17,7 +17,7 @@ Clock = Literal["rtcp", "arrival"]
 class Format:
     """What a decoder needs to know. `connection` makes it another one for each connection: a decoder's reference
     pictures are worth nothing after a gap. `size` (width, height), `pixels` (their format), `aspect` (of a pixel) and
-    `fps` are what the container says."""
+    `fps` are the container's values."""
 
     connection: int
     codec: str

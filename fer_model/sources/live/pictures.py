@@ -46,7 +46,7 @@ class Decoder:
         self._format, self._shown = format, False
         self._context = cast(VideoCodecContext, av.CodecContext.create(format.codec, "r"))
         self._context.extradata = format.extradata
-        if format.codec == "rawvideo":  # of cameras at this machine: its packets do not say what they are
+        if format.codec == "rawvideo":  # of cameras at this machine: its packets have no header
             (self._context.width, self._context.height), self._context.pix_fmt = format.size, format.pixels
         self._context.thread_type = ThreadType.NONE  # threads would hold pictures back
         self._context.options = {"max_pixels": str(MAX_PIXELS)}

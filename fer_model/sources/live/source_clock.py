@@ -11,7 +11,7 @@ BACK_S, ON_S = 0.5, 10.0
 """Steps back beyond the first (B-frames go back less) and forward beyond the second are a new clock."""
 
 TRUST_S = 5.0
-"""A source's wall clock that is further off is wrong, as of a camera that nobody has set."""
+"""A source's wall clock that is further off is taken for wrong: many cameras are never set."""
 
 WINDOW_S = 60.0
 """Offsets are forgotten after one to two windows, or the drift of a cheap quartz would add up over days."""

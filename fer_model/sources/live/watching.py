@@ -23,8 +23,8 @@ SETTLED_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`captured` pictures came, of which `fps` asks for `wanted`; of these some were skipped, by cause. `capture_fps`
-    is that of the last seconds, `source_fps` what the source says of itself. `clock` is None before the first picture.
+    """`captured` pictures came, of which `fps` includes `wanted`; of these some were skipped, by cause. `capture_fps`
+    is that of the last seconds, `source_fps` the container's value. `clock` is None before the first picture.
     """
 
     state: State
@@ -38,7 +38,7 @@ class Figures:
 
 
 class Tally:
-    """Counts pictures; from any thread. Of those that were not decoded, the share counts that `fps` asks for."""
+    """Counts pictures; from any thread. Of those that were not decoded, the share counts that `fps` includes."""
 
     def __init__(self, fps: float | None) -> None:
         self._fps, self._lock = fps, Lock()
@@ -52,7 +52,7 @@ class Tally:
             self._recent.append((monotonic(), pictures))
 
     def want(self) -> None:
-        """A decoded picture is one that `fps` asks for."""
+        """A decoded picture is one that `fps` includes."""
         with self._lock:
             self._wanted += 1
 

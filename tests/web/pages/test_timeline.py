@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from results.database import connect, writing
 from results.markers import delete_markers, markers_of
 from tests.support.pages import WAIT_MS, browsing, opened, serving_page
-from tests.support.timeline_job import CHANGE_MS, GAP_MS, STEP_MS, add_timeline
+from tests.support.timeline_job import CHANGE_MS, GAP_MS, STEP_MS, add_stream_hour, add_timeline
 
 GUTTER = 44
 """The labels left of the chart, in CSS pixels."""
@@ -210,3 +210,19 @@ def test_every_face_of_the_file_is_a_download(site: SimpleNamespace) -> None:
     assert requests.get(f"{site.address}/fer/export/1/parquet").content.startswith(b"PAR1")
     grid = requests.get(f"{site.address}/fer/export/1/textgrid")
     assert grid.text.startswith("File type") and "a%20clip.TextGrid" in grid.headers["Content-Disposition"]
+
+
+def test_a_stream_has_a_chart_in_utc_and_no_picture(site: SimpleNamespace) -> None:
+    job_id = add_stream_hour(site.database)
+    page = opened(site.chromium, f"{site.address}/timeline?job={job_id}")
+    page.locator(".plot").wait_for()
+    expect(page.locator(".clock")).to_have_text("14:20:00.000 UTC", timeout=WAIT_MS)
+    expect(page.locator(".notice")).to_contain_text("Nothing of a stream is kept but its figures")
+    expect(page.locator(".now li").nth(5)).to_contain_text("100 %")
+    expect(page.locator(".zoom")).to_be_disabled()
+    expect(page.get_by_role("heading", name="14:20:00 to 14:20:02, all faces")).to_be_visible(timeout=WAIT_MS)
+    page.locator(".plot").focus()
+    page.keyboard.press(" ")
+    expect(page.locator(".play")).to_have_text("Play", timeout=WAIT_MS)
+    expect(page.locator(".clock")).to_have_text("14:20:02.000 UTC", timeout=WAIT_MS)
+    page.close()

@@ -7,7 +7,7 @@ function makeTimeline(root, send) {
   const move = ms => {
     tl.cursor = ms;
     root.dataset.ms = Math.round(ms);
-    find('.clock').textContent = `${clock(ms)} / ${clock(tl.data.length, false)}`;
+    find('.clock').textContent = clock(tl.data.origin + ms) + (tl.data.origin ? ' UTC' : ` / ${clock(tl.data.length, false)}`);
     showNow(tl);
     draw();
   };
@@ -91,7 +91,7 @@ function showNow(tl) {
   const words = scores ? data.words[place] : within(data.skipped) ? 'not processed' : 'no face';
   list.lastChild.textContent = words;
   const best = scores && data.emotions[scores.indexOf(Math.max(...scores))];
-  plot.setAttribute('aria-valuetext', `${clock(tl.cursor, false)}, ${best ? `${best}, ${words}` : words}`);
+  plot.setAttribute('aria-valuetext', `${clock(data.origin + tl.cursor, false)}, ${best ? `${best}, ${words}` : words}`);
 }
 
 function jump(tl, direction) {
@@ -106,7 +106,7 @@ function isZoomable(tl) {
 
 function showButtons(tl) {
   const { data } = tl, zoom = tl.root.querySelector('.zoom'), none = !data.jumps[tl.root.querySelector('.kind').value].length;
-  const whole = data.since <= 0 && data.until >= data.length;
+  const whole = data.whole;
   zoom.textContent = whole || isZoomable(tl) ? 'Zoom in' : 'Zoom out';
   zoom.disabled = whole && !isZoomable(tl);
   for (const name of ['.before', '.after']) tl.root.querySelector(name).disabled = none;
@@ -117,7 +117,7 @@ function openNote(tl) {
   if (!tl.data.markable) return;
   const note = tl.root.querySelector('.note');
   tl.noted = tl.span || [tl.player.now(), null];
-  note.querySelector('.where').textContent = tl.noted.filter(ms => ms != null).map(ms => clock(ms)).join(' to ');
+  note.querySelector('.where').textContent = tl.noted.filter(ms => ms != null).map(ms => clock(tl.data.origin + ms)).join(' to ');
   note.hidden = false;
   note.querySelector('.label').focus();
 }
@@ -139,7 +139,7 @@ function onKey(tl, event) {
   const step = event.shiftKey ? 5000 : tl.data.frame, here = tl.player.now();
   const actions = {
     ' ': () => tl.player.toggle(), ArrowLeft: () => tl.seek(here - step), ArrowRight: () => tl.seek(here + step),
-    Home: () => tl.seek(0), End: () => tl.seek(tl.data.length), m: () => openNote(tl), n: () => jump(tl, 1), p: () => jump(tl, -1),
+    Home: () => tl.seek(tl.data.first), End: () => tl.seek(tl.data.length), m: () => openNote(tl), n: () => jump(tl, 1), p: () => jump(tl, -1),
   };
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action || (event.key === ' ' && event.target.tagName === 'BUTTON')) return;

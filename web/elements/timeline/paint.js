@@ -130,12 +130,12 @@ function paintAxis(g, data, at, to, see, width) {
   g.save();
   g.fillStyle = see.text;
   for (let ms = Math.ceil(data.since / tick) * tick; ms <= data.until; ms += tick) {
-    const x = Math.round(to.x(ms)), word = clock(ms, tick < 1000).replace(/00$/, '');
+    const x = Math.round(to.x(ms)), word = tick < 1000 ? clock(data.origin + ms).replace(/00$/, '') : clock(data.origin + ms, false);
     g.globalAlpha = 0.1;
     g.fillRect(x, at.chart, 1, at.axis - at.chart);
     g.globalAlpha = 0.66;
     g.textAlign = x > width - 30 ? 'right' : x < GUTTER + 16 ? 'left' : 'center';
-    g.fillText(tick < 1000 ? word : clock(ms, false), x, at.axis + 15);
+    g.fillText(word, x, at.axis + 15);
   }
   g.restore();
 }

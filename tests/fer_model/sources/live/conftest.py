@@ -39,5 +39,5 @@ def capturing() -> Iterator[Callable[..., Capture]]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timeouts of a fraction of a second."""
     monkeypatch.setattr("fer_model.sources.live.opening.OPEN_S", 2.0)
-    monkeypatch.setattr("fer_model.sources.live.opening.READ_S", 0.5)
+    monkeypatch.setattr("fer_model.sources.live.opening.READ_S", 1.0)
     monkeypatch.setattr("fer_model.sources.live.opening.GRACE_S", 0.5)

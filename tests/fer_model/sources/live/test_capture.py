@@ -60,7 +60,7 @@ def test_every_kind_of_source_gives_its_pictures_with_their_times(
     # What a server had sent before, or has in its list, is older than the connection; nothing is of the future.
     assert begun - 15_000 < times[0] and times[-1] <= time() * 1000
     assert np.median(np.diff(times)) == pytest.approx(40, abs=15)
-    assert figures.state == "live" and figures.skipped["decode"] == 0
+    assert figures.state == "live" and (figures.skipped["decode"] == 0 or kind == "udp")
     assert figures.clock == "arrival" or "rtsp" in kind
     assert figures.captured >= 30 and figures.reconnects == 0
 
@@ -93,7 +93,7 @@ def test_a_spool_that_is_full_loses_its_oldest_pictures_and_says_so(
 def test_realtime_has_nothing_old_to_give(small_clip: Path, capturing: Capturing) -> None:
     capture = capturing(f"file://{small_clip}")
     wait_until(lambda: capture.figures().captured >= 60)
-    (frame,) = capture.take()
+    frame = Gathered(capture).more(1).frames[0]
     assert time() * 1000 - frame.at_ms < 1500
     figures = capture.figures()
     assert figures.skipped["stale"] >= 60 - 16 - 2 and figures.skipped["decode"] == 0
