@@ -49,6 +49,11 @@ def unsure(seen: dict[int, Seen]) -> list[int]:
     return [first for first, _ in stretches(step for step, each in seen.items() if each.confidence < UNSURE)]
 
 
+def low_quality(seen: dict[int, Seen]) -> list[Stretch]:
+    """Where the faces' quality is low on average."""
+    return stretches((step for step, each in seen.items() if each.is_low), bridged=BRIDGED)
+
+
 def faceless(view: Overview) -> list[Stretch]:
     """Where frames were processed and none had a face."""
     return stretches((step for step in view.frames if step not in view.seen), bridged=BRIDGED)

@@ -41,6 +41,11 @@ class Seen(NamedTuple):
         """The dominant one; of equal ones the first."""
         return max(zip(self.scores, EMOTIONS, strict=True), key=lambda pair: pair[0])[1]
 
+    @property
+    def is_low(self) -> bool:
+        """Whether the faces' quality is low."""
+        return self.quality is not None and self.quality < LOW_QUALITY
+
 
 class Run(NamedTuple):
     """Consecutive steps in which a track shows one emotion; `low` if the faces' quality is."""
@@ -150,7 +155,7 @@ def runs(track: dict[int, Seen]) -> list[Run]:
     found: list[Run] = []
     for step in sorted(track):
         seen = track[step]
-        run = Run(step, 1, seen.emotion, seen.quality is not None and seen.quality < LOW_QUALITY)
+        run = Run(step, 1, seen.emotion, seen.is_low)
         last = found[-1] if found else run
         if last is not run and step - last.first - last.steps <= BRIDGED:
             same = last[2:] == run[2:]

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from tests.support.commands import fer_batch, succeed
+from tests.support.commands import fer_batch, succeed, succeed_here
 from tests.support.databases import query
 from tests.support.live_servers import rtsp_server
 from tests.support.processes import children_of
@@ -156,7 +156,7 @@ def test_streams_live_from_another_terminal_and_their_passwords_are_seen_nowhere
     surroundings = {"FER_STREAM_PASSWORD_GATE": password, "FER_METRICS_PORT": str(metrics)}
 
     def output(*words: str) -> str:
-        run = succeed(*words, **up.connection)
+        run = succeed_here(*words, **up.connection)
         return run.stdout + run.stderr
 
     def streams() -> dict[str, Any]:
@@ -165,9 +165,9 @@ def test_streams_live_from_another_terminal_and_their_passwords_are_seen_nowhere
     with rtsp_server(live_clip, "anna", password) as server:
         up.start(*words, FER_FLOWER_AUTH="fer:secret", **surroundings)
         assert "To add a stream from another terminal: fer-batch stream add rtsp://" in up.log
-        output("stream", "add", server.url_with_login, "--name", "lobby", "--fps", "1")
-        output("stream", "add", server.url.replace("//", "//anna@"), "--name", "gate", "--fps", "1")
-        output("stream", "add", server.url_with_login.replace("anna", "bob"), "--name", "door", "--fps", "1")
+        output("stream", "add", server.url_with_login, "--name", "lobby", "--fps", "0.5")
+        output("stream", "add", server.url.replace("//", "//anna@"), "--name", "gate", "--fps", "0.5")
+        output("stream", "add", server.url_with_login.replace("anna", "bob"), "--name", "door", "--fps", "0.5")
         until(lambda: [streams()[name]["state"] for name in ("lobby", "gate")] == ["live", "live"], WAIT_S)
         until(lambda: "lost" in output("stream", "events", "door"), WAIT_S)
         until(lambda: streams()["lobby"]["rows"] > 5, WAIT_S)

@@ -11,6 +11,8 @@ from results.database import reading, writing
 from results.errors import JobCancelledError, NameTakenError, UnknownStreamError
 from results.jobs import cancel_job, delete_job, get_job, retry_job
 from results.leases import heartbeat, reclaim
+from results.read.naming import name_of_shard
+from results.read.notes import notes
 from results.read.status import job_status
 from results.read.streams import events_of, stream_statuses
 from results.recording import append_stream, hour, resume
@@ -69,6 +71,7 @@ def test_a_stopped_stream_refuses_its_worker_and_goes_on_when_it_is_started(data
         with pytest.raises(JobCancelledError):
             heartbeat(session, first)
         assert stream_statuses(session)[0].state == "stopped"
+        assert name_of_shard(session, first.id) == "lobby · stream" and not list(notes(job_status(session, job_id)))
         assert [event.kind for event in events_of(session, "lobby", 10)] == ["stopped"]
         open_track = session.get_one(Track, (place.media_id, 0))
         assert (open_track.first_ms, open_track.last_ms, open_track.observations) == (0, 400, 3)

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
-from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from fer_model.errors import FerModelError
 from results.errors import ResultsError
 from web.errors import WebError
 from workers.errors import WorkersError
+from workers.queue.broker import BROKER_ERRORS
 
 OURS = (FerModelError, ResultsError, WebError, WorkersError)
 
@@ -22,5 +22,5 @@ def one_sentence() -> Iterator[None]:
         yield
     except OURS as error:
         st.error(str(error))
-    except (RedisError, SQLAlchemyError, OSError) as error:
+    except (*BROKER_ERRORS, SQLAlchemyError) as error:
         st.error(f"The server could not do it ({type(error).__name__}). Try again in a moment.")

@@ -3,21 +3,24 @@
 import io
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fer_model.rendering.palette import hex_colour
 from results.emotions import EMOTIONS
-from results.read.jumps import faceless, skipped, stretches
-from results.read.overview import LOW_QUALITY, Overview, Run, Seen
+from results.read.jumps import faceless, low_quality, skipped
+from results.read.overview import BRIDGED, Overview, Run, Seen
 from results.read.times import clock
 from web.parts.series import Shown
 
 INCHES, DPI = (11.0, 3.2), 200
 LANE_INCHES = 0.28
+GREY = "#9a9a9a"
 
 
 def picture(shown: Shown, title: str, style: str) -> bytes:
@@ -29,6 +32,7 @@ def picture(shown: Shown, title: str, style: str) -> bytes:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
     above.set_title(title, loc="left", fontsize=11, parse_math=False)
     _draw_means(above, view, shown.smooth)
+    _draw_gaps(above, view, shown.smooth)
     for number, (track, lane) in enumerate(lanes.items()):
         _draw_lane(below, view, number, lane)
         below.text(-0.005, number + 0.5, f"#{track}", transform=below.get_yaxis_transform(), ha="right", va="center")
@@ -44,20 +48,31 @@ def picture(shown: Shown, title: str, style: str) -> bytes:
 
 
 def _draw_means(axes: Axes, view: Overview, seen: dict[int, Seen]) -> None:
-    seconds, width = [view.start_ms(step) / 1000 for step in seen], view.step_ms / 1000
-    bottom = [0.0] * len(seen)
+    steps = np.array(list(seen), float)
+    # A step alone without a frame is no gap.
+    widths = np.where(np.diff(steps, append=np.inf) == BRIDGED + 1, BRIDGED + 1, 1)
+    left, right = ((view.since_ms + place * view.step_ms) / 1000 for place in (steps, steps + widths))
+    tops = np.cumsum([each.scores for each in seen.values()] or np.zeros((0, len(EMOTIONS))), axis=1)
+    bottoms = np.hstack([np.zeros((len(steps), 1)), tops[:, :-1]])
     for n, name in enumerate(EMOTIONS):
-        heights = [each.scores[n] for each in seen.values()]
-        axes.bar(seconds, heights, width, bottom, align="edge", color=hex_colour(name), linewidth=0)
-        bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
-    poor = stretches(step for step, each in seen.items() if each.quality is not None and each.quality < LOW_QUALITY)
-    for parts, pattern in ((poor, "////"), (faceless(view), "//"), (skipped(view), "xx")):
-        for first, steps in parts:
-            left, right = (view.start_ms(step) / 1000 for step in (first, first + steps))
-            colour = "#ffffff" if parts is poor else "#9a9a9a"
-            axes.axvspan(left, right, facecolor="none", edgecolor=colour, hatch=pattern, linewidth=0)
+        low, high = bottoms[:, n], tops[:, n]
+        corners = np.stack([np.array([left, left, right, right]), np.array([low, high, high, low])], axis=-1)
+        # One collection for each emotion: a thousand rectangles apart take seconds. Smoothed edges would show seams.
+        shapes = PolyCollection(corners.swapaxes(0, 1), facecolors=hex_colour(name), linewidths=0, antialiaseds=False)  # type: ignore[arg-type]
+        axes.add_collection(shapes, autolim=False)
     axes.set(ylim=(0, 1), yticks=[0, 0.5, 1])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+
+
+def _draw_gaps(axes: Axes, view: Overview, seen: dict[int, Seen]) -> None:
+    for parts, pattern, colour in (
+        (low_quality(seen), "////", "#ffffff"),
+        (faceless(view), "//", GREY),
+        (skipped(view), "xx", GREY),
+    ):
+        for first, steps in parts:
+            begins, ends = (view.start_ms(step) / 1000 for step in (first, first + steps))
+            axes.axvspan(begins, ends, facecolor="none", edgecolor=colour, hatch=pattern, linewidth=0)
 
 
 def _draw_lane(axes: Axes, view: Overview, number: int, lane: list[Run]) -> None:
@@ -71,5 +86,5 @@ def _legend() -> list[Patch]:
     gaps = [("no face", "//"), ("not processed", "xx")]
     return [
         *(Patch(facecolor=hex_colour(name), label=name) for name in EMOTIONS),
-        *(Patch(facecolor="none", edgecolor="#9a9a9a", hatch=hatch, label=name, linewidth=0) for name, hatch in gaps),
+        *(Patch(facecolor="none", edgecolor=GREY, hatch=hatch, label=name, linewidth=0) for name, hatch in gaps),
     ]

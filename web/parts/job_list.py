@@ -4,7 +4,6 @@ from functools import partial
 from typing import Literal
 
 import streamlit as st
-from redis.exceptions import RedisError
 
 from results.database import reading, writing
 from results.jobs import UNFINISHED, cancel_job, list_jobs
@@ -16,6 +15,7 @@ from web.parts.failures import one_sentence
 from web.parts.names import counted, job_title
 from web.parts.queue import queue
 from web.server import this_server
+from workers.queue.broker import BROKER_ERRORS
 from workers.queue.dispatching import retry
 
 MOST, ERRORS = 30, 100
@@ -95,7 +95,7 @@ def _retry(job_id: str) -> None:
     with one_sentence():
         try:
             retry(queue(), this_server().database, job_id)
-        except RedisError:
+        except BROKER_ERRORS:
             st.toast("The queue cannot be reached; the workers take the job up once it is back.")
 
 

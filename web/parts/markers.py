@@ -35,7 +35,7 @@ def draw(session: Session, media_id: int, uri: str) -> None:
     found = markers_of(session, media_id)
     if not found:
         return
-    st.markdown("#### Markers")
+    st.markdown("### Markers")
     key = f"markers-{media_id}-{len(found)}"
     chosen = st.dataframe(
         table(found), hide_index=True, on_select="rerun", selection_mode="multi-row", key=key, alt="The markers"

@@ -15,7 +15,7 @@ def draw(session: Session, media_id: int, part: tuple[int, int], track_id: int |
     found = section(session, media_id, *part, track_id)
     whose = "all faces" if track_id is None else f"track #{track_id}"
     begins, ends = (exact_clock(ms + origin_ms) for ms in part)
-    st.markdown(f"#### {begins} to {ends}, {whose}")
+    st.markdown(f"### {begins} to {ends}, {whose}")
     words = ("Frames", "Faces", "Frames with a face", "Confidence", "Quality")
     with st.container(horizontal=True, gap="medium"):
         for word, value in zip(words, _figures(found), strict=True):

@@ -24,6 +24,7 @@ STYLE = """
 .block-container { padding-top: 4.5rem; padding-bottom: 3rem; max-width: 1180px; }
 h1 { font-size: 1.6rem !important; font-weight: 600 !important; }
 h2, h3 { font-size: 1.15rem !important; font-weight: 600 !important; }
+[data-testid=stMetricValue] { font-size: 1.35rem; }
 .fer-files { display: flex; flex-wrap: wrap; gap: .5rem 1.25rem; margin: 0; }
 .fer-link {
   display: inline-block; padding: .45rem .75rem; border: 1px solid color-mix(in srgb, currentColor 20%, transparent);

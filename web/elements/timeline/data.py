@@ -4,8 +4,8 @@ from typing import Any
 
 from fer_model.rendering.palette import hex_colour
 from results.emotions import EMOTIONS
-from results.read.jumps import changes, faceless, peaks, skipped, stretches, unsure
-from results.read.overview import LOW_QUALITY, Run, Seen
+from results.read.jumps import changes, faceless, low_quality, peaks, skipped, stretches, unsure
+from results.read.overview import BRIDGED, Run, Seen
 from web.parts.names import counted
 from web.parts.series import Shown
 
@@ -26,8 +26,10 @@ def chart(shown: Shown) -> dict[str, Any]:
         "steps": list(shown.smooth),
         "scores": [[round(1000 * score) for score in each.scores] for each in shown.smooth.values()],
         "words": [_words(each, view.frames.get(step, 1)) for step, each in shown.seen.items()],
-        "low": stretches(step for step, each in shown.smooth.items() if _is_low(each)),
-        "faceless": faceless(view) if shown.track_id is None else stretches(set(view.frames) - set(shown.seen)),
+        "low": low_quality(shown.smooth),
+        "faceless": faceless(view)
+        if shown.track_id is None
+        else stretches(set(view.frames) - set(shown.seen), BRIDGED),
         "skipped": skipped(view),
         "lanes": [{"id": track, "runs": [_run(run) for run in lane]} for track, lane in shown.lanes.items()],
         "jumps": _jumps(shown),
@@ -44,10 +46,6 @@ def _jumps(shown: Shown) -> dict[str, list[int]]:
 
 def _run(run: Run) -> tuple[int, int, int, bool]:
     return run.first, run.steps, EMOTIONS.index(run.emotion), run.low
-
-
-def _is_low(seen: Seen) -> bool:
-    return seen.quality is not None and seen.quality < LOW_QUALITY
 
 
 def _words(seen: Seen, frames: int) -> str:

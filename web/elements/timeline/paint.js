@@ -150,7 +150,7 @@ function paintMarks(g, data, at, to, see) {
     g.fillRect(left, at.chart, Math.max(1, right - left), at.axis - at.chart);
     g.globalAlpha = 1;
     g.fillRect(left, 1, Math.max(2, right - left), 3);
-    g.fillText(mark.label.length > 24 ? `${mark.label.slice(0, 23)}…` : mark.label, left, MARKS - 2);
+    g.fillText(mark.label.length > 24 ? `${mark.label.slice(0, 23)}…` : mark.label, left + 6, MARKS - 4);
   });
   g.restore();
 }
