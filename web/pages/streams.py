@@ -91,8 +91,11 @@ def _means(session: Session, status: StreamStatus, minutes: int) -> list[dict[st
     stopped = status.last_event if status.state == "stopped" else None
     until = stopped.at if stopped else utc_now(session)
     period = Period(until - timedelta(minutes=minutes), until)
-    step_ms = max(1000, 60_000 * minutes // BUCKETS)
-    return list(timeline(session, status.job, bucket_ms=step_ms, by="media", period=period))
+    return list(timeline(session, status.job, bucket_ms=_step_ms(minutes), by="media", period=period))
+
+
+def _step_ms(minutes: int) -> int:
+    return max(1000, 60_000 * minutes // BUCKETS)
 
 
 def _chart(name: str, rows: list[dict[str, Any]], minutes: int) -> None:
@@ -102,22 +105,29 @@ def _chart(name: str, rows: list[dict[str, Any]], minutes: int) -> None:
         st.info(f"No face in these {minutes} minutes.")
         return
     table = pl.DataFrame(seen)
+    ends = table.with_columns(End=pl.col("Time") + timedelta(milliseconds=_step_ms(minutes)))
     # With a key it is updated in its place, and does not flicker.
-    st.altair_chart(_areas(table, f"Emotions of {name}"), width="stretch", key="chart of a stream")
+    st.altair_chart(_bars(ends, f"Emotions of {name}"), width="stretch", key="chart of a stream")
     with st.expander("As a table"):
         st.dataframe(table.reverse().with_columns(pl.col(EMOTIONS).round(3)), hide_index=True, width="stretch")
 
 
-def _areas(table: pl.DataFrame, title: str) -> alt.Chart:
-    means = table.unpivot(list(EMOTIONS), index=["Time", "faces"], variable_name="Emotion", value_name="Mean")
+def _bars(table: pl.DataFrame, title: str) -> alt.Chart:
+    """A bar for each step with a face: what lies between is no face, and stays empty."""
+    means = table.unpivot(list(EMOTIONS), index=["Time", "End", "faces"], variable_name="Emotion", value_name="Mean")
+    means = means.with_columns(Top=pl.col("Mean").cum_sum().over("Time")).with_columns(
+        Bottom=pl.col("Top") - pl.col("Mean")
+    )
     colours = alt.Scale(domain=list(EMOTIONS), range=[hex_colour(emotion) for emotion in EMOTIONS])
     legend = alt.Legend(orient="bottom", title=None)
     return (
         alt.Chart(means, title=title, height=260)
-        .mark_area(interpolate="step-after")
+        .mark_rect()
         .encode(
             x=alt.X("Time:T", title=None),
-            y=alt.Y("Mean:Q", title="Mean probability", stack="normalize", axis=alt.Axis(format="%")),
+            x2="End:T",
+            y=alt.Y("Bottom:Q", title="Mean probability", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
+            y2="Top:Q",
             color=alt.Color("Emotion:N", scale=colours, sort=list(EMOTIONS), legend=legend),
             tooltip=["Time:T", "Emotion:N", alt.Tooltip("Mean:Q", format=".1%"), "faces:Q"],
         )
