@@ -29,7 +29,8 @@ def page() -> None:
     """Draws the page."""
     st.title("Streams")
     with reading(this_server().database) as session:
-        names = [status.name for status in stream_statuses(session)]
+        # Those that are on come first.
+        names = [each.name for each in sorted(stream_statuses(session), key=lambda each: each.state == "stopped")]
     if not names:
         st.info(HINT)
         return
@@ -52,7 +53,7 @@ def _row(status: StreamStatus) -> dict[str, Any]:
     return {
         "Stream": status.name,
         "State": status.state,
-        "Frames a second": None if status.processed_fps is None else round(status.processed_fps, 1),
+        "Frames a second": "" if status.processed_fps is None else f"{status.processed_fps:.1f}",
         "Delay, ms": _delay(status),
         "Skipped": sum(status.skipped.values()),
         "Rows": status.rows,
@@ -72,7 +73,7 @@ def _last(name: str, minutes: int) -> None:
         if status is None:
             st.info(f"The stream {name} was removed.")
             return
-        rows = _means(session, status.job, minutes)
+        rows = _means(session, status, minutes)
         events = [
             {"Time (UTC)": event.at.strftime("%Y-%m-%d %H:%M:%S"), "Event": event.kind, "What happened": event.detail}
             for event in events_of(session, name, 50)
@@ -85,19 +86,20 @@ def _last(name: str, minutes: int) -> None:
         st.caption("Nothing has happened yet.")
 
 
-def _means(session: Session, job_id: str, minutes: int) -> list[dict[str, Any]]:
-    """The means of each step of the last minutes; None where no face was seen."""
-    until = utc_now(session)
+def _means(session: Session, status: StreamStatus, minutes: int) -> list[dict[str, Any]]:
+    """The means of each step of the last minutes, of a stopped stream of its last; None where no face was seen."""
+    stopped = status.last_event if status.state == "stopped" else None
+    until = stopped.at if stopped else utc_now(session)
     period = Period(until - timedelta(minutes=minutes), until)
     step_ms = max(1000, 60_000 * minutes // BUCKETS)
-    return list(timeline(session, job_id, bucket_ms=step_ms, by="media", period=period))
+    return list(timeline(session, status.job, bucket_ms=step_ms, by="media", period=period))
 
 
 def _chart(name: str, rows: list[dict[str, Any]], minutes: int) -> None:
     columns = ("faces", *EMOTIONS)
     seen = [{"Time": row["at"], **{column: row[column] for column in columns}} for row in rows if row["faces"]]
     if not seen:
-        st.info(f"No face in the last {minutes} minutes.")
+        st.info(f"No face in these {minutes} minutes.")
         return
     table = pl.DataFrame(seen)
     # With a key it is updated in its place, and does not flicker.

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,6 +69,7 @@ class Hub:
         self.database, self.settings, self.worker = database, settings, worker
         self._load, self._publish, self._stopping, self._die = load, publish, stopping, die
         self._streams: dict[Claim, Stream] = {}
+        self.refusals: Counter[str] = Counter()
         self._analysis: Analysis | None = None
         self._changing = threading.Lock()
         self._wake, self._is_closed, self._has_ended = threading.Event(), False, False
@@ -97,11 +99,15 @@ class Hub:
             # The first stream tries again.
             logger.error("the networks could not be loaded: %s", error)
 
-    def has_room(self, analysis: Analysis, fps: float | None) -> bool:
-        """Whether another stream fits, by its `--fps`."""
-        speed = analysis.balance.speed
-        if fits([each.options.fps for each in list(self._streams.values())], fps, speed.fps):
+    def has_room(self, analysis: Analysis, name: str, fps: float | None) -> bool:
+        """Whether this stream fits too, by its `--fps`; counts its refusals, and logs the first."""
+        speed, held = analysis.balance.speed, [each.options.fps for each in list(self._streams.values())]
+        if fits(held, fps, speed.fps):
+            del self.refusals[name]
             return True
+        if not self.refusals[name]:
+            logger.warning("stream %s: no room: %d others share %.0f frames a second", name, len(held), speed.fps)
+        self.refusals[name] += 1
         speed.stretch()
         return False
 

@@ -19,6 +19,7 @@ from workers.batch.crops import Kept
 from workers.batch.crops_roots import folder_of
 from workers.errors import WorkersError
 from workers.lease.outages import insist
+from workers.lease.policy import reason_of
 from workers.settings import Settings, writable_cache
 from workers.streams.analysis import Analysis
 from workers.streams.hub import Hub
@@ -27,8 +28,8 @@ from workers.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
 
-FULL_S = 1.0
-"""A stream for which this process has no room gets its next message after so many seconds."""
+FULL_S, LONGEST_S = 1.0, 10.0
+"""A stream for which this process has no room gets its next message after so many seconds, which double each time."""
 
 
 def serve(hub: Hub, shard_id: int) -> bool:
@@ -36,24 +37,28 @@ def serve(hub: Hub, shard_id: int) -> bool:
 
     Without room for it, it is left to another worker. Raises `ResultsError`; the sweep sends it again.
     """
-    options = _options_of(hub.database, shard_id)
-    if options is None:
+    found = _stream_of(hub.database, shard_id)
+    if found is None or hub.serves(shard_id):
+        # Messages may come twice.
         return False
+    name, options = found
     is_served = False
     try:
         if hub.is_open:
             with hub.analysis() as analysis:
-                is_served = hub.has_room(analysis, options.fps) and _take_up(hub, analysis, shard_id)
+                is_served = hub.has_room(analysis, name, options.fps) and _take_up(hub, analysis, shard_id)
     except (FerModelError, WorkersError, OSError) as error:
-        logger.error("shard %s, a stream, cannot be served here: %s", shard_id, error)
+        hub.refusals[name] += 1
+        logger.error("stream %s: cannot be served here: %s", name, error)
     finally:
         if not is_served:
             with writing(hub.database) as session:
-                backlog.pass_on(session, shard_id, FULL_S)
+                backlog.pass_on(session, shard_id, min(LONGEST_S, FULL_S * 2 ** hub.refusals[name]))
     return is_served
 
 
-def _options_of(database: Database, shard_id: int) -> StreamOptions | None:
+def _stream_of(database: Database, shard_id: int) -> tuple[str, StreamOptions] | None:
+    """The name and the options of a stream; None if it was deleted, or is none."""
     with reading(database) as session:
         job_id = job_of_shard(session, shard_id)
         job = session.get(Job, job_id) if job_id is not None else None
@@ -62,7 +67,7 @@ def _options_of(database: Database, shard_id: int) -> StreamOptions | None:
     if job.kind != "stream":
         logger.error("the message for shard %s was skipped: it belongs to a job of kind %s", shard_id, job.kind)
         return None
-    return StreamOptions.of(job.options)
+    return job.name or job.id, StreamOptions.of(job.options)
 
 
 def _take_up(hub: Hub, analysis: Analysis, shard_id: int) -> bool:
@@ -73,7 +78,7 @@ def _take_up(hub: Hub, analysis: Analysis, shard_id: int) -> bool:
         hub.add(analysis, _stream(hub, analysis, *claimed))
     except Exception as error:
         with writing(hub.database) as session:
-            leases.requeue(session, claimed[0], str(error))
+            leases.requeue(session, claimed[0], reason_of(error))
         raise
     return True
 
@@ -86,6 +91,8 @@ def _claim(database: Database, shard_id: int, worker: str) -> tuple[Claim, Resum
 
 def _stream(hub: Hub, analysis: Analysis, claim: Claim, resumed: Resumed) -> Stream:
     login = login_of(resumed.name, resumed.login, os.environ)
+    # Before the capture, whose threads would go on if it was refused.
+    kept = _kept(hub.settings, claim, resumed.options)
     capture = Capture(
         resumed.uri,
         login=None if login is None else (login.username, login.password),
@@ -95,7 +102,6 @@ def _stream(hub: Hub, analysis: Analysis, claim: Claim, resumed: Resumed) -> Str
         roots=hub.settings.permitted_roots,
         on_ready=analysis.pump.wake,
     )
-    kept = _kept(hub.settings, claim, resumed.options)
     return Stream(hub.database, claim, resumed, capture, analysis.ensemble_id, kept)
 
 

@@ -20,7 +20,7 @@ SIZE = (360, 640, 3)
 SLACK = 0.5
 """The detector has time to spare while it is full for less of the time than this."""
 
-GROWTH, RECOVERY = 1.03, 1.01
+GROWTH, STRETCH = 1.03, 1.1
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Speed:
         if is_limited:
             self.fps *= GROWTH
         elif self.fps < self.measured:
-            self.fps = min(self.measured, self.fps * RECOVERY)
+            self.fps = min(self.measured, self.fps * GROWTH)
         return False
 
     def stretch(self) -> None:
@@ -55,8 +55,9 @@ class Speed:
 
         It may have been measured while another program had the processor.
         """
-        if self.busy < SLACK and self.fps >= self.measured:
-            self.fps = self.measured = GROWTH * self.fps
+        if self.busy < SLACK:
+            self.fps *= STRETCH
+            self.measured = max(self.measured, self.fps)
 
 
 def room_of(engine: Engine) -> int:
