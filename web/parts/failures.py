@@ -1,6 +1,6 @@
 """Errors of ours as one sentence on the page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
@@ -16,11 +16,11 @@ OURS = (FerModelError, ResultsError, WebError, WorkersError)
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
+def one_sentence(show: Callable[[str], object] = st.error) -> Iterator[None]:
     """Draws the sentence of an error instead of ending the page."""
     try:
         yield
     except OURS as error:
-        st.error(str(error))
+        show(str(error))
     except (*BROKER_ERRORS, SQLAlchemyError) as error:
-        st.error(f"The server could not do it ({type(error).__name__}). Try again in a moment.")
+        show(f"The server could not do it ({type(error).__name__}). Try again in a moment.")

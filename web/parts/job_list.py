@@ -87,12 +87,12 @@ def _sentences(status: JobStatus) -> list[str]:
 
 
 def _cancel(job_id: str) -> None:
-    with one_sentence(), writing(this_server().database) as session:
+    with one_sentence(st.toast), writing(this_server().database) as session:
         cancel_job(session, job_id)
 
 
 def _retry(job_id: str) -> None:
-    with one_sentence():
+    with one_sentence(st.toast):
         try:
             retry(queue(), this_server().database, job_id)
         except BROKER_ERRORS:
