@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from results.attempts import note_attempt
@@ -98,9 +98,13 @@ def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection
 
 
 def pass_on(session: Session, shard_id: int, pause_s: float) -> bool:
-    """Has a pending shard that this worker will not claim queued again, after a pause; False if it moved on."""
+    """Has a pending shard that this worker will not claim queued again, after a pause; False if it moved on.
+
+    A longer pause that it has already stays.
+    """
     pending = update(Shard).where(Shard.id == shard_id, Shard.state == "pending")
-    return changed(session, pending.values(queued_at=None, not_before=ago(-pause_s))) == 1
+    due = case((Shard.not_before > ago(-pause_s), Shard.not_before), else_=ago(-pause_s))
+    return changed(session, pending.values(queued_at=None, not_before=due)) == 1
 
 
 def streams_need_sweep(session: Session) -> bool:

@@ -42,18 +42,22 @@ def serve(hub: Hub, shard_id: int) -> bool:
         # Messages may come twice.
         return False
     name, options = found
-    is_served = False
+    is_served = was_refused = False
     try:
         if hub.is_open:
             with hub.analysis() as analysis:
-                is_served = hub.has_room(analysis, name, options.fps) and _take_up(hub, analysis, shard_id)
+                was_refused = not hub.has_room(analysis, name, options.fps)
+                is_served = not was_refused and _take_up(hub, analysis, shard_id)
     except (FerModelError, WorkersError, OSError) as error:
+        was_refused = True
         hub.refusals[name] += 1
         logger.error("stream %s: cannot be served here: %s", name, error)
     finally:
         if not is_served:
+            # A claim that came too early, or too late, is no reason for a pause.
+            pause_s = min(LONGEST_S, FULL_S * 2 ** hub.refusals[name]) if was_refused else 0.0
             with writing(hub.database) as session:
-                backlog.pass_on(session, shard_id, min(LONGEST_S, FULL_S * 2 ** hub.refusals[name]))
+                backlog.pass_on(session, shard_id, pause_s)
     return is_served
 
 

@@ -113,7 +113,9 @@ def opened(source: Source) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def _options(source: Source) -> dict[str, str]:
-    limits = {"max_pixels": str(MAX_PIXELS)}
+    # The frame rate from two frames. FFmpeg waits for twenty otherwise: at less than four a second it is still waiting
+    # when its time is up.
+    limits = {"max_pixels": str(MAX_PIXELS), "fpsprobesize": "2"}
     if not source.scheme:
         return limits
     limits |= {"protocol_whitelist": _PROTOCOLS.get(source.scheme, "none"), "format_whitelist": LIVE_FORMATS}

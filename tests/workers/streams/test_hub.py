@@ -302,8 +302,8 @@ def test_a_promoted_ensemble_is_taken_up(
         with writing(database) as session:
             promoted = store.add_ensemble(session, tmp_path, "other", other).id
         store.promote(database, tmp_path, "other")
-        until(lambda: not process.hub.serves(shard))
-        assert shard_of(database).attempts == 0
+        until(lambda: shard_of(database).state == "pending")
+        assert not process.hub.serves(shard) and shard_of(database).attempts == 0
         until(lambda: serve(process.hub, shard))
         count = len(frames_of(database))
         until(has_frames(database, count + 5))

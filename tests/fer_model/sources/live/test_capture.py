@@ -168,3 +168,10 @@ def test_a_camera_at_this_machine_is_opened_by_its_device(capturing: Capturing) 
     got = Gathered(capturing("/dev/video93"))
     assert got.event("lost").detail.startswith("there is no such file or device; the next attempt is in ")
     assert got.capture.figures().state == "connecting"
+
+
+def test_a_camera_of_one_frame_a_second_is_read_at_once(tmp_path: Path, capturing: Capturing) -> None:
+    clip = write_clip(tmp_path / "slow.mp4", [noise_picture(seed=n) for n in range(12)], fps=1, gop=1, bframes=0)
+    with rtsp_server(clip) as server:
+        got = Gathered(capturing(server.url)).more(3)
+    assert got.kinds[0] == "connected", "twenty frames, from which FFmpeg would find out the rate, take too long"
