@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,15 +20,15 @@ def test_other_addresses_need_a_password(address: str) -> None:
     )
 
 
-def test_a_short_secret_of_a_proxy_is_refused() -> None:
-    run = fer_batch("web", FER_WEB_PROXY_HEADER="X-Gate: short")
+def test_a_short_secret_of_a_proxy_is_refused(tmp_path: Path) -> None:
+    run = fer_batch("web", "--db", f"sqlite:///{tmp_path}/results.db", FER_WEB_PROXY_HEADER="X-Gate: short")
     assert run.returncode == 1 and "of at least 16 characters" in only_sentence(run.stderr.splitlines()[-1])
 
 
-def test_a_port_that_is_taken_is_named() -> None:
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with serving(FileServer({})) as other:
         port = other.url.rpartition(":")[2]
-        run = fer_batch("web", "--port", port)
+        run = fer_batch("web", "--port", port, "--db", f"sqlite:///{tmp_path}/results.db")
     assert run.returncode == 1
     assert f"listens at port {port} already" in only_sentence(run.stderr) and "--port" in run.stderr
 

@@ -146,6 +146,8 @@ class Hub:
         self._release_all()
         if is_lost:
             self._die()
+        elif self._analysis is not None:
+            self._analysis.close()
 
     def _write_all(self) -> None:
         for stream in list(self._streams.values()):

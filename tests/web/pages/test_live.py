@@ -36,7 +36,8 @@ def chromium(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def page(chromium: Browser, url: str) -> Iterator[Page]:
     window = opened(chromium, f"{url}/live")
-    window.get_by_text("No face in the last minute.").wait_for()
+    # The server loads its networks first.
+    window.get_by_text("No face in the last minute.").wait_for(timeout=240_000)
     yield window
     window.close()
 
