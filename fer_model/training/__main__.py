@@ -7,8 +7,12 @@ nothing else of the project's dependencies.
 import argparse
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_model.networks.manifest import SHIPPED
+
+if TYPE_CHECKING:
+    from fer_model.training.measurement.measuring import Detect
 
 
 def main(words: list[str] | None = None) -> None:
@@ -16,6 +20,7 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fer_model.training", description=__doc__)
     commands = parser.add_subparsers(required=True)
     _precision(commands.add_parser("precision", help="A face detector: AP50 by the least height of a face."))
+    _closeups(commands.add_parser("closeups", help="A face detector: faces that fill the picture, by group."))
     _pack(commands.add_parser("pack", help="FER-2013 and unlabelled faces as a small folder for `distil`."))
     _distil(commands.add_parser("distil", help="Train cross-fitted teachers and two pupils in a given time."))
     _stability(commands.add_parser("stability", help="How often a disturbed face keeps its label, by group."))
@@ -29,6 +34,16 @@ def _precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--degraded", action="store_true", help="Blur, dim, compress ... each photograph first.")
     parser.add_argument("--quantised", action="store_true", help="WEIGHTS are the shipped detector in eight bits.")
     parser.set_defaults(action=precision)
+
+
+def _closeups(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="Photographs with YOLO labels and groups.csv (tar).")
+    parser.add_argument(
+        "--by", default="race", help="The column of groups.csv (image, race, ...) that names the group."
+    )
+    parser.add_argument("--quantised", action="store_true", help="WEIGHTS are the shipped detector in eight bits.")
+    parser.set_defaults(action=closeups)
 
 
 def _pack(parser: argparse.ArgumentParser) -> None:
@@ -58,26 +73,45 @@ def _stability(parser: argparse.ArgumentParser) -> None:
 
 
 def precision(arguments: argparse.Namespace) -> None:
-    """Prints a face detector's figures."""
+    """Prints a face detector's average precision."""
     from fer_model.training.datasets.faces import read_photographs, unpack
-    from fer_model.training.measurement.measuring import (
-        degrade_photographs,
-        detector_precision,
-        quantised_precision,
-    )
+    from fer_model.training.measurement import measuring
 
     with tempfile.TemporaryDirectory() as folder:
         names = unpack([arguments.data], Path(folder))
         photographs = [photograph for name in names for photograph in read_photographs(Path(folder), name)]
         if arguments.degraded:
-            photographs = degrade_photographs(photographs)
-        figures = (
-            quantised_precision(arguments.weights, photographs, Path(folder))
-            if arguments.quantised
-            else detector_precision(arguments.weights, photographs)
-        )
-        for height, value in figures.items():
+            photographs = measuring.degrade_photographs(photographs)
+        for height, value in measuring.precision(_detector(arguments, Path(folder)), photographs).items():
             print(f"AP50 of faces at least {height} px high: {value:.4f}")
+
+
+def closeups(arguments: argparse.Namespace) -> None:
+    """Prints the share of close-ups that a face detector finds, of those that the shipped one was not trained on."""
+    import csv
+
+    from fer_model.training.datasets.faces import read_photograph, unpack
+    from fer_model.training.measurement import measuring
+
+    kept = set(Path(measuring.__file__).with_name("closeups.txt").read_text().split())
+    with tempfile.TemporaryDirectory() as folder:
+        unpack([arguments.data], Path(folder))
+        with (Path(folder) / "groups.csv").open(newline="") as rows:
+            groups = {row["image"]: row[arguments.by] for row in csv.DictReader(rows) if row["image"] in kept}
+        paths = (path for path in sorted((Path(folder) / "images").glob("*/*")) if path.name in groups)
+        shares = measuring.shares_found(_detector(arguments, Path(folder)), map(read_photograph, paths), groups)
+    for group, (share, count) in shares.items():
+        print(f"{group}: {100 * share:.1f} % of {count}")
+    total = sum(count for _, count in shares.values())
+    print(f"all: {100 * sum(share * count for share, count in shares.values()) / total:.1f} % of {total}")
+
+
+def _detector(arguments: argparse.Namespace, cache: Path) -> "Detect":
+    from fer_model.training.measurement import measuring
+
+    if arguments.quantised:
+        return measuring.quantised_detector(arguments.weights, cache)
+    return measuring.float_detector(arguments.weights)
 
 
 def pack(arguments: argparse.Namespace) -> None:

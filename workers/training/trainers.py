@@ -105,7 +105,7 @@ def _train_detector(
 ) -> Trained:
     from fer_model.training.datasets.face_sets import arrange
     from fer_model.training.detector import train_detector
-    from fer_model.training.measurement.measuring import detector_precision
+    from fer_model.training.measurement.measuring import float_detector, precision
 
     chosen = _fields(DetectorRun, run.definition)
     definition = DetectorRun(**{**chosen, "epochs": run.epochs, "device": device})
@@ -119,8 +119,8 @@ def _train_detector(
         sets = arrange(sources, held_out, Path(data), watch.before_batch)
         weights = train_detector(definition, start.path, sets, folder, watch.on_epoch, watch.before_batch)
         # The epochs' figures belong to the network in training; these belong to the weights that are kept.
-        precision = detector_precision(weights, _photographs(sets.validation, watch))
-    return Trained(weights, {f"ap50_from_{height}_px": value for height, value in precision.items()})
+        figures = precision(float_detector(weights), _photographs(sets.validation, watch))
+    return Trained(weights, {f"ap50_from_{height}_px": value for height, value in figures.items()})
 
 
 def _photographs(paths: Iterable[Path], watch: Watch) -> "Iterator[LabelledPhotograph]":

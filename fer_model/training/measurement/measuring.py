@@ -1,11 +1,12 @@
-"""Figures for the detector's model card: average precision on clean and on degraded photographs."""
+"""Figures for the detector's model card: average precision on clean and degraded photographs, close-ups by group."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from fer_model.boxes import iou
 from fer_model.engines.detection import LONG_SIDE, faces_among, letterbox, to_picture
 from fer_model.networks.loading import load_detector, raw_detector
 from fer_model.training.datasets.faces import LabelledPhotograph
@@ -14,11 +15,14 @@ from fer_model.training.measurement.average_precision import Boxes, average_prec
 from fer_model.types import Image
 
 HEIGHTS = (10, 16, 32)
-LEAST_SCORE = 0.01
+LEAST_SCORE, CLEAR_SCORE = 0.01, 0.35
+
+Detect = Callable[[Image], Boxes]
+"""From a picture to boxes (N, 5): x1, y1, x2, y2 in its pixels, and the score."""
 
 
-def detector_precision(weights: Path, photographs: Iterable[LabelledPhotograph]) -> dict[int, float]:
-    """AP50 (0..1) for faces of at least 10, 16 and 32 pixels in the 640-pixel picture; smaller ones are ignored."""
+def float_detector(weights: Path) -> Detect:
+    """The network in single precision, on this processor."""
     import torch
 
     from fer_model.engines.tensors import boxes_of
@@ -33,21 +37,22 @@ def detector_precision(weights: Path, photographs: Iterable[LabelledPhotograph])
         faces = faces_among(boxes, LEAST_SCORE)
         return to_picture(faces, scale, image.shape[1], image.shape[0])
 
-    return _precision(detect, photographs)
+    return detect
 
 
-def quantised_precision(quantised: Path, photographs: Iterable[LabelledPhotograph], cache: Path) -> dict[int, float]:
-    """As `detector_precision`, of the shipped INT8 detector on this CPU; `cache` as in `load_engine`."""
+def quantised_detector(quantised: Path, cache: Path) -> Detect:
+    """The shipped INT8 detector, as workers run it; `cache` as in `load_engine`."""
     from fer_model.engines import load_engine
     from fer_model.networks.manifest import given_file, read_models
 
     models = read_models()
     detector = replace(models.detector, quantised=given_file(quantised))
     engine = load_engine(replace(models, detector=detector), "cpu", cache)
-    return _precision(lambda image: engine.start([image], LEAST_SCORE)()[0], photographs)
+    return lambda image: engine.start([image], LEAST_SCORE)()[0]
 
 
-def _precision(detect: Callable[[Image], Boxes], photographs: Iterable[LabelledPhotograph]) -> dict[int, float]:
+def precision(detect: Detect, photographs: Iterable[LabelledPhotograph]) -> dict[int, float]:
+    """AP50 (0..1) for faces of at least 10, 16 and 32 pixels in the 640-pixel picture; smaller ones are ignored."""
     found, truth = [], []
     for photograph in photographs:
         scale = LONG_SIDE / max(photograph.image.shape[:2])
@@ -55,6 +60,21 @@ def _precision(detect: Callable[[Image], Boxes], photographs: Iterable[LabelledP
         found.append(np.concatenate((faces[:, :4] * scale, faces[:, 4:]), axis=1))
         truth.append(photograph.boxes * scale)
     return {height: average_precision(found, truth, height) for height in HEIGHTS}
+
+
+def shares_found(
+    detect: Detect, photographs: Iterable[LabelledPhotograph], groups: Mapping[str, str]
+) -> dict[str, tuple[float, int]]:
+    """The share (0..1) of photographs whose face is found, and their number, by group; `groups` by file name.
+
+    A face is found by a box with a score of at least `CLEAR_SCORE` and an IoU of at least 0.5 with the first box.
+    """
+    hits: dict[str, list[bool]] = {}
+    for photograph in photographs:
+        faces = detect(photograph.image)
+        clear = faces[faces[:, 4] >= CLEAR_SCORE]
+        hits.setdefault(groups[photograph.path.name], []).append(bool((iou(clear, photograph.boxes[:1]) >= 0.5).any()))
+    return {group: (float(np.mean(found)), len(found)) for group, found in sorted(hits.items())}
 
 
 def degrade_photographs(photographs: Sequence[LabelledPhotograph], seed: int = 0) -> list[LabelledPhotograph]:

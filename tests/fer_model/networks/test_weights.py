@@ -9,7 +9,7 @@ from safetensors import safe_open
 from fer_model.networks.manifest import SHIPPED, WeightsFile, read_models
 from fer_model.training.datasets.faces import read_photographs, unpack
 from fer_model.training.datasets.fer2013 import read_fer2013
-from fer_model.training.measurement.measuring import detector_precision, quantised_precision
+from fer_model.training.measurement.measuring import float_detector, precision, quantised_detector
 from fer_model.training.measurement.reports import load_members, report
 
 FILES = read_models().files
@@ -60,14 +60,14 @@ def test_the_detector_in_eight_bits_keeps_the_promised_precision(shared_data: Pa
     (name,) = unpack([shared_data / "faces" / "wider_val.tar"], tmp_path)
     quantised = read_models().detector.quantised
     assert quantised is not None
-    precision = quantised_precision(quantised.path, read_photographs(tmp_path, name)[::2], tmp_path / "cache")
-    assert precision[10] >= 0.87
+    detect = quantised_detector(quantised.path, tmp_path / "cache")
+    assert precision(detect, read_photographs(tmp_path, name)[::2])[10] >= 0.87
 
 
 def test_the_detector_keeps_the_promised_precision(shared_data: Path, tmp_path: Path) -> None:
     (name,) = unpack([shared_data / "faces" / "wider_val.tar"], tmp_path)
-    precision = detector_precision(read_models().detector.path, read_photographs(tmp_path, name))
-    assert precision[10] >= 0.87
+    detect = float_detector(read_models().detector.path)
+    assert precision(detect, read_photographs(tmp_path, name))[10] >= 0.87
 
 
 def test_the_ensemble_reaches_the_promised_accuracy(shared_data: Path) -> None:

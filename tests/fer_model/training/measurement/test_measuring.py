@@ -10,7 +10,7 @@ from fer_model.networks.manifest import ModelSet
 from fer_model.sources.images import read_picture
 from fer_model.training.__main__ import main
 from fer_model.training.datasets.faces import LabelledPhotograph
-from fer_model.training.measurement.measuring import degrade_photographs, detector_precision
+from fer_model.training.measurement.measuring import degrade_photographs, float_detector, precision
 
 ZIDANE = [(911, 91, 1055, 276), (542, 244, 664, 448)]
 """The faces in the photograph of 1280 x 720 pixels: x1, y1, x2, y2."""
@@ -23,8 +23,9 @@ def test_the_shipped_detector_is_precise_on_a_photograph_and_less_so_on_a_wrong_
     faces = np.array(ZIDANE, np.float32)
     right = LabelledPhotograph(photographs / "zidane.jpg", image, faces)
     wrong = LabelledPhotograph(photographs / "zidane.jpg", image, faces + np.float32(200))
-    assert detector_precision(models.detector.path, [right]) == {10: 1.0, 16: 1.0, 32: 1.0}
-    assert detector_precision(models.detector.path, [wrong])[10] == 0
+    detect = float_detector(models.detector.path)
+    assert precision(detect, [right]) == {10: 1.0, 16: 1.0, 32: 1.0}
+    assert precision(detect, [wrong])[10] == 0
 
 
 def test_the_command_in_the_card_gives_its_figures(
@@ -42,6 +43,24 @@ def test_the_command_in_the_card_gives_its_figures(
         outputs.append(capsys.readouterr().out)
     assert outputs[0].splitlines() == [f"AP50 of faces at least {height} px high: 1.0000" for height in (10, 16, 32)]
     assert len(outputs[1].splitlines()) == 3
+
+
+def test_closeups_are_counted_by_group(
+    models: ModelSet, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two names of the list: of one the box is right, of the other it lies elsewhere. A third is not on the list."""
+    names = ("1031.jpg", "1107.jpg", "zidane.jpg")
+    (tmp_path / "groups.csv").write_text(
+        "image,race\n" + "".join(f"{n},{g}\n" for n, g in zip(names, "ABA", strict=True))
+    )
+    with tarfile.open(tmp_path / "faces.tar", "w") as tar:
+        tar.add(tmp_path / "groups.csv", "groups.csv")
+        for name, left in zip(names, (911, 100, 100), strict=True):
+            (tmp_path / "label.txt").write_text(f"0 {(left + 72) / 1280} {183.5 / 720} {144 / 1280} {185 / 720}\n")
+            tar.add(photographs / "zidane.jpg", f"images/close/{name}")
+            tar.add(tmp_path / "label.txt", f"labels/close/{Path(name).stem}.txt")
+    main(["closeups", str(models.detector.path), "--data", str(tmp_path / "faces.tar")])
+    assert capsys.readouterr().out.splitlines() == ["A: 100.0 % of 1", "B: 0.0 % of 1", "all: 50.0 % of 2"]
 
 
 def test_degrading_changes_each_photograph_the_same_way_each_time(photographs: Path) -> None:
