@@ -36,10 +36,12 @@ def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
         ids = np.full(len(found), -1, np.int64)
         kept = [(track, seen_ms) for track, seen_ms in tracks if time_ms - seen_ms <= waits_ms]
         steps = _steps(time_ms - before_ms, frame_rate)
-        before_ms = time_ms
-        for track, _ in kept:
+        for track, seen_ms in kept:
+            if seen_ms < before_ms:
+                _keep_size(track)
             for _ in range(steps):
                 track.predict()
+        before_ms = time_ms
         rows = _pairs([track for track, _ in kept], found)
         tracks[:] = [(track, time_ms if number in rows else seen_ms) for number, (track, seen_ms) in enumerate(kept)]
         for number, row in rows.items():
@@ -63,6 +65,15 @@ def lost_ms(frame_rate: float) -> float:
 def _steps(elapsed_ms: int, frame_rate: float) -> int:
     """Frame periods since the last frame, 1 or more. Times are rounded to ms, so a period may be 1 ms short."""
     return max(1, math.floor((elapsed_ms + 1) * frame_rate / 1000))
+
+
+def _keep_size(track: Track) -> None:
+    """Both corners of a face that is not seen move alike; the authors' ByteTrack keeps the height of lost tracks so.
+
+    Its last boxes, half covered, would have it shrink to nothing.
+    """
+    velocity = track.state[4:8].reshape(2, 2).mean(0)
+    track.state[4:8, 0] = [*velocity, *velocity]
 
 
 def _pairs(tracks: list[Track], found: Detections) -> dict[int, int]:

@@ -38,6 +38,24 @@ def test_ids_belong_to_the_rows_as_they_were_given() -> None:
     assert ids(frames, 25) == [[0, 1], [1, 0], [0, 1, 2]]
 
 
+def test_a_face_that_was_covered_bit_by_bit_keeps_its_id() -> None:
+    """Its last boxes, here measured ones, shrink; a prediction that shrinks on misses the face that comes back."""
+    whole = [(555 - 3.2 * t, 127, 616 - 3.2 * t, 232) for t in range(68)]
+    covered = [
+        (337, 125, 397, 232),
+        (336, 126, 393, 232),
+        (337, 127, 390, 232),
+        (344, 125, 387, 232),
+        (350, 124, 384, 230),
+        (347, 120, 381, 228),
+        (327, 125, 377, 219),
+    ]
+    again = [(250 - 3.2 * t, 127, 299 - 3.2 * t, 233) for t in range(5)]
+    frames = [np.array([[*box, 0.8]], np.float32) for box in (*whole, *covered)]
+    frames += [NO_FACES] * 18 + [np.array([[*box, 0.8]], np.float32) for box in again]
+    assert [found for found in ids(frames, 25) if found] == [[0]] * (68 + 7 + 5)
+
+
 @pytest.mark.parametrize("fps", [5, 10, 23.976, 25, 29.97, 60])
 def test_absence_below_a_second_keeps_the_id_and_above_a_second_ends_it(fps: float) -> None:
     here = [faces((100, 100))] * 3
