@@ -26,6 +26,7 @@ COPY migrations migrations
 COPY fer_model fer_model
 COPY results results
 COPY workers workers
+COPY web web
 COPY cli cli
 RUN pip install --no-deps . && rm -rf /src/build
 

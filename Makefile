@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev lint
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy fer_model results workers cli migrations examples tools benchmarks tests
+	$(BIN)/mypy fer_model results workers web cli migrations examples tools benchmarks tests
 	$(BIN)/lint-imports
 
 $(VENV)/bin/pip:

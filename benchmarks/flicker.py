@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from results.database import existing, reading
 from results.jobs import get_job, newest_job
 from results.read.face_filter import FaceFilter, filtered_faces
+from results.read.parts import Part
 from results.tables import Media
 
 WIDTHS = (0.5, 1.0, 2.0)
@@ -26,7 +27,7 @@ Series = list[tuple[int, str]]
 
 def series_of(session: Session, job_id: str, media_id: int, smooth_s: float) -> list[Series]:
     """The tracks of a video."""
-    faces = filtered_faces(job_id, FaceFilter(smooth_s=smooth_s), media_id).c
+    faces = filtered_faces(Part(job_id, media_id), FaceFilter(smooth_s=smooth_s)).c
     wanted = select(faces.track_id, faces.time_ms, faces.emotion).where(faces.track_id.is_not(None))
     rows = session.execute(wanted.order_by(faces.track_id, faces.time_ms)).all()
     return [[(row[1], row[2]) for row in track] for _, track in groupby(rows, key=lambda row: row[0])]

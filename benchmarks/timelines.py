@@ -19,7 +19,10 @@ from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
 from results.jobs import create_job
 from results.plans import MediaPlan, ShardPlan, add_plan
+from results.read.choosing import jobs_with_faces, media_named
 from results.read.face_filter import FaceFilter
+from results.read.overview import overview
+from results.read.sections import boxes, section
 from results.read.timelines import By, timeline
 from tests.support.cluster import local_url, make_postgresql, pg_ctl
 
@@ -85,6 +88,22 @@ def measure(
     return rows, min(seconds for seconds, _ in runs), min(used for _, used in runs)
 
 
+def measure_page(database: Database, job_id: str) -> float:
+    """The best run's seconds for what the page Timeline reads when it opens one video."""
+    runs = []
+    for _ in range(RUNS):
+        with reading(database) as session:
+            began = time.perf_counter()
+            jobs_with_faces(session)
+            medium = media_named(session, job_id)[VIDEOS // 2]
+            length_ms = medium.duration_ms or 0
+            overview(session, medium.id, 0, length_ms)
+            section(session, medium.id, 0, length_ms)
+            boxes(session, medium.id, 0, 10_000)
+            runs.append(time.perf_counter() - began)
+    return min(runs)
+
+
 def busy_s(process: int) -> float:
     """Processor seconds of a process of this machine, which other load does not affect."""
     user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
@@ -122,6 +141,7 @@ def main() -> None:
             which = f"by {by}, " + ("all videos" if media_id is None else "one video")
             timing = f"{seconds:7.2f} s, {used:6.2f} s of a processor"
             print(f"{bucket_ms // 1000:>3} s {which:<20} {face_filter}: {rows:>7,} rows {timing}", flush=True)
+        print(f"the page Timeline, one video: {measure_page(database, job_id):.2f} s")
         database.dispose()
     finally:
         pg_ctl(server, "stop", "-m", "immediate")

@@ -19,8 +19,10 @@ def cancel(settings: "Settings", job: str) -> None:
     from cli.connection import current_database
     from results.database import writing
     from results.jobs import cancel_job, get_job
+    from results.streams import stop_stream
 
     with writing(current_database(settings)) as session:
         found = get_job(session, job)
-        stopped = cancel_job(session, found.id)
+        is_stream = found.kind == "stream"
+        stopped = stop_stream(session, str(found.name)) if is_stream else cancel_job(session, found.id)
     say(f"{found.id}: {'cancelled' if stopped else f'had ended already ({found.state})'}")

@@ -1,5 +1,6 @@
 """The commands `db ...`: the tables of the database."""
 
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -30,17 +31,21 @@ def upgrade(settings: "Settings") -> None:
 
 
 @db.command()
-@click.option("--older-than", type=Duration(), required=True, help="Age since the job's end: 30d, 12h.")
+@click.option("--older-than", type=Duration(), required=True, help="Age since the end of the job, or hour: 30d, 12h.")
 @click.option("--dry-run", is_flag=True, help="List what would be deleted, and delete nothing.")
 @settings_options("database_url")
 def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
-    """Delete old jobs with their rows and crops of faces. Trainings and unfinished jobs stay."""
+    """Delete old jobs, and old hours of streams, with their rows and crops of faces.
+
+    Trainings, and jobs that are not finished, stay. So do the streams themselves.
+    """
     from cli.connection import current_database
     from cli.views.removal import print_what_is_left
-    from workers.retention import due
+    from workers.retention import due, due_hours, purge_hours
     from workers.retention import purge as purge_jobs
 
     database = current_database(settings)
+    hours = due_hours(database, timedelta(milliseconds=older_than), own=False)
     old = {status.job: status for status in due(database, timedelta(milliseconds=older_than))}
     deleted = "would be deleted" if dry_run else "deleted"
 
@@ -53,6 +58,9 @@ def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
             print_deleted(job)
     else:
         print_what_is_left(purge_jobs(database, list(old), settings.permitted_crops, print_deleted))
+        print_what_is_left(purge_hours(database, hours, settings.permitted_crops))
+    for name, count in Counter(hour.name for hour in hours).items():
+        say(f"stream {name}: {deleted}, {count:,} hours")
     say(f"{len(old):,} jobs {deleted}")
 
 

@@ -51,9 +51,10 @@ def _reader_is_gone(error: Exception) -> bool:
 def _sentence(error: Exception) -> str | None:
     from fer_model.errors import FerModelError
     from results.errors import ResultsError
+    from web.errors import WebError
     from workers.errors import WorkersError
 
-    if isinstance(error, FerModelError | ResultsError | WorkersError | OSError):
+    if isinstance(error, FerModelError | ResultsError | WebError | WorkersError | OSError):
         return str(error)
     if isinstance(error, UnicodeEncodeError):
         return f"{error.object!r} is not valid UTF-8, and the database can hold nothing else."

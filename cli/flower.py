@@ -27,7 +27,7 @@ ANSWER_S = 1.0
 """How long a page waits for the database."""
 
 
-NAMED = ("process_shard", "train", "finish_job")
+NAMED = ("process_shard", "serve_stream", "train", "finish_job")
 """Tasks whose only argument is the number of a shard, or the id of a job."""
 
 

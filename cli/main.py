@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from cli.errors import escaped_messages, one_sentence
-from cli.streams import prepare_streams
+from cli.standard_streams import prepare_streams
 from cli.surroundings import open_standard_streams
 
 COMMANDS = (
@@ -23,11 +23,14 @@ COMMANDS = (
     "export",
     "report",
     "annotate",
+    "stream",
+    "tail",
     "models",
     "train",
     "evaluate",
     "ensemble",
     "worker",
+    "web",
     "flower",
     "bench",
     "doctor",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from cli.streams import binary_stdout
+from cli.standard_streams import binary_stdout
 
 
 @contextmanager

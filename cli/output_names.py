@@ -10,7 +10,11 @@ if TYPE_CHECKING:
 
 
 def file_name(medium: "Media") -> str:
-    """A medium's position in its job and its name, without an extension and valid on any file system."""
+    """A medium's position in its job and its name, without an extension and valid on any file system.
+
+    Of an hour of a stream the hour in UTC stands for the position.
+    """
     path = urlsplit(medium.uri).path if "://" in medium.uri else medium.uri
     stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(path).stem)
-    return f"{medium.position:05d}-{stem[:80]}"
+    place = f"{medium.position:05d}" if medium.started_at is None else f"{medium.started_at:%Y-%m-%dT%HZ}"
+    return f"{place}-{stem[:80]}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import batch_options, batch_options_from, settings_options
-from cli.streams import outlive_stdout
+from cli.standard_streams import outlive_stdout
 from cli.views.lines import say
 
 if TYPE_CHECKING:

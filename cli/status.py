@@ -11,6 +11,7 @@ from cli.views.lines import say
 if TYPE_CHECKING:
     from sqlalchemy import Engine as Database
 
+    from results.read.streams import StreamStatus
     from workers.settings import Settings
 
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 @json_option
 @settings_options("database_url")
 def status(settings: "Settings", job: str | None, watch: bool, verbose: bool, as_json: bool) -> None:
-    """The progress of a job, or of the newest one. The beginning or end of an id is enough."""
+    """The progress of a job, or of the newest one. The beginning or end of an id, or a stream's name, is enough."""
     from cli.connection import current_database, job_or_newest
     from cli.views.following import follow, print_attempts, print_summary
+    from cli.views.stream_status import print_stream
     from cli.views.training import follow_training, look_up, print_training
     from results.database import reading
     from results.read.status import job_status
@@ -39,14 +41,26 @@ def status(settings: "Settings", job: str | None, watch: bool, verbose: bool, as
         with reading(database) as session:
             state = job_status(session, job_id)
     attempts = _attempts(database, job_id) if verbose else []
+    stream = _stream(database, job_id) if state.kind == "stream" else None
     if as_json:
-        say(json.dumps(state.as_dict() | ({"attempts": attempts} if verbose else {})))
+        parts = ({"attempts": attempts} if verbose else {}) | ({"stream": stream.as_dict()} if stream else {})
+        say(json.dumps(state.as_dict() | parts))
     elif training:
         print_training(look_up(database, job_id))
+    elif stream:
+        print_stream(stream, state)
     else:
         print_summary(state)
     if not as_json:
         print_attempts(attempts)
+
+
+def _stream(database: "Database", job_id: str) -> "StreamStatus":
+    from results.database import reading
+    from results.read.streams import stream_statuses
+
+    with reading(database) as session:
+        return stream_statuses(session, job_id)[0]
 
 
 def _attempts(database: "Database", job_id: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import batch_options, batch_options_from, json_option, settings_options
-from cli.streams import outlive_stdout
+from cli.standard_streams import outlive_stdout
 from cli.views.lines import say
 
 if TYPE_CHECKING:

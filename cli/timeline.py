@@ -4,15 +4,19 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
 from cli.options import Duration, filter_from, filter_options, settings_options
 from cli.output_files import written
+from cli.period import period_from, period_options
 from cli.views.lines import say
 
 if TYPE_CHECKING:
+    from results.read.timelines import By
     from workers.settings import Settings
 
 
@@ -21,23 +25,37 @@ if TYPE_CHECKING:
 @click.option("--bucket", type=Duration(), default="1s", help="Length of one row: 500ms, 1s, 2m.")
 @click.option("--by", type=click.Choice(["media", "track", "job"]), default="media", help="One series for each.")
 @filter_options
+@period_options
 @click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", help="Form of output.")
 @settings_options("database_url")
-def timeline(settings: "Settings", job: str | None, bucket: int, by: str, style: str, **options: Any) -> None:
-    """The emotions of a job over time. Of the newest job if none is named."""
+def timeline(
+    settings: "Settings",
+    job: str | None,
+    bucket: int,
+    by: "By",
+    style: str,
+    last: int | None,
+    until: datetime | None,
+    zone: ZoneInfo | None,
+    **options: Any,
+) -> None:
+    """The emotions of a job, or of a stream by its name, over time. Of the newest job if none is named."""
     from cli.connection import asked_about
     from cli.views.timeline import print_table
+    from results.read.naming import stream_of
     from results.read.timelines import timeline as rows_of
 
-    face_filter = filter_from(**options)
+    terms: dict[str, Any] = {"face_filter": filter_from(**options), "period": period_from(last, until, zone)}
     with asked_about(settings, job) as (session, job_id):
-        rows = rows_of(session, job_id, bucket_ms=bucket, by=by, face_filter=face_filter)  # type: ignore[arg-type]
+        rows = rows_of(session, job_id, bucket_ms=bucket, by=by, **terms)
         if style == "table":
-            print_table(rows)
-        elif style == "csv":
-            _print_csv(rows)
+            print_table(rows, stream=stream_of(session, job_id), zone=zone)
+            return
+        written_rows = (row | {"at": row["at"] and row["at"].astimezone(zone or UTC).isoformat()} for row in rows)
+        if style == "csv":
+            _print_csv(written_rows)
         else:
-            say(json.dumps(list(rows)))
+            say(json.dumps(list(written_rows)))
 
 
 def _print_csv(rows: Iterator[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import DATA, Number, json_option, settings_options
-from cli.streams import outlive_stdout
+from cli.standard_streams import outlive_stdout
 from cli.views.lines import say
 from fer_model.training.definitions import ClassifierRun, DetectorRun
 from fer_model.training.recipes import ABLATION, RECIPES
@@ -216,9 +216,9 @@ def _start(settings: "Settings", plans: "list[TrainingPlan]", wait: bool, local:
 def _after_queueing(app: "Celery", database: "Database", runs: list[str], wait: bool) -> list[str]:
     from cli.views.training import follow_training
     from results.training import QUEUE
-    from workers.training.submitting import is_served
+    from workers.queue.broker import is_served
 
-    if not is_served(app):
+    if not is_served(app, QUEUE):
         hint = f"Note: no worker serves the queue '{QUEUE}' yet; start one: fer-batch worker --queues {QUEUE}"
         say(hint, err=True)
     return [follow_training(database, run).state for run in runs] if wait else []

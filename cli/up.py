@@ -17,9 +17,12 @@ PORT = click.IntRange(1, 65535)
 
 @click.command()
 @click.option("--workers", type=click.IntRange(0), default=1, help="How many workers to run.")
+@click.option("--streams", is_flag=True, help="Run one more worker, which serves live streams.")
+@click.option("--web", is_flag=True, help="Serve the web page too.")
 @click.option("--flower", is_flag=True, help="Run Flower too, which shows the queue in a browser.")
 @click.option("--port", type=PORT, default=6379, help="Port of the Redis server, on this machine only.")
 @click.option("--flower-port", type=PORT, default=5555, help="Port of Flower, on this machine only.")
+@click.option("--web-port", type=PORT, default=8501, help="Port of the web page, on this machine only.")
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -27,8 +30,18 @@ PORT = click.IntRange(1, 65535)
     help="Folder of the queue's data.",
 )
 @settings_options("database_url")
-def up(settings: "Settings", workers: int, flower: bool, port: int, flower_port: int, data: Path) -> None:
-    """Run Redis, workers and, with --flower, Flower until Ctrl-C, with one log.
+def up(
+    settings: "Settings",
+    workers: int,
+    streams: bool,
+    web: bool,
+    flower: bool,
+    port: int,
+    web_port: int,
+    flower_port: int,
+    data: Path,
+) -> None:
+    """Run Redis, workers and, if asked for, the web page and Flower until Ctrl-C, with one log.
 
     Other terminals of this machine submit jobs to them. What is queued survives a restart.
     """
@@ -42,13 +55,19 @@ def up(settings: "Settings", workers: int, flower: bool, port: int, flower_port:
     prepared_database(settings).dispose()
     settings = settings.model_copy(update={"broker_url": stack.broker_url(port)})
     stack.check_port(port, "--port")
-    groups = [stack.worker_programs(settings, workers)]
-    hints = [submit_hint(settings)]
+    groups = [stack.worker_programs(settings, workers, streams)]
+    hints = [hint(settings, "submit", "submit videos/")]
+    if streams:
+        hints.append(hint(settings, "add a stream", "stream add rtsp://USER@CAMERA/PATH --name lobby"))
     if flower:
         stack.check_port(flower_port, "--flower-port")
         secret, words = login(settings)
         groups.insert(0, [stack.flower_program(settings, flower_port, secret)])
         hints.append(f"Flower: http://127.0.0.1:{flower_port}, {words}")
+    if web:
+        stack.check_port(web_port, "--web-port")
+        groups.insert(0, [stack.web_program(settings, web_port)])
+        hints.append(f"Web page: http://127.0.0.1:{web_port}")
     # As Ctrl-C: an exception, so that everything that was started is stopped on the way out.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -56,17 +75,17 @@ def up(settings: "Settings", workers: int, flower: bool, port: int, flower_port:
         groups.insert(0, [stack.redis_program(folder, port, lock)])
         log = log_to_stdout(["up", *(program.name for group in groups for program in group)])
         with running(groups, log) as programs:
-            for hint in hints:
-                log("up", hint)
+            for line in hints:
+                log("up", line)
             watch(programs)
 
 
-def submit_hint(settings: "Settings") -> str:
-    """How another terminal submits a job: with the options that it needs to find this queue and this database."""
+def hint(settings: "Settings", doing: str, command: str) -> str:
+    """How another terminal does it: with the options that it needs to find this queue and this database."""
     from results.urls import describe, parse_url
 
     default = {name: field.default for name, field in type(settings).model_fields.items()}
-    words, place = ["fer-batch submit videos/"], ""
+    words, place = [f"fer-batch {command}"], ""
     if settings.broker_url != default["broker_url"]:
         words.append(f"--broker {settings.broker_url}")
     if settings.database_url != default["database_url"]:
@@ -74,4 +93,4 @@ def submit_hint(settings: "Settings") -> str:
     path = parse_url(settings.database_url).database
     if settings.database_url.startswith("sqlite") and path and not Path(path).is_absolute():
         place = f", in the folder {Path.cwd()}"
-    return f"To submit from another terminal{place}: {' '.join(words)}"
+    return f"To {doing} from another terminal{place}: {' '.join(words)}"

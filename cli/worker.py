@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @click.option("--name", help="The worker's name.  [default: its host and process]")
 @settings_options("queues", "device", "metrics_port", "database_url", "broker_url")
 def worker(settings: "Settings", name: str | None) -> None:
-    """Process what is queued, until stopped. With several GPUs, one process works on each."""
+    """Process what is queued, until stopped. With several GPUs, one process works on each.
+
+    `--queues stream` serves live streams; such a worker serves no other queue.
+    """
     from cli.connection import prepared_database
     from fer_model.engines import actual_device, gpu_count
     from workers.metrics.serving import exported
@@ -29,6 +32,7 @@ def worker(settings: "Settings", name: str | None) -> None:
     from workers.settings import writable_cache
 
     app = make_app(settings)
+    _check_queues(settings)
 
     # A worker that cannot process shards must not claim any.
     actual_device(settings.device)
@@ -40,7 +44,7 @@ def worker(settings: "Settings", name: str | None) -> None:
         "worker",
         "--pool=prefork",
         f"--concurrency={processes}",
-        f"--queues={settings.queues}",
+        f"--queues={','.join(settings.served_queues)}",
         f"--hostname={name or f'fer-{os.getpid()}'}@%h",
         "--loglevel=INFO",
         "--without-gossip",
@@ -69,6 +73,19 @@ def _work(app: "Celery", words: list[str]) -> NoReturn:
         raise WorkersError(reason)
     is_stopped = state.should_stop is not None or state.should_terminate is not None
     sys.exit(code or (0 if is_stopped else 1))
+
+
+def _check_queues(settings: "Settings") -> None:
+    """Raises `WorkersError` if the worker is to serve streams and more: a shard would keep its streams waiting."""
+    from results.streams import QUEUE
+    from workers.errors import WorkersError
+
+    others = [queue for queue in settings.served_queues if queue != QUEUE]
+    if others and QUEUE in settings.served_queues:
+        raise WorkersError(
+            f"A worker that serves the queue '{QUEUE}' serves no other; start two: `fer-batch worker --queues "
+            f"{QUEUE}` and `fer-batch worker --queues {','.join(others)}`."
+        )
 
 
 def _check_weights(database: "Database", models_dir: Path) -> None:

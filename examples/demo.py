@@ -32,6 +32,10 @@ def main() -> None:
     print(f"\nAnnotated picture: {picture.resolve()}")
     print(f"Database:          {database.resolve()}\n\n{QUESTION};\n")
     ask(database, QUESTION)
+    python = Path(sys.executable)
+    print("\nTo see it in a browser, install the page's packages once, and open the address that the page prints:\n")
+    print(f"{python} -m pip install --constraint constraints.txt --editable '.[web]'")
+    print(f"{python.with_name('fer-batch')} web --db sqlite:///{database}")
 
 
 def draw(database: Path, photograph: Path, output: Path) -> None:

@@ -37,6 +37,10 @@ class TransientMediaError(UnreadableMediaError):
     """The file cannot be read at present; later it may be."""
 
 
+class StreamAddressError(FerModelError):
+    """An address of a live source begins with rtsp, rtsps, http, https, udp, tcp, srt or file, or is /dev/videoN."""
+
+
 class WeightsError(FerModelError):
     """The weights are missing or are not the ones that were promised."""
 

@@ -4,17 +4,21 @@ The `alembic` command line, which maintainers use to write a revision, connects 
 """
 
 import os
+from importlib import import_module
 
 from alembic import context
 from sqlalchemy import Connection
 
+from results.columns import Base
 from results.database import connect
-from results.tables import Job
+
+for module in ("results.tables", "results.stream_tables", "results.markers"):
+    import_module(module)
 
 
 def _migrate(connection: Connection) -> None:
     # SQLite supports few ALTER statements; batch mode rebuilds the table.
-    context.configure(connection=connection, target_metadata=Job.metadata, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -1,16 +1,17 @@
 """Which shards should have a message in the queue. The queue may lose messages; the database is authoritative."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, or_, select, update
+from sqlalchemy import and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from results.clock import now
+from results.attempts import note_attempt
+from results.clock import ago, now
 from results.jobs import UNFINISHED, changed, utc_now
-from results.leases import EXPIRED, LEASE_S, LEASE_START
+from results.leases import DIED, EXPIRED, EXPIRED_LEASE, LEASE_S, LEASE_START, STREAM_LEASE_S
 from results.tables import Job, Media, Shard
 
 LEAST_WAITING = 2
@@ -19,7 +20,13 @@ LEAST_WAITING = 2
 SENT_S = 10.0
 """Seconds after which a message that is not in the queue counts as lost if its shard was not claimed."""
 
-QUEUED_KINDS = ("batch", "train")
+QUEUED_KINDS = ("batch", "train", "stream")
+
+SILENT_S = 3.0
+"""Seconds without a heartbeat after which a stream is free if its worker's process has gone from this host.
+
+Not at once: a container with the same host name has processes of its own that cannot be seen.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,41 @@ def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection
     return changed(session, update(Shard).where(Shard.id.in_(lost), Shard.state == "pending").values(queued_at=None))
 
 
+def pass_on(session: Session, shard_id: int, pause_s: float) -> bool:
+    """Has a pending shard that this worker will not claim queued again, after a pause; False if it moved on.
+
+    A longer pause that it has already stays.
+    """
+    pending = update(Shard).where(Shard.id == shard_id, Shard.state == "pending")
+    due = case((Shard.not_before > ago(-pause_s), Shard.not_before), else_=ago(-pause_s))
+    return changed(session, pending.values(queued_at=None, not_before=due)) == 1
+
+
+def streams_need_sweep(session: Session) -> bool:
+    """Whether a stream waits for a worker, or its worker is silent; spares most workers a write."""
+    silent = and_(Shard.state == "running", Shard.heartbeat_at < ago(SILENT_S))
+    wanted = exists().where(_OF_STREAM, or_(Shard.state == "pending", silent))
+    return bool(session.scalar(select(wanted)))
+
+
+def release_silent(session: Session, is_gone: Callable[[str], bool]) -> list[int]:
+    """Makes streams pending whose lease has expired, or whose process, HOST:PID, has gone; their shards.
+
+    The attempt counts. A row that a frozen worker holds locked is left alone: PostgreSQL ends its session.
+    """
+    silent = (Shard.state == "running", Shard.heartbeat_at < ago(SILENT_S), _OF_STREAM)
+    columns = (Shard.id, Shard.epoch, Shard.worker, (Shard.heartbeat_at < ago(STREAM_LEASE_S)))
+    found = select(*columns).where(*silent).with_for_update(key_share=True, skip_locked=True, of=Shard)
+    released = []
+    for shard_id, epoch, worker, has_expired in session.execute(found):
+        if has_expired or is_gone(worker or ""):
+            held = update(Shard).where(Shard.id == shard_id, Shard.epoch == epoch, Shard.state == "running")
+            changed(session, held.values(state="pending", queued_at=None))
+            note_attempt(session, shard_id, epoch, EXPIRED_LEASE if has_expired else DIED, counted=True)
+            released.append(shard_id)
+    return released
+
+
 def longest_waits(session: Session, queues: Sequence[str]) -> dict[str, float]:
     """For each of these queues the seconds that its longest-waiting shard has been queued; 0 if none is."""
     oldest = (
@@ -104,6 +146,7 @@ def longest_waits(session: Session, queues: Sequence[str]) -> dict[str, float]:
     return dict.fromkeys(queues, 0.0) | waits
 
 
+_OF_STREAM = exists().where(Job.id == Shard.job_id, Job.kind == "stream", Job.state.in_(UNFINISHED))
 _shards, _jobs = Shard.metadata.tables["shards"], Job.metadata.tables["jobs"]
 _IS_DUE = or_(_shards.c.not_before.is_(None), _shards.c.not_before <= now)
 _NEEDS = or_(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, dominant, means
@@ -74,6 +74,12 @@ def closing_failed(session: Session, job_id: str, reason: str) -> bool:
 def fill_tracks(session: Session, media: Sequence[int]) -> None:
     """Fills `tracks` from `faces` for these videos, which are closed then."""
     changed(session, delete(Track).where(Track.media_id.in_(media)))
+    insert_tracks(session, Face.media_id.in_(media))
+    changed(session, update(Media).where(Media.id.in_(media)).values(closing="done"))
+
+
+def insert_tracks(session: Session, which: ColumnElement[bool]) -> None:
+    """Adds rows of `tracks` for those faces with a track that `which` chooses."""
     seen = (
         select(
             Face.media_id,
@@ -83,13 +89,12 @@ def fill_tracks(session: Session, media: Sequence[int]) -> None:
             func.count().label("observations"),
             *means(Face.__table__.c),
         )
-        .where(Face.media_id.in_(media), Face.track_id.is_not(None))
+        .where(which, Face.track_id.is_not(None))
         .group_by(Face.media_id, Face.track_id)
         .subquery()
     )
     rows = select(*seen.c, dominant([seen.c[name] for name in EMOTIONS]).label("emotion"))
     session.execute(insert(Track).from_select([*seen.c.keys(), "emotion"], rows))
-    changed(session, update(Media).where(Media.id.in_(media)).values(closing="done"))
 
 
 def close_job(session: Session, job_id: str) -> bool:

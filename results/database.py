@@ -48,10 +48,11 @@ LOCKS_S = 60
 """Seconds after which a client that is cut off, or stopped, in the middle of a transaction loses its locks."""
 
 
-def connect(url: str, connections: int | None = None) -> Database:
+def connect(url: str, connections: int | None = None, locks_s: float | None = None) -> Database:
     """The database at `url`; opens no connection before the first use.
 
-    With `connections` never more than so many to PostgreSQL; threads that need another wait.
+    With `connections` never more than so many to PostgreSQL; threads that need another wait. There a client that stops
+    in the middle of a transaction loses its locks after `locks_s` (`LOCKS_S`) seconds.
 
     Raises:
         DatabaseUrlError: `url` is neither an SQLite nor a PostgreSQL URL.
@@ -60,7 +61,7 @@ def connect(url: str, connections: int | None = None) -> Database:
     if parsed.get_backend_name() == "postgresql":
         # A worker may sit idle for hours behind a firewall that forgets connections.
         limit: dict[str, Any] = {"pool_size": connections, "max_overflow": 0} if connections else {}
-        arguments = _postgresql_args(parsed)
+        arguments = _postgresql_args(parsed, locks_s or LOCKS_S)
         return create_engine(parsed, pool_pre_ping=True, pool_recycle=1800, connect_args=arguments, **limit)
     database = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(database, "connect", _prepare_sqlite)
@@ -200,16 +201,16 @@ def check_writable(database: Database) -> None:
         session.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
 
-def _postgresql_args(url: URL) -> dict[str, Any]:
-    options = " ".join(f"-c {name}={value}" for name, value in _session_settings().items())
+def _postgresql_args(url: URL, locks_s: float) -> dict[str, Any]:
+    options = " ".join(f"-c {name}={value}" for name, value in _session_settings(locks_s).items())
     defaults = {"connect_timeout": 10, "application_name": "fer-batch", "options": options, **SILENCE}
     return {name: value for name, value in defaults.items() if name not in url.query}
 
 
-def _session_settings() -> dict[str, str]:
+def _session_settings(locks_s: float) -> dict[str, str]:
     """What the server is to do for each of our sessions, whatever its own defaults are."""
     return {
-        "idle_in_transaction_session_timeout": f"{LOCKS_S}s",
+        "idle_in_transaction_session_timeout": f"{locks_s * 1000:.0f}ms",
         "lock_timeout": f"{LOCK_S}s",
         # A count after a lock must see what was committed while it waited.
         "default_transaction_isolation": "read\\ committed",

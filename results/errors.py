@@ -44,6 +44,10 @@ class UnknownJobError(ResultsError):
     """There is no such job."""
 
 
+class UnknownStreamError(ResultsError):
+    """There is no such stream."""
+
+
 class ShardLostError(ResultsError):
     """The shard belongs to another worker now; nothing was written."""
 
@@ -66,3 +70,7 @@ class NameTakenError(ResultsError):
 
 class TimelineError(ResultsError):
     """These are not valid parameters of a timeline."""
+
+
+class MarkerError(ResultsError):
+    """These are not valid values of a marker."""

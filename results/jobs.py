@@ -9,6 +9,7 @@ from sqlalchemy import (
     CursorResult,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -24,6 +25,7 @@ from sqlalchemy.orm import Session
 
 from results.columns import UtcDateTime
 from results.errors import UnknownJobError
+from results.stream_tables import Stream
 from results.tables import PRIORITY, Job, Media, Shard, new_job_id
 
 UNFINISHED = ("queued", "running")
@@ -91,14 +93,14 @@ def cancel_job(session: Session, job_id: str) -> bool:
 
 
 def retry_job(session: Session, job_id: str) -> int:
-    """Makes failed and cancelled shards pending again, and nothing else; returns how many.
+    """Makes failed and cancelled shards pending again, and nothing else; returns how many. A stream goes on.
 
     A picture that failed in a shard that is done, and a file that could not be read at planning, get a new shard. The
     job is reopened. A file of which nothing was analysed is taken as it is now.
     """
     again = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("failed", "cancelled")))
-    values = {"state": "pending", "attempts": 0, "error": None, "queued_at": None, "frames": 0, "faces": 0}
-    count = changed(session, again.values(values)) + _add_shards_for_failed(session, job_id)
+    values = {"state": "pending", "attempts": 0, "error": None, "queued_at": None, "not_before": None}
+    count = changed(session, again.values({**values, **_counts()})) + _add_shards_for_failed(session, job_id)
     if count:
         waiting = exists().where(Shard.job_id == job_id, Shard.state == "pending", _covers())
         redo = update(Media).where(Media.job_id == job_id, waiting, or_(Media.kind != "image", Media.state != "done"))
@@ -134,12 +136,13 @@ def _add_shards_for_failed(session: Session, job_id: str) -> int:
 
 
 def get_job(session: Session, reference: str) -> Job:
-    """The job whose id is `reference`, or begins or ends with it if only one does.
+    """The job whose id is `reference`, or the stream of that name, or whose id begins or ends with it if only one does.
 
     Raises:
         UnknownJobError: none does, or several do.
     """
-    if (job := session.get(Job, reference)) is not None:
+    stream = select(Job).join(Stream, Stream.job_id == Job.id).where(Stream.name == reference)
+    if (job := session.get(Job, reference) or session.scalar(stream)) is not None:
         return job
     matches = or_(Job.id.startswith(reference, autoescape=True), Job.id.endswith(reference, autoescape=True))
     found = session.scalars(select(Job).where(matches).limit(2)).all() if reference else []
@@ -191,6 +194,12 @@ def delete_job(session: Session, job_id: str) -> bool:
     """Deletes the job with all its rows; False if there was none."""
     cancel_job(session, job_id)
     return changed(session, delete(Job).where(Job.id == job_id)) == 1
+
+
+def _counts() -> dict[str, Any]:
+    # A stream's rows stay, and more are appended.
+    is_stream = exists().where(Job.id == Shard.job_id, Job.kind == "stream")
+    return {column.name: case((is_stream, column), else_=0) for column in (Shard.frames, Shard.faces)}
 
 
 def _covers() -> ColumnElement[bool]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
@@ -35,6 +36,9 @@ from results.tables import Job, Shard, ShardAttempt
 LEASE_S = 60.0
 """Seconds without a heartbeat after which a worker has lost its shard."""
 
+STREAM_LEASE_S = 12.0
+"""As `LEASE_S`, of a stream: until then nothing is recorded."""
+
 MAX_ATTEMPTS = 3
 DIED = "the worker process died"
 
@@ -43,6 +47,9 @@ EXPIRED_LEASE = "its worker died, or lost its connection to the database"
 
 MISSING_S, LEFT_S = 20.0, 3600.0
 """Seconds for which a missing file is looked for: a file alone, and a file whose whole folder is missing or empty."""
+
+LONGEST_PAUSE_S = 60.0
+"""Most seconds between two claims of a stream that ended in deaths of the worker, which double from 2 on."""
 
 PAUSE_S = 2.0
 """Least seconds until a shard whose file is missing is tried again."""
@@ -67,6 +74,9 @@ def claim(
     None if it is finished, cancelled or leased to another worker. A shard that used up its `MAX_ATTEMPTS` attempts
     becomes `failed` and gives None too; so after None, as after a completed shard, look at the job's backlog.
     The last attempt takes the pictures of a shard one by one.
+
+    A stream is tried without end. After k deaths without progress in between, it is claimed again 2**k seconds, at
+    most `LONGEST_PAUSE_S`, after the claim before.
     """
     place = {"claimed": shard_id, "lease_s": lease_s, "of_kind": kind}
     row = session.execute(_CLAIM, place | {"worker": worker}).one_or_none()
@@ -141,11 +151,11 @@ def requeue(session: Session, claim: Claim, reason: str | None = None, *, counte
     """
     values = _PENDING | ({"error": reason} if reason and counted else {})
     if not counted:
-        update_own(session, claim, values | {"attempts": Shard.attempts - 1})
+        update_own(session, claim, values | {"attempts": Shard.attempts - 1, "not_before": None})
         _note(session, claim, reason, counted=False)
         return True
     # The row counts, not the claim: progress may have restarted it.
-    if changed(session, _OWN.where(Shard.attempts < MAX_ATTEMPTS).values(values), _token(claim)):
+    if changed(session, _OWN.where(_MAY_TRY).values(values), _token(claim)):
         _note(session, claim, reason)
         return True
     update_own(session, claim, {"state": "failed"})
@@ -272,15 +282,21 @@ _APPENDS = exists().where(Job.id == Shard.job_id, Job.kind == "stream")
 _COUNTS = {name: case((_APPENDS, _SHARDS.c[name]), else_=0) for name in ("frames", "faces")}
 _PENDING: dict[str, Any] = {"state": "pending", "queued_at": None, **_COUNTS}
 _STARTS = {"state": "running", "heartbeat_at": now, "last_worker": Shard.worker, **_COUNTS}
+# Set by each claim for the next one. Here `attempts` is the number of deaths before this claim.
+_PAUSES: list[Any] = [(Shard.attempts == k, literal_column(f"-{2.0 ** (k + 1)}")) for k in range(5)]
+_WAIT = case(*_PAUSES, else_=literal_column(f"-{LONGEST_PAUSE_S}"))
+_NEXT = case((_APPENDS, ago(_WAIT)), else_=Shard.not_before)
+_MAY_TRY = or_(Shard.attempts < MAX_ATTEMPTS, _APPENDS)
+_RESTED = or_(~_APPENDS, Shard.not_before.is_(None), Shard.not_before <= now)
 _CLAIM = (
     update(_SHARDS)
-    .where(_FREE, Shard.attempts < MAX_ATTEMPTS)
-    .values(**_STARTS, epoch=Shard.epoch + 1, attempts=Shard.attempts + 1)
+    .where(_FREE, _MAY_TRY, _RESTED)
+    .values(**_STARTS, not_before=_NEXT, epoch=Shard.epoch + 1, attempts=Shard.attempts + 1)
     .returning(*_COLUMNS, _JOB_STATE)
 )
 _EXHAUST = (
     update(_SHARDS)
-    .where(_FREE)
+    .where(_FREE, ~_MAY_TRY)
     .values(state="failed", epoch=Shard.epoch + 1, last_worker=Shard.worker)
     .returning(*_COLUMNS, Shard.error)
 )

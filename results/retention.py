@@ -1,22 +1,40 @@
-"""Retention: which jobs are old enough to delete, and compacting the database afterwards."""
+"""Retention: which jobs and hours of streams are old enough to delete, and compacting the database afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Engine as Database
-from sqlalchemy import exists, select, text
+from sqlalchemy import delete, exists, func, select, text
 from sqlalchemy.orm import Session
 
 from results.database import reading
 from results.driver_errors import translate_errors
-from results.jobs import UNFINISHED, utc_now
-from results.tables import Job
+from results.hours import begin_of, hour_of
+from results.jobs import UNFINISHED, changed, utc_now
+from results.streams import StreamOptions
+from results.tables import Face, Frame, Job, Media
 
-PURGED = ("batch", "stream")
-"""Kinds of jobs that store faces; a training stores none, and its model may be in use."""
+PURGED = ("batch",)
+"""Kinds of jobs that are deleted as a whole: a training stores no faces, and its model may be in use."""
 
-TABLES = "jobs, media, shards, frames, faces, face_scores, tracks"
+TABLES = "jobs, media, shards, frames, faces, face_scores, tracks, stream_events"
+
+FRAMES = 5_000
+"""Frames of a stream's hour that one transaction deletes: on SQLite no other writes meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldHour:
+    """An hour of a stream that is to be deleted, and the options of its job."""
+
+    media_id: int
+    job_id: str
+    name: str
+    started_at: datetime
+    options: Mapping[str, Any]
 
 
 def old_jobs(session: Session, age: timedelta) -> Sequence[Job]:
@@ -24,6 +42,38 @@ def old_jobs(session: Session, age: timedelta) -> Sequence[Job]:
     ended = Job.finished_at <= utc_now(session) - age
     wanted = select(Job).where(Job.kind.in_(PURGED), Job.state.not_in(UNFINISHED), ended)
     return session.scalars(wanted.order_by(Job.id)).all()
+
+
+def old_hours(session: Session, age: timedelta | None, *, own: bool) -> list[OldHour]:
+    """The hours of streams that ended at least `age` ago, the oldest first; None is no limit.
+
+    With `own` a stream's own retention counts instead, where it has one.
+    """
+    found: list[OldHour] = []
+    moment = utc_now(session)
+    for job in session.scalars(select(Job).where(Job.kind == "stream").order_by(Job.id)).all():
+        kept_ms = StreamOptions.of(job.options).retention_ms if own else None
+        kept = age if kept_ms is None else timedelta(milliseconds=kept_ms)
+        if kept is None:
+            continue
+        ended = (Media.job_id == job.id, Media.position < hour_of(moment - kept))
+        hours = select(Media.id, Media.position).where(*ended).order_by(Media.position)
+        for media_id, position in session.execute(hours):
+            found.append(OldHour(media_id, job.id, job.name or job.id, begin_of(position), job.options))
+    return found
+
+
+def forget_hour(session: Session, media_id: int) -> bool:
+    """Deletes at most `FRAMES` frames of an hour, in the end the hour itself; False once it is gone.
+
+    Call it in one transaction each.
+    """
+    first = session.scalar(select(func.min(Frame.frame_index)).where(Frame.media_id == media_id))
+    if first is None:
+        return changed(session, delete(Media).where(Media.id == media_id)) > 0
+    for table in (Face, Frame):
+        changed(session, delete(table).where(table.media_id == media_id, table.frame_index < first + FRAMES))
+    return True
 
 
 def compact(database: Database) -> bool:

@@ -70,15 +70,15 @@ def append(
 ) -> None:
     """The fenced append: adds rows to those that are there, earlier attempts' too, in the caller's transaction.
 
-    For work without an end, which goes on where it was taken over. Renews the lease, adds to the shard's counts and
-    restarts the count of attempts. Parameters as in `complete`.
+    For work without an end, which goes on where it was taken over. Renews the lease, adds to the shard's counts, and
+    restarts the count of attempts, with which the pause after a death ends. Parameters as in `complete`.
 
     Raises:
         JobCancelledError, ShardLostError: as `leases.heartbeat`; nothing is written.
         sqlalchemy.exc.IntegrityError: a frame is there already; roll back.
     """
     counts = {"frames": Shard.frames + len(frames), "faces": Shard.faces + len(faces)}
-    progress(session, claim, counts | {"ensemble_id": ensemble_id})
+    progress(session, claim, counts | {"ensemble_id": ensemble_id, "error": None, "not_before": None})
     _insert(session, claim, frames, faces, scores)
 
 

@@ -46,7 +46,9 @@ class Job(Base):
 
 
 class Media(Base):
-    """One picture, video or stream of a job; `position` is its place in the job, from 0.
+    """One picture, one video or one hour of a stream; `position` is its place in the job, from 0.
+
+    A stream's hour has the hours since 1970 (UTC) as its `position`, and `started_at` is its beginning.
 
     A video of which some segments failed is `done` and has an `error`. `uri` has neither login nor query; the query,
     which may hold a signature, is in `query`, for workers alone. `size` in bytes, `modified` (the file's mtime, seconds
@@ -80,6 +82,7 @@ class Media(Base):
     etag: Mapped[str | None]
     query: Mapped[str | None]
     closing: Mapped[str | None]
+    started_at: Mapped[datetime | None]
 
     @property
     def address(self) -> str:
@@ -94,7 +97,8 @@ class Shard(Base):
     A shard of a video has `media_id`, both positions are that medium's, and [start_ms, end_ms) is its part;
     without `start_ms` it is a whole video that has not been probed yet. `seam` are the boxes of its tracks in frames
     from `end_ms` on, as rows [frame_index, track_id, x1, y1, x2, y2]: there the next segment's tracks are joined.
-    A training or an evaluation is one shard without media. `epoch` is the fencing token, incremented by each claim.
+    A training, an evaluation or a stream is one shard without media. `epoch` is the fencing token, incremented by each
+    claim.
     `ensemble_id` is the ensemble that made the shard's rows. `last_worker` is the worker before `worker`. Its files are
     missing since `missing_since`, and it gets no message before `not_before`.
     """

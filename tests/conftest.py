@@ -62,6 +62,18 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def live_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip with faces as cameras encode it, for `tests.support.live_servers`, which play it for ever."""
+    from tests.support.live_servers import write_live_clip
+
+    folder = shared_folder(tmp_path_factory)
+    with one_at_a_time(folder / "live_clip.lock"):
+        if not (path := folder / "live_clip.mp4").exists():
+            write_live_clip(path.with_stem("unfinished")).rename(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Development data that is not part of the repository."""
     folder = Path(os.environ.get("FER_TEST_DATA", ROOT.parent / "shared" / "data"))

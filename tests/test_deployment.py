@@ -133,15 +133,18 @@ def test_flower_asks_for_a_password() -> None:
     assert words(SERVICES["flower"]["healthcheck"]["test"]).count("http://127.0.0.1:5555/healthcheck") == 1
 
 
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+
+
 def queries() -> list[str]:
     """What the dashboard's panels ask Prometheus."""
-    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    return [target["expr"] for panel in PANELS for target in panel["targets"]]
 
 
 def exported() -> set[str]:
     """The names of a worker's figures, as a scrape gives them."""
     program = """
-from workers.metrics import recording, serving
+from workers.metrics import recording, serving, streams
 from workers.queue.app import make_app
 from workers.settings import Settings
 app = make_app(Settings())
@@ -149,7 +152,8 @@ with serving.exported(app):
     series = vars(recording._series)
     families = [family for one in series.values() for family in one.collect()]
     names = {sample.name for family in families for sample in family.samples} | {family.name for family in families}
-    print(*names, *(family.name for family in serving.QueueFigures(app).collect()))
+    figures = [*serving.QueueFigures(app).collect(), *streams.StreamFigures(lambda: None).collect()]
+    print(*names, *(family.name + "_total" * (family.type == "counter") for family in figures))
 """
     away = {"FER_BROKER_URL": "redis://127.0.0.1:1/0", "FER_DATABASE_URL": "sqlite:////nonexistent/results.db"}
     return set(output_of(program, FER_METRICS_PORT=str(free_port()), **away).split())
@@ -166,13 +170,13 @@ def test_the_dashboard_asks_for_figures_that_exist_and_for_all_of_them() -> None
 def test_the_dashboard_is_whole() -> None:
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    for panel in panels:
+    for panel in PANELS:
         assert panel["title"] and panel["description"]
         places = {target["refId"] for target in panel["targets"]}
         assert len(places) == len(panel["targets"])
     (source,) = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
     assert source["url"] == "http://prometheus:9090"
-    assert {panel["datasource"]["uid"] for panel in panels} == {source["uid"]}
+    assert {panel["datasource"]["uid"] for panel in PANELS} == {source["uid"]}
     jobs = {job for query in queries() for job in re.findall(r'job="([^"]+)"', query)}
     assert jobs == {scrape["job_name"] for scrape in PROMETHEUS["scrape_configs"]}
 
@@ -231,6 +235,14 @@ def test_workers_cannot_write_to_the_media(name: str) -> None:
 def test_trainings_have_a_worker_of_their_own() -> None:
     assert SERVICES["worker-train"]["profiles"] == ["train"]
     assert words(SERVICES["worker-train"]["command"]).endswith("--queues train")
+
+
+def test_streams_have_a_worker_of_their_own_and_its_passwords_a_file_that_git_ignores() -> None:
+    service = SERVICES["worker-streams"]
+    assert service["profiles"] == ["streams"]
+    assert words(service["command"]).endswith("--queues stream")
+    assert service["env_file"] == [{"path": "streams.env", "required": False}]
+    assert "streams.env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", WORKERS)

@@ -10,7 +10,7 @@ from cli.main import COMMANDS
 from tests.support.commands import ROOT
 
 TESTS = ROOT / "tests"
-ROOMS = ("fer_model", "results", "workers", "cli")
+ROOMS = ("fer_model", "results", "workers", "web", "cli")
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -20,6 +20,10 @@ class CropsRefusedError(WorkersError):
     """Pictures of faces may not be kept there."""
 
 
+class StreamPicturesError(WorkersError):
+    """The pictures of a stream are not stored."""
+
+
 class NothingToDoError(WorkersError):
     """No picture and no video was found."""
 

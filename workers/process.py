@@ -5,22 +5,29 @@ import os
 import signal
 import time
 from functools import cache, cached_property
-from threading import Event
-from typing import Any
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 
 from billiard import current_process
 from celery import Celery, current_app
-from celery.signals import worker_process_init
+from celery.signals import worker_process_init, worker_process_shutdown
 from sqlalchemy import Engine as Database
 
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.networks.manifest import ModelSet
 from results.database import connect
+from results.streams import QUEUE
 from workers.metrics import recording
 from workers.queue.app import settings_of
 from workers.settings import writable_cache
 
+if TYPE_CHECKING:
+    from workers.streams.hub import Hub
+
 logger = logging.getLogger(__name__)
+
+STREAM_LOCKS_S = 8.0
+"""A process that is frozen in the middle of an append loses its locks before its lease is over."""
 
 
 class WorkerProcess:
@@ -38,7 +45,8 @@ class WorkerProcess:
     @cached_property
     def database(self) -> Database:
         """The one connection of the whole process, for which its threads take turns."""
-        return connect(self.settings.database_url, connections=1)
+        locks_s = STREAM_LOCKS_S if self.serves_streams else None
+        return connect(self.settings.database_url, connections=1, locks_s=locks_s)
 
     @property
     def device(self) -> str:
@@ -60,8 +68,29 @@ class WorkerProcess:
             logger.info("networks ready: %s", self._engines[files].description)
         return self._engines[files]
 
+    @property
+    def serves_streams(self) -> bool:
+        """Whether the worker serves streams; it serves nothing else then."""
+        return self.settings.served_queues == [QUEUE]
+
+    @cached_property
+    def hub(self) -> "Hub":
+        """What serves the streams of this process; it starts with its first use."""
+        from workers.streams.hub import Hub
+        from workers.streams.live import Live
+
+        live = Live(self.app)
+        return Hub(
+            self.database,
+            self.settings,
+            worker_name(),
+            self.engine,
+            publish=live.publish,
+            stopping=self.is_stopping,
+        )
+
     def stop(self) -> None:
-        """Signals the work in this process to end: trainings at once, shards when the grace period is over."""
+        """Signals the work in this process to end: shards when the grace period is over, the rest at once."""
         self._grace_ends = time.monotonic() + self.settings.grace_seconds
         self._stopping.set()
 
@@ -96,3 +125,17 @@ def record(**_: Any) -> None:
     """Records metrics in a pool process, if its worker serves them."""
     if this_process().settings.metrics_port:
         recording.begin(str(current_process().index))
+
+
+@worker_process_init.connect
+def warm(**_: Any) -> None:
+    """Loads the networks in a pool process that serves streams, so that a stream that is taken over finds them."""
+    if this_process().serves_streams:
+        Thread(target=this_process().hub.warm, name="warm", daemon=True).start()
+
+
+@worker_process_shutdown.connect
+def release(**_: Any) -> None:
+    """Gives streams to other workers before a pool process ends."""
+    if this_process().serves_streams:
+        this_process().hub.close()

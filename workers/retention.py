@@ -1,18 +1,19 @@
-"""Deletes jobs with all their data: rows, face crops and checkpoints."""
+"""Deletes jobs and hours of streams with all their data: rows, face crops and checkpoints."""
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine as Database
 
 from results.database import reading, writing
 from results.jobs import delete_job, get_job
 from results.read.status import JobStatus, job_statuses
-from results.retention import compact, old_jobs
+from results.retention import OldHour, compact, forget_hour, old_hours, old_jobs
 from workers.batch import crops
 from workers.batch.crops_roots import folder_of
 from workers.errors import CropsRefusedError, ForgedJobError
@@ -26,7 +27,7 @@ EVERY_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A job that was deleted; `crops_left` is the folder of its crops if this machine does not have it."""
+    """A job, or its hour, that was deleted; `crops_left` is the folder of its crops if they are not on this machine."""
 
     job: str
     crops_left: Path | None
@@ -49,16 +50,30 @@ def remove(database: Database, job_id: str, crops_roots: Sequence[str]) -> Remov
     with writing(database) as session:
         options = get_job(session, job_id).options
         delete_job(session, job_id)
+    return Removed(job_id, _forget_crops(options, job_id, crops_roots))
+
+
+def remove_hour(database: Database, hour: OldHour, crops_roots: Sequence[str]) -> Removed:
+    """Deletes an hour of a stream with its crops, in short transactions. Raises as `remove`."""
+    remains = True
+    while remains:
+        with writing(database) as session:
+            remains = forget_hour(session, hour.media_id)
+    return Removed(hour.job_id, _forget_crops(hour.options, hour.job_id, crops_roots, str(hour.media_id)))
+
+
+def _forget_crops(options: Mapping[str, Any], job_id: str, crops_roots: Sequence[str], part: str = "") -> Path | None:
+    """Deletes the crops of a job, or those in the sub-folder `part`; gives the folder if they are not here."""
     try:
         folder = folder_of(options, job_id, crops_roots)
     except (CropsRefusedError, ForgedJobError) as error:
         logger.warning("%s; nothing was deleted there", error)
-        return Removed(job_id, Path(str(options["keep_crops"])))
+        return Path(str(options["keep_crops"])) / part
     if folder is None:
-        return Removed(job_id, None)
+        return None
     missing = not folder.parent.is_dir()
-    crops.forget(folder)
-    return Removed(job_id, folder if missing else None)
+    crops.forget(folder / part)
+    return folder / part if missing else None
 
 
 def delete(database: Database, models_dir: Path, job_id: str, crops_roots: Sequence[str]) -> Deletion:
@@ -79,6 +94,18 @@ def due(database: Database, age: timedelta) -> list[JobStatus]:
     """The jobs that `purge` would delete."""
     with reading(database) as session:
         return job_statuses(session, [job.id for job in old_jobs(session, age)])
+
+
+def due_hours(database: Database, age: timedelta | None, *, own: bool) -> list[OldHour]:
+    """The hours of streams that `purge_hours` would delete; see `results.retention.old_hours`."""
+    with reading(database) as session:
+        return old_hours(session, age, own=own)
+
+
+def purge_hours(database: Database, hours: Sequence[OldHour], crops_roots: Sequence[str]) -> Deletion:
+    """Removes these hours of streams, and compacts the database. Raises as `remove`."""
+    removed = [remove_hour(database, each, crops_roots) for each in hours]
+    return Deletion(removed, compact(database) if removed else True)
 
 
 def purge(
@@ -102,12 +129,23 @@ _next = 0.0
 
 
 def enforce(database: Database, days: float | None, crops_roots: Sequence[str]) -> None:
-    """Purges jobs older than `days` (FER_RETENTION_DAYS), if set; at most once an hour in a process."""
+    """Deletes jobs, and hours of streams, older than `days` (FER_RETENTION_DAYS), if set; at most once an hour.
+
+    A stream's own retention goes before.
+    """
     global _next
-    if days is None or time.monotonic() < _next:
+    if time.monotonic() < _next:
         return
     _next = time.monotonic() + EVERY_S
-    for each in purge(database, [job.job for job in due(database, timedelta(days=days))], crops_roots).removed:
+    age = None if days is None else timedelta(days=days)
+    jobs = [] if age is None else due(database, age)
+    removed = purge(database, [job.job for job in jobs], crops_roots).removed
+    for each in removed:
         logger.info("job %s is older than FER_RETENTION_DAYS and was deleted", each.job)
+    for hour in due_hours(database, age, own=True):
+        # The stream fills the space again: nothing is compacted.
+        removed.append(remove_hour(database, hour, crops_roots))
+        logger.info("the hour from %s of stream %s is over its retention and was deleted", hour.started_at, hour.name)
+    for each in removed:
         if each.crops_left:
-            logger.warning("its pictures of faces are not on this machine, or may not be deleted: %s", each.crops_left)
+            logger.warning("pictures of faces are not on this machine, or may not be deleted: %s", each.crops_left)

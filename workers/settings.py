@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from results.streams import QUEUE as STREAM_QUEUE
 from workers.errors import WorkersError
 
 
@@ -59,17 +60,24 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves figures for Prometheus; 0: nowhere")
     metrics_address: str = Field("127.0.0.1", description="the address of this machine at which it serves them")
     notify_secret: SecretStr | None = Field(None, description="the key with which workers sign what they post")
+    uploads_dir: Path = Field(
+        Path("~/.local/share/fer-batch/uploads"), description="where the web page puts what visitors upload"
+    )
+    web_password: SecretStr | None = Field(None, description="the password of the web page")
+    web_proxy_header: SecretStr | None = Field(
+        None, description="NAME: SECRET, a header with which a proxy that knows the visitor opens the web page"
+    )
     flower_auth: SecretStr | None = Field(None, description="USER:PASSWORD, which Flower requires")
 
     @property
     def served_queues(self) -> list[str]:
         """The queues that a worker serves."""
-        return self.queues.split(",")
+        return [queue.strip() for queue in self.queues.split(",") if queue.strip()]
 
     @property
     def submit_queue(self) -> str:
-        """The queue that new jobs get."""
-        return self.served_queues[0]
+        """The queue that new jobs get: the first served, but never that of streams."""
+        return next((queue for queue in self.served_queues if queue != STREAM_QUEUE), "batch")
 
     @property
     def permitted_roots(self) -> tuple[str, ...]:

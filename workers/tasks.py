@@ -48,6 +48,17 @@ def process_shard(shard_id: int) -> None:
         try_advance(process.app, process.database, job_id)
 
 
+@shared_task(name="serve_stream", acks_late=False)
+def serve_stream(shard_id: int) -> None:
+    """Hands a stream to the hub of this process, and ends.
+
+    The message is acknowledged early: a stream outlives every visibility timeout, and its lease is what counts.
+    """
+    from workers.streams.serving import serve
+
+    serve(this_process().hub, shard_id)
+
+
 @shared_task(name="train", soft_time_limit=TRAINING_LIMIT_S, time_limit=TRAINING_LIMIT_S + 60)
 def train(shard_id: int) -> None:
     """Works on one training run until it ends, or until this worker shuts down."""

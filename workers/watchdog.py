@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from workers.metrics import recording
 from workers.process import WorkerProcess, this_process
 from workers.queue import dispatching
 from workers.queue.best_effort import try_advance
+from workers.streams import sweeping
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +51,41 @@ def start_rounds(sender: Any, **_: Any) -> None:
 def _go_round_forever(consumer: Any) -> None:
     process = this_process()
     pause_s = min(SWEEP_S, process.settings.lease_seconds / 4)
-    is_receiving = True
+    if process.serves_streams:
+        go_round, wait_s = _rounds_of_streams(process), sweeping.EVERY_S
+    else:
+        go_round, wait_s = _rounds(process, consumer, pause_s), min(ROUND_S, pause_s)
     while True:
         try:
-            is_receiving = _look_for_files(consumer, is_receiving)
-            sweep_in_turn(process, pause_s)
+            go_round()
         except Exception as error:
             # An outage of the database or Redis; the next round tries again.
             logger.warning("sweep failed: %s", error)
-        time.sleep(min(ROUND_S, pause_s))
+        time.sleep(wait_s)
+
+
+def _rounds(process: WorkerProcess, consumer: Any, pause_s: float) -> Callable[[], None]:
+    is_receiving = True
+
+    def go_round() -> None:
+        nonlocal is_receiving
+        is_receiving = _look_for_files(consumer, is_receiving)
+        sweep_in_turn(process, pause_s)
+
+    return go_round
+
+
+def _rounds_of_streams(process: WorkerProcess) -> Callable[[], None]:
+    kept_at = 0.0
+
+    def go_round() -> None:
+        nonlocal kept_at
+        sweeping.sweep(process.app, process.database, is_dead)
+        if time.monotonic() - kept_at > SWEEP_S:
+            kept_at = time.monotonic()
+            _keep_house(process, process.settings.served_queues)
+
+    return go_round
 
 
 def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:
@@ -70,8 +98,13 @@ def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:
         own = sweeps.take_turn(session, queues, every_s)
     if own:
         dispatching.sweep(process.app, process.database, own)
-        notifying.post_ends(process.database, process.settings, own)
-        retention.enforce(process.database, process.settings.retention_days, process.settings.permitted_crops)
+        _keep_house(process, own)
+
+
+def _keep_house(process: WorkerProcess, queues: list[str]) -> None:
+    """Posts the ends of jobs, and deletes what has expired."""
+    notifying.post_ends(process.database, process.settings, queues)
+    retention.enforce(process.database, process.settings.retention_days, process.settings.permitted_crops)
 
 
 def _look_for_files(consumer: Any, is_receiving: bool) -> bool:

@@ -1,6 +1,7 @@
 """A timeline as a table for the terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from cli.views.terminal import safe_text, terminal
 from fer_model.rendering.palette import hex_colour
 from results.emotions import EMOTIONS
 from results.printable import shown
-from results.read.times import exact_clock
+from results.read.times import exact_clock, moment
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine as Database
@@ -37,9 +38,16 @@ def print_first_rows(database: "Database", job_id: str) -> None:
         print_table(timeline(session, job_id), limit=FIRST_ROWS)
 
 
-def print_table(rows: Iterator[Row], limit: int | None = None) -> None:
-    """The rows on stdout, or the first `limit` of them and how many more there are."""
+def print_table(
+    rows: Iterator[Row], limit: int | None = None, *, stream: str | None = None, zone: tzinfo | None = None
+) -> None:
+    """The rows on stdout, or the first `limit` of them and how many more there are.
+
+    `stream` is the name of the stream, if it is one; its times are in `zone`, None for this machine's.
+    """
     console = terminal()
+    if stream is not None:
+        rows = (row | {"uri": stream, "at": row["at"].astimezone(zone)} for row in rows)
     first = [row for _, row in zip(range(limit), rows, strict=False)] if limit is not None else list(rows)
     console.print(timeline_table(first, console.width))
     if more := sum(1 for _ in rows):
@@ -82,7 +90,8 @@ def _name(row: Row) -> tuple[str, str]:
 
 
 def _figures(row: Row) -> tuple[str, str, str, str, str]:
-    place = exact_clock(row["start_ms"]), f"{row['faces']:,}"
+    time = exact_clock(row["start_ms"]) if row["at"] is None else moment(row["at"])
+    place = time, f"{row['faces']:,}"
     if row["emotion"] is None:
         return *place, "no face", "", ""
     first, second = sorted(EMOTIONS, key=lambda emotion: -row[emotion])[:2]

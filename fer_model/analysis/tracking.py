@@ -27,15 +27,14 @@ def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
     source that was unreachable) the filter advances by the whole frame periods that have passed, and tracks last seen
     more than `LOST_SECONDS` ago have ended.
     """
-    # Below 1 a second, faces are still followed from frame to frame.
-    lost_ms = max(1000 * LOST_SECONDS, 1500 / frame_rate)
+    waits_ms = lost_ms(frame_rate)
     tracks: list[tuple[Track, int]] = []
     begun, before_ms = first_id, 0
 
     def follow(found: Detections, time_ms: int) -> NDArray[np.int64]:
         nonlocal begun, before_ms
         ids = np.full(len(found), -1, np.int64)
-        kept = [(track, seen_ms) for track, seen_ms in tracks if time_ms - seen_ms <= lost_ms]
+        kept = [(track, seen_ms) for track, seen_ms in tracks if time_ms - seen_ms <= waits_ms]
         steps = _steps(time_ms - before_ms, frame_rate)
         for track, seen_ms in kept:
             if seen_ms < before_ms:
@@ -58,13 +57,18 @@ def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
     return follow
 
 
+def lost_ms(frame_rate: float) -> float:
+    """How long a track waits for its face, in ms. Below 1 frame a second, faces are still followed to the next one."""
+    return max(1000 * LOST_SECONDS, 1500 / frame_rate)
+
+
 def _steps(elapsed_ms: int, frame_rate: float) -> int:
     """Frame periods since the last frame, 1 or more. Times are rounded to ms, so a period may be 1 ms short."""
     return max(1, math.floor((elapsed_ms + 1) * frame_rate / 1000))
 
 
 def _keep_size(track: Track) -> None:
-    """Both corners of a face that is not seen move alike, as in ByteTrack's own code.
+    """Both corners of a face that is not seen move alike; the authors' ByteTrack keeps the height of lost tracks so.
 
     Its last boxes, half covered, would have it shrink to nothing.
     """

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from io import BytesIO
 from math import ceil, sqrt
 from typing import IO
 
@@ -95,21 +94,23 @@ def read_picture(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNO
         return _read(file, file.name)[0].copy()
 
 
-def decode_image(data: bytes, name: str) -> Image:
-    """As `read_picture`, of an encoded picture in memory: an upload, a camera's photograph.
+def decode_reduced(file: IO[bytes], name: str, most_pixels: int | None = None) -> tuple[Image, tuple[int, int]]:
+    """As `read_reduced`, of an open file or of one in memory: an upload, a camera's photograph.
 
     Raises:
-        UnreadableMediaError: as `read_picture`; the sentence begins with `name`.
+        UnreadableMediaError: as `read_picture`, or it has more than `most_pixels`; the sentence begins with `name`.
     """
-    if not data:
+    if not file.read(1):
         raise UnreadableMediaError(f"{name}: the file is empty")
-    return _read(BytesIO(data), name)[0].copy()
+    return _read(file, name, LEAST_SIDE, most_pixels)
 
 
-def _read(file: IO[bytes], name: str, least_side: int | None = None) -> tuple[Image, tuple[int, int]]:
+def _read(
+    file: IO[bytes], name: str, least_side: int | None = None, most_pixels: int | None = None
+) -> tuple[Image, tuple[int, int]]:
     """The picture in a file or in memory, and its original size; messages begin with `name`."""
     try:
-        with _READING.taken(_bytes_in(file)), _open(file) as picture:
+        with _READING.taken(_bytes_in(file)), _open(file, most_pixels or MAX_PIXELS) as picture:
             whole = picture.size
             if least_side and (factor := max(whole) // least_side) > 1:
                 # Picks an eighth, a quarter or a half, the smallest that is large enough; no effect on other formats.
@@ -139,7 +140,7 @@ def _bytes_in(file: IO[bytes]) -> int:
     return size
 
 
-def _open(file: IO[bytes]) -> Pillow.Image:
+def _open(file: IO[bytes], most_pixels: int) -> Pillow.Image:
     """Reads the header only."""
     head = file.read(16)
     file.seek(0)
@@ -151,9 +152,9 @@ def _open(file: IO[bytes]) -> Pillow.Image:
             raise RefusedError("is a TIFF of a kind that is not read; save it with 8 or 16 bits") from error
         raise
     width, height = picture.size
-    if width * height > MAX_PIXELS:
+    if width * height > most_pixels:
         picture.close()
-        raise RefusedError(f"has {width:,} x {height:,} pixels; more than {MAX_PIXELS:,} are not decoded")
+        raise RefusedError(f"has {width:,} x {height:,} pixels; more than {most_pixels:,} are not decoded")
     return picture
 
 

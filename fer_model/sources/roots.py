@@ -8,6 +8,9 @@ from urllib.parse import unquote, urlsplit
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources.files import is_remote, masked, to_path
 
+PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322}
+"""The usual ports of schemes."""
+
 
 def check_permitted(uri: str, roots: Sequence[str]) -> None:
     """Refuses media outside `roots`: folders, and URI prefixes such as `s3://bucket/project/`.
@@ -40,7 +43,7 @@ def _place(uri: str) -> list[str] | None:
         return None if ".." in place else place
     try:
         parts = urlsplit(uri)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        port = parts.port or PORTS.get(parts.scheme)
     except ValueError:
         return None
     # Servers decode once or twice, and some treat a backslash as a slash.

@@ -37,7 +37,7 @@ class Upright:
         self._angle: int | None = None
         self._turn: tuple[int, int, int, int] | None = None
         self._stream = stream
-        coded, self._aspect = stream.codec_context.sample_aspect_ratio, _sane(stream.sample_aspect_ratio)
+        coded, self._aspect = stream.codec_context.sample_aspect_ratio, sane_aspect(stream.sample_aspect_ratio)
         # A container's aspect ratio holds for the whole stream; otherwise each picture has its own.
         self._fixed = stream.sample_aspect_ratio != coded or (coded is not None and container.format.name in SEEKABLE)
         self._square: Callable[[VideoFrame], VideoFrame] | None = None
@@ -46,7 +46,7 @@ class Upright:
         """The picture itself, or a copy with square pixels where aspect ratios change within the stream."""
         if self._square is None:
             # The decoder is ahead of its pictures, so a change shows here before it reaches one of them.
-            if self._fixed or _sane(self._stream.codec_context.sample_aspect_ratio) == self._aspect:
+            if self._fixed or sane_aspect(self._stream.codec_context.sample_aspect_ratio) == self._aspect:
                 return frame
             self._square, self._aspect = _squaring(self._stream), None
         return self._square(frame)
@@ -93,7 +93,7 @@ class Upright:
         return np.ascontiguousarray(image)
 
 
-def _sane(aspect: Fraction | None) -> Fraction | None:
+def sane_aspect(aspect: Fraction | None) -> Fraction | None:
     """The pixel aspect ratio, width to height; None for square pixels and for errors."""
     return None if not aspect or aspect == 1 or not Fraction(1, WIDEST) <= aspect <= WIDEST else aspect
 

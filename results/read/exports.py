@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS
 from results.read.face_filter import FaceFilter, filtered_faces
+from results.read.parts import ALWAYS, Part, Period, moment_ms, part_of
 from results.tables import Media
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ EXCEL_ROWS = 1_048_575
 WHOLE = ("media_id", "frame_index", "time_ms", "face_index", "track_id")
 TEXTS = ("uri", "emotion")
 COLUMNS = (
-    "uri", *WHOLE, "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", *EMOTIONS, "quality",
+    "uri", *WHOLE, "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", *EMOTIONS, "quality", "at",
 )  # fmt: skip
-"""The columns of an export, in order: those of `faces` that describe the face, and its medium's `uri`."""
+"""The columns of an export, in order: those of `faces` that describe the face, its medium's `uri`, and its moment.
+
+`at` is empty except for streams; in Parquet a time, in other formats ISO 8601 with the offset of its zone.
+"""
+ISO = "%Y-%m-%dT%H:%M:%S%.3f%:z"
 
 Target = Path | IO[bytes]
 OnRows = Callable[[int], None]
@@ -39,20 +44,26 @@ def export_faces(
     *,
     face_filter: FaceFilter,
     media_id: int | None = None,
+    period: Period = ALWAYS,
+    zone: str = "UTC",
     on_rows: OnRows = lambda rows: None,
 ) -> None:
     """Writes the faces of a job, or of one of its media, as `csv`, `jsonl`, `parquet` or `xlsx`.
 
-    `target` is a file's path or a file opened for bytes. `on_rows` gets the number of rows read since its last call.
+    `target` is a file's path or a file opened for bytes. `period` limits those of a stream; `zone` is the time zone of
+    their moments, such as `Europe/Berlin`. `on_rows` gets the number of rows read since its last call.
 
     Raises:
         OSError: the file cannot be written.
+        TimelineError: as `parts.part_of`.
     """
-    found = batches(session, job_id, face_filter, media_id, on_rows)
+    part = part_of(session, job_id, media_id, period)
+    found = batches(session, part, face_filter, zone, on_rows)
     if style == "xlsx":
-        _write_excel(found, target)
+        _write_excel(map(_with_text, found), target)
         return
-    frame = _lazy(found)
+    frame = _lazy(found, zone)
+    frame = frame if style == "parquet" else frame.with_columns(_text())
     if style == "csv":
         frame.sink_csv(target)
     elif style == "jsonl":
@@ -64,51 +75,70 @@ def export_faces(
 
 def batches(
     session: Session,
-    job_id: str,
+    part: Part,
     face_filter: FaceFilter,
-    media_id: int | None = None,
+    zone: str = "UTC",
     on_rows: OnRows = lambda rows: None,
 ) -> Iterator["polars.DataFrame"]:
     """The filtered faces by medium, frame and face, in frames of at most `ROWS` rows; at least one frame."""
     import polars
 
-    statement = _statement(job_id, face_filter, media_id)
-    rows = session.execute(statement, execution_options={"yield_per": ROWS})
-    yield polars.DataFrame([], schema=schema())
-    for part in rows.partitions():
-        yield polars.DataFrame([tuple(row) for row in part], schema=schema(), orient="row")
-        on_rows(len(part))
+    rows = session.execute(_statement(part, face_filter), execution_options={"yield_per": ROWS})
+    as_read = schema(zone) | {"at": polars.Int64}
+    moment = polars.col("at").cast(polars.Datetime("ms", "UTC")).dt.convert_time_zone(zone)
+    yield polars.DataFrame([], schema=schema(zone))
+    for each in rows.partitions():
+        frame = polars.DataFrame([tuple(row) for row in each], schema=as_read, orient="row")
+        yield frame.with_columns(moment)
+        on_rows(len(each))
 
 
-def count_faces(session: Session, job_id: str, face_filter: FaceFilter) -> int:
+def count_faces(session: Session, job_id: str, face_filter: FaceFilter, period: Period = ALWAYS) -> int:
     """How many faces of a job pass the filter."""
-    faces = filtered_faces(job_id, FaceFilter(face_filter.min_confidence, face_filter.min_quality))
+    part = part_of(session, job_id, None, period)
+    faces = filtered_faces(part, FaceFilter(face_filter.min_confidence, face_filter.min_quality))
     return session.scalars(select(func.count()).select_from(faces)).one()
 
 
-def schema() -> Any:
+def schema(zone: str = "UTC") -> Any:
     """The columns of an export with their polars types."""
     import polars
 
     whole, texts = dict.fromkeys(WHOLE, polars.Int64), dict.fromkeys(TEXTS, polars.String)
-    return {name: whole.get(name) or texts.get(name) or polars.Float64 for name in COLUMNS}
+    others = {"at": polars.Datetime("ms", zone)}
+    return {name: whole.get(name) or texts.get(name) or others.get(name) or polars.Float64 for name in COLUMNS}
 
 
-def _statement(job_id: str, face_filter: FaceFilter, media_id: int | None) -> Select[Any]:
-    faces = filtered_faces(job_id, face_filter, media_id).c
-    columns = [Media.uri if name == "uri" else faces[name] for name in COLUMNS]
+def _text() -> "polars.Expr":
+    """The moments in ISO 8601."""
+    import polars
+
+    return polars.col("at").dt.strftime(ISO)
+
+
+def _with_text(frame: "polars.DataFrame") -> "polars.DataFrame":
+    return frame.with_columns(_text())
+
+
+def _statement(part: Part, face_filter: FaceFilter) -> Select[Any]:
+    faces = filtered_faces(part, face_filter).c
+    # Keys and times are those of the hour, as in `faces`.
+    in_hour = faces.time_ms - moment_ms(literal(0)) if part.absolute else faces.time_ms
+    moment = faces.time_ms if part.absolute else case((Media.kind == "stream", moment_ms(faces.time_ms)))
+    shown: dict[str, ColumnElement[Any]] = {"uri": Media.__table__.c.uri, "time_ms": in_hour, "at": moment}
+    columns = [shown[name] if name in shown else faces[name] for name in COLUMNS]
     # The ids of a job's media are in their order, so the primary key gives this order without sorting.
     order = (faces.media_id, faces.frame_index, faces.face_index)
     return select(*columns).join_from(faces.media_id.table, Media, Media.id == faces.media_id).order_by(*order)
 
 
-def _lazy(found: Iterator["polars.DataFrame"]) -> "polars.LazyFrame":
+def _lazy(found: Iterator["polars.DataFrame"], zone: str) -> "polars.LazyFrame":
     from polars.io.plugins import register_io_source
 
     def source(columns: Any, predicate: Any, rows: Any, size: Any) -> Iterator["polars.DataFrame"]:
         return found
 
-    return register_io_source(source, schema=schema())
+    return register_io_source(source, schema=schema(zone))
 
 
 def _write_excel(found: Iterator["polars.DataFrame"], target: Target) -> None:

@@ -1,14 +1,16 @@
 """Filtering a job's faces, and smoothing their probabilities over time; both in SQL."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, Integer, Select, Subquery, case, cast, func, select
+from sqlalchemy import ColumnElement, Double, Integer, Subquery, case, cast, func, select
 
 from results.emotions import EMOTIONS, dominant, strongest
 from results.errors import TimelineError
-from results.tables import Face, Media
+from results.read.parts import Part, faces_of
+from results.tables import Face
 
 MAX_SMOOTH_S = 60.0
 UNITS = 100_000_000
@@ -45,35 +47,32 @@ class FaceFilter:
         return self.min_confidence > 0 or self.min_quality > 0
 
 
-def media_ids(job_id: str) -> Select[int]:
-    """The ids of a job's media."""
-    return select(Media.id).where(Media.job_id == job_id)
-
-
-def filtered_faces(job_id: str, face_filter: FaceFilter, media_id: int | None = None) -> Subquery:
-    """The filtered and smoothed faces of a job, or of one of its media, with the columns of `faces`."""
-    columns = Face.__table__.c
-    wanted = Face.media_id.in_(media_ids(job_id)) if media_id is None else Face.media_id == media_id
-    chosen = select(*columns).where(wanted)
+def filtered_faces(part: Part, face_filter: FaceFilter) -> Subquery:
+    """The filtered and smoothed faces of a part of a job, with the columns of `faces`."""
+    half_ms = round(face_filter.smooth_s * 500)
+    # What lies around the part is smoothed into it.
+    chosen = faces_of(part.wider(half_ms))
     if face_filter.min_confidence > 0:
         chosen = chosen.where(Face.confidence >= face_filter.min_confidence)
     if face_filter.min_quality > 0:
         chosen = chosen.where(Face.quality >= face_filter.min_quality)
     faces = chosen.subquery("chosen")
-    return _smoothed(faces, round(face_filter.smooth_s * 500)) if face_filter.smooth_s else faces
+    return _smoothed(faces, part, half_ms) if face_filter.smooth_s else faces
 
 
-def _smoothed(faces: Subquery, half_ms: int) -> Subquery:
-    means = select(*(_mean(faces, column.name, half_ms) for column in faces.c)).subquery("means")
+def _smoothed(faces: Subquery, part: Part, half_ms: int) -> Subquery:
+    # A track of a stream goes on in the next hour.
+    track = [faces.c.track_id] if part.absolute else [faces.c.media_id, faces.c.track_id]
+    means = select(*(_mean(faces, column.name, track, half_ms) for column in faces.c)).subquery("means")
     values = [means.c[name] for name in EMOTIONS]
     derived: dict[str, ColumnElement[Any]] = {"emotion": dominant(values), "confidence": strongest(values)}
-    return select(*(derived.get(column.name, column).label(column.name) for column in means.c)).subquery("smoothed")
+    smoothed = select(*(derived.get(column.name, column).label(column.name) for column in means.c))
+    return smoothed.where(*part.within(means.c.time_ms)).subquery("smoothed")
 
 
-def _mean(faces: Subquery, name: str, half_ms: int) -> Any:
+def _mean(faces: Subquery, name: str, track: Sequence[ColumnElement[Any]], half_ms: int) -> Any:
     if name not in EMOTIONS:
         return faces.c[name]
-    track = (faces.c.media_id, faces.c.track_id)
     around: dict[str, Any] = {"partition_by": track, "order_by": faces.c.time_ms, "range_": (-half_ms, half_ms)}
     # PostgreSQL updates a sum of integers as the window moves, but sums floats anew for each window.
     total = func.sum(cast(func.round(faces.c[name] * UNITS), Integer)).over(**around)

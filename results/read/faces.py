@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS
 from results.read.face_filter import FaceFilter, filtered_faces
+from results.read.parts import Part
 from results.tables import Frame
 
 VALUES = ("x1", "y1", "x2", "y2", "detection_score", "quality", *EMOTIONS)
@@ -19,7 +20,7 @@ def face_rows(
     """Track (None without one), frame index, time in milliseconds, and `VALUES` of each face that counts, in the order
     of frames.
     """
-    faces = filtered_faces(job_id, face_filter, media_id).c
+    faces = filtered_faces(Part(job_id, media_id), face_filter).c
     values = (func.coalesce(faces[name], 0.0) for name in VALUES)
     ordered = select(faces.track_id, faces.frame_index, faces.time_ms, *values).order_by(
         faces.frame_index, faces.face_index

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from results.read.times import clock
+from results.stream_tables import Stream
 from results.tables import Job, Media, Shard, TrainingRun
 
 
@@ -15,6 +16,11 @@ def name_of_job(session: Session, job_id: str) -> str | None:
     return None if job is None else job.name or job.id
 
 
+def stream_of(session: Session, job_id: str) -> str | None:
+    """The name of the stream whose job this is; None of other jobs."""
+    return session.scalar(select(Stream.name).where(Stream.job_id == job_id))
+
+
 def name_of_shard(session: Session, shard_id: int) -> str | None:
     """Job, file and segment, as in "interviews · talk.mp4 · 1:30 to 2:00"; None if there is no such shard."""
     shard = session.get(Shard, shard_id)
@@ -22,6 +28,8 @@ def name_of_shard(session: Session, shard_id: int) -> str | None:
 
 
 def _part(session: Session, shard: Shard) -> str:
+    if stream_of(session, shard.job_id):
+        return "stream"
     if run := session.get(TrainingRun, shard.job_id):
         return f"recipe {run.recipe}" if run.recipe else run.kind
     return _pictures(session, shard) if shard.media_id is None else _segment(session, shard)

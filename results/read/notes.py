@@ -8,6 +8,8 @@ from results.read.status import JobStatus
 
 def notes(status: JobStatus) -> Iterator[str]:
     """What is missing, one sentence each; none if the results are complete."""
+    if status.kind == "stream":
+        return
     if status.state in UNFINISHED:
         done, planned = status.shards["done"], sum(status.shards.values())
         yield (

@@ -117,8 +117,9 @@ def _status(
         frames=frames,
         planned_frames=sum(row.planned_frames for row in work),
         faces=sum(row.faces for row in work),
-        fps=round(fps, 3),
-        eta_seconds=_eta(job, sum(row.remaining for row in work), fps),
+        # A stream may have been stopped for days; its own figures are in `read.streams`.
+        fps=0.0 if job.kind == "stream" else round(fps, 3),
+        eta_seconds=None if job.kind == "stream" else _eta(job, sum(row.remaining for row in work), fps),
         errors=own or errors,
         models=models,
     )

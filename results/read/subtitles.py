@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from results.read.face_filter import FaceFilter, filtered_faces
 from results.read.faces import step_ms
+from results.read.parts import Part
 from results.read.times import timestamp
 
 GAP_MS = 1000
@@ -47,7 +48,7 @@ def subtitles(session: Session, job_id: str, media_id: int, style: str, face_fil
 def spans(session: Session, job_id: str, media_id: int, face_filter: FaceFilter) -> list[Span]:
     """The spans of each track of a video, by time; memory grows with the number of changes only."""
     step = step_ms(session, media_id, GAP_MS)
-    faces = filtered_faces(job_id, face_filter, media_id).c
+    faces = filtered_faces(Part(job_id, media_id), face_filter).c
     followed = (
         select(faces.track_id, faces.time_ms, faces.emotion)
         .where(faces.track_id.is_not(None))

@@ -1,5 +1,6 @@
 """`fer-batch up`, as it is used: Redis, workers and Flower in one terminal, jobs from another."""
 
+import json
 import os
 import re
 import shlex
@@ -10,12 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 import redis
 
-from tests.support.commands import fer_batch, succeed
+from tests.support.commands import fer_batch, succeed, succeed_here
 from tests.support.databases import query
+from tests.support.live_servers import rtsp_server
 from tests.support.processes import children_of
 from tests.support.watching import fetch, free_port, until
 
@@ -108,8 +112,10 @@ def up(tmp_path: Path) -> Iterator[Up]:
 def test_jobs_are_done_a_dead_worker_comes_back_and_sigterm_stops_everything(
     up: Up, prepared: None, samples: Path
 ) -> None:
-    flower = free_port()
-    up.start("--workers", "1", "--flower", "--flower-port", str(flower), FER_FLOWER_AUTH="fer:secret")
+    flower, web = free_port(), free_port()
+    beside = ["--flower", "--flower-port", str(flower), "--web", "--web-port", str(web)]
+    uploads = {"FER_UPLOADS_DIR": str(up.folder / "uploads")}
+    up.start("--workers", "1", *beside, FER_FLOWER_AUTH="fer:secret", FER_WEB_PASSWORD="open sesame", **uploads)
     (line,) = re.findall(r"^up +\| To submit from another terminal: (.+)$", up.log, re.MULTILINE)
     words = shlex.split(line)
     assert words == ["fer-batch", "submit", "videos/", "--broker", up.connection["FER_BROKER_URL"], "--db", up.url]
@@ -119,6 +125,9 @@ def test_jobs_are_done_a_dead_worker_comes_back_and_sigterm_stops_everything(
     page = f"http://127.0.0.1:{flower}/workers"
     assert until(lambda: fetch(page, "fer:secret")[0] == 200)
     assert fetch(page)[0] == 401
+
+    assert f"up       | Web page: http://127.0.0.1:{web}" in up.log
+    assert fetch(f"http://127.0.0.1:{web}/_stcore/health")[0] == 401
 
     killed = up.worker()
     os.kill(killed, signal.SIGKILL)
@@ -131,11 +140,60 @@ def test_jobs_are_done_a_dead_worker_comes_back_and_sigterm_stops_everything(
     assert len(children_of(str(up.folder))) >= 5, "itself, Redis, Flower, the worker and its child"
     assert up.stop(signal.SIGTERM) == 0 and up.errors == ""
     assert children_of(str(up.folder)) == []
-    assert {line.partition(" | ")[0].rstrip() for line in up.log.splitlines()} == {"up", "redis", "flower", "worker 1"}
-    assert re.findall(r"^up +\| stopping (.+)$", up.log, re.MULTILINE) == ["worker 1", "flower", "redis"]
+    assert {line.partition(" | ")[0].rstrip() for line in up.log.splitlines()} == {
+        "up", "redis", "flower", "web", "worker 1",
+    }  # fmt: skip
+    assert re.findall(r"^up +\| stopping (.+)$", up.log, re.MULTILINE) == ["worker 1", "flower", "web", "redis"]
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.timeout(900)
+def test_streams_live_from_another_terminal_and_their_passwords_are_seen_nowhere(
+    up: Up, prepared: None, live_clip: Path
+) -> None:
+    flower, metrics, password = free_port(), free_port(), "geheim:w@rd/ü"
+    words = ("--workers", "0", "--streams", "--flower", "--flower-port", str(flower))
+    surroundings = {"FER_STREAM_PASSWORD_GATE": password, "FER_METRICS_PORT": str(metrics)}
+
+    def output(*words: str) -> str:
+        run = succeed_here(*words, **up.connection)
+        return run.stdout + run.stderr
+
+    def streams() -> dict[str, Any]:
+        return {each["name"]: each for each in json.loads(output("stream", "list", "--json"))}
+
+    with rtsp_server(live_clip, "anna", password) as server:
+        up.start(*words, FER_FLOWER_AUTH="fer:secret", **surroundings)
+        assert "To add a stream from another terminal: fer-batch stream add rtsp://" in up.log
+        output("stream", "add", server.url_with_login, "--name", "lobby", "--fps", "0.5")
+        output("stream", "add", server.url.replace("//", "//anna@"), "--name", "gate", "--fps", "0.5")
+        output("stream", "add", server.url_with_login.replace("anna", "bob"), "--name", "door", "--fps", "0.5")
+        until(lambda: [streams()[name]["state"] for name in ("lobby", "gate")] == ["live", "live"], WAIT_S)
+        until(lambda: "lost" in output("stream", "events", "door"), WAIT_S)
+        until(lambda: streams()["lobby"]["rows"] > 5, WAIT_S)
+        seen = [output("stream", "list"), str(streams()), *(output("stream", "events", name) for name in streams())]
+        seen += [output(*words) for words in (("jobs",), ("status", "lobby"), ("timeline", "lobby", "--last", "5m"))]
+        seen += [output("export", "lobby", "--format", "csv"), output("report", "lobby", "-o", str(up.folder / "page"))]
+        tail = [sys.executable, "-P", "-m", "cli", "tail", "lobby"]
+        with subprocess.Popen(tail, env={**os.environ, **up.connection}, stdout=subprocess.PIPE) as live:
+            assert live.stdout
+            seen.append(live.stdout.readline().decode())
+            live.send_signal(signal.SIGINT)
+        assert "fps" in seen[-1] and "happy" in seen[-3]
+        pages = ("workers", "tasks", "api/tasks", "api/workers", "broker")
+        seen += [fetch(f"http://127.0.0.1:{flower}/{page}", "fer:secret")[1] for page in pages]
+        figures = fetch(f"http://127.0.0.1:{metrics}/metrics")[1]
+        assert 'fer_stream_state{state="live",stream="lobby"} 1.0' in figures
+        seen += [figures, (up.folder / "page").read_text()]
+        assert "serve_stream" in seen[-5]
+        seen += [commandline(pid).decode() for pid in children_of(str(up.folder))]
+        for name in ("lobby", "gate", "door"):
+            assert output("stream", "stop", name) == f"{name}: stopped\n"
+        assert up.stop(signal.SIGTERM) == 0 and up.errors == ""
+        seen.append(up.log)
+    assert not [text for text in seen for form in (password, quote(password, safe=""), "geheim") if form in text]
+
+
 def test_the_queue_survives_and_a_killed_up_leaves_nothing(up: Up, prepared: None, samples: Path) -> None:
     up.start("--workers", "0")
     job = succeed("submit", str(samples / "zidane.jpg"), **up.connection).stdout.strip()

@@ -14,6 +14,7 @@ from sqlalchemy import Engine as Database
 
 from results.read.exports import COLUMNS
 from tests.support.answers_job import add_job, answered
+from tests.support.excel import read_excel
 
 
 def test_csv_and_jsonl_go_to_stdout(database: Database) -> None:
@@ -49,6 +50,22 @@ def test_subtitles_of_each_video(database: Database, tmp_path: Path) -> None:
     text = (tmp_path / "each" / "00000-interview_one.vtt").read_text()
     assert text.startswith("WEBVTT\n\n1\n00:00:00.000 --> 00:00:01.") and text.count("-->") == 2
     assert "#0 happy\n#1 neutral" in text and "#0 sad\n#1 neutral" in text
+
+
+@pytest.mark.parametrize(("style", "suffix"), [("eaf", ".eaf"), ("textgrid", ".TextGrid"), ("boris", ".xlsx")])
+def test_annotations_of_each_video(database: Database, tmp_path: Path, style: str, suffix: str) -> None:
+    add_job(database)
+    refused = answered(database, "export", "--format", style, "-o", str(tmp_path / "one"))
+    assert refused.exit_code == 2 and "2 videos" in refused.stderr and "--each" in refused.stderr
+    assert answered(database, "export", "--format", style, "--each", "-o", str(tmp_path / "each")).exit_code == 0
+    names = [f"00000-interview_one{suffix}", f"00003-second{suffix}"]
+    assert sorted(path.name for path in (tmp_path / "each").iterdir()) == names
+    # Smoothed over a second: one change, from happy to sad, a second apart from both ends.
+    content = (tmp_path / "each" / names[0]).read_bytes()
+    assert style == "boris" or (content.count(b"happy"), content.count(b"sad")) == (1, 1)
+    assert style != "boris" or [row["code"] for row in read_excel(tmp_path / "each" / names[0])] == [
+        "happy", "neutral", "happy", "sad", "sad", "neutral",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", [("--format", "parquet"), ("--format", "xlsx"), ("--format", "csv", "--each"), ()])

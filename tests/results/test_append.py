@@ -1,18 +1,19 @@
 """The fenced append: rows grow over takeovers, and a late twin adds nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from results.database import reading, writing
 from results.emotions import EMOTIONS
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import cancel_job, create_job
-from results.leases import MAX_ATTEMPTS, Claim, claim, requeue
+from results.leases import MAX_ATTEMPTS, Claim, claim, reclaim, requeue
 from results.plans import MediaPlan, ShardPlan, add_plan
 from results.shards import append
 from results.tables import Face, FaceScore, Frame, Model, Shard
@@ -115,12 +116,26 @@ def test_appending_renews_the_lease_and_restarts_the_count_of_attempts(database:
             assert claim(session, stream, "other", lease_s=STREAM_LEASE_S) is None, "the lease is new"
     with reading(database) as session:
         assert session.get_one(Shard, stream).attempts == 1
-    for number in range(MAX_ATTEMPTS - 1):
-        takeover(database, stream, f"dead{number}")
+    with reading(database) as session:
+        assert session.get_one(Shard, stream).not_before is None, "it is claimed again at once"
+
+
+def test_a_stream_never_fails_and_waits_longer_after_each_death(database: Database, stream: int) -> None:
+    pauses = []
+    for number in range(7):
+        with writing(database) as session:
+            silence(session, stream, seconds=STREAM_LEASE_S + 1)
+            taken = claim(session, stream, f"dead{number}", lease_s=STREAM_LEASE_S)
+            assert taken is not None and taken.attempts == number + 1
+            shard = session.get_one(Shard, stream)
+            assert shard.not_before is not None and shard.heartbeat_at is not None
+            pauses.append(round((shard.not_before - shard.heartbeat_at).total_seconds()))
+    assert pauses == [2, 4, 8, 16, 32, 60, 60]
     with writing(database) as session:
-        silence(session, stream)
-        assert claim(session, stream, "w", lease_s=STREAM_LEASE_S) is None, "three deaths without progress"
-        assert session.get_one(Shard, stream).state == "failed"
+        assert reclaim(session, stream, "dead6", "its process was killed")
+        assert claim(session, stream, "early", lease_s=STREAM_LEASE_S) is None
+        session.execute(update(Shard).values(not_before=datetime.now(UTC) - timedelta(seconds=1)))
+        assert claim(session, stream, "late", lease_s=STREAM_LEASE_S) is not None
 
 
 def test_a_worker_that_stops_hands_its_rows_on(database: Database, stream: int) -> None:

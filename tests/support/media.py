@@ -1,5 +1,7 @@
 """Folders of media for jobs that take a while."""
 
+import struct
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,3 +26,15 @@ def write_media(folder: Path, seconds: float, pictures: int) -> Path:
         scale = 0.4 + 0.4 * number / pictures
         cv2.imwrite(str(folder / f"{number:04}.jpg"), cv2.resize(image, None, fx=scale, fy=scale))
     return folder
+
+
+def huge_png(path: Path, side: int) -> Path:
+    """A white PNG of side x side pixels in a small file."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    data = zlib.compress(bytes((side // 8 + 1) * side))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+    return path

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from results.backlog import backlog, mark_queued
@@ -11,6 +11,7 @@ from results.emotions import EMOTIONS
 from results.jobs import create_job
 from results.leases import Claim, claim
 from results.plans import MediaPlan, ShardPlan, add_plan
+from results.streams import StreamOptions, add_stream
 from results.tables import Shard
 
 FOUR_PICTURES = [MediaPlan(uri=f"{name}.jpg", kind="image") for name in "abcd"]
@@ -59,6 +60,26 @@ def pending_to_queue(session: Session, job_id: str) -> list[int]:
 
 
 def silence(session: Session, shard_id: int, seconds: float = 3600) -> None:
-    """Sets the age of the shard's last heartbeat, in seconds."""
+    """Sets the age of the shard's last heartbeat, in seconds; a pause that it has to make is over."""
     past = datetime.now(UTC) - timedelta(seconds=seconds)
-    session.execute(update(Shard).where(Shard.id == shard_id).values(heartbeat_at=past))
+    session.execute(update(Shard).where(Shard.id == shard_id).values(heartbeat_at=past, not_before=None))
+
+
+def new_stream(session: Session, name: str = "lobby", **options: Any) -> str:
+    """A stream's job id."""
+    return add_stream(session, name, "rtsp://camera/lobby", None, StreamOptions(**options)).id
+
+
+def take_stream(session: Session, job_id: str, worker: str = "w1") -> Claim:
+    """Claims a stream; the claim must succeed."""
+    taken = claim(session, session.scalars(select(Shard.id).where(Shard.job_id == job_id)).one(), worker, lease_s=12)
+    assert taken is not None
+    return taken
+
+
+def track(media_id: int, track_id: int, first_ms: int, last_ms: int, observations: int, **scores: float) -> Any:
+    """A row of `tracks`; means that are not named are 0."""
+    probabilities = dict.fromkeys(EMOTIONS, 0.0) | scores
+    emotion = max(EMOTIONS, key=lambda name: probabilities[name])
+    seen = {"first_ms": first_ms, "last_ms": last_ms, "observations": observations, "emotion": emotion}
+    return {"media_id": media_id, "track_id": track_id, **seen, **probabilities}

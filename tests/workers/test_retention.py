@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from results.database import reading, writing
 from results.jobs import create_job, list_jobs, utc_now
-from results.retention import compact, old_jobs
+from results.recording import append_stream, hour
+from results.retention import FRAMES, compact, old_jobs
 from results.shards import complete
-from results.tables import Job
-from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, take
+from results.streams import stop_stream
+from results.tables import Job, Media
+from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, new_stream, take, take_stream, track
 from workers import retention
 from workers.errors import ForgedJobError
 from workers.queue.local_stack import local_worker
@@ -127,6 +129,7 @@ def test_workers_keep_to_the_setting(database: Database, monkeypatch: pytest.Mon
     monkeypatch.setattr(retention, "_next", 0.0)
     retention.enforce(database, None, ())
     assert left(database) == {old, new}, "not set: never"
+    monkeypatch.setattr(retention, "_next", 0.0)
     retention.enforce(database, 7, ())
     assert left(database) == {new}
     late = job(database, days=8)
@@ -174,3 +177,68 @@ def test_crops_outside_of_their_roots_are_left_alone(database: Database, tmp_pat
         removed = retention.remove(database, job_id, [str(inside)])
         assert removed == retention.Removed(job_id, outside if is_left else None)
         assert (folder / job_id).is_dir() == is_left
+
+
+def stream(database: Database, name: str, *ages_h: int, crops: Path | None = None, kept_h: int | None = None) -> str:
+    """A stream that is on, with a face and a crop in each hour that began so many hours before this one."""
+    with writing(database) as session:
+        retention_ms = None if kept_h is None else kept_h * 3_600_000
+        job_id = new_stream(session, name, retention_ms=retention_ms, keep_crops=str(crops) if crops else None)
+        claim = take_stream(session, job_id)
+        for n, age in enumerate(ages_h):
+            media_id = hour(session, claim, utc_now(session) - timedelta(hours=age)).media_id
+            # More frames than one transaction deletes.
+            frames = [frame(media_id, index, index, 1) for index in range(FRAMES + 1)]
+            faces = [face(media_id, index, index, track_id=0, happy=1.0) for index in range(0, FRAMES + 1, 100)]
+            rows: dict[str, Any] = {
+                "frames": frames,
+                "faces": faces,
+                "tracks": [track(media_id, 0, 0, 9, 9, happy=1.0)],
+            }
+            events = [(media_id, utc_now(session), "connected", "The source answered.")]
+            append_stream(session, claim, n, **rows, events=events, next_track_id=1)
+            if crops:
+                (crops / job_id / str(media_id)).mkdir(parents=True)
+    return job_id
+
+
+def hours(database: Database) -> list[tuple[str, int]]:
+    """Of each hour that is left the stream, and how many hours before the newest it began; nothing else may be left."""
+    with reading(database) as session:
+        media = session.execute(text("SELECT count(*) FROM media")).scalar_one()
+        for table in ("frames", "faces", "tracks", "stream_events"):
+            assert session.execute(text(f"SELECT count(DISTINCT media_id) FROM {table}")).scalar_one() == media
+        rows = session.execute(select(Job.name, Media.position).join(Media, Media.job_id == Job.id)).all()
+    newest = max(position for _, position in rows)
+    return sorted((str(name), newest - position) for name, position in rows)
+
+
+def test_hours_of_streams_are_deleted_whole_after_their_own_retention_or_the_general_one(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops = tmp_path / "crops"
+    job_id = stream(database, "lobby", 0, 2, 30, crops=crops)
+    stream(database, "door", 0, 2, 30, kept_h=1)
+    stream(database, "gate", 0, 30, kept_h=1000)
+    everything = hours(database)
+    monkeypatch.setattr(retention, "_next", 0.0)
+    retention.enforce(database, None, ())
+    assert hours(database) == [hour for hour in everything if hour[0] != "door" or hour[1] == 0]
+    monkeypatch.setattr(retention, "_next", 0.0)
+    retention.enforce(database, 1, ())
+    assert hours(database) == [("door", 0), ("gate", 0), ("gate", 30), ("lobby", 0), ("lobby", 2)]
+    assert len(list((crops / job_id).iterdir())) == 2
+    due = retention.due_hours(database, timedelta(hours=1), own=False)
+    assert [each.name for each in due] == ["lobby", "gate"]
+    crops.rename(tmp_path / "unmounted")
+    deletion = retention.purge_hours(database, due, ())
+    assert [each.crops_left for each in deletion.removed] == [crops / job_id / str(due[0].media_id), None]
+    assert hours(database) == [("door", 0), ("gate", 0), ("lobby", 0)]
+
+
+def test_a_stream_is_no_old_job_when_it_is_stopped(database: Database) -> None:
+    stream(database, "lobby", 0)
+    with writing(database) as session:
+        stop_stream(session, "lobby")
+        session.execute(update(Job).values(finished_at=utc_now(session) - timedelta(days=90)))
+        assert not old_jobs(session, timedelta(days=30))

@@ -23,6 +23,11 @@ def test_a_caller_takes_precedence_over_the_environment(monkeypatch: pytest.Monk
     assert Settings(queues="three").served_queues == ["three"]
 
 
+def test_jobs_never_go_to_the_queue_of_streams() -> None:
+    assert Settings(queues="stream, other").submit_queue == "other"
+    assert Settings(queues="stream").submit_queue == "batch"
+
+
 def test_settings_cannot_change_after_they_were_made() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().device = "cpu"  # type: ignore[misc]

@@ -21,10 +21,12 @@ from results.jobs import options_of
 from results.media import readable_media
 from results.read.face_filter import FaceFilter
 from results.read.faces import face_rows, looked_at, step_ms
+from results.read.naming import stream_of
 from results.tables import Media
 from workers.batch.coverage import NOT_ALL, Coverage
 from workers.batch.planning import BatchOptions
 from workers.batch.sources import submitted
+from workers.errors import StreamPicturesError
 
 HIDDEN_MS = 500
 """So long before its first and after its last detection a face is hidden: it may be there and not be found yet."""
@@ -57,8 +59,14 @@ def annotate_job(
     `face_filter` sets which faces get a box, and over how long their labels are smoothed. With `anonymise` all faces
     are hidden, those it leaves out too, also between the frames that were looked at; a medium is left out, with that as
     its error, unless every frame that is written was looked at or lies between two that were. `name` gives a file's
-    name without its ending, `mode` the permissions of the files. Raises `OSError` if a file cannot be written.
+    name without its ending, `mode` the permissions of the files. Raises `OSError` if a file cannot be written, and
+    `StreamPicturesError` for a stream.
     """
+    if (stream := stream_of(session, job_id)) is not None:
+        raise StreamPicturesError(
+            f"'{stream}' is a stream: its pictures are not stored, so nothing can be drawn into them; "
+            f"`fer-batch timeline {stream}` and `fer-batch export {stream}` have its results."
+        )
     options = BatchOptions.of(options_of(session, job_id))
     for medium in readable_media(session, job_id):
         cover = coverage(session, medium, options) if anonymise else None

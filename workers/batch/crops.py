@@ -29,19 +29,32 @@ def keep(kept: Kept, media_id: int, frame: Frame, faces: Sequence[FaceObservatio
 
     Idempotent: the names are deterministic, so a second attempt at a shard overwrites the files of the first.
     """
+    write(kept, media_id, frame.index, cut(frame, faces))
+
+
+def cut(frame: Frame, faces: Sequence[FaceObservation]) -> list[bytes]:
+    """A JPEG of each face."""
     # Boxes are in pixels of the original; `frame.image` may be scaled down.
     across, down = (here / there for here, there in zip(frame.image.shape[1::-1], frame.size, strict=True))
-    folder = kept.folder / str(media_id)
-    if faces:
-        _make(folder, kept.mode)
-    for number, face in enumerate(faces):
-        path = folder / f"{frame.index:08d}-{number:03d}.jpg"
+    jpegs = []
+    for face in faces:
         box = np.array(face.box, np.float32) * (across, down, across, down)
         left, top, side = face_square(box, MARGIN)
         part = frame.image[max(top, 0) : max(top + side, 1), max(left, 0) : max(left + side, 1)]
         _, encoded = cv2.imencode(".jpg", part[..., ::-1])
+        jpegs.append(encoded.tobytes())
+    return jpegs
+
+
+def write(kept: Kept, media_id: int, frame_index: int, jpegs: Sequence[bytes]) -> None:
+    """As `keep`, with what `cut` gave."""
+    folder = kept.folder / str(media_id)
+    if jpegs:
+        _make(folder, kept.mode)
+    for number, jpeg in enumerate(jpegs):
+        path = folder / f"{frame_index:08d}-{number:03d}.jpg"
         create(path, kept.mode)
-        path.write_bytes(encoded.tobytes())
+        path.write_bytes(jpeg)
 
 
 def _make(folder: Path, mode: int) -> None:

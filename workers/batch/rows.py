@@ -36,14 +36,10 @@ class ShardRows:
 
     def add(self, media_id: int, frame: Frame, faces: Sequence[FaceObservation]) -> None:
         """Adds a frame and its faces."""
-        key = {"media_id": media_id, "frame_index": frame.index}
-        place = {**key, "time_ms": frame.time_ms}
+        place = {"media_id": media_id, "frame_index": frame.index, "time_ms": frame.time_ms}
         self.frames.append({**place, "faces": len(faces)})
-        for number, face in enumerate(faces):
-            self.faces.append({**place, "face_index": number, **_face(face)})
-            for model_id, scores in face.members.items():
-                own = dict(zip(EMOTIONS, scores, strict=True))
-                self.scores.append({**key, "face_index": number, "model_id": model_id, **own})
+        self.faces += rows_of_faces(place, faces)
+        self.scores += rows_of_scores(place, faces)
 
     def write(self, session: Session, claim: Claim) -> None:
         """Replaces the rows of earlier attempts and marks the shard done; raises as `shards.complete`."""
@@ -58,6 +54,21 @@ class ShardRows:
             seam=self.seam,
         )
         shards.set_aside(session, claim, self.missing)
+
+
+def rows_of_faces(place: Row, faces: Sequence[FaceObservation]) -> list[Row]:
+    """Rows of `faces`; `place` has `media_id`, `frame_index` and `time_ms`."""
+    return [{**place, "face_index": number, **_face(face)} for number, face in enumerate(faces)]
+
+
+def rows_of_scores(place: Row, faces: Sequence[FaceObservation]) -> list[Row]:
+    """Rows of `face_scores`, of the members that were kept; `place` as above."""
+    key = {name: place[name] for name in ("media_id", "frame_index")}
+    return [
+        {**key, "face_index": number, "model_id": model_id, **dict(zip(EMOTIONS, scores, strict=True))}
+        for number, face in enumerate(faces)
+        for model_id, scores in face.members.items()
+    ]
 
 
 def _face(face: FaceObservation) -> Row:

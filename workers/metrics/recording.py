@@ -68,14 +68,15 @@ def absent(is_absent: bool) -> None:
 
 def gpu_memory() -> None:
     """Records the memory of each GPU that this process uses; reads it from torch, and only if torch is loaded."""
-    torch = sys.modules.get("torch")
+    # While another thread imports torch, it is there without its parts.
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
     series = _series
-    if series is None or torch is None or not torch.cuda.is_initialized():
+    if series is None or cuda is None or not cuda.is_initialized():
         return
-    for device in range(torch.cuda.device_count()):
+    for device in range(cuda.device_count()):
         # `mem_get_info` would allocate a context on a GPU that this process does not use.
-        if reserved := torch.cuda.memory_reserved(device):
-            free, total = torch.cuda.mem_get_info(device)
+        if reserved := cuda.memory_reserved(device):
+            free, total = cuda.mem_get_info(device)
             for kind, size in (("worker", reserved), ("used", total - free), ("total", total)):
                 series.gpu.labels(f"cuda:{device}", kind).set(size)
 

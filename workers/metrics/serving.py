@@ -6,15 +6,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from celery import Celery
 from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
 
 from results.backlog import longest_waits
 from results.database import existing, reading
+from results.read.streams import stream_statuses
+from results.streams import QUEUE
 from workers.errors import WorkersError
 from workers.metrics import recording
+from workers.metrics.streams import StreamFigures
 from workers.metrics.timeouts import within
 from workers.queue.app import settings_of
 from workers.settings import Settings
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the folder of prometheus_client's files; the pool's processes inherit it."""
@@ -60,6 +66,8 @@ def _serve(app: Celery, folder: str) -> Any:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, folder)
     registry.register(QueueFigures(app))
+    if QUEUE in settings_of(app).served_queues:
+        registry.register(StreamFigures(_asking(settings_of(app), stream_statuses)))
     address, port = settings_of(app).metrics_address, settings_of(app).metrics_port
     try:
         server, _ = start_http_server(port, address, registry)
@@ -76,7 +84,8 @@ class QueueFigures:
 
     def __init__(self, app: Celery) -> None:
         self._depths = within(ANSWER_S, lambda: depths(app))
-        self._ages = within(ANSWER_S, _ages_in(settings_of(app)))
+        settings = settings_of(app)
+        self._ages = _asking(settings, lambda session: longest_waits(session, settings.served_queues))
 
     def collect(self) -> "Iterator[GaugeMetricFamily]":
         yield _family("fer_queue_depth", "Messages waiting in the queue, of all priorities.", self._depths())
@@ -103,16 +112,18 @@ def depths(app: Celery) -> dict[str, float]:
         return {queue: channel._size(queue) for queue in settings_of(app).served_queues}
 
 
-def _ages_in(settings: Settings) -> Callable[[], dict[str, float]]:
+def _asking(settings: Settings, question: Callable[[Session], T]) -> Callable[[], T | None]:
+    """A function that asks the database; it returns None if there is no answer in time."""
+
     @cache
     def database() -> Database:
         return existing(settings.database_url)
 
-    def ages() -> dict[str, float]:
+    def ask() -> T:
         with reading(database()) as session:
-            return longest_waits(session, settings.served_queues)
+            return question(session)
 
-    return ages
+    return within(ANSWER_S, ask)
 
 
 def _count_deaths() -> None:

@@ -1,4 +1,4 @@
-"""Whether the broker answers and takes messages."""
+"""Whether the broker answers and takes messages, and whether a worker is there to receive them."""
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -12,6 +12,8 @@ BROKER_ERRORS = (OSError, OperationalError, RedisError)
 """What sending a message raises during an outage of the broker."""
 
 TIMEOUT_S = 5.0
+
+INSPECTION_S = 1.0
 
 PROBE = "fer-batch-probe"
 """A key that is written to learn whether Redis is full or read-only; it expires at once."""
@@ -36,3 +38,9 @@ def check_broker(app: Celery) -> None:
         raise BrokerUnreachableError(
             f"The broker at {where} cannot be reached ({reason}); start Redis, or give its address with --broker."
         ) from error
+
+
+def is_served(app: Celery, queue: str) -> bool:
+    """Whether a worker that answers within a second serves the queue; one that is very busy may not."""
+    found = app.control.inspect(timeout=INSPECTION_S).active_queues() or {}
+    return any(served["name"] == queue for worker in found.values() for served in worker)

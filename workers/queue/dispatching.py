@@ -18,7 +18,7 @@ from workers.queue.app import PRIORITIES, limits_after, settings_of
 
 logger = logging.getLogger(__name__)
 
-TASKS = {"batch": "process_shard", "train": "train"}
+TASKS = {"batch": "process_shard", "train": "train", "stream": "serve_stream"}
 """The task that works on the shards of each kind of job."""
 
 RUN_QUEUE = "run-"
@@ -60,6 +60,9 @@ def advance(app: Celery, database: Database, job_id: str) -> int:
     with reading(database) as session:
         job = backlog(session, job_id, lease_s=settings_of(app).lease_seconds)
     if job is None:
+        return 0
+    if job.left == 0 and job.kind == "stream":
+        # It never ends by itself.
         return 0
     if job.left == 0:
         # Before all shards: it is short, and a user waits for it.

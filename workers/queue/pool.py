@@ -63,6 +63,11 @@ class Children(AsynPool):  # type: ignore[misc]
                 self._died_at_birth(code)
         return super()._join_exited_workers(shutdown)
 
+    def _repopulate_pool(self, exitcodes: Any) -> None:
+        # The event loop may take a while until it ends the worker.
+        if self._deaths < BIRTHS:
+            super()._repopulate_pool(exitcodes)
+
     def _died_at_birth(self, code: int) -> None:
         self._deaths += 1
         if self._deaths < BIRTHS:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import redis
 
+from results.streams import QUEUE
 from workers.errors import LocalStackError
 from workers.queue.local_stack import redis_command
 from workers.queue.pool import READY
@@ -83,21 +84,29 @@ def redis_program(folder: Path, port: int, lock: int) -> Program:
     return Program("redis", command, ready="Ready to accept connections", pass_fds=(lock,))
 
 
-def worker_programs(settings: Settings, count: int) -> list[Program]:
-    """Workers, each with a metrics port of its own, from `metrics_port` on, unless that is 0."""
-    return [
-        Program(
-            f"worker {number}",
-            [*COMMAND, "worker", "--name", f"worker-{number}"],
-            ready=READY,
-            environment={
-                **settings.as_environment(),
-                "FER_METRICS_PORT": str(settings.metrics_port and settings.metrics_port + number - 1),
-            },
-            stop_s=settings.grace_seconds + STOP_S,
-        )
-        for number in range(1, count + 1)
-    ]
+def worker_programs(settings: Settings, count: int, streams: bool = False) -> list[Program]:
+    """Workers, each with a metrics port of its own, from `metrics_port` on, unless that is 0; one more for streams."""
+    names = {f"worker {number}": settings.queues for number in range(1, count + 1)}
+    if streams:
+        names["streams"] = QUEUE
+    return [_worker(settings, name, queues, offset) for offset, (name, queues) in enumerate(names.items())]
+
+
+def _worker(settings: Settings, name: str, queues: str, offset: int) -> Program:
+    port = settings.metrics_port and settings.metrics_port + offset
+    return Program(
+        name,
+        [*COMMAND, "worker", "--name", name.replace(" ", "-")],
+        ready=READY,
+        environment={**settings.as_environment(), "FER_QUEUES": queues, "FER_METRICS_PORT": str(port)},
+        stop_s=settings.grace_seconds + STOP_S,
+    )
+
+
+def web_program(settings: Settings, port: int) -> Program:
+    """The web page at a port of the loopback interface."""
+    environment = settings.as_environment()
+    return Program("web", [*COMMAND, "web", "--port", str(port)], ready="Web page: http", environment=environment)
 
 
 def flower_program(settings: Settings, port: int, login: str) -> Program:

@@ -9,7 +9,7 @@ from celery import Celery
 from sqlalchemy import Engine as Database
 
 from results.database import writing
-from results.training import QUEUE, TrainingPlan, add_training, shard_of, unfinished_run
+from results.training import TrainingPlan, add_training, shard_of, unfinished_run
 from workers.errors import WorkersError
 from workers.models.subjects import MARK, find_classifier, find_detector
 from workers.queue.broker import BROKER_ERRORS, check_broker
@@ -17,8 +17,6 @@ from workers.queue.dispatching import LOCAL_QUEUE, advance
 from workers.training.trainers import IMAGENET, SCRATCH, SHIPPED
 
 logger = logging.getLogger(__name__)
-
-INSPECTION_S = 1.0
 
 WORDS = {"classifier": (SCRATCH, IMAGENET), "detector": (SHIPPED,)}
 """Where each kind of run can start, besides files and models."""
@@ -49,12 +47,6 @@ def local_training(database: Database, plan: TrainingPlan) -> tuple[str, int, bo
         earlier = unfinished_run(session, plan, LOCAL_QUEUE)
         run = earlier or add_training(session, plan, LOCAL_QUEUE)
         return run, shard_of(session, run), earlier is not None
-
-
-def is_served(app: Celery, queue: str = QUEUE) -> bool:
-    """Whether a worker that answers within a second serves the queue; one that is very busy may not."""
-    found = app.control.inspect(timeout=INSPECTION_S).active_queues() or {}
-    return any(served["name"] == queue for worker in found.values() for served in worker)
 
 
 def settled(database: Database, models_dir: Path, plan: TrainingPlan) -> TrainingPlan:

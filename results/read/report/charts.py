@@ -1,6 +1,7 @@
 """Charts of a report, as SVG without text: the SVG is stretched to the width of the page, which text must not be."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
@@ -67,11 +68,16 @@ def bar(shares: Mapping[str, float]) -> Markup:
     return _svg(100, 1, paths)
 
 
-def ticks(series: Series) -> list[tuple[float, str]]:
-    """The labels of a video's time axis: position in per cent of its length, and text."""
+def ticks(series: Series, began: datetime | None = None) -> list[tuple[float, str]]:
+    """The labels of a video's time axis: position in per cent of its length, and text.
+
+    With `began`, of an hour of a stream, the text is the time of day.
+    """
     length = series.steps * series.step_ms
     step = 1000 * next((tick for tick in TICKS_S if length / tick <= 1000 * MAX_TICKS), TICKS_S[-1])
-    return [(round(100 * ms / length, 2), clock(ms)) for ms in range(0, length, step)]
+    form = "%H:%M" if step % 60_000 == 0 else "%H:%M:%S"
+    at = (lambda ms: (began + timedelta(milliseconds=ms)).strftime(form)) if began else clock
+    return [(round(100 * ms / length, 2), at(ms)) for ms in range(0, length, step)]
 
 
 def _svg(width: int, height: int, paths: Mapping[str, Iterable[str]]) -> Markup:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import Any
 
 from sqlalchemy import column, func, select, table
@@ -9,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, dominant, means
 from results.read.face_filter import FaceFilter
+from results.read.parts import Part, hours_within
 from results.read.timelines import timeline
+from results.stream_tables import StreamEvent
 from results.tables import Face, Media
 
 DETAILED = 500
@@ -17,6 +20,9 @@ DETAILED = 500
 
 LISTED = 2000
 """Most media in the table."""
+
+EVENTS = 200
+"""Most events of a stream."""
 
 MANY = 100
 """With more videos than this each gets less detail, so that the page stays small."""
@@ -40,18 +46,27 @@ QUALITY = (
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """One row of the table. `shares` are the mean probabilities over its faces; `quality` the view's row, if any."""
+    """One row of the table. `shares` are the mean probabilities over its faces; `quality` the view's row, if any.
+
+    `began` is the beginning of a stream's hour, in the time zone of the report.
+    """
 
     id: int
     position: int
     uri: str
     kind: str
+    began: datetime | None
     duration_ms: int | None
     state: str
     error: str | None
     quality: dict[str, Any] | None
     shares: dict[str, float] | None
     emotion: str | None
+
+    @property
+    def name(self) -> str:
+        """The hour, or the last part of the path or URL."""
+        return short_name(self.uri) if self.began is None else f"{self.began:%Y-%m-%d %H:%M}"
 
     @property
     def negative(self) -> float | None:
@@ -78,23 +93,25 @@ class Series:
     tracks: int
 
 
-def media_of_report(session: Session, job_id: str) -> list[Medium]:
-    """The first `LISTED` media of a job."""
-    qualities, shares = _qualities(session, job_id), _shares(session, job_id)
-    wanted = select(Media).where(Media.job_id == job_id).order_by(Media.position).limit(LISTED)
+def media_of_report(session: Session, part: Part, zone: tzinfo) -> list[Medium]:
+    """The first `LISTED` media of a job, or the last `LISTED` hours of a stream, in their order."""
+    qualities, shares = _qualities(session, part.job_id), _shares(session, part)
+    order = Media.position.desc() if part.absolute else Media.position
+    found = session.scalars(select(Media).where(*hours_within(part)).order_by(order).limit(LISTED))
     return [
         Medium(
             each.id,
             each.position,
             each.uri,
             each.kind,
+            each.started_at and each.started_at.astimezone(zone),
             each.duration_ms,
             each.state,
             each.error,
             qualities.get(each.id),
             *shares.get(each.id, (None, None)),
         )
-        for each in session.scalars(wanted)
+        for each in sorted(found, key=lambda each: each.position)
     ]
 
 
@@ -138,12 +155,12 @@ def _qualities(session: Session, job_id: str) -> dict[int, dict[str, Any]]:
     return {row["media_id"]: dict(row) for row in found}
 
 
-def _shares(session: Session, job_id: str) -> dict[int, tuple[dict[str, float], str]]:
+def _shares(session: Session, part: Part) -> dict[int, tuple[dict[str, float], str]]:
     """By medium: the mean probabilities over its faces, and the dominant emotion."""
     seen = (
         select(Face.media_id, *means(Face.__table__.c))
         .join(Media, Media.id == Face.media_id)
-        .where(Media.job_id == job_id)
+        .where(*hours_within(part))
         .group_by(Face.media_id)
         .subquery()
     )
@@ -151,11 +168,23 @@ def _shares(session: Session, job_id: str) -> dict[int, tuple[dict[str, float], 
     return {row["media_id"]: ({name: row[name] for name in EMOTIONS}, row["emotion"]) for row in rows}
 
 
-def whole_job(session: Session, job_id: str) -> tuple[dict[str, float], int] | None:
-    """The mean probabilities over all faces of a job, and the number of faces; None if there are none."""
+def whole_job(session: Session, part: Part) -> tuple[dict[str, float], int] | None:
+    """The mean probabilities over all faces of a job's media, and the number of faces; None if there are none."""
     wanted = select(func.count().label("faces"), *means(Face.__table__.c)).join(Media, Media.id == Face.media_id)
-    row = session.execute(wanted.where(Media.job_id == job_id)).mappings().one()
+    row = session.execute(wanted.where(*hours_within(part))).mappings().one()
     return ({name: row[name] for name in EMOTIONS}, row["faces"]) if row["faces"] else None
+
+
+def events_of_report(session: Session, part: Part) -> Sequence[StreamEvent]:
+    """The last `EVENTS` events of a stream's hours, in their order."""
+    wanted = select(StreamEvent).join(Media, Media.id == StreamEvent.media_id).where(*hours_within(part))
+    newest = session.scalars(wanted.order_by(StreamEvent.at.desc(), StreamEvent.id.desc()).limit(EVENTS)).all()
+    return newest[::-1]
+
+
+def short_name(uri: str) -> str:
+    """The last part of a path or URL."""
+    return uri.split("?")[0].rstrip("/").rsplit("/", 1)[-1] or uri
 
 
 def count_media(media: Sequence[Medium], kind: str) -> int:

@@ -20,7 +20,8 @@ def row(name: str | None, start_ms: int, track: int | None = None, faces: int = 
     values: dict[str, Any] = dict.fromkeys(EMOTIONS, 0.0) | means if means else dict.fromkeys(EMOTIONS)
     emotion = max(means, key=lambda each: means[each]) if means else None
     uri = name and f"/srv/media/{name}"
-    return {"uri": uri, "track_id": track, "start_ms": start_ms, "faces": faces, "emotion": emotion, **values}
+    place = {"uri": uri, "track_id": track, "start_ms": start_ms, "at": None}
+    return {**place, "faces": faces, "emotion": emotion, **values}
 
 
 ROWS = [

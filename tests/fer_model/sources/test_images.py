@@ -1,5 +1,3 @@
-import struct
-import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,9 @@ from PIL import Image as Pillow
 
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources import open_source
-from fer_model.sources.images import MAX_PIXELS, decode_image, read_picture
+from fer_model.sources.images import MAX_PIXELS, decode_reduced, read_picture
 from tests.support.clips import noise_picture
+from tests.support.media import huge_png
 
 PICTURE = noise_picture(192, 128)
 
@@ -30,7 +29,7 @@ def complaint(path: Path) -> str:
     assert start == str(path)
     if path.is_file():
         with pytest.raises(UnreadableMediaError) as of_bytes:
-            decode_image(path.read_bytes(), "upload.jpg")
+            decode_reduced(BytesIO(path.read_bytes()), "upload.jpg")
         assert str(of_bytes.value) == f"upload.jpg: {sentence}"
     return sentence
 
@@ -65,7 +64,10 @@ def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None
     exif[0x0112] = orientation
     path = save(tmp_path / f"a.{suffix}", Pillow.fromarray(np.ascontiguousarray(stored)), exif=exif, quality=95)
     assert error_of(read_picture(path)) < 6
-    np.testing.assert_array_equal(decode_image(Path(path).read_bytes(), "upload"), read_picture(path))
+    whole = read_picture(path)
+    image, size = decode_reduced(BytesIO(Path(path).read_bytes()), "upload")
+    np.testing.assert_array_equal(image, whole)
+    assert size == (whole.shape[1], whole.shape[0])
 
 
 @pytest.mark.parametrize(
@@ -97,16 +99,6 @@ def test_the_first_of_several_pictures_is_taken(tmp_path: Path) -> None:
         picture = read_picture(save(tmp_path / name, pages[0], save_all=True, append_images=pages[1:]))
         assert (picture[0, 0] > (240, -1, -1)).all()
         assert picture[0, 0, 2] < 20
-
-
-def huge_png(path: Path, side: int) -> Path:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    data = zlib.compress(bytes((side // 8 + 1) * side))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
-    return path
 
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:

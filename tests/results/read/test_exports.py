@@ -11,7 +11,7 @@ from typing import Any
 import polars
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import select, text
+from sqlalchemy import null, select, text
 
 from results import read_faces
 from results.database import reading, writing
@@ -23,6 +23,7 @@ from results.read.exports import COLUMNS, export_faces
 from results.read.face_filter import FaceFilter
 from results.shards import complete
 from results.tables import Face, Media
+from tests.support.excel import read_excel
 from tests.support.rows import face, frame, new_job, take
 
 MEDIA = [MediaPlan("/srv/film, the.mp4", "video"), MediaPlan("=cmd.jpg", "image")]
@@ -45,7 +46,8 @@ def job(database: Database) -> str:
 
 
 def expected(database: Database) -> list[tuple[Any, ...]]:
-    columns = [Media.uri if name == "uri" else Face.__table__.c[name] for name in COLUMNS]
+    others: dict[str, Any] = {"uri": Media.uri, "at": null()}
+    columns = [others[name] if name in others else Face.__table__.c[name] for name in COLUMNS]
     order = (Face.media_id, Face.frame_index, Face.face_index)
     with reading(database) as session:
         found = select(*columns).join(Media, Media.id == Face.media_id).order_by(*order)
@@ -82,29 +84,6 @@ def value_of(name: str, value: str | None) -> str | int | float | None:
     if name in exports.TEXTS or value in (None, ""):
         return value or None
     return int(value) if name in exports.WHOLE else float(value)
-
-
-def read_excel(path: Path) -> list[dict[str, str]]:
-    """The rows of all sheets, keyed by the names in their first lines."""
-    import zipfile
-    from xml.etree import ElementTree
-
-    rows = []
-    space = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-    with zipfile.ZipFile(path) as archive:
-        assert not any("hyperlink" in name.lower() for name in archive.namelist())
-        for sheet in sorted(name for name in archive.namelist() if name.startswith("xl/worksheets/sheet")):
-            lines = []
-            for line in ElementTree.fromstring(archive.read(sheet)).iter(f"{space}row"):
-                cells = {}
-                for cell in line.iter(f"{space}c"):
-                    assert cell.find(f"{space}f") is None, "a formula"
-                    letter = str(cell.get("r")).rstrip("0123456789")
-                    cells[letter] = "".join(cell.itertext())
-                lines.append(cells)
-            names = lines[0]
-            rows += [{names[letter]: value for letter, value in line.items()} for line in lines[1:]]
-    return rows
 
 
 def test_a_sheet_that_is_full_goes_on_in_the_next(

@@ -13,6 +13,7 @@ from results.emotions import EMOTIONS
 from results.errors import TimelineError
 from results.plans import MediaPlan, ShardPlan
 from results.read.face_filter import FaceFilter, filtered_faces
+from results.read.parts import Part
 from results.read.timelines import By, timeline
 from results.shards import complete
 from tests.support.rows import face, frame, new_job, take
@@ -37,7 +38,7 @@ def film(database: Database, *tracks: Sequence[float], quality: float = 0.5) -> 
 
 def smoothed(database: Database, job_id: str, seconds: float, track: int = 0) -> list[tuple[float, str, float]]:
     """`happy`, `emotion` and `confidence` of a track, frame by frame."""
-    faces = filtered_faces(job_id, FaceFilter(smooth_s=seconds)).c
+    faces = filtered_faces(Part(job_id), FaceFilter(smooth_s=seconds)).c
     with reading(database) as session:
         found = select(faces.happy, faces.emotion, faces.confidence).where(faces.track_id == track)
         return [(row[0], row[1], row[2]) for row in session.execute(found.order_by(faces.time_ms))]
@@ -83,7 +84,7 @@ def test_faces_without_a_track_are_not_smoothed(database: Database) -> None:
         job_id = new_job(session, [MediaPlan("a.jpg", "image")], [ShardPlan(0, 0, 1)])
         two = [face(1, 0, 0, 0, happy=1.0), face(1, 0, 0, 1, sad=1.0)]
         complete(session, take(session, 1), [frame(1, 0, 0, 2)], two)
-    faces = filtered_faces(job_id, FaceFilter(smooth_s=2)).c
+    faces = filtered_faces(Part(job_id), FaceFilter(smooth_s=2)).c
     with reading(database) as session:
         found = session.execute(select(faces.happy, faces.emotion).order_by(faces.face_index)).all()
     assert [tuple(row) for row in found] == [(1.0, "happy"), (0.0, "sad")]
@@ -145,7 +146,7 @@ def test_choices_that_make_no_sense(wrong: dict[str, float]) -> None:
 
 def test_smoothed_probabilities_still_sum_to_one(database: Database) -> None:
     rng = np.random.default_rng(3)
-    faces = filtered_faces(film(database, rng.random(30).tolist()), FaceFilter(smooth_s=0.5)).c
+    faces = filtered_faces(Part(film(database, rng.random(30).tolist())), FaceFilter(smooth_s=0.5)).c
     with reading(database) as session:
         sums = [sum(row) for row in session.execute(select(*(faces[name] for name in EMOTIONS)))]
     assert len(sums) == 30 and sums == pytest.approx([1.0] * 30)

@@ -53,10 +53,10 @@ def means(**scores: float) -> dict[str, float]:
     return dict.fromkeys(EMOTIONS, 0.0) | scores
 
 
-FIRST = means(happy=0.375, sad=0.625) | {"frames": 2, "faces": 2, "emotion": "sad", "face_share": 0.5}
-SECOND = means(angry=0.5, neutral=0.5) | {"frames": 2, "faces": 1, "emotion": "angry", "face_share": 0.5}
-NO_FACE = dict.fromkeys(EMOTIONS) | {"frames": 1, "faces": 0, "emotion": None, "face_share": 0.0}
-PICTURE = means(surprise=1.0) | {"frames": 1, "faces": 1, "emotion": "surprise", "face_share": 1.0}
+FIRST = means(happy=0.375, sad=0.625) | {"frames": 2, "faces": 2, "emotion": "sad", "face_share": 0.5, "at": None}
+SECOND = means(angry=0.5, neutral=0.5) | {"frames": 2, "faces": 1, "emotion": "angry", "face_share": 0.5, "at": None}
+NO_FACE = dict.fromkeys(EMOTIONS) | {"frames": 1, "faces": 0, "emotion": None, "face_share": 0.0, "at": None}
+PICTURE = means(surprise=1.0) | {"frames": 1, "faces": 1, "emotion": "surprise", "face_share": 1.0, "at": None}
 
 
 def test_emotion_timeline(known: tuple[Session, str]) -> None:
@@ -73,7 +73,7 @@ def test_emotion_timeline(known: tuple[Session, str]) -> None:
 
 def test_track_timeline(known: tuple[Session, str]) -> None:
     found = rows(known[0], "SELECT * FROM track_timeline WHERE job_id = :job ORDER BY track_id, second", known[1])
-    key = {"job_id": known[1], "media_id": 1, "observations": 1}
+    key = {"job_id": known[1], "media_id": 1, "observations": 1, "at": None}
     assert found == [
         key | {"track_id": 1, "second": 0, "emotion": "happy"} | means(happy=0.75, sad=0.25),
         key | {"track_id": 1, "second": 1, "emotion": "angry"} | means(angry=0.5, neutral=0.5),

@@ -282,4 +282,7 @@ def test_gpu_memory_is_asked_of_torch_where_it_works_already(monkeypatch: pytest
     set_to.clear()
     cuda.is_initialized = lambda: False
     recording.gpu_memory()
+    # As it is while another thread imports it.
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
+    recording.gpu_memory()
     assert not set_to

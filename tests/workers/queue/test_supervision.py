@@ -141,7 +141,12 @@ def test_a_program_that_does_not_end_is_killed() -> None:
 
 def test_watching_ends_with_an_exception_alone() -> None:
     """Ctrl-C is one."""
-    with pytest.raises(KeyboardInterrupt), running([[program("worker 1")]], Lines()) as programs:
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-        watch(programs)
+    # A shell that runs the tests in its background has it ignored.
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), running([[program("worker 1")]], Lines()) as programs:
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            watch(programs)
+    finally:
+        signal.signal(signal.SIGINT, earlier)
     assert programs[0].process.poll() == 0

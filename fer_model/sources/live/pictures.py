@@ -1,0 +1,79 @@
+"""Decoding, and conversion to RGB."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from threading import Lock
+from typing import cast
+
+import av
+import numpy as np
+from av.codec.context import ThreadType
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from fer_model.sources.container import MAX_PIXELS
+from fer_model.sources.live.packets import Coded, Format
+from fer_model.sources.upright import sane_aspect
+from fer_model.types import Image
+
+
+class Decoder:
+    """Decodes the packets of one connection after another, with a context of its own: nothing here touches the
+    container, which another thread reads."""
+
+    def __init__(self) -> None:
+        self._format: Format | None = None
+        self._shown = False
+
+    def __call__(self, coded: Coded) -> tuple[list[VideoFrame], int]:
+        """The pictures that come out, in the order of showing, with their capture time in ms as `pts`; and how many are
+        damaged, other than before the first good one of a connection, which begins anywhere."""
+        try:
+            if coded.format is not self._format:
+                self._open(coded.format)
+            packet = av.Packet(coded.data)
+            packet.pts, packet.time_base, packet.is_keyframe = coded.at_ms, Fraction(1, 1000), coded.key
+            frames = self._context.decode(packet)
+        except (av.FFmpegError, ValueError):
+            return [], int(self._shown)
+        good = [frame for frame in frames if not frame.is_corrupt and frame.pts is not None]
+        self._shown = self._shown or bool(good)
+        return good, (len(frames) - len(good)) * self._shown
+
+    def _open(self, format: Format) -> None:
+        self._format, self._shown = format, False
+        self._context = cast(VideoCodecContext, av.CodecContext.create(format.codec, "r"))
+        self._context.extradata = format.extradata
+        if format.codec == "rawvideo":  # of cameras at this machine: its packets have no header
+            (self._context.width, self._context.height), self._context.pix_fmt = format.size, format.pixels
+        self._context.thread_type = ThreadType.NONE  # threads would hold pictures back
+        self._context.options = {"max_pixels": str(MAX_PIXELS)}
+
+    def aspect(self) -> Fraction | None:
+        """The pixel aspect ratio of the picture that came out last; None for square pixels."""
+        assert self._format is not None
+        return sane_aspect(self._format.aspect or self._context.sample_aspect_ratio)
+
+
+class Converter:
+    """Converts one source's pictures to RGB with square pixels; from any thread."""
+
+    def __init__(self) -> None:
+        self._reformatter, self._lock = VideoReformatter(), Lock()
+
+    def __call__(self, frame: VideoFrame, size: tuple[int, int]) -> Image:
+        with self._lock:
+            converted = self._reformatter.reformat(frame, *size, format="rgb24")
+        (plane,) = converted.planes
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
+        image = lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3)
+        return cast(Image, np.ascontiguousarray(image))
+
+
+def shown_size(frame: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+    """Width and height with square pixels."""
+    if aspect is None:
+        return frame.width, frame.height
+    return (round(frame.width * aspect), frame.height) if aspect > 1 else (frame.width, round(frame.height / aspect))

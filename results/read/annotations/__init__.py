@@ -1,0 +1,1 @@
+"""A video's tracks and markers in the formats of programs that annotate behaviour: ELAN, Praat and BORIS."""

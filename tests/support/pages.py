@@ -1,0 +1,62 @@
+"""The page as a visitor has it: a real server, and a real browser."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.browser import browser
+from tests.support.commands import ROOT
+from tests.support.watching import free_port, until
+
+PASSWORD = "open sesame 42"
+WAIT_MS = 60_000
+"""Longest wait of the browser for anything; the machine may be busy."""
+
+
+@contextmanager
+def serving_page(log: Path, database_url: str, *words: str, **environment: str) -> Iterator[str]:
+    """Runs `fer-batch web`; gives its address without a slash at the end."""
+    port = free_port()
+    command = [sys.executable, "-P", "-m", "cli", "web", "--port", str(port), "--db", database_url, *words]
+    url = f"http://127.0.0.1:{port}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output)
+    try:
+        until(lambda: _answers(url) or process.poll() is not None, seconds=60)
+        assert process.poll() is None, log.read_text()
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def browsing(*flags: str) -> Iterator[Browser]:
+    """Chromium without a window; the test is skipped where there is none."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", *flags])
+        yield chromium
+        chromium.close()
+
+
+def opened(chromium: Browser, url: str, *, width: int = 1280, theme: str = "light") -> Page:
+    """A new window without cookies, at an address."""
+    page = chromium.new_page(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if theme == "dark" else "light"
+    )
+    page.set_default_timeout(WAIT_MS)
+    page.goto(url)
+    return page
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).status_code < 500
+    except requests.ConnectionError:
+        return False

@@ -1,0 +1,92 @@
+"""The page Live in a real browser, whose fake camera is fed with a clip of faces."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from fer_model.types import EMOTIONS
+from tests.support.pages import WAIT_MS, browsing, opened, serving_page
+
+FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+
+
+@pytest.fixture(scope="module")
+def url(prepared: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("web")
+    uploads = {"FER_UPLOADS_DIR": str(folder / "uploads")}
+    with serving_page(folder / "web.log", f"sqlite:///{folder / 'results.db'}", **uploads) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    clip = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    picture = np.asarray(cv2.imread(str(samples / "zidane.jpg")))
+    # Two men, one of whom moves a little, so that the frames differ.
+    frames = [cv2.resize(picture[:, 300 + shift : 1260 + shift], (640, 480)) for shift in range(0, 20, 2)]
+    clip.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
+    with browsing(*FLAGS, f"--use-file-for-fake-video-capture={clip}") as running:
+        yield running
+
+
+@pytest.fixture
+def page(chromium: Browser, url: str) -> Iterator[Page]:
+    window = opened(chromium, f"{url}/live")
+    # The server loads its networks first.
+    window.get_by_text("No face in the last minute.").wait_for(timeout=240_000)
+    yield window
+    window.close()
+
+
+def label(page: Page) -> str:
+    """The emotion that the page shows for a face that is in the picture."""
+    now = page.locator(".fer-strip td b").first
+    # A handshake of WebRTC may take half a minute on a busy machine.
+    now.wait_for(timeout=2 * WAIT_MS)
+    return now.inner_text()
+
+
+def test_posted_frames(page: Page) -> None:
+    page.get_by_text("JPEG", exact=True).click()
+    page.get_by_role("button", name="Start").click()
+    assert label(page) in EMOTIONS
+    assert page.locator(".fer-strip tbody tr").count() >= 2
+    # The picture itself: not empty, and with the colours of boxes.
+    shown = "canvas => canvas.getContext('2d').getImageData(0, 0, 640, 480).data.some(value => value)"
+    assert page.get_by_role("img", name="Your webcam with the faces found in it").evaluate(shown)
+    status = page.get_by_role("status").filter(has_text="frames a second")
+    status.first.wait_for()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Start")).to_be_visible()
+
+
+def test_webrtc(page: Page) -> None:
+    frame = page.frame_locator("iframe[title*=webrtc]")
+    frame.get_by_role("button", name="Start").click()
+    assert label(page) in EMOTIONS
+    size = frame.locator("video").evaluate("video => [video.videoWidth, video.videoHeight]")
+    assert size[0] > 0 and size[0] * 3 == size[1] * 4
+    frame.get_by_role("button", name="Stop").click()
+
+
+def test_no_stun_server_is_named_and_nothing_leaves_this_machine(chromium: Browser, url: str) -> None:
+    page = chromium.new_page()
+    page.set_default_timeout(WAIT_MS)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.add_init_script(
+        "const Own = RTCPeerConnection; window.ice = [];"
+        "window.RTCPeerConnection = function (options) { top.ice.push(JSON.stringify(options?.iceServers ?? []));"
+        " return new Own(options); };"
+    )
+    page.goto(f"{url}/live")
+    frame = page.frame_locator("iframe[title*=webrtc]")
+    frame.get_by_role("button", name="Start").click()
+    page.wait_for_function("window.ice.length > 0")
+    assert page.evaluate("window.ice") == ["[]"]
+    assert {each.split("/")[2] for each in asked if "://" in each} == {url.split("/")[2]}
+    page.close()

@@ -1,0 +1,93 @@
+"""The page Models, run as Streamlit runs it but without a browser: tables, charts and promotion."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine as Database
+from streamlit.testing.v1 import AppTest
+
+from results import catalogue
+from results.database import reading, writing
+from results.emotions import EMOTIONS
+from results.tables import Ensemble, EnsembleMember, Evaluation, TrainingEpoch, TrainingRun
+from results.training import TrainingPlan, add_training
+from web.server import open_server
+from workers.models import store
+from workers.settings import Settings
+
+MATRIX = [[100 + n if n == m else m for m in range(7)] for n in range(7)]
+
+
+@pytest.fixture
+def folder(database: Database, tmp_path: Path) -> Iterator[Path]:
+    """The folder of models of a server, of which Models is the page."""
+    url = database.url.render_as_string(hide_password=False)
+    settings = Settings(database_url=url, models_dir=tmp_path / "models", uploads_dir=tmp_path / "uploads")
+    server = open_server(settings, is_private=True)
+    yield settings.models_dir
+    server.uploads.close()
+    server.database.dispose()
+
+
+def models_page() -> AppTest:
+    def script() -> None:
+        from web.pages.models import page
+
+        page()
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_without_measurements_it_says_how_to_get_them(folder: Path) -> None:
+    app = models_page()
+    assert [each.value for each in app.subheader] == [
+        "Ensembles",
+        "Classifiers",
+        "Evaluations",
+        "Training",
+        "Model cards",
+    ]
+    captions = " ".join(each.value for each in app.caption)
+    assert all(f"`fer-batch {command}`" in captions for command in ("ensemble fit", "evaluate", "train"))
+    ensembles, classifiers = (frame.value for frame in app.dataframe)
+    assert ensembles["in use"].tolist() == ["yes"] and (classifiers["accuracy %"] > 60).all()
+    assert "AGPL-3.0" in classifiers["licence"].tolist() and "Limits" in app.markdown[-1].value
+
+
+def test_measurements_training_and_promotion(database: Database, folder: Path) -> None:
+    with writing(database) as session:
+        shipped = store.register(session, folder, store.shipped(folder))
+        members = catalogue.members_of(session, shipped)
+        one = Ensemble(name="one", detector_id=shipped.detector_id, margin=0.0)
+        session.add(one)
+        session.flush()
+        session.add(EnsembleMember(ensemble_id=one.id, position=0, model_id=members[0][0].id, share=1.0))
+        measured = {"split": "PublicTest", "data": "fer2013.csv", "n": 3589, "macro_f1": 0.66, "ece": 0.02}
+        figures = {"accuracy": 68.74, "ci_low": 67.2, "ci_high": 70.2, "gmacs": 0.046421376}
+        report = {"report": {"confusion": MATRIX}}
+        catalogue.add_evaluation(session, Evaluation(ensemble_id=shipped.id, **measured, **figures, **report))
+        run = add_training(session, TrainingPlan("classifier", "fer2013.csv", 3, {}, recipe="crp", name="again"))
+        for epoch in (1, 2):
+            row = {"loss": 1.0 / epoch, "validation_accuracy": 0.3 * epoch, "learning_rate": 1e-3, "seconds": 2.0}
+            session.add(TrainingEpoch(job_id=run, epoch=epoch, train_accuracy=0.2, **row))
+        session.get_one(TrainingRun, run).best_accuracy = 0.6
+    app = models_page()
+    frames = [frame.value for frame in app.dataframe]
+    (ablation,) = (frame for frame in frames if "efficiency" in frame)
+    # The published table's figure: 68.74 / (100 x 0.046421376).
+    assert ablation["efficiency"].tolist() == [pytest.approx(14.81, abs=0.005)]
+    (confusion,) = (frame for frame in frames if "label" in frame)
+    assert confusion["label"].tolist() == list(EMOTIONS) and confusion["surprise"].tolist() == [
+        row[5] for row in MATRIX
+    ]
+    (history,) = (frame for frame in frames if "loss" in frame)
+    assert history["validation_accuracy"].tolist() == [0.3, 0.6]
+    assert any("epoch 2 of 3 · best 60.00%" in each.value for each in app.caption)
+    app.selectbox[0].select("one").run()
+    app.button[0].click().run()
+    assert [each.value for each in app.success] == ["one is in use."]
+    with reading(database) as session:
+        assert store.in_use(session, folder)[0] == "one"

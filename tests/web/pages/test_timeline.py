@@ -1,0 +1,228 @@
+"""The page Timeline in a browser: the video, the chart and the figures below share one cursor."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from results.database import connect, writing
+from results.markers import delete_markers, markers_of
+from tests.support.pages import WAIT_MS, browsing, opened, serving_page
+from tests.support.timeline_job import CHANGE_MS, GAP_MS, STEP_MS, add_stream_hour, add_timeline
+
+GUTTER = 44
+"""The labels left of the chart, in CSS pixels."""
+
+LENGTH_MS = 8000
+
+
+@pytest.fixture(scope="module")
+def site(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    folder = tmp_path_factory.mktemp("web")
+    url = f"sqlite:///{folder / 'results.db'}"
+    clip = Path(shutil.copy(samples / "clip.mp4", folder / "a clip.mp4"))
+    job_id = add_timeline(url, clip)
+    with serving_page(folder / "web.log", url, FER_MEDIA_ROOTS=str(folder)) as address, browsing() as chromium:
+        yield SimpleNamespace(address=address, chromium=chromium, job=job_id, database=url)
+
+
+@pytest.fixture(scope="module")
+def page(site: SimpleNamespace) -> Page:
+    page = opened(site.chromium, f"{site.address}/timeline?job={site.job}&medium=1")
+    sent: list[int] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda _: sent.append(1)))
+    page.sent = sent  # type: ignore[attr-defined]
+    page.reload()
+    page.locator(".plot").wait_for()
+    until_ready(page)
+    return page
+
+
+def until_ready(page: Page) -> None:
+    page.wait_for_function(f"({VIDEO}).readyState >= 2", timeout=WAIT_MS)
+
+
+VIDEO = "[...document.querySelectorAll('*')].map(e => e.shadowRoot?.querySelector('video')).find(Boolean)"
+"""An expression for the video, which lies in the shadow tree of its element."""
+
+
+def cursor(page: Page) -> int:
+    return int(page.locator(".tl").get_attribute("data-ms") or -1)
+
+
+def waits_at(page: Page, ms: int, tolerance: int = 2) -> None:
+    """Until the cursor and the video are both there."""
+    page.wait_for_function(
+        f"Math.abs(({VIDEO}).currentTime * 1000 - {ms}) <= {tolerance} && !({VIDEO}).seeking", timeout=WAIT_MS
+    )
+    expect(page.locator(".tl")).to_have_attribute("data-ms", str(ms), timeout=WAIT_MS)
+
+
+def place(page: Page, ms: float) -> tuple[float, float]:
+    """Where a moment is in the window."""
+    box = page.locator(".plot").bounding_box()
+    assert box is not None
+    return box["x"] + GUTTER + ms / LENGTH_MS * (box["width"] - GUTTER), box["y"] + 80
+
+
+def painted(page: Page, left: int, top: int, width: int, height: int) -> bool:
+    """Whether there is a box in a part of the video, in its pixels."""
+    found = page.locator(".boxes").evaluate(
+        """(canvas, [x, y, w, h]) => { const s = canvas.width / 640;
+        return canvas.getContext('2d').getImageData(x * s, y * s, w * s, h * s).data.some(v => v > 0) }""",
+        [left, top, width, height],
+    )
+    return bool(found)
+
+
+def test_a_click_in_the_chart_moves_the_video_to_that_millisecond(page: Page) -> None:
+    page.mouse.click(*place(page, 2500))
+    page.wait_for_function(f"Math.abs(({VIDEO}).currentTime - 2.5) < 0.02 && !({VIDEO}).seeking", timeout=WAIT_MS)
+    seconds = page.evaluate(f"({VIDEO}).currentTime")
+    assert cursor(page) == round(1000 * seconds) and seconds % 1 != 0
+    expect(page.locator(".now li").nth(3)).to_contain_text("happy")
+    expect(page.locator(".now .state")).to_contain_text("faces")
+
+
+def test_keys_step_a_frame_and_five_seconds(page: Page) -> None:
+    page.locator(".plot").focus()
+    page.keyboard.press("Home")
+    waits_at(page, 0)
+    page.keyboard.press("ArrowRight")
+    waits_at(page, STEP_MS)
+    page.keyboard.press("Shift+ArrowRight")
+    waits_at(page, STEP_MS + 5000)
+    page.keyboard.press("ArrowLeft")
+    waits_at(page, 5000)
+    expect(page.locator(".plot")).to_have_attribute("aria-valuenow", "5000")
+
+
+def test_boxes_follow_the_cursor_and_end_with_the_face(page: Page) -> None:
+    page.locator(".plot").focus()
+    page.keyboard.press("Home")
+    waits_at(page, 0)
+    assert until_painted(page, True) and not painted(page, 395, 5, 70, 70)
+    page.mouse.click(*place(page, 3000))
+    page.wait_for_function(f"Math.abs(({VIDEO}).currentTime - 3) < 0.02", timeout=WAIT_MS)
+    assert painted(page, 395, 5, 70, 70)
+    page.mouse.click(*place(page, 6500))
+    page.wait_for_function(f"Math.abs(({VIDEO}).currentTime - 6.5) < 0.02", timeout=WAIT_MS)
+    assert until_painted(page, False)
+    expect(page.locator(".now .state")).to_have_text("no face")
+
+
+def until_painted(page: Page, wanted: bool) -> bool:
+    for _ in range(100):
+        if painted(page, 95, 55, 110, 140) == wanted:
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
+@pytest.mark.parametrize(("kind", "ms"), [("change", CHANGE_MS), ("gap", GAP_MS)])
+def test_jumps_to_the_next_change_and_gap(page: Page, kind: str, ms: int) -> None:
+    page.locator(".plot").focus()
+    page.keyboard.press("Home")
+    waits_at(page, 0)
+    page.locator(".kind").select_option(kind)
+    page.get_by_role("button", name="Next").click()
+    waits_at(page, ms)
+
+
+def test_playing_moves_the_cursor_without_running_the_script(page: Page) -> None:
+    page.locator(".plot").focus()
+    page.keyboard.press("Home")
+    waits_at(page, 0)
+    page.wait_for_timeout(500)
+    before = len(page.sent)  # type: ignore[attr-defined]
+    page.keyboard.press(" ")
+    page.wait_for_function(f"({VIDEO}).currentTime > 0.8", timeout=WAIT_MS)
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.keyboard.press(" ")
+    page.wait_for_function(f"({VIDEO}).paused", timeout=WAIT_MS)
+    assert cursor(page) > 700 and len(page.sent) == before  # type: ignore[attr-defined]
+
+
+def test_a_brushed_span_gives_its_figures_and_escape_clears_it(page: Page) -> None:
+    page.mouse.move(*place(page, 4000))
+    page.mouse.down()
+    page.mouse.move(*place(page, 5000), steps=4)
+    page.mouse.move(*place(page, 6000), steps=4)
+    page.mouse.up()
+    heading = page.get_by_role("heading", name="all faces")
+    expect(heading).to_contain_text("to 0:00:0", timeout=WAIT_MS)
+    expect(heading).not_to_contain_text("0:00:00 to", timeout=WAIT_MS)
+    faces = page.get_by_test_id("stMetric").filter(has_text="Faces").first
+    # Two people in each of 50 frames; the ends are as exact as a pixel.
+    expect(faces).to_contain_text("100", timeout=WAIT_MS)
+    page.locator(".zoom").click()
+    expect(page.locator(".zoom")).to_have_text("Zoom out", timeout=WAIT_MS)
+    page.locator(".zoom").click()
+    expect(page.locator(".zoom")).to_have_text("Zoom in", timeout=WAIT_MS)
+    page.locator(".plot").focus()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="0:00:00 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_marker_is_kept_listed_exported_and_deleted(page: Page, site: SimpleNamespace) -> None:
+    page.locator(".plot").focus()
+    page.keyboard.press("Home")
+    waits_at(page, 0)
+    page.keyboard.press("Shift+ArrowRight")
+    waits_at(page, 5000)
+    page.keyboard.press("m")
+    page.get_by_label("Label of the marker").fill("looks away m n p")
+    page.get_by_label("Note of the marker").fill("to the left")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Markers")).to_be_visible(timeout=WAIT_MS)
+    assert cursor(page) == 5000
+    written = requests.get(f"{site.address}/fer/export/1/eaf")
+    assert "looks away m n p: to the left" in written.text and "a%20clip.eaf" in written.headers["Content-Disposition"]
+    database = connect(site.database)
+    with writing(database) as session:
+        (marker,) = markers_of(session, 1)
+        assert (marker.time_ms, marker.until_ms, marker.note) == (5000, None, "to the left")
+        delete_markers(session, 1, [marker.id])
+    database.dispose()
+
+
+@pytest.mark.parametrize(
+    "path", ["boxes/1", "boxes/1?since=0&until=60001", "boxes/1?since=5&until=5", "boxes/1?since=a&until=9"]
+)
+def test_boxes_are_given_for_a_minute_at_most(site: SimpleNamespace, path: str) -> None:
+    assert requests.get(f"{site.address}/fer/{path}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["export/9/csv", "export/1/xlsb", f"export/{'9' * 30}/csv", f"boxes/{'9' * 30}?since=0&until=9"]
+)
+def test_other_numbers_and_formats_are_not_found(site: SimpleNamespace, path: str) -> None:
+    assert requests.get(f"{site.address}/fer/{path}").status_code == 404
+
+
+def test_every_face_of_the_file_is_a_download(site: SimpleNamespace) -> None:
+    lines = requests.get(f"{site.address}/fer/export/1/csv").text.splitlines()
+    assert len(lines) == 1 + 275
+    assert requests.get(f"{site.address}/fer/export/1/parquet").content.startswith(b"PAR1")
+    grid = requests.get(f"{site.address}/fer/export/1/textgrid")
+    assert grid.text.startswith("File type") and "a%20clip.TextGrid" in grid.headers["Content-Disposition"]
+
+
+def test_a_stream_has_a_chart_in_utc_and_no_picture(site: SimpleNamespace) -> None:
+    job_id = add_stream_hour(site.database)
+    page = opened(site.chromium, f"{site.address}/timeline?job={job_id}")
+    page.locator(".plot").wait_for()
+    expect(page.locator(".clock")).to_have_text("14:20:00.000 UTC", timeout=WAIT_MS)
+    expect(page.locator(".notice")).to_contain_text("Nothing of a stream is kept but its figures")
+    expect(page.locator(".now li").nth(5)).to_contain_text("100 %")
+    expect(page.locator(".zoom")).to_be_disabled()
+    expect(page.get_by_role("heading", name="14:20:00 to 14:20:02, all faces")).to_be_visible(timeout=WAIT_MS)
+    page.locator(".plot").focus()
+    page.keyboard.press(" ")
+    expect(page.locator(".play")).to_have_text("Play", timeout=WAIT_MS)
+    expect(page.locator(".clock")).to_have_text("14:20:02.000 UTC", timeout=WAIT_MS)
+    page.close()

@@ -1,0 +1,57 @@
+"""What is taken away from a chart: its table and its pictures."""
+
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from results.emotions import EMOTIONS
+from results.read.overview import Overview, Seen
+from web.elements.timeline.data import chart
+from web.parts.downloads import table
+from web.parts.figures import picture
+from web.parts.series import shown
+
+
+def seen(quality: float | None, **scores: float) -> Seen:
+    return Seen(2, tuple(scores.get(name, 0.0) for name in EMOTIONS), max(scores.values()), quality)
+
+
+HAPPY, SAD = seen(0.9, happy=0.75, neutral=0.25), seen(0.2, sad=1.0)
+TRACK = {0: HAPPY, 1: HAPPY, 2: SAD, 4: SAD}
+FRAMES = {0: 2, 1: 2, 2: 2, 4: 2, 5: 2, 6: 2}
+VIEW = Overview(1000, 2000, 100, FRAMES, dict.fromkeys(FRAMES, 1.0), TRACK, {3: TRACK})
+"""Two happy steps, three sad ones of low quality, of which one has no frame, two without a face, three skipped."""
+
+
+def test_the_table_has_the_steps_as_they_are_and_nothing_for_a_gap() -> None:
+    rows = table(shown(VIEW, None, 1000)).to_dicts()
+    assert [row["seconds"] for row in rows] == pytest.approx([1.0, 1.1, 1.2, 1.4, 1.5, 1.6])
+    assert [row["emotion"] for row in rows] == ["happy", "happy", "sad", "sad", None, None]
+    assert rows[0]["happy"] == 0.75 and rows[4] == {"seconds": 1.5, "frames": 2, "faces": 0} | dict.fromkeys(
+        ("emotion", *EMOTIONS, "confidence", "quality")
+    )
+
+
+def test_the_chart_has_gaps_low_quality_and_jumps() -> None:
+    found = chart(shown(VIEW, None, 0))
+    assert found["low"] == [(2, 3)] and found["faceless"] == [(5, 2)] and found["skipped"] == [(7, 3)]
+    happy, sad = EMOTIONS.index("happy"), EMOTIONS.index("sad")
+    assert found["lanes"] == [{"id": 3, "runs": [(0, 2, happy, False), (2, 3, sad, True)]}]
+    assert found["jumps"] == {"change": [1200], "peak": [], "unsure": [], "gap": [1500, 1700]}
+    assert found["words"][0] == "2 faces in 2 frames, quality 0.90"
+    other = chart(shown(VIEW, 99, 0))
+    assert other["steps"] == [] and other["lanes"] == []
+
+
+def test_pictures_hold_the_chart() -> None:
+    svg = ElementTree.fromstring(picture(shown(VIEW, None, 0), "a <clip> $x$.mp4", "svg"))
+    text = ElementTree.tostring(svg, encoding="unicode")
+    assert "#f0e442" in text and "#0072b2" in text and text.count("pattern") > 2
+
+    pixels = np.asarray(Image.open(io.BytesIO(picture(shown(VIEW, None, 0), "clip", "png"))).convert("RGB"))
+    yellow, blue = ((pixels == colour).all(axis=2).mean() for colour in ((240, 228, 66), (0, 114, 178)))
+    # Two of ten steps are three quarters happy; three are sad, and hatched with white.
+    assert 0.05 < yellow < 0.2 and 0.1 < blue < 0.35

@@ -1,0 +1,101 @@
+"""What is recorded of a webcam, in the database and on the page Streams."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
+
+from fer_model.networks.manifest import read_models
+from fer_model.types import FaceObservation
+from results.database import reading, writing
+from results.errors import NameTakenError
+from results.read.streams import events_of, stream_statuses
+from results.streams import stop_stream
+from results.tables import Face, Frame, Job, Track
+from tests.support.pages import browsing, opened, serving_page
+from tests.support.watching import until
+from web.recording import Recording, _claimed, end_abandoned
+from workers.models.store import register
+
+
+def face(track_id: int) -> FaceObservation:
+    return FaceObservation((1, 2, 30, 40), 0.9, (0.7, 0.1, 0.1, 0.05, 0.03, 0.01, 0.01), 0.5, track_id)
+
+
+@pytest.fixture
+def ensemble_id(database: Database, tmp_path: Path) -> int:
+    with writing(database) as session:
+        return register(session, tmp_path, read_models()).id
+
+
+def test_frames_are_recorded_until_it_is_stopped(database: Database, ensemble_id: int) -> None:
+    recording = Recording(database, ensemble_id, "webcam-1", 0.4)
+    with pytest.raises(NameTakenError):
+        Recording(database, ensemble_id, "webcam-1", 0.4)
+    recording.add((640, 480), [face(1), face(2)])
+    recording.add((640, 480), [])
+
+    def state() -> str:
+        with reading(database) as session:
+            return stream_statuses(session)[0].state
+
+    until(lambda: state() == "live")
+    recording.add((640, 480), [face(1)])
+    recording.stop()
+    recording.join()
+    with reading(database) as session:
+        assert [frame.faces for frame in session.scalars(select(Frame).order_by(Frame.time_ms))] == [2, 0, 1]
+        assert {each.emotion for each in session.scalars(select(Face))} == {"angry"}
+        assert {track.track_id for track in session.scalars(select(Track))} == {1, 2}
+        assert [event.kind for event in events_of(session, "webcam-1", 9)] == ["stopped"]
+        (status,) = stream_statuses(session)
+        assert (status.state, status.rows) == ("stopped", 6)
+        # No worker serves its queue: none could open a visitor's camera.
+        assert session.scalars(select(Job.queue)).one() == "webcam"
+
+
+def test_a_recording_that_is_stopped_elsewhere_ends(database: Database, ensemble_id: int) -> None:
+    recording = Recording(database, ensemble_id, "webcam-1", 0.4)
+    with writing(database) as session:
+        assert stop_stream(session, "webcam-1")
+    recording.add((640, 480), [face(1)])
+    until(lambda: not recording.is_on)
+    with reading(database) as session:
+        assert session.scalars(select(Frame)).all() == []
+
+
+def test_recordings_of_a_killed_server_are_stopped(
+    database: Database, ensemble_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _claimed(database, "dead", 0.4)
+    live = Recording(database, ensemble_id, "live", 0.4)
+    end_abandoned(database)
+    with reading(database) as session:
+        assert [status.state for status in stream_statuses(session)] == ["connecting", "connecting"], "leases hold"
+    monkeypatch.setattr("results.read.streams.STREAM_LEASE_S", -1.0)
+    monkeypatch.setattr("results.leases.STREAM_LEASE_S", -1.0)
+    end_abandoned(database)
+    live.stop()
+    live.join()
+    with reading(database) as session:
+        assert {status.state for status in stream_statuses(session)} == {"stopped"}
+
+
+def test_a_recording_on_the_page_streams(database: Database, ensemble_id: int, tmp_path: Path) -> None:
+    recording = Recording(database, ensemble_id, "webcam-1", 0.4)
+    for _ in range(3):
+        recording.add((640, 480), [face(1)])
+    recording.stop()
+    recording.join()
+    url = database.url.render_as_string(hide_password=False)
+    folder = {"FER_UPLOADS_DIR": str(tmp_path / "uploads"), "FER_DEVICE": "cuda:63"}
+    with serving_page(tmp_path / "web.log", url, **folder) as address, browsing() as chromium:
+        page = opened(chromium, f"{address}/streams")
+        page.get_by_role("heading", name="Events").wait_for()
+        # The chart, and its table.
+        page.get_by_text("As a table").wait_for()
+        page.locator(".vega-embed canvas, .vega-embed svg").first.wait_for()
+        # What this server cannot do is said in a sentence.
+        page.goto(address)
+        page.get_by_text("cuda:63 is not available: this machine has").wait_for()

@@ -1,0 +1,1 @@
+"""Elements with JavaScript of their own (Streamlit's components v2)."""

@@ -1,0 +1,106 @@
+"""The page Models: what is in use, what was measured, and what is in training."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from results.database import reading
+from results.jobs import UNFINISHED
+from results.read.evaluations import all_evaluations
+from results.training import list_runs
+from web.parts import model_tables
+from web.parts.failures import one_sentence
+from web.parts.model_charts import confusion, curves
+from web.server import this_server
+from workers.models.inventory import details, overview
+from workers.models.store import promote
+
+EVERY_S, RUNS = 3.0, 50
+TWO_DIGITS = {name: st.column_config.NumberColumn(format="%.2f") for name in ("accuracy %", "from", "to", "efficiency")}
+FOUR_DIGITS = {name: st.column_config.NumberColumn(format="%.4f") for name in ("macro F1", "ECE", "GMACs")}
+FORMATS = TWO_DIGITS | FOUR_DIGITS
+
+
+def page() -> None:
+    """Draws the page."""
+    st.title("Models")
+    found = overview(this_server().database, this_server().settings.models_dir)
+    if done := st.session_state.pop("promoted", None):
+        st.success(f"{done} is in use.")
+    st.subheader("Ensembles")
+    st.dataframe(model_tables.ensembles(found["ensembles"]), hide_index=True, column_config=FORMATS, alt="Ensembles")
+    _promotion(found["in_use"], [row["name"] for row in found["ensembles"]])
+    st.subheader("Classifiers")
+    st.dataframe(model_tables.classifiers(found["models"]), hide_index=True, column_config=FORMATS, alt="Classifiers")
+    _evaluations()
+    _training()
+    _card({f"{row['name']} ({row['id']})": row["id"] for row in found["models"]})
+
+
+def _promotion(in_use: str, names: Sequence[str]) -> None:
+    others = [name for name in names if name != in_use]
+    if not others:
+        st.caption("`fer-batch ensemble fit` makes another ensemble, which can be put in use here.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox("Put in use", others)
+        if st.button("Promote"):
+            with one_sentence():
+                promote(this_server().database, this_server().settings.models_dir, chosen)
+                st.session_state["promoted"] = chosen
+                st.rerun()
+
+
+def _evaluations() -> None:
+    st.subheader("Evaluations")
+    with reading(this_server().database) as session:
+        found = all_evaluations(session)
+    if not found:
+        st.caption(
+            "`fer-batch evaluate` measures a model or an ensemble; its figures and confusion matrix stand here then."
+        )
+        return
+    st.dataframe(model_tables.ablation(found), hide_index=True, column_config=FORMATS, alt="Evaluations")
+    names = [f"{name}, {row.split} of {row.data}, {row.created_at:%d %b %Y}" for row, name, _ in found]
+    place = st.selectbox("Confusion matrix", range(len(found)), format_func=lambda place: names[place])
+    if matrix := found[place][0].report.get("confusion"):
+        confusion(matrix)
+
+
+def _training() -> None:
+    st.subheader("Training")
+    with reading(this_server().database) as session:
+        runs = {
+            run.run: f"{run.name or run.recipe or run.kind} · {run.run} · {run.state}"
+            for run in list_runs(session, limit=RUNS)
+        }
+    if not runs:
+        st.caption("`fer-batch train` queues a training run; its curves stand here while it runs.")
+        return
+    _run(st.selectbox("Run", list(runs), format_func=lambda key: runs[key]))
+
+
+@st.fragment(run_every=EVERY_S)
+def _run(chosen: str) -> None:
+    from results.training import training_status
+
+    with reading(this_server().database) as session:
+        run = training_status(session, chosen)
+    left = f" · {run.eta_seconds:,.0f} s left at most" if run.eta_seconds and run.state in UNFINISHED else ""
+    best = f" · best {run.best_accuracy:.2%} in epoch {run.best_epoch}" if run.best_accuracy is not None else ""
+    st.caption(f"{run.state} · epoch {run.epoch} of {run.epochs}{best}{left}")
+    if run.error:
+        st.error(run.error)
+    if run.history:
+        curves(run.history, run.best_epoch)
+
+
+def _card(ids: dict[str, str]) -> None:
+    st.subheader("Model cards")
+    chosen = st.selectbox("Model", list(ids))
+    with one_sentence():
+        card = details(this_server().database, this_server().settings.models_dir, ids[chosen])["card"]
+        with st.container(border=True):
+            st.markdown(
+                card or "This model has no card: what it was trained on and what it is good for is not recorded."
+            )

@@ -1,0 +1,104 @@
+"""The jobs, newest first: state, progress, errors, and what can be done with them."""
+
+from functools import partial
+from typing import Literal
+
+import streamlit as st
+
+from results.database import reading, writing
+from results.jobs import UNFINISHED, cancel_job, list_jobs
+from results.printable import shown
+from results.read.choosing import WITH_FACES
+from results.read.notes import notes
+from results.read.status import JobStatus, job_statuses
+from web.parts.failures import one_sentence
+from web.parts.names import counted, job_title
+from web.parts.queue import queue
+from web.server import this_server
+from workers.queue.broker import BROKER_ERRORS
+from workers.queue.dispatching import retry
+
+MOST, ERRORS = 30, 100
+COLOURS: dict[str, Literal["blue", "gray", "red"]] = {
+    "running": "blue",
+    "queued": "gray",
+    "done": "gray",
+    "failed": "red",
+    "cancelled": "gray",
+}
+
+
+def draw() -> bool:
+    """Draws the list; returns whether a job of it is unfinished."""
+    with reading(this_server().database) as session:
+        jobs = {job.id: job for job in list_jobs(session, limit=MOST)}
+        statuses = job_statuses(session, list(jobs))
+        titles = {key: job_title(job) for key, job in jobs.items()}
+        moments = {key: f"{job.created_at:%d %b %Y, %H:%M} UTC" for key, job in jobs.items()}
+    if not statuses:
+        st.info("There is no job yet.")
+    for status in statuses:
+        with st.container(border=True, key=f"job-{status.job}"):
+            _draw(status, titles[status.job], moments[status.job])
+    return any(status.state in UNFINISHED for status in statuses)
+
+
+def _draw(status: JobStatus, title: str, moment: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{_plain(title)}**", width="content")
+        st.badge(status.state, color=COLOURS[status.state])
+        st.caption(f"{status.kind} · {moment} · {status.job}", width="stretch")
+        _buttons(status)
+    if status.kind == "train":
+        st.caption("The page Models shows its curves.")
+    elif status.state in UNFINISHED and status.planned_frames:
+        st.progress(min(1.0, status.frames / status.planned_frames), text=_progress(status))
+    else:
+        figures = (counted(status.media, "file"), counted(status.frames, "frame"), counted(status.faces, "face"))
+        st.caption(" · ".join(figures))
+    if found := [*([status.error] if status.error else []), *_sentences(status)]:
+        with st.expander(status.failures or counted(len(found), "note")):
+            st.dataframe({"reason": found}, hide_index=True, alt="What failed, and why")
+
+
+def _progress(status: JobStatus) -> str:
+    left = "" if status.eta_seconds is None else f" · {status.eta_seconds:,.0f} s left"
+    return f"{status.frames:,} of {status.planned_frames:,} frames · {status.fps:,.1f} a second{left}"
+
+
+def _buttons(status: JobStatus) -> None:
+    if status.kind in WITH_FACES and status.faces:
+        link = f'<a class="fer-link" href="/timeline?job={status.job}" target="_self">Timeline</a>'
+        st.html(link, width="content")
+    if status.state in UNFINISHED:
+        st.button("Cancel", key=f"cancel-{status.job}", on_click=partial(_cancel, status.job))
+    elif status.failed or status.shards["failed"] or status.state == "cancelled":
+        st.button("Retry", key=f"retry-{status.job}", on_click=partial(_retry, status.job))
+
+
+def _sentences(status: JobStatus) -> list[str]:
+    """Why files failed, and notes about others."""
+    named = [
+        each["error"] if each["error"].startswith(each["uri"]) else f"{each['uri']}: {each['error']}"
+        for each in status.errors[:ERRORS]
+    ]
+    missing = [note for note in notes(status) if status.state == "cancelled"]
+    return [shown(sentence) for sentence in (*missing, *named)]
+
+
+def _cancel(job_id: str) -> None:
+    with one_sentence(st.toast), writing(this_server().database) as session:
+        cancel_job(session, job_id)
+
+
+def _retry(job_id: str) -> None:
+    with one_sentence(st.toast):
+        try:
+            retry(queue(), this_server().database, job_id)
+        except BROKER_ERRORS:
+            st.toast("The queue cannot be reached; the workers take the job up once it is back.")
+
+
+def _plain(text: str) -> str:
+    """Text without Markdown's marks."""
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>()#+-.!|$:~" else letter for letter in text)

@@ -1,0 +1,1 @@
+"""Routes beside Streamlit's own, all below `/fer/` and behind the gate."""

@@ -1,0 +1,67 @@
+"""Live summaries in Redis, for `tail` and the page. Without Redis they are lost, and nothing else is."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from queue import Empty, Full, Queue
+from typing import Any
+
+from celery import Celery
+
+from workers.queue.broker import BROKER_ERRORS
+
+logger = logging.getLogger(__name__)
+
+KEY = "fer:live:"
+"""A stream's summaries are in the Redis stream of this name and its own; each entry has one field, `FIELD`."""
+
+FIELD = "summary"
+LENGTH = 3600
+"""About so many summaries are kept: those of an hour."""
+
+FORGET_S = 2 * 3600
+MOST_WAITING = 1000
+PAUSE_S = 1.0
+
+
+class Live:
+    """Sends summaries from a thread of its own, so that a Redis server that hangs delays nothing else."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._waiting: Queue[tuple[str, Mapping[str, Any]]] = Queue(MOST_WAITING)
+        threading.Thread(target=self._run, name="live", daemon=True).start()
+
+    def publish(self, name: str, summary: Mapping[str, Any]) -> None:
+        """Sends a stream's summary soon; drops it while Redis is away."""
+        try:
+            self._waiting.put_nowait((name, summary))
+        except Full:
+            return
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with self._app.connection_for_write() as connection:
+                    self._send(connection.default_channel.client)
+            except BROKER_ERRORS as error:
+                logger.warning("live summaries cannot be sent: %s", error)
+                time.sleep(PAUSE_S)
+                self._forget()
+
+    def _send(self, client: Any) -> None:
+        while True:
+            name, summary = self._waiting.get()
+            entry = {FIELD: json.dumps(summary)}
+            client.xadd(KEY + name, entry, maxlen=LENGTH, approximate=True)
+            client.expire(KEY + name, FORGET_S)
+
+    def _forget(self) -> None:
+        """What is old is of no use once Redis is back."""
+        try:
+            while True:
+                self._waiting.get_nowait()
+        except Empty:
+            return
