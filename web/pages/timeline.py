@@ -60,7 +60,7 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
         st.info("No frame of this file is processed yet.")
         return
     markers.draw(session, medium.id, medium.uri)
-    spans.draw(session, medium.id, span or part, track_id, origin_ms(medium))
+    spans.draw(session, medium, span or part, track_id, origin_ms(medium))
     downloads.draw(medium, seen)
 
 
