@@ -9,8 +9,10 @@ function makePlayer(root, onMove, onState) {
   const now = () => usesVideo ? video.currentTime * 1000 : own.since == null ? own.ms : Math.min(length, own.ms + performance.now() - own.since);
   const playing = () => usesVideo ? !video.paused && !video.ended : own.since != null;
   const tick = () => {
-    onMove(now());
-    if (!usesVideo && own.since != null && now() >= length) { own.ms = length; own.since = null; onState(false); }
+    // The same moment for both: the clock goes on while `onMove` paints, and would stop before the end is shown.
+    const ms = now();
+    onMove(ms);
+    if (!usesVideo && own.since != null && ms >= length) { own.ms = length; own.since = null; onState(false); }
     frame = playing() ? requestAnimationFrame(tick) : 0;
   };
   const wake = () => { onState(playing()); if (!frame) frame = requestAnimationFrame(tick); };
