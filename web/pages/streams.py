@@ -122,7 +122,7 @@ def _bars(table: pl.DataFrame) -> alt.Chart:
         Bottom=pl.col("Top") - pl.col("Mean")
     )
     colours = alt.Scale(domain=list(EMOTIONS), range=[hex_colour(emotion) for emotion in EMOTIONS])
-    legend = alt.Legend(orient="top", title=None)
+    legend = alt.Legend(orient="top", title=None, columns=4)
     axis = alt.Axis(format="%H:%M:%S", tickCount=6, labelOverlap=True)
     return (
         alt.Chart(means, height=320)
