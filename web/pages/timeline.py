@@ -61,7 +61,7 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
         return
     affect.draw(seen, origin_ms(medium))
     markers.draw(session, medium.id, medium.uri)
-    spans.draw(session, medium.id, span or part, track_id, origin_ms(medium))
+    spans.draw(session, medium, span or part, track_id, origin_ms(medium))
     downloads.draw(medium, seen)
 
 

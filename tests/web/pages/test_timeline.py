@@ -223,7 +223,7 @@ def test_a_stream_has_a_chart_in_utc_and_no_picture(site: SimpleNamespace) -> No
     page.locator(".plot").wait_for()
     expect(page.locator(".clock")).to_have_text("14:20:00.000 UTC", timeout=WAIT_MS)
     expect(page.locator(".notice")).to_contain_text("Nothing of a stream is kept but its figures")
-    expect(page.locator(".now li").nth(5)).to_contain_text("100 %")
+    expect(page.locator(".now li").nth(5)).to_contain_text("100%")
     expect(page.locator(".zoom")).to_be_disabled()
     expect(page.get_by_role("heading", name="14:20:00 to 14:20:02, all faces")).to_be_visible(timeout=WAIT_MS)
     page.locator(".plot").focus()

@@ -89,7 +89,7 @@ function makeBoxes(root, redraw) {
       g.font = `600 12px ${getComputedStyle(root).fontFamily}`;
       for (const [track, x1, y1, x2, y2, emotion, sure] of at(tl.cursor, data.pause)) {
         const colour = data.light[data.emotions.indexOf(emotion)];
-        const word = `${track == null ? '' : `#${track} `}${emotion} ${Math.round(100 * sure)} %`;
+        const word = `${track == null ? '' : `#${track} `}${emotion} ${Math.round(100 * sure)}%`;
         for (const [stroke, line] of [['rgba(0, 0, 0, .45)', 4], [colour, 2]]) {
           g.strokeStyle = stroke;
           g.lineWidth = line;
