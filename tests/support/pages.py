@@ -1,6 +1,7 @@
 """The page as a visitor has it: a real server, and a real browser."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,22 @@ def serving_page(log: Path, database_url: str, *words: str, **environment: str) 
     finally:
         process.terminate()
         process.wait(30)
+
+
+def resident(url: str) -> int:
+    """Bytes of memory of the server at an address."""
+    port = f"--port\0{url.rpartition(':')[2]}\0"
+    server = next(each for each in Path("/proc").glob("[0-9]*") if port in _command(each))
+    kilobytes = re.search(r"VmRSS:\s+(\d+)", (server / "status").read_text())
+    assert kilobytes
+    return 1024 * int(kilobytes[1])
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
 
 
 @contextmanager
