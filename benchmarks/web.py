@@ -1,9 +1,9 @@
 """How fast the page is, and how much memory an upload takes: `python -m benchmarks.web [frames] [live] [upload]`.
 
 `frames`: the time of a picture (1280x720) and of a webcam's frame (640x480) with two faces, without the browser:
-median, 95th percentile and processor time in milliseconds. `live`: the page Live in Chromium with a fake camera of 30 frames a
-second; the frames a second that it shows, and how old the shown picture is at any moment (median and 95th percentile).
-`upload`: the memory that the server takes for 1 GB from Chromium.
+median, 95th percentile and processor time in milliseconds. `live`: the page Live in Chromium with a fake camera of 30
+frames a second; the frames a second that it shows, and how old the shown picture is at any moment (median and 95th
+percentile). `upload`: the memory that the server takes for 1 GB from Chromium.
 """
 
 import io
