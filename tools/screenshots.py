@@ -4,6 +4,7 @@ The database is that of `make demo`, or the one given by --db. The pages get a p
 they are as a visitor has them.
 """
 
+import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,19 @@ import click
 import cv2
 import numpy as np
 from playwright.sync_api import Browser, Page
+from sqlalchemy import select
 
 from fer_model.samples import write_samples
+from results.database import connect, reading, upgrade, writing
+from results.tables import Job
+from tests.support.live_rows import live_stream
 from tests.support.pages import browsing, opened, serving_page
+from tests.support.rows import silence
 
 WIDTHS = {"desk": 1280, "phone": 390}
 THEMES = ("light", "dark")
 SETTLED_MS, TALLEST = 3000, 2600
+SQLITE = "sqlite:///"
 
 
 @click.command()
@@ -33,10 +40,11 @@ def main(folder: Path, db: str, chosen: tuple[str, ...]) -> None:
     flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
     camera = f"--use-file-for-fake-video-capture={_camera(samples)}"
     uploads = {"FER_UPLOADS_DIR": str(folder / "uploads")}
-    with serving_page(folder / "web.log", db, **uploads) as url, browsing(*flags, camera) as chromium:
+    job = _newest_batch(db)
+    with serving_page(folder / "web.log", _shown(db, folder), **uploads) as url, browsing(*flags, camera) as chromium:
         for name, (path, ready) in PAGES.items():
             if name in (chosen or PAGES):
-                _take(chromium, f"{url}/{path}", folder / name, partial(_made_ready, ready, samples))
+                _take(chromium, f"{url}/{path}".format(job=job), folder / name, partial(_made_ready, ready, samples))
 
 
 def _made_ready(ready: Callable[[Page, Path], None], samples: Path, page: Page) -> None:
@@ -73,8 +81,45 @@ def _live(page: Page, samples: Path) -> None:
     page.locator(".fer-strip td b").first.wait_for()
 
 
-def _as_it_is(page: Page, samples: Path) -> None:
-    """Nothing has to be done on the page."""
+def _jobs(page: Page, samples: Path) -> None:
+    page.get_by_role("heading", name="Submitted").wait_for()
+
+
+def _timeline(page: Page, samples: Path) -> None:
+    page.locator(".plot").wait_for()
+    page.get_by_role("heading", name="all faces").wait_for()
+
+
+def _streams(page: Page, samples: Path) -> None:
+    page.get_by_role("heading", name="Events").wait_for()
+
+
+def _models(page: Page, samples: Path) -> None:
+    page.get_by_text("sha256.").wait_for()
+
+
+def _newest_batch(db: str) -> str:
+    database = connect(db)
+    with reading(database) as session:
+        job = session.scalars(select(Job.id).where(Job.kind == "batch").order_by(Job.created_at.desc()).limit(1)).one()
+    database.dispose()
+    return job
+
+
+def _shown(db: str, folder: Path) -> str:
+    """A copy of an SQLite database with a live stream beside its jobs, which no camera has to be there for."""
+    if not db.startswith(SQLITE):
+        return db
+    copy = folder / "shown.db"
+    with sqlite3.connect(db.removeprefix(SQLITE)) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    upgrade(f"{SQLITE}{copy}")
+    with writing(database := connect(f"{SQLITE}{copy}")) as session:
+        claim = live_stream(session, "lobby", seconds=280)
+        # Its lease lasts an hour.
+        silence(session, claim.id, seconds=-3600)
+    database.dispose()
+    return f"{SQLITE}{copy}"
 
 
 def _camera(samples: Path) -> Path:
@@ -88,10 +133,10 @@ def _camera(samples: Path) -> Path:
 PAGES: dict[str, tuple[str, Callable[[Page, Path], None]]] = {
     "analyse": ("", _analyse),
     "live": ("live", _live),
-    "jobs": ("jobs", _as_it_is),
-    "timeline": ("timeline", _as_it_is),
-    "streams": ("streams", _as_it_is),
-    "models": ("models", _as_it_is),
+    "jobs": ("jobs", _jobs),
+    "timeline": ("timeline?job={job}", _timeline),
+    "streams": ("streams", _streams),
+    "models": ("models", _models),
 }
 """By name: the path, and what is done before the picture is taken."""
 
