@@ -4,14 +4,17 @@ The database is that of `make demo`, or the one given by --db. The pages get a p
 they are as a visitor has them.
 """
 
+import io
 import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import cv2
 import numpy as np
+from PIL import Image
 from playwright.sync_api import Browser, Page
 from sqlalchemy import select
 
@@ -24,7 +27,7 @@ from tests.support.rows import silence
 
 WIDTHS = {"desk": 1280, "phone": 390}
 THEMES = ("light", "dark")
-SETTLED_MS, TALLEST = 3000, 2600
+SETTLED_MS, TALLEST, FOR_DOCS = 3000, 2600, 1040
 SQLITE = "sqlite:///"
 
 
@@ -32,19 +35,25 @@ SQLITE = "sqlite:///"
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--db", default="sqlite:///demo/fer-batch.db", help="The database that the pages show.")
 @click.option("--page", "chosen", multiple=True, help="Only this page; may be given several times.")
-def main(folder: Path, db: str, chosen: tuple[str, ...]) -> None:
+@click.option("--for-docs", is_flag=True, help="Only as docs/how-to/web shows them: PAGE.png, light, the upper part.")
+def main(folder: Path, db: str, chosen: tuple[str, ...], for_docs: bool) -> None:
     """Writes PAGE-THEME-WIDTH.png into FOLDER."""
     folder.mkdir(parents=True, exist_ok=True)
-    samples = folder / "samples"
+    with TemporaryDirectory() as scratch:
+        _take_all(folder, Path(scratch), db, chosen, for_docs)
+
+
+def _take_all(folder: Path, scratch: Path, db: str, chosen: tuple[str, ...], for_docs: bool) -> None:
+    samples = scratch / "samples"
     write_samples(samples)
     flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
     camera = f"--use-file-for-fake-video-capture={_camera(samples)}"
-    uploads = {"FER_UPLOADS_DIR": str(folder / "uploads")}
-    job = _newest_batch(db)
-    with serving_page(folder / "web.log", _shown(db, folder), **uploads) as url, browsing(*flags, camera) as chromium:
+    uploads = {"FER_UPLOADS_DIR": str(scratch / "uploads")}
+    job, take = _newest_batch(db), _take_for_docs if for_docs else _take
+    with serving_page(scratch / "web.log", _shown(db, scratch), **uploads) as url, browsing(*flags, camera) as chromium:
         for name, (path, ready) in PAGES.items():
             if name in (chosen or PAGES):
-                _take(chromium, f"{url}/{path}".format(job=job), folder / name, partial(_made_ready, ready, samples))
+                take(chromium, f"{url}/{path}".format(job=job), folder / name, partial(_made_ready, ready, samples))
 
 
 def _made_ready(ready: Callable[[Page, Path], None], samples: Path, page: Page) -> None:
@@ -68,6 +77,17 @@ def _take(chromium: Browser, url: str, base: Path, ready: Callable[[Page], None]
             page.screenshot(path=picture)
             page.close()
             print(picture, flush=True)
+
+
+def _take_for_docs(chromium: Browser, url: str, base: Path, ready: Callable[[Page], None]) -> None:
+    """One picture of few colours, which take a third of the room."""
+    page = opened(chromium, url, width=WIDTHS["desk"], theme="light")
+    ready(page)
+    whole = Image.open(io.BytesIO(page.screenshot()))
+    upper = whole.crop((0, 0, whole.width, min(whole.height, FOR_DOCS)))
+    upper.quantize(256, dither=Image.Dither.NONE).save(base.with_suffix(".png"), optimize=True)
+    page.close()
+    print(base.with_suffix(".png"), flush=True)
 
 
 def _analyse(page: Page, samples: Path) -> None:
