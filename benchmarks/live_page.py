@@ -9,7 +9,7 @@ import numpy as np
 from playwright.sync_api import Frame, Page
 
 from fer_model.types import Image
-from tests.support.pages import browsing, opened, serving_page
+from tests.support.pages import CAMERA_FLAGS, browsing, opened, serving_page
 
 WIDTH, HEIGHT = 640, 480
 BITS, BLOCK, TOP = 10, 24, 440
@@ -17,7 +17,6 @@ BITS, BLOCK, TOP = 10, 24, 440
 
 NUMBERS = 2**BITS
 WARM_UP_S, SECONDS, PAUSE_MS = 10, 20, 20
-FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
 SHOWN = {
     "WebRTC": "document.querySelector('video')",
@@ -95,7 +94,7 @@ def measured(picture: Image, folder: Path) -> dict[str, Delay]:
     found = {}
     with serving_page(folder / "web.log", f"sqlite:///{folder / 'results.db'}", **surroundings) as url:
         for way in SHOWN:
-            with browsing(*FLAGS, camera) as chromium:
+            with browsing(*CAMERA_FLAGS, camera) as chromium:
                 found[way] = _seen(opened(chromium, f"{url}/live"), way)
     return found
 

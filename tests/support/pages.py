@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -16,6 +18,7 @@ from tests.support.commands import ROOT
 from tests.support.watching import free_port, until
 
 PASSWORD = "open sesame 42"
+CAMERA_FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 WAIT_MS = 60_000
 """Longest wait of the browser for anything; the machine may be busy."""
 
@@ -60,6 +63,14 @@ def browsing(*flags: str) -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", *flags])
         yield chromium
         chromium.close()
+
+
+def camera_flags(samples: Path, clip: Path) -> tuple[str, ...]:
+    """Flags for a Chromium whose camera shows two men who move a little, so that the frames differ."""
+    picture = np.asarray(cv2.imread(str(samples / "zidane.jpg")))
+    frames = [cv2.resize(picture[:, 300 + shift : 1260 + shift], (640, 480)) for shift in range(0, 20, 2)]
+    clip.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
+    return (*CAMERA_FLAGS, f"--use-file-for-fake-video-capture={clip}")
 
 
 def opened(chromium: Browser, url: str, *, width: int = 1280, theme: str = "light") -> Page:

@@ -9,8 +9,8 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from results.database import connect, writing
-from results.markers import delete_markers, markers_of
+from results.database import connect, reading
+from results.markers import markers_of
 from tests.support.pages import WAIT_MS, browsing, opened, serving_page
 from tests.support.timeline_job import CHANGE_MS, GAP_MS, STEP_MS, add_stream_hour, add_timeline
 
@@ -188,10 +188,18 @@ def test_a_marker_is_kept_listed_exported_and_deleted(page: Page, site: SimpleNa
     written = requests.get(f"{site.address}/fer/export/1/eaf")
     assert "looks away m n p: to the left" in written.text and "a%20clip.eaf" in written.headers["Content-Disposition"]
     database = connect(site.database)
-    with writing(database) as session:
+    with reading(database) as session:
         (marker,) = markers_of(session, 1)
         assert (marker.time_ms, marker.until_ms, marker.note) == (5000, None, "to the left")
-        delete_markers(session, 1, [marker.id])
+    delete = page.get_by_role("button", name="Delete selected")
+    expect(delete).to_be_disabled()
+    # The table is a canvas: its first row's box lies below the names of the columns.
+    page.get_by_test_id("stDataFrame").first.click(position={"x": 16, "y": 52})
+    expect(delete).to_be_enabled(timeout=WAIT_MS)
+    delete.click()
+    expect(page.get_by_role("heading", name="Markers")).to_have_count(0, timeout=WAIT_MS)
+    with reading(database) as session:
+        assert markers_of(session, 1) == []
     database.dispose()
 
 
