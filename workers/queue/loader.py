@@ -21,3 +21,10 @@ class Loader(AppLoader):  # type: ignore[misc]
         self, module: str, imp: Callable[..., ModuleType] | None = None, package: str | None = None
     ) -> Any:
         return (imp or self.import_module)(module, package=package)
+
+    def on_worker_process_init(self) -> None:
+        """Imports what shards need: not the first shard, whose time is limited, but the birth of a child takes longer.
+
+        A child that cannot import it dies at birth. The main process needs none of it.
+        """
+        self.import_module("workers.batch.processing")
