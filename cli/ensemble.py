@@ -98,8 +98,16 @@ def _print(name: str, members: "tuple[WeightsFile, ...]", fit: "Fit") -> None:
         f"cross-entropy {fit.cross_entropy_before:.4f} and {fit.cross_entropy:.4f}, "
         f"calibration error {fit.ece_before:.4f} and {fit.ece:.4f}.",
         f"All on the {fit.n:,} faces that it was fitted on.",
+        *_crossed(fit),
         "",
         f"Kept as {name}. To use it: fer-batch models promote {name}",
         sep="\n",
         soft_wrap=True,
     )
+
+
+def _crossed(fit: "Fit") -> list[str]:
+    if fit.crossed_accuracy is None:
+        return []
+    figures = f"{fit.crossed_accuracy:.2f} %, cross-entropy {fit.crossed_cross_entropy:.4f}"
+    return [f"Each fifth by what was fitted on the others: {figures}, calibration error {fit.crossed_ece:.4f}."]

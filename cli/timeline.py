@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.argument("job", required=False)
 @click.option("--bucket", type=Duration(), default="1s", help="Length of one row: 500ms, 1s, 2m.")
 @click.option("--by", type=click.Choice(["media", "track", "job"]), default="media", help="One series for each.")
+@click.option("--affect", is_flag=True, help="Add valence and arousal, a projection of the emotions, -1 to 1.")
 @filter_options
 @period_options
 @click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", help="Form of output.")
@@ -33,6 +34,7 @@ def timeline(
     job: str | None,
     bucket: int,
     by: "By",
+    affect: bool,
     style: str,
     last: int | None,
     until: datetime | None,
@@ -43,27 +45,26 @@ def timeline(
     from cli.connection import asked_about
     from cli.views.timeline import print_table
     from results.read.naming import stream_of
+    from results.read.timelines import COLUMNS, WITH_AFFECT
     from results.read.timelines import timeline as rows_of
 
     terms: dict[str, Any] = {"face_filter": filter_from(**options), "period": period_from(last, until, zone)}
     with asked_about(settings, job) as (session, job_id):
-        rows = rows_of(session, job_id, bucket_ms=bucket, by=by, **terms)
+        rows = rows_of(session, job_id, bucket_ms=bucket, by=by, with_affect=affect, **terms)
         if style == "table":
             print_table(rows, stream=stream_of(session, job_id), zone=zone)
             return
         written_rows = (row | {"at": row["at"] and row["at"].astimezone(zone or UTC).isoformat()} for row in rows)
         if style == "csv":
-            _print_csv(written_rows)
+            _print_csv(written_rows, WITH_AFFECT if affect else COLUMNS)
         else:
             say(json.dumps(list(written_rows)))
 
 
-def _print_csv(rows: Iterator[dict[str, Any]]) -> None:
-    from results.read.timelines import COLUMNS
-
+def _print_csv(rows: Iterator[dict[str, Any]], columns: Sequence[str]) -> None:
     with written(None) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         text.detach()

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.views.terminal import safe_text, terminal
 from fer_model.rendering.palette import hex_colour
-from results.emotions import EMOTIONS
+from results.emotions import AFFECT, EMOTIONS
 from results.printable import shown
 from results.read.times import exact_clock, moment
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-TITLES = ("file", "time", "faces", "emotion", "mean", "then")
+TITLES = ("file", "time", "faces", "emotion", "mean")
+NUMBERS = ("time", "faces", *AFFECT)
 FIRST_ROWS = 40
 GAP = 2
 NARROWEST_NAME = 12
@@ -57,20 +58,22 @@ def print_table(
 def timeline_table(rows: Sequence[Row], width: int) -> Table:
     """A table that fits a terminal of `width` columns, from 80 on.
 
-    Names are shortened in the middle if they must be; what names leave over, up to a limit, goes to the bars.
+    Names are shortened in the middle if they must be; what names leave over, up to a limit, goes to the bars. Rows with
+    affect show it in place of the second emotion.
     """
+    titles = (*TITLES, *(AFFECT if rows and AFFECT[0] in rows[0] else ("then",)))
     cells = [(*_name(row), *_figures(row)) for row in rows]
-    other = sum(_widest(title, [row[n] for row in cells]) for n, title in enumerate(TITLES[1:], start=2))
-    left = width - other - GAP * (len(TITLES) - 1) - BARS[0] - 1
+    other = sum(_widest(title, [row[n] for row in cells]) for n, title in enumerate(titles[1:], start=2))
+    left = width - other - GAP * (len(titles) - 1) - BARS[0] - 1
     names = max(_widest("file", [name + track for name, track, *_ in cells]), NARROWEST_NAME)
     bar = BARS[0] + max(0, min(BARS[1] - BARS[0], left - names))
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
-    for title in TITLES:
-        table.add_column(title, justify="right" if title in ("time", "faces") else "left", no_wrap=True)
-    for row, (name, track, time, faces, emotion, mean, then) in zip(rows, cells, strict=True):
+    for title in titles:
+        table.add_column(title, justify="right" if title in NUMBERS else "left", no_wrap=True)
+    for row, (name, track, time, faces, emotion, mean, *more) in zip(rows, cells, strict=True):
         shortened = shorten(name, max(left, NARROWEST_NAME) - cell_len(track)) + track
         word = Text(emotion, "dim" if row["emotion"] is None else "")
-        table.add_row(Text(shortened), time, faces, word, _bar(row, bar, mean), then)
+        table.add_row(Text(shortened), time, faces, word, _bar(row, bar, mean), *more)
     return table
 
 
@@ -89,13 +92,15 @@ def _name(row: Row) -> tuple[str, str]:
     return shown(Path(row["uri"]).name) if row["uri"] else "all files", track
 
 
-def _figures(row: Row) -> tuple[str, str, str, str, str]:
+def _figures(row: Row) -> tuple[str, ...]:
     time = exact_clock(row["start_ms"]) if row["at"] is None else moment(row["at"])
     place = time, f"{row['faces']:,}"
+    affect = [row[name] for name in AFFECT if name in row]
     if row["emotion"] is None:
-        return *place, "no face", "", ""
+        return *place, "no face", "", *[""] * max(1, len(affect))
     first, second = sorted(EMOTIONS, key=lambda emotion: -row[emotion])[:2]
-    return *place, first, f"{row[first]:.0%}", f"{second} {row[second]:.0%}"
+    more = [f"{value:+.2f}" for value in affect] or [f"{second} {row[second]:.0%}"]
+    return *place, first, f"{row[first]:.0%}", *more
 
 
 def _bar(row: Row, length: int, mean: str) -> Text:

@@ -19,7 +19,8 @@ from fer_model.sources.png import SIGNATURE, plain_png
 from fer_model.types import Image
 
 MAX_PIXELS = 178_956_970
-"""The largest picture that is decoded, in pixels (about 13,400 x 13,400; half a gigabyte as RGB)."""
+"""The largest picture that is decoded, in pixels (about 13,400 x 13,400; half a gigabyte as RGB). Of a larger JPEG an
+eighth of each side is decoded."""
 
 MAX_BYTES = 2**30
 """The largest file of a picture."""
@@ -29,6 +30,10 @@ WITHIN_S = 60.0
 
 _PER_PIXEL = 16
 """Bytes in use for each pixel while a picture is decoded and converted, at most; measured."""
+
+_PER_COEFFICIENT = 6
+"""Bytes that a progressive JPEG keeps for each pixel of its full size until its last scan, at any scale: 2 for each of
+3 channels."""
 
 _DECODING = Budget(2**30)
 """What all threads decode at a time: about 8,000 x 8,000 pixels. A larger picture is decoded alone."""
@@ -110,13 +115,17 @@ def _read(
 ) -> tuple[Image, tuple[int, int]]:
     """The picture in a file or in memory, and its original size; messages begin with `name`."""
     try:
-        with _READING.taken(_bytes_in(file)), _open(file, most_pixels or MAX_PIXELS) as picture:
+        with _READING.taken(_bytes_in(file)), _open(file) as picture:
             whole = picture.size
+            if most_pixels:
+                _check_size(whole, whole, most_pixels)
             if least_side and (factor := max(whole) // least_side) > 1:
                 # Picks an eighth, a quarter or a half, the smallest that is large enough; no effect on other formats.
                 picture.draft(None, (whole[0] // factor, whole[1] // factor))
             drafted = picture.size != whole
-            with _DECODING.taken(picture.width * picture.height * _PER_PIXEL):
+            progressive = whole[0] * whole[1] if picture.info.get("progressive") else 0
+            _check_size(whole, whole if progressive else picture.size, MAX_PIXELS)
+            with _DECODING.taken(picture.width * picture.height * _PER_PIXEL + progressive * _PER_COEFFICIENT):
                 picture.load()  # Pillow turns TIFF itself
                 orientation = orientation_of(picture)
                 rgb = _rgb(picture)
@@ -140,22 +149,23 @@ def _bytes_in(file: IO[bytes]) -> int:
     return size
 
 
-def _open(file: IO[bytes], most_pixels: int) -> Pillow.Image:
+def _check_size(whole: tuple[int, int], decoded: tuple[int, int], most: int) -> None:
+    """Refuses a picture of which more than `most` pixels would be decoded."""
+    if decoded[0] * decoded[1] > most:
+        raise RefusedError(f"has {whole[0]:,} x {whole[1]:,} pixels; more than {most:,} are not decoded")
+
+
+def _open(file: IO[bytes]) -> Pillow.Image:
     """Reads the header only."""
     head = file.read(16)
     file.seek(0)
     png = head.startswith(SIGNATURE)
     try:
-        picture = Pillow.open(plain_png(file) if png else file, formats=("PNG",) if png else _FORMATS)
+        return Pillow.open(plain_png(file) if png else file, formats=("PNG",) if png else _FORMATS)
     except UnidentifiedImageError as error:
         if head[:4] in (b"II*\0", b"MM\0*"):
             raise RefusedError("is a TIFF of a kind that is not read; save it with 8 or 16 bits") from error
         raise
-    width, height = picture.size
-    if width * height > most_pixels:
-        picture.close()
-        raise RefusedError(f"has {width:,} x {height:,} pixels; more than {most_pixels:,} are not decoded")
-    return picture
 
 
 def orientation_of(picture: Pillow.Image) -> int:

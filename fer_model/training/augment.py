@@ -1,7 +1,7 @@
 """Augmentation of whole batches as tensors: one pass per batch, nothing per picture.
 
-All random numbers come from torch's global CPU generator, on whatever device the pictures are,
-so that a restored generator state repeats a batch.
+What differs from picture to picture is drawn on the pictures' device, what holds for the whole batch on the CPU, each
+from torch's global generator: restored states repeat a batch, and no draw waits for the device.
 """
 
 import math
@@ -40,16 +40,15 @@ def move(images: Tensor, recipe: Recipe) -> Tensor:
     if not (recipe.flip or recipe.padding or recipe.rotation or recipe.scale):
         return images
     n, _, _, side = images.shape
-    mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0) if recipe.flip else torch.ones(n)
-    angle, size = _around(n) * math.radians(recipe.rotation), 1 + _around(n) * recipe.scale
+    device = images.device
+    mirror = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0) if recipe.flip else torch.ones(n, device=device)
+    angle, size = _around(images, n) * math.radians(recipe.rotation), 1 + _around(images, n) * recipe.scale
     # Whole pixels, as in cropping from a padded picture; affine_grid counts in half sides.
-    shift = torch.randint(-recipe.padding, recipe.padding + 1, (n, 2)) * (2.0 / side)
+    shift = torch.randint(-recipe.padding, recipe.padding + 1, (n, 2), device=device) * (2.0 / side)
     cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
     rows = (torch.stack((cos * mirror, -sin, shift[:, 0]), 1), torch.stack((sin * mirror, cos, shift[:, 1]), 1))
     grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
-    moved: Tensor = functional.grid_sample(
-        images, grid.to(images.device), padding_mode=recipe.edge, align_corners=False
-    )
+    moved: Tensor = functional.grid_sample(images, grid, padding_mode=recipe.edge, align_corners=False)
     return moved
 
 
@@ -57,7 +56,7 @@ def jitter(images: Tensor, spread: float) -> Tensor:
     """Scales brightness and contrast of each picture by factors in 1 ± spread."""
     if not spread:
         return images
-    brightness, contrast = (1 + _around(2, len(images), 1, 1, 1) * spread).to(images.device)
+    brightness, contrast = 1 + _around(images, 2, len(images), 1, 1, 1) * spread
     mean = images.mean((1, 2, 3), keepdim=True)
     changed: Tensor = (((images - mean) * contrast + mean) * brightness).clamp(0, 255)
     return changed
@@ -67,12 +66,13 @@ def relight(images: Tensor, strength: float) -> Tensor:
     """Light from one side, darker across the face by up to `strength`, and a gamma curve of 2^±strength."""
     if not strength:
         return images
-    n, _, height, width = images.shape
-    angle, depth, gamma = torch.rand(n) * 2 * math.pi, torch.rand(n) * strength, 2 ** (_around(n) * strength)
-    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    (n, _, height, width), device = images.shape, images.device
+    angle, depth = torch.rand(n, device=device) * 2 * math.pi, torch.rand(n, device=device) * strength
+    gamma = 2 ** (_around(images, n) * strength)
+    lines = torch.linspace(-1, 1, height, device=device), torch.linspace(-1, 1, width, device=device)
+    y, x = torch.meshgrid(*lines, indexing="ij")
     ramp = _each(torch.cos(angle)) * x + _each(torch.sin(angle)) * y
-    shade = (1 + _each(depth) * ramp).to(images.device)
-    lit: Tensor = (images / 255).pow(_each(gamma).to(images.device)).mul(shade).clamp(0, 1) * 255
+    lit: Tensor = (images / 255).pow(_each(gamma)).mul(1 + _each(depth) * ramp).clamp(0, 1) * 255
     return lit
 
 
@@ -90,22 +90,22 @@ def noise(images: Tensor, deviation: float) -> Tensor:
     """Adds sensor noise, with a random standard deviation for each picture."""
     if not deviation:
         return images
-    grain = torch.randn(images.shape) * torch.rand(len(images), 1, 1, 1) * deviation
-    noisy: Tensor = (images + grain.to(images.device)).clamp(0, 255)
+    grain = torch.randn_like(images) * torch.rand(len(images), 1, 1, 1, device=images.device) * deviation
+    noisy: Tensor = (images + grain).clamp(0, 255)
     return noisy
 
 
 def cutout(images: Tensor, side: int, share: float = 1.0) -> Tensor:
     """Blackens one square of each chosen picture, its centre anywhere (DeVries and Taylor, 2017)."""
-    n, _, height, width = images.shape
-    centre_y, centre_x = torch.randint(height, (n, 1, 1, 1)), torch.randint(width, (n, 1, 1, 1))
-    y, x = torch.arange(height).view(1, 1, -1, 1), torch.arange(width).view(1, 1, 1, -1)
+    (n, _, height, width), device = images.shape, images.device
+    centre_y, centre_x = (torch.randint(length, (n, 1, 1, 1), device=device) for length in (height, width))
+    y, x = torch.arange(height, device=device).view(1, 1, -1, 1), torch.arange(width, device=device).view(1, 1, 1, -1)
     inside = ((y - centre_y).abs() * 2 < side) & ((x - centre_x).abs() * 2 < side)
-    return images.masked_fill(inside.to(images.device) & _chosen(images, share), 0.0)
+    return images.masked_fill(inside & _chosen(images, share), 0.0)
 
 
-def _around(*shape: int) -> Tensor:
-    return torch.rand(*shape) * 2 - 1
+def _around(images: Tensor, *shape: int) -> Tensor:
+    return torch.rand(*shape, device=images.device) * 2 - 1
 
 
 def _each(values: Tensor) -> Tensor:
@@ -113,4 +113,4 @@ def _each(values: Tensor) -> Tensor:
 
 
 def _chosen(images: Tensor, share: float) -> Tensor:
-    return (torch.rand(len(images), 1, 1, 1) < share).to(images.device)
+    return torch.rand(len(images), 1, 1, 1, device=images.device) < share

@@ -3,6 +3,7 @@
 import errno
 import io
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -30,6 +31,9 @@ from fer_model.training.recipes import RECIPES, Recipe
 from fer_model.types import EMOTIONS
 
 logger = logging.getLogger(__name__)
+
+CHECK_EVERY = 50
+"""Batches after which the host waits for a GPU to see whether the loss is still a number."""
 
 
 @dataclass
@@ -134,13 +138,16 @@ def _one_epoch(
     validation: LabelledFaces,
     before_batch: Callable[[], None],
 ) -> Epoch:
-    began, state.loading, losses, correct = time.perf_counter(), 0.0, 0.0, 0
+    began, state.loading = time.perf_counter(), 0.0
+    # Loss, right answers and gradients' norms in sum: on the device, which the host only asks now and then.
+    sums = torch.zeros(3, dtype=torch.float64, device=run.device)
     state.network.train()
-    for rows in torch.randperm(len(training.labels)).split(run.batch):
+    for number, rows in enumerate(torch.randperm(len(training.labels)).split(run.batch), 1):
         before_batch()
-        loss, guesses = _step(run, state, *_batch(run, state, training, rows.numpy()))
-        losses += loss * len(rows)
-        correct += int((guesses == training.labels[rows.numpy()]).sum())
+        sums += _step(run, state, *_batch(run, state, training, rows.numpy()))
+        if number % CHECK_EVERY == 0:
+            _check(sums, state)
+    losses, correct = _check(sums, state)
     answers = predict(state.kept, validation.images, before_batch=before_batch).argmax(1)
     accuracy = float((answers == validation.labels).mean())
     return Epoch(
@@ -154,14 +161,17 @@ def _one_epoch(
     )
 
 
-def _batch(run: ClassifierRun, state: _State, faces: LabelledFaces, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """One augmented, normalised batch (n, 1, 48, 48) and its targets (n, 7), on the run's device."""
+def _batch(
+    run: ClassifierRun, state: _State, faces: LabelledFaces, rows: NDArray[np.int64]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One augmented, normalised batch (n, 1, 48, 48), its targets (n, 7) and labels (n,), on the run's device."""
     began, recipe = time.perf_counter(), RECIPES[run.recipe]
     images = torch.from_numpy(faces.images[rows])[:, None].to(run.device).float()
     images, targets = augment(images, _targets(recipe, faces, rows).to(run.device), recipe)
     images = normalise(images).contiguous(memory_format=torch.channels_last)
+    labels = torch.from_numpy(faces.labels[rows]).to(run.device)
     state.loading += time.perf_counter() - began
-    return images, targets
+    return images, targets, labels
 
 
 def _targets(recipe: Recipe, faces: LabelledFaces, rows: NDArray[np.int64]) -> Tensor:
@@ -175,20 +185,28 @@ def _targets(recipe: Recipe, faces: LabelledFaces, rows: NDArray[np.int64]) -> T
     return targets
 
 
-def _step(run: ClassifierRun, state: _State, images: Tensor, targets: Tensor) -> tuple[float, NDArray[np.int64]]:
-    logits = state.network(images)
-    loss = functional.cross_entropy(logits, targets)
+def _step(run: ClassifierRun, state: _State, images: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    """One step; on the device the loss, summed over the batch, the number of right answers and the gradients' norm."""
+    with torch.autocast("cuda", torch.bfloat16, enabled=images.is_cuda):
+        logits = state.network(images)
+    loss = functional.cross_entropy(logits.float(), targets)
     state.optimizer.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), run.clip)
-    # Infinite gradients give NaN weights, and after the last batch no loss would show that.
-    if not torch.isfinite(loss) or not torch.isfinite(norm):
-        raise TrainingError(f"the loss is no longer a number in epoch {state.epoch + 1}; lower the learning rate")
     state.optimizer.step()
     state.scheduler.step()
     if state.average is not None:
         state.average.update_parameters(state.network)
-    return float(loss.detach()), logits.detach().argmax(1).cpu().numpy()
+    return torch.stack((loss.detach() * len(labels), (logits.detach().argmax(1) == labels).sum(), norm))
+
+
+def _check(sums: Tensor, state: _State) -> tuple[float, int]:
+    """The sums of loss and right answers so far. Raises `TrainingError` where the loss or a gradient was no number."""
+    losses, correct, norms = sums.tolist()
+    # Infinite gradients give NaN weights, and after the last batch no loss would show that.
+    if not math.isfinite(losses + norms):
+        raise TrainingError(f"the loss is no longer a number in epoch {state.epoch + 1}; lower the learning rate")
+    return losses, int(correct)
 
 
 @torch.inference_mode()

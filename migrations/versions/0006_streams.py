@@ -38,11 +38,11 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_stream_events_media_id_at"), "stream_events", ["media_id", "at"])
     moment = MOMENTS[op.get_bind().dialect.name]
-    _replace_views(f", {moment.format('looked')} AS at", f", {moment.format('felt')} AS at")
+    replace_views(f", {moment.format('looked')} AS at", f", {moment.format('felt')} AS at")
 
 
 def downgrade() -> None:
-    _replace_views("", "")
+    replace_views("", "")
     for created in ("stream_events", "stream_logins", "streams"):
         op.drop_table(created)
     # SQLite can only rebuild the table, and refuses while views read it, except in its legacy mode.
@@ -91,7 +91,7 @@ MOMENTS = {
 }
 
 
-def _replace_views(looked_at: str, felt_at: str) -> None:
+def replace_views(looked_at: str, felt_at: str) -> None:
     """The views of the first revision with one more column at the end, or none."""
     views = {"emotion_timeline": _emotion_timeline(looked_at), "track_timeline": _track_timeline(felt_at)}
     for name, query in views.items():

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from sqlalchemy.orm import Session
 
-from results.emotions import EMOTIONS
+from results.emotions import AFFECT, EMOTIONS, affect
 from results.read.face_filter import FaceFilter, filtered_faces
 from results.read.parts import ALWAYS, Part, Period, moment_ms, part_of
 from results.tables import Media
@@ -25,10 +25,12 @@ WHOLE = ("media_id", "frame_index", "time_ms", "face_index", "track_id")
 TEXTS = ("uri", "emotion")
 COLUMNS = (
     "uri", *WHOLE, "x1", "y1", "x2", "y2", "detection_score", "emotion", "confidence", *EMOTIONS, "quality", "at",
+    *AFFECT,
 )  # fmt: skip
-"""The columns of an export, in order: those of `faces` that describe the face, its medium's `uri`, and its moment.
+"""The columns of an export, in order: the medium's `uri`, those of `faces` that describe the face, its moment, affect.
 
-`at` is empty except for streams; in Parquet a time, in other formats ISO 8601 with the offset of its zone.
+`at` is empty except for streams; in Parquet a time, in other formats ISO 8601 with the offset of its zone. Valence and
+arousal are the projection that `emotions.affect` describes.
 """
 ISO = "%Y-%m-%dT%H:%M:%S%.3f%:z"
 
@@ -126,6 +128,7 @@ def _statement(part: Part, face_filter: FaceFilter) -> Select[Any]:
     in_hour = faces.time_ms - moment_ms(literal(0)) if part.absolute else faces.time_ms
     moment = faces.time_ms if part.absolute else case((Media.kind == "stream", moment_ms(faces.time_ms)))
     shown: dict[str, ColumnElement[Any]] = {"uri": Media.__table__.c.uri, "time_ms": in_hour, "at": moment}
+    shown |= {label.name: label for label in affect([faces[name] for name in EMOTIONS])}
     columns = [shown[name] if name in shown else faces[name] for name in COLUMNS]
     # The ids of a job's media are in their order, so the primary key gives this order without sorting.
     order = (faces.media_id, faces.frame_index, faces.face_index)

@@ -76,5 +76,7 @@ def _mean(faces: Subquery, name: str, track: Sequence[ColumnElement[Any]], half_
     around: dict[str, Any] = {"partition_by": track, "order_by": faces.c.time_ms, "range_": (-half_ms, half_ms)}
     # PostgreSQL updates a sum of integers as the window moves, but sums floats anew for each window.
     total = func.sum(cast(func.round(faces.c[name] * UNITS), Integer)).over(**around)
-    mean = cast(total, Double) / UNITS / func.count().over(**around)
+    # `op`, since SQLAlchemy's own division would convert each divisor to NUMERIC, and PostgreSQL that back again.
+    count = cast(func.count().over(**around) * UNITS, Double)
+    mean: ColumnElement[float] = cast(total, Double).op("/", return_type=Double())(count)
     return case((faces.c.track_id.is_(None), faces.c[name]), else_=mean).label(name)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from results.emotions import EMOTIONS, dominant, means
+from results.emotions import AFFECT, EMOTIONS, affect, dominant, means
 from results.errors import TimelineError
 from results.read.face_filter import FaceFilter, filtered_faces
 from results.read.parts import ALWAYS, Part, Period, frames_of, moment_ms, part_of
@@ -33,6 +33,9 @@ from results.tables import Media
 By = Literal["media", "track", "job"]
 COLUMNS = ("start_ms", "media_id", "uri", "track_id", "frames", "faces", *EMOTIONS, "emotion", "face_share", "at")
 """The keys of a row, in order."""
+
+WITH_AFFECT = (*COLUMNS, *AFFECT)
+"""Those of a row with affect."""
 
 MAX_BUCKET_MS = 7 * 24 * 3600 * 1000
 EVERYTHING = FaceFilter()
@@ -48,6 +51,7 @@ def timeline(
     face_filter: FaceFilter = EVERYTHING,
     media_id: int | None = None,
     period: Period = ALWAYS,
+    with_affect: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """One row per bucket of `bucket_ms` milliseconds, and per medium, per track, or for the job as a whole.
 
@@ -57,7 +61,8 @@ def timeline(
     Keys: `start_ms`, `media_id`, `uri`, `track_id`, `frames` (processed), `faces`, the mean of each
     probability by name, `emotion` (the dominant one), `face_share` (frames with a face, or with this
     track, as a share of `frames`, 0..1), and `at`, when the bucket begins (UTC), if that is known. Keys that do not
-    apply are None; so are the means of a bucket without a face. Rows are sorted by medium, then track, then time, and
+    apply are None; so are the means of a bucket without a face. `with_affect` adds `valence` and `arousal` (-1..1), the
+    projection of the means that `emotions.affect` describes. Rows are sorted by medium, then track, then time, and
     are fetched lazily.
 
     The hours of a stream are one series, whose `start_ms` counts from 1970 (UTC): buckets and tracks go on over the
@@ -71,7 +76,9 @@ def timeline(
     if by not in get_args(By):
         raise TimelineError(f"A timeline is by media, track or job, not by '{by}'.")
     part = _from_a_bucket(part_of(session, job_id, media_id, period), bucket_ms)
-    rows = session.execute(_statement(part, bucket_ms, by, face_filter), execution_options={"yield_per": 1000})
+    rows = session.execute(
+        _statement(part, bucket_ms, by, face_filter, with_affect), execution_options={"yield_per": 1000}
+    )
     return (_with_moment(row) for row in rows.mappings())
 
 
@@ -84,14 +91,15 @@ def _with_moment(row: RowMapping) -> dict[str, Any]:
     return dict(row) | {"at": None if row["at"] is None else EPOCH + timedelta(milliseconds=row["at"])}
 
 
-def _statement(part: Part, bucket_ms: int, by: By, face_filter: FaceFilter) -> Select[Any]:
+def _statement(part: Part, bucket_ms: int, by: By, face_filter: FaceFilter, with_affect: bool) -> Select[Any]:
     keys = [] if by == "job" or part.absolute else ["media_id"]
     looked = _looked(frames_of(part), bucket_ms, keys)
     felt = _felt(filtered_faces(part, face_filter), bucket_ms, keys, by, face_filter.leaves_out)
     same = [felt.c[key] == looked.c[key] for key in ("start_ms", *keys)]
     # A track has rows only where it was seen; a medium has one for each bucket with processed frames.
     source = looked.join(felt, and_(*same), isouter=by != "track")
-    statement = select(*_columns(looked, felt, part, by)).select_from(source)
+    more = affect([felt.c[name] for name in EMOTIONS]) if with_affect else []
+    statement = select(*_columns(looked, felt, part, by), *more).select_from(source)
     track = [felt.c.track_id] if by == "track" else []
     if not keys:
         return statement.order_by(*track, looked.c.start_ms)

@@ -56,6 +56,20 @@ def test_timeline_smoothed_and_chosen(database: Database) -> None:
     assert json.loads(answered(database, *words, "--min-quality", "0.6").stdout) == []
 
 
+def test_timeline_with_affect_in_every_form(database: Database) -> None:
+    add_job(database)
+    words = ("timeline", "--by", "track", "--affect")
+    rows = json.loads(answered(database, *words, "--format", "json").stdout)
+    assert rows and all(
+        row["valence"] == pytest.approx(0.81 * row["happy"] - 0.63 * row["sad"]) for row in rows if row["track_id"] == 0
+    )
+    by_csv = list(csv.DictReader(io.StringIO(answered(database, *words, "--format", "csv").stdout)))
+    assert list(by_csv[0])[-3:] == ["at", "valence", "arousal"]
+    assert [float(row["arousal"]) for row in by_csv] == [row["arousal"] for row in rows]
+    assert answered(database, *words).stdout.splitlines()[0].split()[-2:] == ["valence", "arousal"]
+    assert "valence" not in answered(database, *words[:3], "--format", "json").stdout
+
+
 @pytest.mark.parametrize("wrong", [("--smooth", "61"), ("--smooth", "nan"), ("--min-quality", "2"), ("--by", "mood")])
 def test_timeline_used_wrongly(database: Database, wrong: tuple[str, ...]) -> None:
     add_job(database)

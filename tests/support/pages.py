@@ -58,5 +58,5 @@ def opened(chromium: Browser, url: str, *, width: int = 1280, theme: str = "ligh
 def _answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=5).status_code < 500
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False

@@ -24,7 +24,7 @@ CONNECT_S = 30.0
 
 RECORDS = "The boxes and emotions of faces are written into the database, no pictures. Everyone in view has to know."
 CONSTRAINTS = {"video": {"width": 640, "height": 480, "frameRate": 15}, "audio": False}
-VIDEO_STYLE = {"width": "100%", "maxWidth": "720px", "margin": "0 auto", "display": "block", "borderRadius": "8px"}
+VIDEO_STYLE = {"width": "100%", "maxWidth": "720px", "display": "block", "borderRadius": "8px"}
 # No STUN: this machine and its network need none, and no third party learns of the visitor.
 NO_SERVERS: dict[str, Any] = {"iceServers": []}
 WAYS = {"WebRTC": "video both ways, the smoother one", "JPEG": "single frames, for networks that block WebRTC"}

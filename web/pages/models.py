@@ -16,8 +16,8 @@ from workers.models.inventory import details, overview
 from workers.models.store import promote
 
 EVERY_S, RUNS = 3.0, 50
-TWO_DIGITS = {name: st.column_config.NumberColumn(format="%.2f") for name in ("accuracy %", "from", "to", "efficiency")}
-FOUR_DIGITS = {name: st.column_config.NumberColumn(format="%.4f") for name in ("macro F1", "ECE", "GMACs")}
+TWO_DIGITS = {name: st.column_config.NumberColumn(format="%.2f") for name in ("Accuracy %", "From", "To", "Efficiency")}
+FOUR_DIGITS = {name: st.column_config.NumberColumn(format="%.4f") for name in ("Macro F1", "ECE", "GMACs")}
 FORMATS = TWO_DIGITS | FOUR_DIGITS
 
 
@@ -28,10 +28,22 @@ def page() -> None:
     if done := st.session_state.pop("promoted", None):
         st.success(f"{done} is in use.")
     st.subheader("Ensembles")
-    st.dataframe(model_tables.ensembles(found["ensembles"]), hide_index=True, column_config=FORMATS, alt="Ensembles")
+    st.dataframe(
+        model_tables.ensembles(found["ensembles"]),
+        hide_index=True,
+        column_config=FORMATS,
+        placeholder="",
+        alt="Ensembles",
+    )
     _promotion(found["in_use"], [row["name"] for row in found["ensembles"]])
     st.subheader("Classifiers")
-    st.dataframe(model_tables.classifiers(found["models"]), hide_index=True, column_config=FORMATS, alt="Classifiers")
+    st.dataframe(
+        model_tables.classifiers(found["models"]),
+        hide_index=True,
+        column_config=FORMATS,
+        placeholder="",
+        alt="Classifiers",
+    )
     _evaluations()
     _training()
     _card({f"{row['name']} ({row['id']})": row["id"] for row in found["models"]})
@@ -60,7 +72,9 @@ def _evaluations() -> None:
             "`fer-batch evaluate` measures a model or an ensemble; its figures and confusion matrix stand here then."
         )
         return
-    st.dataframe(model_tables.ablation(found), hide_index=True, column_config=FORMATS, alt="Evaluations")
+    st.dataframe(
+        model_tables.ablation(found), hide_index=True, column_config=FORMATS, placeholder="", alt="Evaluations"
+    )
     names = [f"{name}, {row.split} of {row.data}, {row.created_at:%d %b %Y}" for row, name, _ in found]
     place = st.selectbox("Confusion matrix", range(len(found)), format_func=lambda place: names[place])
     if matrix := found[place][0].report.get("confusion"):

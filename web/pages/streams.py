@@ -29,8 +29,10 @@ def page() -> None:
     """Draws the page."""
     st.title("Streams")
     with reading(this_server().database) as session:
-        # Those that are on come first.
-        names = [each.name for each in sorted(stream_statuses(session), key=lambda each: each.state == "stopped")]
+        statuses = stream_statuses(session)
+    # Those that are live come first, those that are stopped last.
+    statuses.sort(key=lambda status: (status.state == "stopped", status.state != "live"))
+    names = [status.name for status in statuses]
     if not names:
         st.info(HINT)
         return
@@ -63,7 +65,7 @@ def _row(status: StreamStatus) -> dict[str, Any]:
 
 def _delay(status: StreamStatus) -> str:
     p50, p95 = status.delay_ms["p50"], status.delay_ms["p95"]
-    return "" if p50 is None or p95 is None else f"{p50:.0f} (95 %: {p95:.0f})"
+    return "" if p50 is None or p95 is None else f"{p50:.0f} (95%: {p95:.0f})"
 
 
 @st.fragment(run_every=EVERY_S)
@@ -107,28 +109,35 @@ def _chart(name: str, rows: list[dict[str, Any]], minutes: int) -> None:
     table = pl.DataFrame(seen)
     ends = table.with_columns(End=pl.col("Time") + timedelta(milliseconds=_step_ms(minutes)))
     # With a key it is updated in its place, and does not flicker.
-    st.altair_chart(_bars(ends, f"Emotions of {name}"), width="stretch", key="chart of a stream")
+    st.subheader("Mean probabilities", anchor=False)
+    st.altair_chart(_bars(ends), width="stretch", key="chart of a stream", alt=f"Emotions of {name} over time")
     with st.expander("As a table"):
         st.dataframe(table.reverse().with_columns(pl.col(EMOTIONS).round(3)), hide_index=True, width="stretch")
 
 
-def _bars(table: pl.DataFrame, title: str) -> alt.Chart:
+def _bars(table: pl.DataFrame) -> alt.Chart:
     """A bar for each step with a face: what lies between is no face, and stays empty."""
     means = table.unpivot(list(EMOTIONS), index=["Time", "End", "faces"], variable_name="Emotion", value_name="Mean")
     means = means.with_columns(Top=pl.col("Mean").cum_sum().over("Time")).with_columns(
         Bottom=pl.col("Top") - pl.col("Mean")
     )
     colours = alt.Scale(domain=list(EMOTIONS), range=[hex_colour(emotion) for emotion in EMOTIONS])
-    legend = alt.Legend(orient="bottom", title=None)
+    legend = alt.Legend(orient="top", title=None, columns=4)
+    axis = alt.Axis(format="%H:%M:%S", tickCount=6, labelOverlap=True)
     return (
-        alt.Chart(means, title=title, height=260)
+        alt.Chart(means, height=320)
         .mark_rect()
         .encode(
-            x=alt.X("Time:T", title=None),
+            x=alt.X("Time:T", title="Time (UTC)", scale=alt.Scale(type="utc"), axis=axis),
             x2="End:T",
-            y=alt.Y("Bottom:Q", title="Mean probability", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("Bottom:Q", title=None, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
             y2="Top:Q",
             color=alt.Color("Emotion:N", scale=colours, sort=list(EMOTIONS), legend=legend),
-            tooltip=["Time:T", "Emotion:N", alt.Tooltip("Mean:Q", format=".1%"), "faces:Q"],
+            tooltip=[
+                alt.Tooltip("Time:T", format="%H:%M:%S"),
+                "Emotion:N",
+                alt.Tooltip("Mean:Q", format=".1%"),
+                "faces:Q",
+            ],
         )
     )

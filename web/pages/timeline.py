@@ -15,7 +15,7 @@ from results.read.overview import overview
 from results.tables import Frame, Media
 from web.elements import timeline
 from web.elements.timeline.data import chart
-from web.parts import downloads, markers, spans
+from web.parts import affect, downloads, markers, spans
 from web.parts.choosing import choose_job, choose_medium
 from web.parts.series import shown
 from web.server import this_server
@@ -59,8 +59,9 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
     if not view.frames:
         st.info("No frame of this file is processed yet.")
         return
+    affect.draw(seen, origin_ms(medium))
     markers.draw(session, medium.id, medium.uri)
-    spans.draw(session, medium.id, span or part, track_id, origin_ms(medium))
+    spans.draw(session, medium, span or part, track_id, origin_ms(medium))
     downloads.draw(medium, seen)
 
 

@@ -25,7 +25,7 @@ def choose_job(session: Session) -> Job | None:
 
 
 def choose_medium(session: Session, job: Job) -> Media | None:
-    """The medium of the job that the visitor chose, or the first; None if there is none."""
+    """The medium of the job that the visitor chose, or the first that has a length; None if there is none."""
     media = media_named(session, job.id)
     if len(media) == MOST:
         words = st.text_input("Find a file", placeholder="A part of its name", key=f"words-{job.id}")
@@ -34,7 +34,8 @@ def choose_medium(session: Session, job: Job) -> Media | None:
         return None
     found = {str(medium.id): medium for medium in media}
     linked = st.query_params.get("medium")
-    first = list(found).index(linked) if linked in found else 0
+    long = (str(medium.id) for medium in media if medium.kind != "image")
+    first = list(found).index(linked if linked in found else next(long, str(media[0].id)))
     chosen = st.selectbox(_label(media), list(found), index=first, format_func=lambda key: _name(found[key]))
     st.query_params["medium"] = chosen
     return found[chosen]

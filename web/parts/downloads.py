@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from results.emotions import EMOTIONS
+from results.emotions import AFFECT, EMOTIONS, projected
 from results.tables import Media
 from web.parts.figures import picture
 from web.parts.names import file_name, file_stem
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN = {"csv": "CSV", "parquet": "Parquet", "png": "PNG", "svg": "SVG"}
 FILES = {"csv": "CSV", "parquet": "Parquet", "eaf": "ELAN", "textgrid": "Praat TextGrid", "boris": "BORIS"}
-NOTHING = (0, None, *(None for _ in EMOTIONS), None, None)
+NOTHING = (0, None, *(None for _ in EMOTIONS), None, None, None, None)
 """The values of a step without a face."""
 
 
@@ -42,9 +42,12 @@ def table(shown: Shown) -> "polars.DataFrame":
     import polars
 
     view, seen = shown.view, shown.seen
-    found = {step: (one.faces, one.emotion, *one.scores, one.confidence, one.quality) for step, one in seen.items()}
+    found = {
+        step: (one.faces, one.emotion, *one.scores, one.confidence, one.quality, *projected(one.scores))
+        for step, one in seen.items()
+    }
     rows = [(view.start_ms(step) / 1000, view.frames[step], *found.get(step, NOTHING)) for step in sorted(view.frames)]
-    names = ("seconds", "frames", "faces", "emotion", *EMOTIONS, "confidence", "quality")
+    names = ("seconds", "frames", "faces", "emotion", *EMOTIONS, "confidence", "quality", *AFFECT)
     types = {"frames": polars.Int64, "faces": polars.Int64, "emotion": polars.String}
     return polars.DataFrame(rows, {name: types.get(name, polars.Float64) for name in names}, orient="row")
 

@@ -49,4 +49,4 @@ def _row(name: str, number: int, face: FaceObservation, members: Sequence[Sequen
 
 
 def _cell(value: float, is_top: bool) -> str:
-    return f'<td class="number{" top" if is_top else ""}">{100 * value:.1f} %</td>'
+    return f'<td class="number{" top" if is_top else ""}">{value:.1%}</td>'

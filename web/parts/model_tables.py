@@ -12,12 +12,12 @@ def ensembles(rows: Sequence[Row]) -> list[Row]:
     """One row for each ensemble."""
     return [
         {
-            "ensemble": row["name"],
-            "in use": "yes" if row["in_use"] else "",
-            "classifiers": ", ".join(f"{member['share']:.2f} {member['name']}" for member in row["members"]),
-            "detector": row["detector"]["name"],
-            "accuracy %": row["accuracy"],
-            "measured on": row["accuracy_on"],
+            "Ensemble": row["name"],
+            "In use": "yes" if row["in_use"] else "",
+            "Classifiers": ", ".join(f"{member['share']:.2f} {member['name']}" for member in row["members"]),
+            "Detector": row["detector"]["name"],
+            "Accuracy %": row["accuracy"],
+            "Measured on": row["accuracy_on"],
         }
         for row in rows
     ]
@@ -27,13 +27,13 @@ def classifiers(rows: Sequence[Row]) -> list[Row]:
     """One row for each classifier; its accuracy where nothing measured it here is that of its card."""
     return [
         {
-            "model": row["name"],
-            "recipe": row["recipe"] or "",
-            "source": row["source"],
-            "accuracy %": row["accuracy"] if row["accuracy"] is not None else _in_training(row),
-            "measured on": row["accuracy_on"] or ("PublicTest, in training" if _in_training(row) else None),
-            "licence": row["licence"],
-            "id": row["id"],
+            "Model": row["name"],
+            "Recipe": row["recipe"] or "",
+            "Source": row["source"],
+            "Accuracy %": row["accuracy"] if row["accuracy"] is not None else _in_training(row),
+            "Measured on": row["accuracy_on"] or ("PublicTest, in training" if _in_training(row) else None),
+            "Licence": row["licence"],
+            "ID": row["id"],
         }
         for row in rows
         if row["kind"] == "classifier"
@@ -47,17 +47,17 @@ def ablation(found: Sequence[tuple[Evaluation, str, str | None]]) -> list[Row]:
     """
     return [
         {
-            "subject": name,
-            "recipe": recipe or "",
-            "set": f"{row.split} of {row.data}",
-            "faces": row.n,
-            "accuracy %": row.accuracy,
-            "from": row.ci_low,
-            "to": row.ci_high,
-            "macro F1": row.macro_f1,
+            "Subject": name,
+            "Recipe": recipe or "",
+            "Set": f"{row.split} of {row.data}",
+            "Faces": row.n,
+            "Accuracy %": row.accuracy,
+            "From": row.ci_low,
+            "To": row.ci_high,
+            "Macro F1": row.macro_f1,
             "ECE": row.ece,
             "GMACs": row.gmacs,
-            "efficiency": row.accuracy / (100 * row.gmacs) if row.gmacs else None,
+            "Efficiency": row.accuracy / (100 * row.gmacs) if row.gmacs else None,
         }
         for row, name, recipe in found
     ]

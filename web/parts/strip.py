@@ -28,7 +28,7 @@ def strip(persons: Sequence[Person], figures: LiveFigures) -> str:
         return '<div class="fer-strip"><p>No face in the last minute.</p></div>'
     rows = "".join(_row(person) for person in persons)
     speed = (
-        f"<p>{figures.fps:.1f} frames a second, {figures.p50_ms:.0f} ms each (95 %: {figures.p95_ms:.0f} ms), "
+        f"<p>{figures.fps:.1f} frames a second, {figures.p50_ms:.0f} ms each (95%: {figures.p95_ms:.0f} ms), "
         f"{figures.dropped} dropped</p>"
     )
     return (

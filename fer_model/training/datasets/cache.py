@@ -11,7 +11,7 @@ import numpy as np
 from fer_model.errors import TrainingDataError, TrainingError
 from fer_model.training.datasets.labelled import LabelledFaces
 
-VERSION = 1
+VERSION = 2
 """Increment it when the same files would decode to other arrays."""
 
 

@@ -1,6 +1,5 @@
 """Reads training data: FER-2013 as a table, or pictures in class folders; each is decoded once."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from fer_model.errors import TrainingDataError
@@ -18,8 +17,9 @@ def read_faces(path: Path, split: str, cache: Path | None = None, *, resize: boo
     """One split of a CSV file (plain, .gz, .bz2, .xz or .zip) or of a folder of pictures.
 
     In a CSV file the split is a Usage (Training, PublicTest, PrivateTest), upper or lower case;
-    FER+ votes beside it are read with Training. In a folder it is a sub-folder (train, test
-    ...; for other names see `splits.split_pictures`), or `all`. With `cache`, a folder, decoded
+    FER+ votes beside it are read with Training, and rows whose most frequent vote is "not a face"
+    are left out. In a folder it is a sub-folder (train, test ...; for other names see
+    `splits.split_pictures`), or `all`. With `cache`, a folder, decoded
     faces are kept there and mapped into memory. `resize` resizes pictures of a folder to 48x48;
     those of a CSV are always 48x48.
 
@@ -57,7 +57,7 @@ def _pictures(pictures: list[LabelledPath], cache: Path | None, resize: bool) ->
 
 def _with_votes(path: Path, votes: Path) -> LabelledFaces:
     # Torch loads slowly, and only the votes need it.
-    from fer_model.training.datasets.ferplus import label_probabilities, read_votes
+    from fer_model.training.datasets.ferplus import label_probabilities, read_votes, shows_face
 
     faces, counts = read_fer2013(path, "Training"), read_votes(votes, "Training")
     if len(faces.labels) != len(counts):
@@ -65,4 +65,6 @@ def _with_votes(path: Path, votes: Path) -> LabelledFaces:
             f"{votes}: has {len(counts)} Training rows but {path.name} has {len(faces.labels)}; "
             "they do not belong together, move one away"
         )
-    return replace(faces, votes=label_probabilities(counts, faces.labels))
+    clear = shows_face(counts)
+    probabilities = label_probabilities(counts[clear], faces.labels[clear])
+    return LabelledFaces(faces.images[clear], faces.labels[clear], probabilities)

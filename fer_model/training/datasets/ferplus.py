@@ -20,6 +20,7 @@ from fer_model.types import EMOTIONS
 CLASSES = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
 )  # fmt: skip
+NO_FACE = CLASSES.index("NF")
 RIDGE = 1e-4
 
 
@@ -64,6 +65,12 @@ def label_probabilities(votes: NDArray[np.int64], labels: NDArray[np.int64]) -> 
 
     optimizer.step(loss)
     return (inputs @ weights).softmax(1).detach().numpy()
+
+
+def shows_face(votes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """For each row of votes (N, 10) whether "not a face" is not the most frequent one."""
+    clear: NDArray[np.bool_] = votes.argmax(1) != NO_FACE
+    return clear
 
 
 def _features(votes: NDArray[np.int64]) -> Tensor:

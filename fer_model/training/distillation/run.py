@@ -20,14 +20,12 @@ from torch.nn import functional
 from fer_model.networks.classifiers import VARIANTS, classifier_network
 from fer_model.networks.loading import SIDE_KEY, save_weights, start_classifier
 from fer_model.preprocess import FACE_SIZE, normalise
+from fer_model.training.datasets.ferplus import shows_face
 from fer_model.training.depthwise import quicken
 from fer_model.training.distillation.loop import Course, Plan, train
 from fer_model.training.distillation.pack import EXTRA_ZOOM, Faces, boxed
 from fer_model.training.distillation.teacher import Teacher
 from fer_model.training.distillation.views import disturbed, lit, mixed, placed
-
-NO_FACE = 9
-"""The column of the FER+ votes for `not a face`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Rows:
 
     def __init__(self, faces: Faces, run: Distillation) -> None:
         device = torch.device(run.device)
-        clear = faces.votes.argmax(1) != NO_FACE
+        clear = shows_face(faces.votes)
         self.images = torch.from_numpy(faces.images[clear]).to(device)
         self.labels = torch.from_numpy(faces.labels[clear]).to(device)
         self.kept = np.nonzero(clear)[0]

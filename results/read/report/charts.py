@@ -1,16 +1,20 @@
 """Charts of a report, as SVG without text: the SVG is stretched to the width of the page, which text must not be."""
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
-from results.emotions import EMOTIONS
+from results.emotions import AFFECT, EMOTIONS
 from results.read.report.facts import Lane, Series
 from results.read.times import clock
 
 TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 MAX_TICKS = 6
+BRIDGED_MS = 1000
+"""Lines go on over shorter gaps."""
+
 LABELLED = 0.07
 """Least share of the width, 0..1, at which a run is labelled with its emotion."""
 
@@ -27,6 +31,21 @@ def stacked(series: Series) -> Markup:
             if height >= 0.05:
                 paths[name].append(f"M{step} {top - height:.1f}h1v{height:.1f}h-1z")
             top -= height
+    return _svg(series.steps, 100, paths)
+
+
+def affect(series: Series) -> Markup:
+    """Valence and arousal over time, -1 at the bottom and 1 at the top; broken where no face is for longer."""
+    paths: dict[str, list[str]] = {name: [] for name in AFFECT}
+    after = -math.inf
+    for step, row in series.rows.items():
+        if row["emotion"] is None:
+            continue
+        goes_on = (step - after) * series.step_ms < BRIDGED_MS
+        for name in AFFECT:
+            height = f"{50 - 50 * row[name]:.1f}"
+            paths[name].append(f"H{step}V{height}h1" if goes_on else f"M{step} {height}h1")
+        after = step + 1
     return _svg(series.steps, 100, paths)
 
 

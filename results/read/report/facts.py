@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import column, func, select, table
 from sqlalchemy.orm import Session
 
-from results.emotions import EMOTIONS, dominant, means
+from results.emotions import EMOTIONS, dominant, means, projected
 from results.read.face_filter import FaceFilter
 from results.read.parts import Part, hours_within
 from results.read.timelines import timeline
@@ -73,6 +73,11 @@ class Medium:
         """The mean probability of angry, disgust, fear and sad together, 0..1."""
         return sum(self.shares[name] for name in NEGATIVE) if self.shares else None
 
+    @property
+    def affect(self) -> tuple[float, float] | None:
+        """Mean valence and arousal, -1..1: a projection of the shares."""
+        return projected([self.shares[name] for name in EMOTIONS]) if self.shares else None
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -121,7 +126,7 @@ def series_of(session: Session, job_id: str, medium: Medium, many: bool) -> Seri
     last_ms = max(medium.duration_ms or 0, 1)
     step_ms = next((step for step in NICE_MS if last_ms / step <= buckets), -(-last_ms // buckets))
     part: dict[str, Any] = {"bucket_ms": step_ms, "media_id": medium.id}
-    rows = {row["start_ms"] // step_ms: row for row in timeline(session, job_id, **part)}
+    rows = {row["start_ms"] // step_ms: row for row in timeline(session, job_id, with_affect=True, **part)}
     if not rows:
         return None
     smooth = FaceFilter(smooth_s=min(60.0, SMOOTH_BUCKETS * step_ms / 1000))

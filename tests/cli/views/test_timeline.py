@@ -55,6 +55,17 @@ def test_no_column_is_cut_but_the_name(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_affect_takes_the_place_of_the_second_emotion(width: int) -> None:
+    affect = [{"valence": 0.8, "arousal": -0.004}, {"valence": -0.51, "arousal": 0.59}]
+    rows = [each | affect[n % 2] if each["emotion"] else each | dict.fromkeys(affect[0]) for n, each in enumerate(ROWS)]
+    lines = printed(rows, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert lines[0].split() == ["file", "time", "faces", "emotion", "mean", "valence", "arousal"]
+    assert lines[1].split()[-2:] == ["+0.80", "-0.00"] and lines[2].split()[-2:] == ["-0.51", "+0.59"]
+    assert lines[5].rstrip().endswith("no face")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_long_names_keep_their_endings_and_tracks(width: int) -> None:
     lines = printed(ROWS, width)
     assert "1.mp4 #12 " in lines[2] and "2.mp4 #12345 " in lines[3] and "年.mp4 #3 " in lines[4]

@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources import open_source
-from fer_model.sources.images import MAX_PIXELS, decode_reduced, read_picture
+from fer_model.sources.images import MAX_PIXELS, decode_reduced, read_picture, read_reduced
 from tests.support.clips import noise_picture
 from tests.support.media import huge_png
 
@@ -104,6 +104,22 @@ def test_the_first_of_several_pictures_is_taken(tmp_path: Path) -> None:
 def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     error = complaint(huge_png(tmp_path / "huge.png", 20_000))
     assert error == f"has 20,000 x 20,000 pixels; more than {MAX_PIXELS:,} are not decoded"
+
+
+def test_of_an_enormous_jpeg_an_eighth_is_decoded(tmp_path: Path) -> None:
+    whole = Pillow.new("L", (16_000, 12_000), 90)
+    whole.paste(200, (0, 0, 8_000, 12_000))
+    assert whole.width * whole.height > MAX_PIXELS
+    baseline, progressive = (tmp_path / f"{kind}.jpg" for kind in ("baseline", "progressive"))
+    whole.save(baseline, quality=50)
+    whole.save(progressive, quality=50, progressive=True)
+    picture, original = read_reduced(str(baseline))
+    assert original == (16_000, 12_000) and picture.shape == (1500, 2000, 3)
+    assert abs(int(picture[700, 500, 0]) - 200) < 3 and abs(int(picture[700, 1500, 0]) - 90) < 3
+    with pytest.raises(UnreadableMediaError, match="has 16,000 x 12,000 pixels; more than 178,956,970 are not decoded"):
+        read_reduced(str(progressive))
+    with pytest.raises(UnreadableMediaError, match="has 16,000 x 12,000 pixels"):
+        read_picture(str(baseline))
 
 
 def test_a_picture_just_below_the_limit_gives_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,9 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     ],
     "How many people at once": [(CALM, 2, 0), (PHOTO, 1, 1), (TENSE, 1, 0)],
     "What is missing, and why": [(TORN, "failed", ERROR)],
+    "Valence and arousal, minute by minute": [
+        (CALM, 0, 47, 31), (CALM, 1, -20, -4), (PHOTO, 0, -64, 60), (TENSE, 0, -46, 53),
+    ],
     "The busiest minutes of a stream": [
         ("2026-05-01 15:00:00", 60, 50), ("2026-05-01 14:59:30", 30, 100), ("2026-05-01 15:01:00", 30, 50),
     ],

@@ -15,7 +15,7 @@ from sqlalchemy import null, select, text
 
 from results import read_faces
 from results.database import reading, writing
-from results.emotions import EMOTIONS
+from results.emotions import EMOTIONS, affect
 from results.errors import UnknownJobError
 from results.plans import MediaPlan, ShardPlan
 from results.read import exports
@@ -47,6 +47,7 @@ def job(database: Database) -> str:
 
 def expected(database: Database) -> list[tuple[Any, ...]]:
     others: dict[str, Any] = {"uri": Media.uri, "at": null()}
+    others |= {label.name: label for label in affect([Face.__table__.c[name] for name in EMOTIONS])}
     columns = [others[name] if name in others else Face.__table__.c[name] for name in COLUMNS]
     order = (Face.media_id, Face.frame_index, Face.face_index)
     with reading(database) as session:
@@ -100,7 +101,10 @@ def test_one_medium_and_only_faces_that_count(database: Database, job: str, tmp_
     good = exported(database, job, "parquet", tmp_path / "good.parquet", face_filter=FaceFilter(min_quality=0.5))
     assert polars.read_parquet(good)["frame_index"].to_list() == [n for n in range(15, 30) for _ in (0, 1)] + [0]
     smooth = exported(database, job, "parquet", tmp_path / "smooth.parquet", face_filter=FaceFilter(smooth_s=0.2))
-    assert polars.read_parquet(smooth)["happy"][20] == pytest.approx(10 / 30)
+    smoothed = polars.read_parquet(smooth).row(20, named=True)
+    assert smoothed["happy"] == pytest.approx(10 / 30)
+    assert smoothed["valence"] == pytest.approx((10 * 0.81 - 20 * 0.63) / 30)
+    assert smoothed["arousal"] == pytest.approx((10 * 0.51 - 20 * 0.27) / 30)
 
 
 @pytest.mark.parametrize("style", ["csv", "jsonl", "parquet", "xlsx"])

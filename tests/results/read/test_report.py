@@ -50,6 +50,12 @@ def test_the_pictures_show_the_numbers(database: Database) -> None:
     happy = stacked.partition('class="happy"')[2].partition("</path>")[0]
     heights = [float(height) for height in re.findall(r"v([\d.]+)h-1z", happy)]
     assert heights[:15] == [45.0] * 15 and heights[15:] == [5.0] * 15
+    # Means of happy 0.45, sad 0.05, angry 0.15 and then 0.05, 0.45, 0.15, from 1 (at 0) to -1 (at 100).
+    affect = article[article.index("plot affect") : article.index("plot faces")]
+    for name, wanted in (("valence", ["37.2", "66.0"]), ("arousal", ["34.8", "50.4"])):
+        line = affect.partition(f'class="{name}"')[2].partition("</path>")[0]
+        assert re.findall(r"[V ]([\d.]+)h1", line) == [wanted[0]] * 15 + [wanted[1]] * 15 and line.count("M") == 1
+    assert "a projection of the probabilities, not a measurement" in article
     lanes = article[article.index("plot lane") :]
     assert 'class="happy"' in lanes and 'class="sad"' in lanes and 'class="neutral"' in lanes
 

@@ -13,7 +13,7 @@ from results.emotions import EMOTIONS
 from results.errors import TimelineError
 from results.leases import fail
 from results.plans import MediaPlan, ShardPlan
-from results.read.timelines import By, timeline
+from results.read.timelines import COLUMNS, WITH_AFFECT, By, timeline
 from results.shards import complete
 from tests.support.rows import THREE_SECONDS, face, frame, new_job, take
 
@@ -59,14 +59,23 @@ NO_FACE = dict.fromkeys(EMOTIONS) | {"frames": 1, "faces": 0, "emotion": None, "
 PICTURE = means(surprise=1.0) | {"frames": 1, "faces": 1, "emotion": "surprise", "face_share": 1.0, "at": None}
 
 
+def affect(valence: float, arousal: float) -> dict[str, Any]:
+    return {"valence": pytest.approx(valence), "arousal": pytest.approx(arousal)}
+
+
+# By hand, from the coordinates of happy (0.81, 0.51), sad (-0.63, -0.27), angry (-0.51, 0.59) and surprise (0.4, 0.67).
+FIRST_AFFECT, SECOND_AFFECT = affect(-0.09, 0.0225), affect(-0.255, 0.295)
+NO_AFFECT, PICTURE_AFFECT = {"valence": None, "arousal": None}, affect(0.4, 0.67)
+
+
 def test_emotion_timeline(known: tuple[Session, str]) -> None:
     found = rows(known[0], "SELECT * FROM emotion_timeline WHERE job_id = :job ORDER BY media_id, second", known[1])
     film = {"job_id": known[1], "media_id": 1, "uri": "film.mp4"}
     assert found == [
-        film | {"second": 0} | FIRST,
-        film | {"second": 1} | SECOND,
-        film | {"second": 2} | NO_FACE,
-        {"job_id": known[1], "media_id": 2, "uri": "a.jpg", "second": 0} | PICTURE,
+        film | {"second": 0} | FIRST | FIRST_AFFECT,
+        film | {"second": 1} | SECOND | SECOND_AFFECT,
+        film | {"second": 2} | NO_FACE | NO_AFFECT,
+        {"job_id": known[1], "media_id": 2, "uri": "a.jpg", "second": 0} | PICTURE | PICTURE_AFFECT,
     ]
     assert {type(row["face_share"]) for row in found} == {float}
 
@@ -75,9 +84,9 @@ def test_track_timeline(known: tuple[Session, str]) -> None:
     found = rows(known[0], "SELECT * FROM track_timeline WHERE job_id = :job ORDER BY track_id, second", known[1])
     key = {"job_id": known[1], "media_id": 1, "observations": 1, "at": None}
     assert found == [
-        key | {"track_id": 1, "second": 0, "emotion": "happy"} | means(happy=0.75, sad=0.25),
-        key | {"track_id": 1, "second": 1, "emotion": "angry"} | means(angry=0.5, neutral=0.5),
-        key | {"track_id": 2, "second": 0, "emotion": "sad"} | means(sad=1.0),
+        key | {"track_id": 1, "second": 0, "emotion": "happy"} | means(happy=0.75, sad=0.25) | affect(0.45, 0.315),
+        key | {"track_id": 1, "second": 1, "emotion": "angry"} | means(angry=0.5, neutral=0.5) | SECOND_AFFECT,
+        key | {"track_id": 2, "second": 0, "emotion": "sad"} | means(sad=1.0) | affect(-0.63, -0.27),
     ]
 
 
@@ -118,9 +127,22 @@ def test_by_job(known: tuple[Session, str]) -> None:
     assert last["start_ms"] == 2000
 
 
-def test_all_timelines_have_the_same_keys(known: tuple[Session, str]) -> None:
-    keys = {tuple(row) for by in get_args(By) for row in timeline(*known, by=by)}
-    assert len(keys) == 1
+def test_all_timelines_have_the_same_keys_and_affect_at_their_end(known: tuple[Session, str]) -> None:
+    assert {tuple(row) for by in get_args(By) for row in timeline(*known, by=by)} == {COLUMNS}
+    assert {tuple(row) for by in get_args(By) for row in timeline(*known, by=by, with_affect=True)} == {WITH_AFFECT}
+    assert (*COLUMNS, "valence", "arousal") == WITH_AFFECT
+
+
+def test_affect_by_media_track_and_job(known: tuple[Session, str]) -> None:
+    found = {by: [affect_of(row) for row in timeline(*known, by=by, with_affect=True)] for by in get_args(By)}
+    assert found["media"] == [FIRST_AFFECT, SECOND_AFFECT, NO_AFFECT, PICTURE_AFFECT]
+    assert found["track"] == [affect(0.45, 0.315), SECOND_AFFECT, affect(-0.63, -0.27)]
+    # The first second of the job holds the film's two faces and the picture's.
+    assert found["job"] == [affect((2 * -0.09 + 0.4) / 3, (2 * 0.0225 + 0.67) / 3), SECOND_AFFECT, NO_AFFECT]
+
+
+def affect_of(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("valence", "arousal")}
 
 
 @pytest.mark.parametrize("wrong", [{"bucket_ms": 0}, {"bucket_ms": -5}, {"bucket_ms": 10**10}, {"by": "mood"}])

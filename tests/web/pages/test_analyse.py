@@ -64,7 +64,7 @@ def test_a_picture_with_two_faces(page: Page, samples: Path) -> None:
     rows = page.locator(".fer-face").first.locator("tbody tr")
     assert rows.locator("th").all_inner_texts() == list(EMOTIONS)
     bars = rows.locator("td.bar span").evaluate_all("bars => bars.map(bar => bar.getBoundingClientRect().width)")
-    shares = [float(text.removesuffix(" %")) for text in rows.locator("td:nth-child(3)").all_inner_texts()]
+    shares = [float(text.removesuffix("%")) for text in rows.locator("td:nth-child(3)").all_inner_texts()]
     assert sum(shares) == pytest.approx(100, abs=0.5)
     assert np.argmax(bars) == np.argmax(shares) and max(bars) > 20
     # Each network's own prediction, with its weight.

@@ -168,6 +168,11 @@ def test_a_brushed_span_gives_its_figures_and_escape_clears_it(page: Page) -> No
     expect(page.get_by_role("heading", name="0:00:00 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
 
 
+def test_valence_and_arousal_have_lines_and_are_called_a_projection(page: Page) -> None:
+    expect(page.get_by_test_id("stVegaLiteChart").locator("svg, canvas").first).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("A projection of the seven probabilities")).to_contain_text("not a measurement")
+
+
 def test_a_marker_is_kept_listed_exported_and_deleted(page: Page, site: SimpleNamespace) -> None:
     page.locator(".plot").focus()
     page.keyboard.press("Home")
@@ -218,7 +223,7 @@ def test_a_stream_has_a_chart_in_utc_and_no_picture(site: SimpleNamespace) -> No
     page.locator(".plot").wait_for()
     expect(page.locator(".clock")).to_have_text("14:20:00.000 UTC", timeout=WAIT_MS)
     expect(page.locator(".notice")).to_contain_text("Nothing of a stream is kept but its figures")
-    expect(page.locator(".now li").nth(5)).to_contain_text("100 %")
+    expect(page.locator(".now li").nth(5)).to_contain_text("100%")
     expect(page.locator(".zoom")).to_be_disabled()
     expect(page.get_by_role("heading", name="14:20:00 to 14:20:02, all faces")).to_be_visible(timeout=WAIT_MS)
     page.locator(".plot").focus()

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from results.emotions import EMOTIONS
+from results.emotions import AFFECT, EMOTIONS
 from results.read.overview import Overview, Seen
 from web.elements.timeline.data import chart
+from web.parts.affect import points
 from web.parts.downloads import table
 from web.parts.figures import picture
 from web.parts.series import shown
@@ -31,8 +32,18 @@ def test_the_table_has_the_steps_as_they_are_and_nothing_for_a_gap() -> None:
     assert [row["seconds"] for row in rows] == pytest.approx([1.0, 1.1, 1.2, 1.4, 1.5, 1.6])
     assert [row["emotion"] for row in rows] == ["happy", "happy", "sad", "sad", None, None]
     assert rows[0]["happy"] == 0.75 and rows[4] == {"seconds": 1.5, "frames": 2, "faces": 0} | dict.fromkeys(
-        ("emotion", *EMOTIONS, "confidence", "quality")
+        ("emotion", *EMOTIONS, "confidence", "quality", *AFFECT)
     )
+    assert rows[0]["valence"] == pytest.approx(0.75 * 0.81) and rows[2]["arousal"] == pytest.approx(-0.27)
+
+
+def test_the_lines_of_affect_are_smoothed_and_break_where_no_face_is() -> None:
+    rows = points(shown(VIEW, None, 200), 3_600_000).to_dicts()
+    assert [row["seconds"] for row in rows[:3]] == [3601.0, 3601.0, 3601.1]
+    valence = [row["value"] for row in rows if row["axis"] == "valence"]
+    # The second of six steps is the mean of the first three.
+    assert valence[1] == pytest.approx((2 * 0.75 * 0.81 - 0.63) / 3)
+    assert valence[4:] == [None, None]
 
 
 def test_the_chart_has_gaps_low_quality_and_jumps() -> None:

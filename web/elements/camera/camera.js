@@ -12,7 +12,7 @@ function create(root, view) {
     picture.drawImage(grabbed, 0, 0);
     Object.assign(picture, { lineWidth: 3, font: "16px sans-serif", textBaseline: "bottom" });
     for (const face of answer.faces) {
-      const [x1, y1, x2, y2] = face.box, text = `${face.emotion} ${Math.round(100 * face.confidence)} %`;
+      const [x1, y1, x2, y2] = face.box, text = `${face.emotion} ${Math.round(100 * face.confidence)}%`;
       picture.strokeStyle = picture.fillStyle = view.current.data.colours[face.emotion];
       picture.strokeRect(x1, y1, x2 - x1, y2 - y1);
       const top = Math.max(y1, 24);
@@ -28,7 +28,7 @@ function create(root, view) {
     while (times[0] < now - 3000) { times.shift(); delays.shift(); }
     const sorted = [...delays].sort((one, other) => one - other);
     const at = (share) => Math.round(sorted[Math.floor(share * (sorted.length - 1))]);
-    status.textContent = `${(times.length / 3).toFixed(1)} frames a second, delay ${at(0.5)} ms (95 %: ${at(0.95)} ms)`;
+    status.textContent = `${(times.length / 3).toFixed(1)} frames a second, delay ${at(0.5)} ms (95%: ${at(0.95)} ms)`;
   }
 
   async function post() {

@@ -85,7 +85,7 @@ function showNow(tl) {
   const scores = place == null ? null : data.scores[place], list = tl.root.querySelector('.now');
   data.emotions.forEach((_, n) => {
     list.children[n].querySelector('u').style.width = scores ? `${scores[n] / 10}%` : '0';
-    list.children[n].querySelector('s').textContent = scores ? `${Math.round(scores[n] / 10)} %` : '–';
+    list.children[n].querySelector('s').textContent = scores ? `${Math.round(scores[n] / 10)}%` : '–';
   });
   const within = parts => parts.some(([first, steps]) => step >= first && step < first + steps);
   const words = scores ? data.words[place] : within(data.skipped) ? 'not processed' : 'no face';

@@ -119,7 +119,7 @@ function paintLabels(g, data, at, see) {
   g.globalAlpha = 0.66;
   g.fillStyle = see.text;
   g.textAlign = 'right';
-  [[1, '100 %'], [0.5, '50 %'], [0, '0 %']].forEach(([share, word]) => g.fillText(word, GUTTER - 7, at.chart + (1 - share) * CHART + (share === 1 ? 9 : share ? 4 : 0)));
+  [[1, '100%'], [0.5, '50%'], [0, '0%']].forEach(([share, word]) => g.fillText(word, GUTTER - 7, at.chart + (1 - share) * CHART + (share === 1 ? 9 : share ? 4 : 0)));
   data.lanes.forEach((lane, n) => g.fillText(`#${lane.id}`, GUTTER - 7, at.lanes + n * (LANE + SPACE) + LANE - 5));
   g.restore();
 }

@@ -9,8 +9,10 @@ function makePlayer(root, onMove, onState) {
   const now = () => usesVideo ? video.currentTime * 1000 : own.since == null ? own.ms : Math.min(length, own.ms + performance.now() - own.since);
   const playing = () => usesVideo ? !video.paused && !video.ended : own.since != null;
   const tick = () => {
-    onMove(now());
-    if (!usesVideo && own.since != null && now() >= length) { own.ms = length; own.since = null; onState(false); }
+    // The same moment for both: the clock goes on while `onMove` paints, and would stop before the end is shown.
+    const ms = now();
+    onMove(ms);
+    if (!usesVideo && own.since != null && ms >= length) { own.ms = length; own.since = null; onState(false); }
     frame = playing() ? requestAnimationFrame(tick) : 0;
   };
   const wake = () => { onState(playing()); if (!frame) frame = requestAnimationFrame(tick); };
@@ -87,7 +89,7 @@ function makeBoxes(root, redraw) {
       g.font = `600 12px ${getComputedStyle(root).fontFamily}`;
       for (const [track, x1, y1, x2, y2, emotion, sure] of at(tl.cursor, data.pause)) {
         const colour = data.light[data.emotions.indexOf(emotion)];
-        const word = `${track == null ? '' : `#${track} `}${emotion} ${Math.round(100 * sure)} %`;
+        const word = `${track == null ? '' : `#${track} `}${emotion} ${Math.round(100 * sure)}%`;
         for (const [stroke, line] of [['rgba(0, 0, 0, .45)', 4], [colour, 2]]) {
           g.strokeStyle = stroke;
           g.lineWidth = line;

@@ -93,3 +93,12 @@ def test_a_fit_tells_what_it_reaches() -> None:
     assert fit.accuracy > max(fit.members)
     assert fit.ece < 0.03 < fit.ece_before, "the answers were made too sure"
     assert fit.cross_entropy < fit.cross_entropy_before
+
+
+def test_cross_fitted_figures_do_not_profit_from_the_faces_that_they_are_measured_on() -> None:
+    """Labels that no member knows anything about: fitted shares seem to help, those of other faces do not."""
+    outputs = opinions(6, 60)
+    fit = fit_and_measure(outputs, drawn(np.full((60, 7), 1 / 7)))
+    assert fit.crossed_cross_entropy is not None and fit.crossed_cross_entropy > fit.cross_entropy
+    few = fit_and_measure(outputs[:, :4], np.arange(4))
+    assert few.crossed_accuracy is few.crossed_ece is few.crossed_cross_entropy is None

@@ -1,0 +1,57 @@
+"""Valence and arousal of what the chart of a video shows, as lines; the chart's table has the figures unsmoothed."""
+
+import altair
+import polars
+import streamlit as st
+
+from results.emotions import AFFECT, projected
+from results.read.report.charts import TICKS_S
+from web.parts.series import Shown
+from web.parts.theme import ACCENT
+
+NOTE = (
+    "A projection of the seven probabilities onto the circumplex model of affect (coordinates: Russell and Mehrabian, "
+    "1977), smoothed as above; not a measurement. Its figures are in the table of the chart."
+)
+TICKS = 10
+"""Most labels of the time axis."""
+
+
+def draw(shown: Shown, origin_ms: int) -> None:
+    """Draws the lines; clocks show `origin_ms` at 0."""
+    if not shown.smooth:
+        return
+    st.markdown("**Valence and arousal**")
+    axes, legend = list(AFFECT), altair.Legend(title=None, orient="top")
+    lines = altair.Chart(points(shown, origin_ms)).mark_line(interpolate="step-after")
+    chart = lines.encode(
+        x=_time(shown, origin_ms),
+        y=altair.Y("value:Q", title=None, scale=altair.Scale(domain=[-1, 1]), axis=altair.Axis(values=[-1, 0, 1])),
+        color=altair.Color("axis:N", scale=altair.Scale(domain=axes, range=[ACCENT, "#9a9a9a"]), legend=legend),
+        strokeDash=altair.StrokeDash("axis:N", scale=altair.Scale(domain=axes, range=[[1, 0], [5, 3]]), legend=None),
+    )
+    st.altair_chart(chart.properties(height=260), alt="Projected valence and arousal over time")
+    st.caption(NOTE)
+
+
+def _time(shown: Shown, origin_ms: int) -> altair.X:
+    since, until = ((ms + origin_ms) / 1000 for ms in (shown.view.since_ms, shown.view.until_ms))
+    tick = next((tick for tick in TICKS_S if (until - since) / tick <= TICKS), TICKS_S[-1])
+    places = list(range(-(-int(since) // tick) * tick, int(until) + 1, tick))
+    axis = altair.Axis(values=places, labelExpr="utcFormat(1000 * datum.value, '%-H:%M:%S')")
+    return altair.X("seconds:Q", title=None, scale=altair.Scale(domain=[since, until], nice=False), axis=axis)
+
+
+def points(shown: Shown, origin_ms: int) -> polars.DataFrame:
+    """One row for each axis and processed step; without a face its value is null, which breaks the line."""
+    rows = [
+        ((shown.view.start_ms(step) + origin_ms) / 1000, name, value)
+        for step in sorted(shown.view.frames)
+        for name, value in zip(AFFECT, _at(shown, step), strict=True)
+    ]
+    return polars.DataFrame(rows, ("seconds", "axis", "value"), orient="row")
+
+
+def _at(shown: Shown, step: int) -> tuple[float, float] | tuple[None, None]:
+    """Valence and arousal of a step as it is drawn."""
+    return projected(shown.smooth[step].scores) if step in shown.smooth else (None, None)
