@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+PERIODS = 64
+"""Periods whose first time is remembered: more than decoders reorder."""
+
 Placed = TypeVar("Placed", bound=tuple[Any, ...])
 
 
@@ -50,9 +53,34 @@ def chooser(sampling: Sampling) -> Callable[[int, int], bool]:
         nonlocal last
         if sampling.fps is None:
             return index % sampling.every == 0
-        # Times are rounded to whole ms; without the half, frame 1 of 30/s (33 ms) would fall into period 0.
-        period = math.floor((time_ms + 0.5) * sampling.fps / 1000)
+        period = _period(sampling.fps, time_ms)
         first, last = period != last, period
         return first
 
     return keeps
+
+
+def spare(sampling: Sampling, start_ms: int) -> Callable[[int], bool]:
+    """A function from each packet's time in ms, in the order of decoding, to whether its picture is surely not kept.
+
+    It is not if it lies before `start_ms`, or if an earlier one of its period is known. Of `every` no rank is known
+    before the packets between have come.
+    """
+    earliest: dict[int, int] = {}
+
+    def is_spare(time_ms: int) -> bool:
+        if time_ms < start_ms or sampling.fps is None:
+            return time_ms < start_ms
+        period = _period(sampling.fps, time_ms)
+        known = earliest.get(period)
+        earliest[period] = time_ms if known is None else min(known, time_ms)
+        if len(earliest) > PERIODS:
+            del earliest[next(iter(earliest))]
+        return known is not None and time_ms > known
+
+    return is_spare
+
+
+def _period(fps: float, time_ms: int) -> int:
+    # Times are rounded to whole ms; without the half, frame 1 of 30/s (33 ms) would fall into period 0.
+    return math.floor((time_ms + 0.5) * fps / 1000)

@@ -21,7 +21,7 @@ from fer_model.sources.clock import HEAD, Clock, clock_of
 from fer_model.sources.container import decode, is_shown, opened, packets_of, without_pictures
 from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.opening import open_media
-from fer_model.sources.sampling import Sampling, select
+from fer_model.sources.sampling import Sampling, select, spare
 from fer_model.sources.scan import scan
 from fer_model.sources.upright import Upright
 from fer_model.types import Frame
@@ -29,7 +29,7 @@ from fer_model.types import Frame
 _BACK_MS = (0, 1000, 10_000, 60_000)
 """Distances in ms before the start at which a keyframe is tried, in turn, before the whole file is decoded."""
 
-
+EVERY = Sampling()
 HELD = 8
 """Pictures held back after a gap, in case earlier ones follow."""
 
@@ -73,14 +73,15 @@ def read_video(
         clock = _clock_of(file, bool(start_ms) or end_ms is not None, on_packet)
         container, stream = stack.enter_context(opened(file, threads or _threads(), on_packet))
         upright = Upright(container, stream)  # before the decoder changes the stream's properties
-        frames = frames_from(container, stream, start_ms, clock, on_packet, ordered)
+        chosen = sampling or Sampling()
+        frames = frames_from(container, stream, start_ms, clock, on_packet, ordered, chosen)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
         piece = takewhile(lambda frame: end_ms is None or frame.time_ms < end_ms, chain([first], frames))
         numbered = (frame._replace(place=start_frame + frame.place) for frame in piece)
         squared = (frame._replace(picture=upright.square(frame.picture)) for frame in numbered)
-        for index, time_ms, picture in select(sampling or Sampling(), squared):
+        for index, time_ms, picture in select(chosen, squared):
             yield Frame(index, time_ms, upright(picture))
 
 
@@ -111,11 +112,13 @@ def frames_from(
     clock: Clock | None = None,
     on_packet: Callable[[], None] = lambda: None,
     ordered: bool = True,
+    sampling: Sampling = EVERY,
 ) -> Iterator[Decoded]:
     """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it.
 
     With a known clock the beginning of the file is not read. `on_packet` and `ordered` are as in
-    `read_video`.
+    `read_video`. Pictures that `sampling` would not keep, and that no other is predicted from, may be missing; the
+    places of the others stay.
     """
     packets = _reported(container, stream, on_packet)
     head = list(islice(packets, HEAD)) if clock is None else []
@@ -124,12 +127,12 @@ def frames_from(
         return _counted(stream, chain(head, packets), clock, start_ms)
     run = None
     if start_ms:
-        seeks = (_run_from(container, stream, clock, start_ms, back_ms, on_packet) for back_ms in _BACK_MS)
+        seeks = (_run_from(container, stream, clock, start_ms, back_ms, on_packet, sampling) for back_ms in _BACK_MS)
         run = next(filter(None, seeks), None)
         if run is None:
             container.seek(clock.first_dts, stream=stream)
             head, packets = [], _reported(container, stream, on_packet)
-    frames = run or _decoded(stream, chain(head, packets), clock, start_ms)
+    frames = run or _decoded(stream, chain(head, packets), clock, start_ms, sampling)
     # After damage, earlier pictures may follow later ones.
     return (frame for frame in frames if frame.time_ms >= start_ms)
 
@@ -147,6 +150,7 @@ def _run_from(
     start_ms: int,
     back_ms: int,
     on_packet: Callable[[], None],
+    sampling: Sampling,
 ) -> Iterator[Decoded] | None:
     """Pictures from the keyframe at or before `start_ms - back_ms`; None if they begin after `start_ms`."""
     try:
@@ -158,7 +162,7 @@ def _run_from(
     # Pictures shown before their keyframe but stored after it (open GOP) reference pictures before the keyframe.
     if key is None or key.pts is None or clock.ms(key.pts) > start_ms:
         return None
-    run = _decoded(stream, chain([key], packets), clock, start_ms)
+    run = _decoded(stream, chain([key], packets), clock, start_ms, sampling)
     first = next(run, None)
     # After a false keyframe some decoders give no pictures until the next one, and others give wrong pictures.
     if first is None or first.time_ms > start_ms or first.picture.pict_type != PictureType.I:
@@ -166,20 +170,30 @@ def _run_from(
     return chain([first], run)
 
 
-def _decoded(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int) -> Iterator[Decoded]:
+def _decoded(
+    stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int, sampling: Sampling
+) -> Iterator[Decoded]:
     """Every picture that `packets` yield; only those from `start_ms` on advance the place.
+
+    The decoder leaves out those that are spare and that no other picture is predicted from: the others are the same.
 
     The place is the picture's rank among the packets, not among what could be decoded, so that a damaged
     packet does not shift the pictures after it. After damage decoders may also give pictures out of order, so those
     after a gap are held back (`HELD`).
     """
     waiting: list[int] = []
+    due_soon: list[int] = []  # of `waiting` those that the decoder does not leave out
     held: list[tuple[int, int, VideoFrame]] = []
+    is_spare = spare(sampling, start_ms)
     place, number = -1, 0
     for packet in chain(packets, (None,)):
         due = None if packet is None or not is_shown(packet) else packet.pts
+        left_out = due is not None and is_spare(clock.ms(due))
         if due is not None and clock.ms(due) >= start_ms:
             heappush(waiting, due)
+            if not left_out:
+                heappush(due_soon, due)
+        stream.codec_context.skip_frame = "NONREF" if left_out else "DEFAULT"
         for picture in decode(stream, packet):
             if picture.pts is None:
                 continue
@@ -188,8 +202,9 @@ def _decoded(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, 
                 continue
             number += 1
             heappush(held, (picture.pts, number, picture))
-        while held and (packet is None or len(held) > HELD or not waiting or held[0][0] <= waiting[0]):
+        while held and (packet is None or len(held) > HELD or not due_soon or held[0][0] <= due_soon[0]):
             stamp, _, picture = heappop(held)
+            _pass(due_soon, stamp)
             # Damaged and late pictures are dropped.
             if passed := _pass(waiting, stamp):
                 place += passed

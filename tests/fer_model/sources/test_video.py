@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_model.sources import open_source
+from fer_model.sources.container import opened
 from fer_model.sources.index import index_video
-from fer_model.sources.sampling import Sampling
+from fer_model.sources.opening import open_media
+from fer_model.sources.sampling import Sampling, select
 from fer_model.sources.segments import cut
-from fer_model.sources.video import read_video
+from fer_model.sources.video import frames_from, read_video
 from fer_model.types import Frame
 from tests.support.clips import noise_picture, panning_frames, write_clip
 
@@ -154,6 +156,31 @@ def test_any_way_of_cutting_gives_the_same_frames(hard: str, data: st.DataObject
     ]
     assert pieces == [place(frame) for frame in read_video(hard, threads=1)]
     assert len(pieces) == len(times)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+@pytest.mark.parametrize("fps", [1.0, 3.0])
+def test_a_sample_has_the_pictures_of_the_whole_and_decodes_fewer(tmp_path: Path, codec: str, fps: float) -> None:
+    path = str(write_clip(tmp_path / "a.mp4", PICTURES, codec=codec, gop=30, bframes=3))
+    whole = [place(frame) for frame in read_video(path, threads=1)]
+    expected = list(select(Sampling(fps=fps), whole))
+    assert [place(frame) for frame in read_video(path, sampling=Sampling(fps=fps), threads=2)] == expected
+    with open_media(path) as file, opened(file, 1) as (container, stream):
+        decoded = list(frames_from(container, stream, sampling=Sampling(fps=fps)))
+    assert {frame.place for frame in decoded} >= {index for index, *_ in expected}
+    assert len(decoded) < 0.7 * len(whole), "most of the bidirectional pictures"
+
+
+@settings(max_examples=10, deadline=None)
+@given(fps=st.floats(0.3, 40), data=st.data())
+def test_a_sample_from_anywhere_has_the_pictures_of_the_whole(hard: str, fps: float, data: st.DataObject) -> None:
+    """The piece may begin in the middle of a period, at a picture that no other is predicted from."""
+    times = index_video(hard).times_ms.tolist()
+    first = data.draw(st.sampled_from([n for n in range(len(times)) if n == 0 or times[n] != times[n - 1]]))
+    part = {"start_ms": times[first], "start_frame": first, "threads": 1}
+    whole = [place(frame) for frame in read_video(hard, **part)]
+    sample = [place(frame) for frame in read_video(hard, sampling=Sampling(fps=fps), **part)]
+    assert sample == list(select(Sampling(fps=fps), whole))
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
