@@ -23,8 +23,8 @@ class Loader(AppLoader):  # type: ignore[misc]
         return (imp or self.import_module)(module, package=package)
 
     def on_worker_process_init(self) -> None:
-        """Imports what shards need: not the first shard, whose time is limited, but the birth of a child takes longer.
+        """Imports what shards need in a child alone: the main process needs none of it.
 
-        A child that cannot import it dies at birth. The main process needs none of it.
+        At birth, because the time of the first shard is limited. A child that cannot import it dies.
         """
         self.import_module("workers.batch.processing")
