@@ -1,4 +1,4 @@
-# The program `fer-batch`: command line, worker and Flower in one image. Nothing is compiled, so one stage is enough;
+# The program `fer-batch`: command line, worker, web page and Flower in one image. Nothing is compiled, so one stage is enough;
 # the layers are ordered by how often they change.
 FROM python:3.11-slim-bookworm
 
@@ -9,16 +9,17 @@ ENV PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1 \
     FER_CACHE_DIR=/var/cache/fer-batch \
     FER_MODELS_DIR=/var/lib/fer-batch \
+    FER_UPLOADS_DIR=/var/lib/fer-uploads \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 RUN useradd --create-home --uid 10001 fer \
-    && install --directory --owner=fer --group=fer /var/cache/fer-batch /var/lib/fer-batch
+    && install --directory --owner=fer --group=fer /var/cache/fer-batch /var/lib/fer-batch /var/lib/fer-uploads
 
 # The libraries take gigabytes and change seldom, so they are installed before the program is copied.
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-      > requirements.txt \
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print(*project['dependencies'], *project['optional-dependencies']['web'], sep='\n')" > requirements.txt \
     && pip install --requirement requirements.txt
 
 COPY README.md LICENSE ./

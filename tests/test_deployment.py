@@ -15,13 +15,18 @@ import yaml
 from results.database import upgrade
 from tests.support.cluster import postgresql
 from tests.support.watching import free_port, output_of
+from web.access import check_access
+from web.errors import WebError
+from web.gate import LOGIN
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-SECRETS = {"REDIS_PASSWORD", "POSTGRES_PASSWORD", "POSTGRES_ADMIN_PASSWORD", "FLOWER_PASSWORD", "GRAFANA_PASSWORD"}
+SECRETS = {
+    f"{name}_PASSWORD" for name in ("REDIS", "POSTGRES", "POSTGRES_ADMIN", "WEB", "FLOWER", "GRAFANA")
+}  # fmt: skip
 DEPLOY = ROOT / "deploy"
 PROMETHEUS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboards" / "fer-batch.json").read_text())
@@ -90,7 +95,7 @@ def test_the_programs_database_user_is_no_superuser() -> None:
     script = "./deploy/postgres/create-user.sh"
     assert f"{script}:/docker-entrypoint-initdb.d/create-user.sh:ro" in SERVICES["postgres"]["volumes"]
     assert os.access(ROOT / script, os.X_OK)
-    for service in (*WORKERS, "flower"):
+    for service in (*WORKERS, "web", "flower"):
         assert SERVICES[service]["environment"]["FER_DATABASE_URL"].startswith("postgresql://fer:${POSTGRES_PASSWORD:?")
 
 
@@ -116,7 +121,7 @@ def test_the_script_makes_a_user_who_can_do_what_the_program_needs() -> None:
 
 
 def test_roots_and_retention_come_from_the_environment_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*WORKERS, "flower"):
+    for name in (*WORKERS, "web", "flower"):
         environment = SERVICES[name]["environment"]
         assert environment["FER_MEDIA_ROOTS"].startswith("${FER_MEDIA_ROOTS:-${MEDIA_DIR:?")
         assert environment["FER_CROPS_ROOTS"] == "${FER_CROPS_ROOTS:-/var/lib/fer-batch/crops}"
@@ -133,6 +138,26 @@ def test_flower_asks_for_a_password() -> None:
     assert words(SERVICES["flower"]["healthcheck"]["test"]).count("http://127.0.0.1:5555/healthcheck") == 1
 
 
+def test_the_page_is_behind_its_password_and_workers_read_what_it_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = SERVICES["web"]
+    assert words(page["command"]) == "web --address 0.0.0.0" and "profiles" not in page
+    environment = page["environment"]
+    assert environment["FER_WEB_PASSWORD"].startswith("${WEB_PASSWORD:?")
+    assert f"http://127.0.0.1:8501{LOGIN}" in words(page["healthcheck"]["test"])
+    media, *_, uploads = page["volumes"]
+    name, _, folder = uploads.partition(":")
+    assert media["read_only"] and f"FER_UPLOADS_DIR={folder} " in DOCKERFILE
+    for worker in WORKERS:
+        assert SERVICES[worker]["volumes"][-1] == f"{name}:{folder}:ro"
+        assert SERVICES[worker]["environment"]["FER_MEDIA_ROOTS"].endswith(f",{folder}")
+    assert environment["FER_MEDIA_ROOTS"].endswith(f",{folder}")
+    assert "['optional-dependencies']['web']" in DOCKERFILE
+    # Without the password it would not start at that address.
+    monkeypatch.delenv("FER_WEB_PASSWORD", raising=False)
+    with pytest.raises(WebError, match="FER_WEB_PASSWORD"):
+        check_access(Settings(), "0.0.0.0")
+
+
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 
@@ -146,6 +171,9 @@ def exported() -> set[str]:
     program = """
 from workers.metrics import recording, serving, streams
 from workers.queue.app import make_app
+from web.access import check_access
+from web.errors import WebError
+from web.gate import LOGIN
 from workers.settings import Settings
 app = make_app(Settings())
 with serving.exported(app):
@@ -226,7 +254,7 @@ def test_the_worker_on_a_gpu_is_the_default() -> None:
 
 @pytest.mark.parametrize("name", WORKERS)
 def test_workers_cannot_write_to_the_media(name: str) -> None:
-    media, *folders = SERVICES[name]["volumes"]
+    media, *folders, _ = SERVICES[name]["volumes"]
     assert media["read_only"] and media["source"] == media["target"]
     for folder, variable in zip(folders, ("FER_CACHE_DIR", "FER_MODELS_DIR"), strict=True):
         assert folder.partition(":")[2] == re.search(rf"{variable}=(\S+)", DOCKERFILE)[1]  # type: ignore[index]

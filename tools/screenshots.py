@@ -12,8 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-import cv2
-import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page
 from sqlalchemy import select
@@ -22,7 +20,7 @@ from fer_model.samples import write_samples
 from results.database import connect, reading, upgrade, writing
 from results.tables import Job
 from tests.support.live_rows import live_stream
-from tests.support.pages import browsing, opened, serving_page
+from tests.support.pages import browsing, camera_flags, opened, serving_page
 from tests.support.rows import silence
 
 WIDTHS = {"desk": 1280, "phone": 390}
@@ -46,11 +44,10 @@ def main(folder: Path, db: str, chosen: tuple[str, ...], for_docs: bool) -> None
 def _take_all(folder: Path, scratch: Path, db: str, chosen: tuple[str, ...], for_docs: bool) -> None:
     samples = scratch / "samples"
     write_samples(samples)
-    flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    camera = f"--use-file-for-fake-video-capture={_camera(samples)}"
+    flags = camera_flags(samples, samples / "camera.mjpeg")
     uploads = {"FER_UPLOADS_DIR": str(scratch / "uploads")}
     job, take = _newest_batch(db), _take_for_docs if for_docs else _take
-    with serving_page(scratch / "web.log", _shown(db, scratch), **uploads) as url, browsing(*flags, camera) as chromium:
+    with serving_page(scratch / "web.log", _shown(db, scratch), **uploads) as url, browsing(*flags) as chromium:
         for name, (path, ready) in PAGES.items():
             if name in (chosen or PAGES):
                 take(chromium, f"{url}/{path}".format(job=job), folder / name, partial(_made_ready, ready, samples))
@@ -140,14 +137,6 @@ def _shown(db: str, folder: Path) -> str:
         silence(session, claim.id, seconds=-3600)
     database.dispose()
     return f"{SQLITE}{copy}"
-
-
-def _camera(samples: Path) -> Path:
-    clip = samples / "camera.mjpeg"
-    picture = np.asarray(cv2.imread(str(samples / "zidane.jpg")))
-    frames = [cv2.resize(picture[:, 300 + shift : 1260 + shift], (640, 480)) for shift in range(0, 20, 2)]
-    clip.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
-    return clip
 
 
 PAGES: dict[str, tuple[str, Callable[[Page, Path], None]]] = {

@@ -40,6 +40,8 @@ OPTIONS: dict[str, Any] = {
     "client.showErrorDetails": "none",
     "logger.hideWelcomeMessage": True,
     "runner.magicEnabled": False,
+    # It holds the interpreter for a tenth of a second and more after every run, also of fragments that a timer draws.
+    "runner.postScriptGC": False,
     **THEME,
 }
 """Streamlit's options. Those given here override its files and its variables."""

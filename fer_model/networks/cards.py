@@ -13,7 +13,7 @@ def limits_of(models: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for model in models:
         card = SHIPPED / f"{model['model']}.md"
         # A model from elsewhere may have the same name.
-        text = card.read_text() if card.exists() else ""
+        text = card.read_text(encoding="utf-8") if card.exists() else ""
         if model["sha256"] in text and (limits := re.search(r"\*\*Limits\.\*\* (.+?)(?:\n\n|\Z)", text, re.DOTALL)):
             found[model["model"]] = limits[1].replace("\n", " ").replace("`", "")
     return found

@@ -101,7 +101,7 @@ def read_models(folder: Path = SHIPPED) -> ModelSet:
     """The models that `manifest.json` in a folder describes. Raises `WeightsError`."""
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         members = manifest["ensemble"]["members"]
         if not math.isclose(sum(float(member["share"]) for member in members), 1, abs_tol=1e-6):
             raise ValueError("the members' shares do not sum to 1")

@@ -1,12 +1,15 @@
 """The page as a visitor has it: a real server, and a real browser."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -15,6 +18,7 @@ from tests.support.commands import ROOT
 from tests.support.watching import free_port, until
 
 PASSWORD = "open sesame 42"
+CAMERA_FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 WAIT_MS = 60_000
 """Longest wait of the browser for anything; the machine may be busy."""
 
@@ -36,6 +40,22 @@ def serving_page(log: Path, database_url: str, *words: str, **environment: str) 
         process.wait(30)
 
 
+def resident(url: str) -> int:
+    """Bytes of memory of the server at an address."""
+    port = f"--port\0{url.rpartition(':')[2]}\0"
+    server = next(each for each in Path("/proc").glob("[0-9]*") if port in _command(each))
+    kilobytes = re.search(r"VmRSS:\s+(\d+)", (server / "status").read_text())
+    assert kilobytes
+    return 1024 * int(kilobytes[1])
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
+
+
 @contextmanager
 def browsing(*flags: str) -> Iterator[Browser]:
     """Chromium without a window; the test is skipped where there is none."""
@@ -43,6 +63,14 @@ def browsing(*flags: str) -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", *flags])
         yield chromium
         chromium.close()
+
+
+def camera_flags(samples: Path, clip: Path) -> tuple[str, ...]:
+    """Flags for a Chromium whose camera shows two men who move a little, so that the frames differ."""
+    picture = np.asarray(cv2.imread(str(samples / "zidane.jpg")))
+    frames = [cv2.resize(picture[:, 300 + shift : 1260 + shift], (640, 480)) for shift in range(0, 20, 2)]
+    clip.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
+    return (*CAMERA_FLAGS, f"--use-file-for-fake-video-capture={clip}")
 
 
 def opened(chromium: Browser, url: str, *, width: int = 1280, theme: str = "light") -> Page:

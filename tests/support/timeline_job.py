@@ -49,6 +49,31 @@ def add_timeline(database_url: str, clip: Path) -> str:
     return job_id
 
 
+def add_unfinished(database_url: str, clip: Path) -> str:
+    """A job of a clip of two seconds in two shards, of which the first is done; returns its id."""
+    medium = MediaPlan(str(clip), "video", width=640, height=360, fps=25.0, duration_ms=2000, frame_count=50)
+    shards = [ShardPlan(0, 0, 25, video=True, start_ms=ms, end_ms=ms + 1000) for ms in (0, 1000)]
+    database = connect(database_url)
+    with writing(database) as session:
+        job_id = new_job(session, [medium], shards)
+    database.dispose()
+    finish_shard(database_url, job_id, 0)
+    return job_id
+
+
+def finish_shard(database_url: str, job_id: str, number: int) -> None:
+    """Completes the shard of a job of `add_unfinished` that begins at this second, with a happy face in each frame."""
+    database = connect(database_url)
+    with writing(database) as session:
+        shard = session.scalars(select(Shard).where(Shard.job_id == job_id, Shard.start_ms == 1000 * number)).one()
+        place = shard.media_id
+        assert place is not None
+        times = {n: n * STEP_MS for n in range(25 * number, 25 * number + 25)}
+        faces = [face(place, n, ms, track_id=0, happy=1.0) for n, ms in times.items()]
+        complete(session, take(session, shard.id), [frame(place, n, ms, 1) for n, ms in times.items()], faces)
+    database.dispose()
+
+
 def add_stream_hour(database_url: str) -> str:
     """A stream that ran for two seconds from 14:20 on, with one face; returns its job's id."""
     database = connect(database_url)

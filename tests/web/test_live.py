@@ -47,6 +47,7 @@ def test_the_last_minute_in_steps() -> None:
     assert [index for index, emotion in enumerate(second.steps) if emotion] == [STEPS // 2, STEPS - 1]
     drawn = strip([first, second], LiveFigures(10, 20, 30, 4))
     assert "not in the picture" in drawn and "<b>angry</b> 70%" in drawn and "transparent" in drawn
+    assert 'aria-label="sad 50%, angry 50%"' in drawn
     assert MEMORY_S == 60
 
 

@@ -1,14 +1,13 @@
 """What becomes of uploads, and that they take no memory."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.support.pages import serving_page
+from tests.support.pages import resident, serving_page
 from tests.support.watching import until
 from web.errors import WebError
 from web.uploads import Uploads, plain_name
@@ -99,23 +98,14 @@ def new_visit(folder: Path) -> str:
 def test_a_large_upload_takes_no_memory(url: str, folder: Path) -> None:
     seen: list[int] = []
 
-    def resident() -> int:
-        status = Path(f"/proc/{server}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
-
     def body() -> Iterator[bytes]:
         for _ in range(300):
-            seen.append(resident())
+            seen.append(resident(url))
             yield bytes(2**20)
 
-    server = next(
-        int(process.name)
-        for process in Path("/proc").iterdir()
-        if process.name.isdigit() and f"--port\0{url.rpartition(':')[2]}" in (process / "cmdline").read_text()
-    )
     warm = requests.put(f"{url}/fer/uploads/{new_visit(folder)}/small.mp4", bytes(2**22))
     assert warm.json()["bytes"] == 2**22
-    before = resident()
+    before = resident(url)
     answer = requests.put(f"{url}/fer/uploads/{new_visit(folder)}/large.mp4", body())
     assert (answer.status_code, answer.json()["name"], answer.json()["bytes"]) == (200, "large.mp4", 300 * 2**20)
     assert max(seen) - before < 50e6

@@ -2,20 +2,16 @@
 
 import secrets
 import time
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import av
-import numpy as np
 import streamlit as st
-from streamlit_webrtc import WebRtcMode, WebRtcStreamerContext, webrtc_streamer
+from streamlit_webrtc import VideoSinkTrack, WebRtcMode, WebRtcStreamerContext, webrtc_streamer
 
-from fer_model.rendering.drawing import annotate
-from fer_model.types import FaceObservation
 from results.errors import ResultsError
 from web.elements.camera import camera
 from web.live import Watch, people
+from web.mirror import Mirror
 from web.parts.strip import STRIP_STYLE, strip
 from web.server import this_server
 
@@ -48,7 +44,7 @@ def page() -> None:
         camera(token, key="camera")
         _minute(watch, None)
     else:
-        _minute(watch, _webrtc(watch))
+        _minute(watch, _webrtc(token))
 
 
 def _help() -> str:
@@ -86,28 +82,26 @@ def _record(token: str) -> None:
         st.warning(f"Recording as the stream {on.name}. {RECORDS}", icon=":material/radio_button_checked:")
 
 
-def _webrtc(watch: Watch) -> Context:
-    last: list[FaceObservation] = []
-
-    async def shown(frames: Sequence[av.VideoFrame]) -> list[av.VideoFrame]:
-        # Those that came while the one before was looked at.
-        watch.dropped += len(frames) - 1
-        image = np.asarray(frames[-1].to_ndarray(format="rgb24"), np.uint8)
-        if (faces := watch.look(image)) is not None:
-            last[:] = faces
-        return [av.VideoFrame.from_ndarray(annotate(image, last), format="rgb24")]
-
+def _webrtc(token: str) -> Context:
+    sink, mirror = _video(token)
     return webrtc_streamer(
         key="webrtc",
         mode=WebRtcMode.SENDRECV,
         rtc_configuration=NO_SERVERS,
         media_stream_constraints=CONSTRAINTS,
-        queued_video_frames_callback=shown,
-        async_processing=True,
+        sink_video_track=sink,
+        source_video_track=mirror,
         media_toggle_controls=False,
         video_html_attrs={"autoPlay": True, "muted": True, "controls": False, "style": VIDEO_STYLE},
         translations={"start": "Start", "stop": "Stop", "select_device": "Choose a camera"},
     )
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=lambda tracks: tracks[1].stop())
+def _video(token: str) -> tuple[VideoSinkTrack, Mirror]:
+    """Where the camera's frames go, and what comes back."""
+    mirror = Mirror(this_server().watches[token])
+    return VideoSinkTrack(mirror.show), mirror
 
 
 @st.fragment(run_every=0.5)

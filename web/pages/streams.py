@@ -47,7 +47,7 @@ def page() -> None:
 def _states() -> None:
     with reading(this_server().database) as session:
         rows = [_row(status) for status in stream_statuses(session)]
-    st.dataframe(rows, hide_index=True, width="stretch")
+    st.dataframe(rows, hide_index=True, width="stretch", alt="The state of each stream")
 
 
 def _row(status: StreamStatus) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _last(name: str, minutes: int) -> None:
     _chart(name, rows, minutes)
     st.subheader("Events", anchor=False)
     if events:
-        st.dataframe(events, hide_index=True, width="stretch")
+        st.dataframe(events, hide_index=True, width="stretch", alt="Events of the stream")
     else:
         st.caption("Nothing has happened yet.")
 
@@ -112,7 +112,8 @@ def _chart(name: str, rows: list[dict[str, Any]], minutes: int) -> None:
     st.subheader("Mean probabilities", anchor=False)
     st.altair_chart(_bars(ends), width="stretch", key="chart of a stream", alt=f"Emotions of {name} over time")
     with st.expander("As a table"):
-        st.dataframe(table.reverse().with_columns(pl.col(EMOTIONS).round(3)), hide_index=True, width="stretch")
+        rounded = table.reverse().with_columns(pl.col(EMOTIONS).round(3))
+        st.dataframe(rounded, hide_index=True, width="stretch", alt="The means in each step of the chart")
 
 
 def _bars(table: pl.DataFrame) -> alt.Chart:

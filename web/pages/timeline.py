@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources.roots import check_permitted
 from results.database import reading
+from results.jobs import UNFINISHED
 from results.read.faces import step_ms
 from results.read.overview import overview
-from results.tables import Frame, Media
+from results.tables import Frame, Job, Media, Shard
 from web.elements import timeline
 from web.elements.timeline.data import chart
 from web.parts import affect, downloads, markers, spans
@@ -22,6 +23,10 @@ from web.server import this_server
 
 SMOOTH_S = (0.0, 0.5, 1.0, 2.0, 5.0)
 ALL = "All faces"
+EVERY_S = 3.0
+
+Progress = tuple[str, int, int | None]
+"""A job's state, its shards that are done, and the time of a medium's last processed frame in ms."""
 
 
 def page() -> None:
@@ -39,7 +44,28 @@ def page() -> None:
         if medium is None:
             st.info("No file of this job could be read. The page Jobs gives the reasons.")
             return
+        state = _progress(session, job.id, medium.id)
         _draw(session, medium, narrow, last)
+    if state[0] in UNFINISHED:
+        _refresh(job.id, medium.id, state)
+
+
+@st.fragment(run_every=EVERY_S)
+def _refresh(job_id: str, media_id: int, drawn: Progress) -> None:
+    """Draws the page anew when more of an unfinished job is there than was drawn."""
+    with reading(this_server().database) as session:
+        has_more = _progress(session, job_id, media_id) != drawn
+    if has_more:
+        st.rerun()
+
+
+def _progress(session: Session, job_id: str, media_id: int) -> Progress:
+    done = select(func.count()).where(Shard.job_id == job_id, Shard.state == "done").scalar_subquery()
+    newest = select(Frame.time_ms).where(Frame.media_id == media_id).order_by(Frame.frame_index.desc()).limit(1)
+    state, shards, time_ms = session.execute(
+        select(Job.state, done, newest.scalar_subquery()).where(Job.id == job_id)
+    ).one()
+    return state, shards, time_ms
 
 
 def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:

@@ -70,10 +70,13 @@ def _buttons(status: JobStatus) -> None:
     if status.kind in WITH_FACES and status.faces:
         link = f'<a class="fer-link" href="/timeline?job={status.job}" target="_self">Timeline</a>'
         st.html(link, width="content")
-    if status.state in UNFINISHED:
-        st.button("Cancel", key=f"cancel-{status.job}", on_click=partial(_cancel, status.job))
-    elif status.failed or status.shards["failed"] or status.state == "cancelled":
-        st.button("Retry", key=f"retry-{status.job}", on_click=partial(_retry, status.job))
+    is_open = status.state in UNFINISHED
+    can_retry = not is_open and bool(status.failed or status.shards["failed"] or status.state == "cancelled")
+    if is_open or can_retry:
+        # Both: a button that takes the place of another moves under the pointer, and the press is lost.
+        cancel, again = partial(_cancel, status.job), partial(_retry, status.job)
+        st.button("Cancel", key=f"cancel-{status.job}", on_click=cancel, disabled=not is_open)
+        st.button("Retry", key=f"retry-{status.job}", on_click=again, disabled=not can_retry)
 
 
 def _sentences(status: JobStatus) -> list[str]:

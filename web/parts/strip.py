@@ -1,5 +1,6 @@
 """The last minute of a webcam: who shows what now, and a strip of colours for each."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -53,10 +54,16 @@ def _colours(steps: Sequence[str | None]) -> str:
     return f"linear-gradient(to right,{','.join(stops)}),{HATCHED}"
 
 
+def _shares(person: Person) -> str:
+    """The strip in words: the share of each emotion among the steps with a face."""
+    seen = [emotion for emotion in person.steps if emotion]
+    return ", ".join(f"{emotion} {count / len(seen):.0%}" for emotion, count in Counter(seen).most_common())
+
+
 def _row(person: Person) -> str:
     now = f"<b>{person.emotion}</b> {person.confidence:.0%}" if person.emotion else "not in the picture"
     dominant, share = person.dominant
-    drawing = f'<span style="background:{_colours(person.steps)}" aria-hidden="true"></span>'
+    drawing = f'<span role="img" aria-label="{_shares(person)}" style="background:{_colours(person.steps)}"></span>'
     return (
         f'<tr><th scope="row">{person.track_id}</th><td>{now}</td><td>{dominant}, {share:.0%} of it</td>'
         f'<td class="strip">{drawing}</td></tr>'

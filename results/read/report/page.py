@@ -83,8 +83,8 @@ def write_report(
         notes=notes,
         limits=limits or {},
         made_at=utc_now(session),
-        style=(HERE / "page.css").read_text(),
-        script=(HERE / "page.js").read_text(),
+        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        script=(HERE / "page.js").read_text(encoding="utf-8"),
     )
     page.enable_buffering(100)
     for piece in page:

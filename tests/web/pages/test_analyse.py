@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from fer_model.networks.manifest import read_models
 from fer_model.types import EMOTIONS
 from tests.support.media import huge_png
-from tests.support.pages import browsing, opened, serving_page
+from tests.support.pages import browsing, camera_flags, opened, serving_page
 from tests.support.watching import until
 from web.uploads import GRACE_S
 
@@ -34,8 +34,8 @@ def url(prepared: None, uploads: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browsing() as running:
+def chromium(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browsing(*camera_flags(samples, tmp_path_factory.mktemp("camera") / "camera.mjpeg")) as running:
         yield running
 
 
@@ -149,3 +149,10 @@ def test_a_picture_is_pasted(page: Page, samples: Path) -> None:
         list((samples / "zidane.jpg").read_bytes()),
     )
     page.get_by_role("heading", name="Face 2: ").wait_for()
+
+
+def test_a_photograph_of_the_camera(page: Page) -> None:
+    page.get_by_text("Camera", exact=True).click()
+    page.get_by_role("button", name="Take Photo").click()
+    page.get_by_role("heading", name="Face 2: ").wait_for()
+    page.get_by_alt_text("camera.jpg, 2 faces").wait_for()

@@ -3,15 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from fer_model.types import EMOTIONS
-from tests.support.pages import WAIT_MS, browsing, opened, serving_page
-
-FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+from tests.support.pages import WAIT_MS, browsing, camera_flags, opened, serving_page
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +20,14 @@ def url(prepared: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 @pytest.fixture(scope="module")
 def chromium(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    clip = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    picture = np.asarray(cv2.imread(str(samples / "zidane.jpg")))
-    # Two men, one of whom moves a little, so that the frames differ.
-    frames = [cv2.resize(picture[:, 300 + shift : 1260 + shift], (640, 480)) for shift in range(0, 20, 2)]
-    clip.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
-    with browsing(*FLAGS, f"--use-file-for-fake-video-capture={clip}") as running:
+    with browsing(*camera_flags(samples, tmp_path_factory.mktemp("camera") / "camera.mjpeg")) as running:
         yield running
 
 
 @pytest.fixture
 def page(chromium: Browser, url: str) -> Iterator[Page]:
     window = opened(chromium, f"{url}/live")
-    # The server loads its networks first.
-    window.get_by_text("No face in the last minute.").wait_for(timeout=240_000)
+    window.get_by_text("No face in the last minute.").wait_for()
     yield window
     window.close()
 
@@ -71,6 +61,22 @@ def test_webrtc(page: Page) -> None:
     size = frame.locator("video").evaluate("video => [video.videoWidth, video.videoHeight]")
     assert size[0] > 0 and size[0] * 3 == size[1] * 4
     frame.get_by_role("button", name="Stop").click()
+
+
+def test_where_webrtc_does_not_connect_single_frames_are_sent_instead(chromium: Browser, url: str) -> None:
+    page = chromium.new_page()
+    page.set_default_timeout(WAIT_MS)
+    # Over a relay only, and there is none: as behind a firewall that lets no UDP through.
+    page.add_init_script(
+        "const Own = RTCPeerConnection; window.RTCPeerConnection = function (options) {"
+        " return new Own({ ...options, iceTransportPolicy: 'relay' }); };"
+    )
+    page.goto(f"{url}/live")
+    page.frame_locator("iframe[title*=webrtc]").get_by_role("button", name="Start").click()
+    page.get_by_text("WebRTC did not connect, so single frames are sent instead.").wait_for(timeout=3 * WAIT_MS)
+    page.get_by_role("button", name="Start").click()
+    assert label(page) in EMOTIONS
+    page.close()
 
 
 def test_no_stun_server_is_named_and_nothing_leaves_this_machine(chromium: Browser, url: str) -> None:

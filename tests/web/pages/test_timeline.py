@@ -9,10 +9,18 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from results.database import connect, writing
-from results.markers import delete_markers, markers_of
+from results.database import connect, reading
+from results.markers import markers_of
 from tests.support.pages import WAIT_MS, browsing, opened, serving_page
-from tests.support.timeline_job import CHANGE_MS, GAP_MS, STEP_MS, add_stream_hour, add_timeline
+from tests.support.timeline_job import (
+    CHANGE_MS,
+    GAP_MS,
+    STEP_MS,
+    add_stream_hour,
+    add_timeline,
+    add_unfinished,
+    finish_shard,
+)
 
 GUTTER = 44
 """The labels left of the chart, in CSS pixels."""
@@ -27,7 +35,7 @@ def site(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     clip = Path(shutil.copy(samples / "clip.mp4", folder / "a clip.mp4"))
     job_id = add_timeline(url, clip)
     with serving_page(folder / "web.log", url, FER_MEDIA_ROOTS=str(folder)) as address, browsing() as chromium:
-        yield SimpleNamespace(address=address, chromium=chromium, job=job_id, database=url)
+        yield SimpleNamespace(address=address, chromium=chromium, job=job_id, database=url, clip=clip)
 
 
 @pytest.fixture(scope="module")
@@ -188,10 +196,18 @@ def test_a_marker_is_kept_listed_exported_and_deleted(page: Page, site: SimpleNa
     written = requests.get(f"{site.address}/fer/export/1/eaf")
     assert "looks away m n p: to the left" in written.text and "a%20clip.eaf" in written.headers["Content-Disposition"]
     database = connect(site.database)
-    with writing(database) as session:
+    with reading(database) as session:
         (marker,) = markers_of(session, 1)
         assert (marker.time_ms, marker.until_ms, marker.note) == (5000, None, "to the left")
-        delete_markers(session, 1, [marker.id])
+    delete = page.get_by_role("button", name="Delete selected")
+    expect(delete).to_be_disabled()
+    # The table is a canvas: its first row's box lies below the names of the columns.
+    page.get_by_test_id("stDataFrame").first.click(position={"x": 16, "y": 52})
+    expect(delete).to_be_enabled(timeout=WAIT_MS)
+    delete.click()
+    expect(page.get_by_role("heading", name="Markers")).to_have_count(0, timeout=WAIT_MS)
+    with reading(database) as session:
+        assert markers_of(session, 1) == []
     database.dispose()
 
 
@@ -215,6 +231,17 @@ def test_every_face_of_the_file_is_a_download(site: SimpleNamespace) -> None:
     assert requests.get(f"{site.address}/fer/export/1/parquet").content.startswith(b"PAR1")
     grid = requests.get(f"{site.address}/fer/export/1/textgrid")
     assert grid.text.startswith("File type") and "a%20clip.TextGrid" in grid.headers["Content-Disposition"]
+
+
+def test_the_timeline_of_an_unfinished_job_grows_by_itself(site: SimpleNamespace) -> None:
+    job_id = add_unfinished(site.database, site.clip)
+    page = opened(site.chromium, f"{site.address}/timeline?job={job_id}")
+    page.locator(".plot").wait_for()
+    faces = page.get_by_test_id("stMetric").filter(has_text="Faces").first
+    expect(faces).to_contain_text("25", timeout=WAIT_MS)
+    finish_shard(site.database, job_id, 1)
+    expect(faces).to_contain_text("50", timeout=WAIT_MS)
+    page.close()
 
 
 def test_a_stream_has_a_chart_in_utc_and_no_picture(site: SimpleNamespace) -> None:

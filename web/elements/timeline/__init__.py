@@ -11,9 +11,9 @@ SCRIPTS = ("paint.js", "player.js", "element.js")
 
 _element = st.components.v2.component(
     "fer.timeline",
-    html=(FOLDER / "element.html").read_text(),
-    css=(FOLDER / "element.css").read_text(),
-    js="\n".join((FOLDER / name).read_text() for name in SCRIPTS),
+    html=(FOLDER / "element.html").read_text(encoding="utf-8"),
+    css=(FOLDER / "element.css").read_text(encoding="utf-8"),
+    js="\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
 )
 
 
