@@ -2,14 +2,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+# Else each process would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test tests lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m examples.demo
 
-test: $(VENV)/.installed-dev lint
-	@# Two files of tests at a time, since much of what they take is waiting; in their order, the long ones first.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: $(VENV)/.installed-dev
+	@# At once, since the tests wait much of their time.
+	$(MAKE) --jobs 2 lint tests
+
+tests: $(VENV)/.installed-dev
+	@# Three files of tests at a time, for the same reason; in their order, the long ones first.
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -22,13 +29,16 @@ $(VENV)/bin/pip:
 	@if $(PYTHON) -c "import ensurepip" 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
 	else $(PYTHON) -m venv --without-pip $(VENV) && $(BIN)/python tools/bootstrap_pip.py; fi
 
+# Modules are compiled when they are first imported: most never are.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable
+
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(INSTALL) .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
-	@touch $@
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	$(INSTALL) ".[dev]"
+	@touch $(VENV)/.installed $@
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

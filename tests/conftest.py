@@ -16,6 +16,9 @@ pytest_plugins = ["tests.support.databases"]
 # once would wait for each other most of the time. OpenVINO and OpenCV take no notice of it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Else each of the many processes that the tests start would compile every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 LONGEST = ("acceptance", "workers", "cli")
 
 

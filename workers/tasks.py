@@ -1,4 +1,7 @@
-"""The tasks: each takes an id, calls a function and queues what comes next."""
+"""The tasks: each takes an id, calls a function and queues what comes next.
+
+A worker's main process imports this module and does none of the work: what only the work needs is imported by a task.
+"""
 
 import logging
 import time
@@ -11,13 +14,12 @@ from results import leases
 from results.database import reading, writing
 from results.jobs import job_of_shard
 from results.tables import Job
-from workers.batch import absence, processing
+from workers.batch import absence
 from workers.batch.finishing import finish
 from workers.process import WorkerProcess, this_process, worker_name
 from workers.queue import dispatching
 from workers.queue.app import CLOSING_LIMIT_S, TRAINING_LIMIT_S
 from workers.queue.best_effort import try_advance, try_send
-from workers.training import run
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ HAND_BACK_S = 1.0
 @shared_task(name="process_shard")
 def process_shard(shard_id: int) -> None:
     """Works on one shard, then queues what comes next in its job."""
+    from workers.batch import processing
+
     process = this_process()
     if _is_absent(process):
         _hand_back(process, shard_id)
@@ -62,6 +66,8 @@ def serve_stream(shard_id: int) -> None:
 @shared_task(name="train", soft_time_limit=TRAINING_LIMIT_S, time_limit=TRAINING_LIMIT_S + 60)
 def train(shard_id: int) -> None:
     """Works on one training run until it ends, or until this worker shuts down."""
+    from workers.training import run
+
     process = this_process()
     run.train(process.database, process.settings, shard_id, worker_name(), process.device, process.is_stopping)
     if (job_id := _job_of(shard_id, "train")) is not None:

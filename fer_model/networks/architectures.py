@@ -50,7 +50,7 @@ def architecture_of(path: Path) -> dict[str, Any] | None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "numpy") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
         return None if text is None else _checked(json.loads(text))
     except (OSError, SafetensorError) as error:

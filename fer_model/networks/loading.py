@@ -142,7 +142,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "numpy") as file:
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from cli.main import COMMANDS, main
+from results.database import upgrade
 from tests.support.commands import fer_batch
 
 HEAVY = ("torch", "openvino", "cv2", "celery", "sqlalchemy", "ultralytics", "numpy", "pydantic", "rich")
@@ -40,6 +42,33 @@ finally:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert f"Usage: fer-batch {command}" in run.stdout
     assert run.stdout.strip().endswith("HEAVY: []")
+
+
+@pytest.mark.parametrize("words", [("jobs",), ("models", "list")])
+def test_reading_the_database_imports_neither_torch_nor_alembic(words: tuple[str, ...], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'results.db'}"
+    upgrade(url)
+    program = f"""
+import sys
+from cli.main import main
+try:
+    main([*{words!r}, "--db", {url!r}])
+finally:
+    print("HEAVY:", [name for name in ("torch", "alembic", "scipy") if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip().endswith("HEAVY: []")
+
+
+def test_the_main_process_of_a_worker_imports_nothing_that_shards_alone_need() -> None:
+    program = """
+import sys
+import workers.tasks, workers.watchdog
+print([name for name in ("torch", "openvino", "scipy", "av", "trackers") if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout.strip() == "[]", run.stderr
 
 
 def test_wrong_use_exits_with_2() -> None:

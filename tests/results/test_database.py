@@ -12,6 +12,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine as Database
 from sqlalchemy import inspect, select, text, update
 
@@ -61,6 +62,13 @@ def test_downgrade_leaves_nothing(database_url: str) -> None:
     assert inspect(database).get_view_names() == []
     assert current_revision(database) is None
     database.dispose()
+
+
+def test_revisions_are_those_of_alembic() -> None:
+    scripts = ScriptDirectory.from_config(database_module._alembic_config())
+    known = [script.revision for script in scripts.walk_revisions()]
+    assert database_module._revisions() == known[::-1]
+    assert scripts.get_heads() == [head_revision()]
 
 
 def test_upgrade_is_repeatable_and_works_from_anywhere(

@@ -7,17 +7,27 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.launching import launched
+
+TIMEOUT_S = 280
 ROOT = Path(__file__).resolve().parent.parent.parent
 """Of the repository."""
 
 
 def fer_batch(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the command line in a separate process."""
+    """Runs the command line in a separate process, which starts in a moment (`tests.support.launcher`)."""
+    if any(name.startswith(("PYTHON", "LANG", "LC_")) for name in environment):
+        return fer_batch_anew(*words, **environment)
+    return launched(words, {**os.environ, **environment}, TIMEOUT_S)
+
+
+def fer_batch_anew(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """As `fer_batch`, for tests of how the program starts: Python is started anew."""
     return subprocess.run(
         [sys.executable, "-P", "-m", "cli", *words],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=TIMEOUT_S,
         env={**os.environ, **environment},
     )
 

@@ -21,3 +21,10 @@ class Loader(AppLoader):  # type: ignore[misc]
         self, module: str, imp: Callable[..., ModuleType] | None = None, package: str | None = None
     ) -> Any:
         return (imp or self.import_module)(module, package=package)
+
+    def on_worker_process_init(self) -> None:
+        """Imports what shards need in a child alone: the main process needs none of it.
+
+        At birth, because the time of the first shard is limited. A child that cannot import it dies.
+        """
+        self.import_module("workers.batch.processing")
