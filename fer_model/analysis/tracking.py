@@ -1,6 +1,7 @@
 """Tracks faces through one source."""
 
 import math
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,12 @@ LOST_SECONDS = 1.0
 LEAST_OVERLAP = 0.1
 """The least IoU of a face with the predicted box of its track, as in ByteTrack."""
 
+WHOLE = 0.95
+"""The least area of a box that shows a whole face, as a share of its track's largest within the last second."""
+
+Sightings = deque[tuple[int, NDArray[np.float32]]]
+"""When a track was seen, in ms, and the filter's state then (8, 1): x1, y1, x2, y2 and their changes per frame."""
+
 
 def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
     """A function that gives the faces of one frame after another their track ids, from `first_id` on.
@@ -28,29 +35,29 @@ def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
     more than `LOST_SECONDS` ago have ended.
     """
     waits_ms = lost_ms(frame_rate)
-    tracks: list[tuple[Track, int]] = []
+    tracks: list[tuple[Track, Sightings]] = []
     begun, before_ms = first_id, 0
 
     def follow(found: Detections, time_ms: int) -> NDArray[np.int64]:
         nonlocal begun, before_ms
         ids = np.full(len(found), -1, np.int64)
-        kept = [(track, seen_ms) for track, seen_ms in tracks if time_ms - seen_ms <= waits_ms]
+        tracks[:] = [(track, seen) for track, seen in tracks if time_ms - seen[-1][0] <= waits_ms]
         steps = _steps(time_ms - before_ms, frame_rate)
-        for track, seen_ms in kept:
-            if seen_ms < before_ms:
-                _keep_size(track)
+        for track, seen in tracks:
             for _ in range(steps):
                 track.predict()
+            if seen[-1][0] < before_ms:
+                track.state = _unseen(seen, time_ms, frame_rate)
         before_ms = time_ms
-        rows = _pairs([track for track, _ in kept], found)
-        tracks[:] = [(track, time_ms if number in rows else seen_ms) for number, (track, seen_ms) in enumerate(kept)]
-        for number, row in rows.items():
-            kept[number][0].update(found[row, :4])
-            ids[row] = kept[number][0].tracker_id
+        for number, row in _pairs([track for track, _ in tracks], found).items():
+            track, seen = tracks[number]
+            track.update(found[row, :4])
+            seen.append((time_ms, track.state))
+            ids[row] = track.tracker_id
         for row in np.flatnonzero(ids < 0).tolist():
             track = Track(found[row, :4])
             track.tracker_id = ids[row] = begun
-            tracks.append((track, time_ms))
+            tracks.append((track, deque([(time_ms, track.state)], maxlen=max(2, round(frame_rate * LOST_SECONDS)))))
             begun += 1
         return ids
 
@@ -67,13 +74,17 @@ def _steps(elapsed_ms: int, frame_rate: float) -> int:
     return max(1, math.floor((elapsed_ms + 1) * frame_rate / 1000))
 
 
-def _keep_size(track: Track) -> None:
-    """Both corners of a face that is not seen move alike; the authors' ByteTrack keeps the height of lost tracks so.
+def _unseen(seen: Sightings, time_ms: int, frame_rate: float) -> NDArray[np.float32]:
+    """The state (8, 1) of a track that is not seen: its last whole box goes on in size and speed.
 
-    Its last boxes, half covered, would have it shrink to nothing.
+    The last boxes of a face that is being covered show a part of it: they shrink, and the covering edge moves them.
     """
-    velocity = track.state[4:8].reshape(2, 2).mean(0)
-    track.state[4:8, 0] = [*velocity, *velocity]
+    areas = [max(0.0, float((state[2, 0] - state[0, 0]) * (state[3, 0] - state[1, 0]))) for _, state in seen]
+    last = max(number for number, area in enumerate(areas) if area >= WHOLE * max(areas))
+    whole_ms, state = seen[last]
+    velocity = np.tile(state[4:8].reshape(2, 2).mean(axis=0), 2)[:, None]
+    frames = np.float32((time_ms - whole_ms) * frame_rate / 1000)
+    return np.concatenate((state[:4] + frames * velocity, velocity))
 
 
 def _pairs(tracks: list[Track], found: Detections) -> dict[int, int]:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from fer_model.networks.manifest import SHIPPED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fer_model.training.datasets.faces import LabelledPhotograph
     from fer_model.training.measurement.measuring import Detect
 
 
@@ -42,6 +45,7 @@ def _closeups(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", default="race", help="The column of groups.csv (image, race, ...) that names the group."
     )
+    parser.add_argument("--cut", type=float, help="Cut this share (0..1) of the face's side off at the picture's edge.")
     parser.add_argument("--quantised", action="store_true", help="WEIGHTS are the shipped detector in eight bits.")
     parser.set_defaults(action=closeups)
 
@@ -99,7 +103,10 @@ def closeups(arguments: argparse.Namespace) -> None:
         with (Path(folder) / "groups.csv").open(newline="") as rows:
             groups = {row["image"]: row[arguments.by] for row in csv.DictReader(rows) if row["image"] in kept}
         paths = (path for path in sorted((Path(folder) / "images").glob("*/*")) if path.name in groups)
-        shares = measuring.shares_found(_detector(arguments, Path(folder)), map(read_photograph, paths), groups)
+        photographs: Iterable[LabelledPhotograph] = map(read_photograph, paths)
+        if arguments.cut is not None:
+            photographs = measuring.cut_photographs(photographs, arguments.cut)
+        shares = measuring.shares_found(_detector(arguments, Path(folder)), photographs, groups)
     for group, (share, count) in shares.items():
         print(f"{group}: {100 * share:.1f} % of {count}")
     total = sum(count for _, count in shares.values())

@@ -1,6 +1,6 @@
 """Figures for the detector's model card: average precision on clean and degraded photographs, close-ups by group."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +75,23 @@ def shares_found(
         clear = faces[faces[:, 4] >= CLEAR_SCORE]
         hits.setdefault(groups[photograph.path.name], []).append(bool((iou(clear, photograph.boxes[:1]) >= 0.5).any()))
     return {group: (float(np.mean(found)), len(found)) for group, found in sorted(hits.items())}
+
+
+def cut_photographs(photographs: Iterable[LabelledPhotograph], share: float) -> Iterator[LabelledPhotograph]:
+    """Each photograph without the part that lies beyond `share` (0..1) of its first face's side, and that face alone.
+
+    Cut at the left, top, right and bottom in turn, so that the picture's edge runs through the face.
+    """
+    for number, photograph in enumerate(photographs):
+        height, width = photograph.image.shape[:2]
+        x1, y1, x2, y2 = photograph.boxes[0].clip(0, [width, height] * 2).tolist()
+        across, down = share * (x2 - x1), share * (y2 - y1)
+        edges = [0, 0, width, height]
+        edges[number % 4] = round((x1 + across, y1 + down, x2 - across, y2 - down)[number % 4])
+        left, top, right, bottom = edges
+        face = np.array([[x1, y1, x2, y2]]).clip([left, top] * 2, [right, bottom] * 2) - [left, top] * 2
+        image = np.ascontiguousarray(photograph.image[top:bottom, left:right])
+        yield replace(photograph, image=image, boxes=face.astype(np.float32))
 
 
 def degrade_photographs(photographs: Sequence[LabelledPhotograph], seed: int = 0) -> list[LabelledPhotograph]:

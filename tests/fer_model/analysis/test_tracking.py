@@ -38,10 +38,8 @@ def test_ids_belong_to_the_rows_as_they_were_given() -> None:
     assert ids(frames, 25) == [[0, 1], [1, 0], [0, 1, 2]]
 
 
-def test_a_face_that_was_covered_bit_by_bit_keeps_its_id() -> None:
-    """Its last boxes, here measured ones, shrink; a prediction that shrinks on misses the face that comes back."""
-    whole = [(555 - 3.2 * t, 127, 616 - 3.2 * t, 232) for t in range(68)]
-    covered = [
+COVERED = {
+    "shrinking at once": [
         (337, 125, 397, 232),
         (336, 126, 393, 232),
         (337, 127, 390, 232),
@@ -49,11 +47,42 @@ def test_a_face_that_was_covered_bit_by_bit_keeps_its_id() -> None:
         (350, 124, 384, 230),
         (347, 120, 381, 228),
         (327, 125, 377, 219),
-    ]
-    again = [(250 - 3.2 * t, 127, 299 - 3.2 * t, 233) for t in range(5)]
+    ],
+    "held back by the edge that covers it": [
+        (338, 128, 396, 232),
+        (338, 129, 393, 231),
+        (340, 129, 390, 231),
+        (343, 126, 387, 231),
+        (349, 126, 384, 227),
+        (350, 120, 381, 227),
+        (331, 127, 377, 219),
+    ],
+}
+"""Boxes of one face that walks behind another, measured with two detectors."""
+
+
+@pytest.mark.parametrize("covered", COVERED.values(), ids=COVERED)
+def test_a_face_that_was_covered_bit_by_bit_keeps_its_id(covered: list[tuple[int, int, int, int]]) -> None:
+    """Its last boxes shrink and move with the edge that covers it; a prediction from them misses the face."""
+    whole = [(555 - 3.2 * t, 127, 616 - 3.2 * t, 232) for t in range(68)]
+    again = [(250 - 3.2 * t, 127, 303 - 3.2 * t, 233) for t in range(5)]
     frames = [np.array([[*box, 0.8]], np.float32) for box in (*whole, *covered)]
-    frames += [NO_FACES] * 18 + [np.array([[*box, 0.8]], np.float32) for box in again]
+    frames += [NO_FACES] * 19 + [np.array([[*box, 0.8]], np.float32) for box in again]
     assert [found for found in ids(frames, 25) if found] == [[0]] * (68 + 7 + 5)
+
+
+@pytest.mark.parametrize("pace", [1.5, 3, 6])
+def test_a_face_that_passes_behind_a_post_keeps_its_id_at_any_pace(pace: float) -> None:
+    """A box shows what is visible of the face, and none below one half: the post hides it for less than a second."""
+    frames, left, right = [], 300.0, 300.0 + 20 * pace
+    for x in np.arange(100, 560, pace).tolist():
+        shown = (x, min(x + 60, left)) if x + 30 < left else (max(x, right), x + 60)
+        frames.append(
+            np.array([[shown[0], 100, shown[1], 180, 0.8]], np.float32) if shown[1] - shown[0] > 30 else NO_FACES
+        )
+    away = sum(not len(found) for found in frames)
+    assert 15 < away <= 25
+    assert {number for found in ids(frames, 25) for number in found} == {0}
 
 
 @pytest.mark.parametrize("fps", [5, 10, 23.976, 25, 29.97, 60])

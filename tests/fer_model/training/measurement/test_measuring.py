@@ -10,7 +10,7 @@ from fer_model.networks.manifest import ModelSet
 from fer_model.sources.images import read_picture
 from fer_model.training.__main__ import main
 from fer_model.training.datasets.faces import LabelledPhotograph
-from fer_model.training.measurement.measuring import degrade_photographs, float_detector, precision
+from fer_model.training.measurement.measuring import cut_photographs, degrade_photographs, float_detector, precision
 
 ZIDANE = [(911, 91, 1055, 276), (542, 244, 664, 448)]
 """The faces in the photograph of 1280 x 720 pixels: x1, y1, x2, y2."""
@@ -61,6 +61,16 @@ def test_closeups_are_counted_by_group(
             tar.add(tmp_path / "label.txt", f"labels/close/{Path(name).stem}.txt")
     main(["closeups", str(models.detector.path), "--data", str(tmp_path / "faces.tar")])
     assert capsys.readouterr().out.splitlines() == ["A: 100.0 % of 1", "B: 0.0 % of 1", "all: 50.0 % of 2"]
+
+
+def test_a_cut_runs_through_the_face_at_each_side_in_turn(photographs: Path) -> None:
+    image = read_picture(str(photographs / "zidane.jpg"))
+    original = LabelledPhotograph(photographs / "zidane.jpg", image, np.array(ZIDANE, np.float32))
+    cut = list(cut_photographs([original] * 4, 0.25))
+    assert [each.image.shape[:2] for each in cut] == [(720, 333), (583, 1280), (720, 1019), (230, 1280)]
+    expected = [(0, 91, 108, 276), (911, 0, 1055, 139), (911, 91, 1019, 276), (911, 91, 1055, 230)]
+    assert [each.boxes.tolist() for each in cut] == [[list(map(float, box))] for box in expected]
+    assert np.array_equal(cut[1].image, image[137:])
 
 
 def test_degrading_changes_each_photograph_the_same_way_each_time(photographs: Path) -> None:
