@@ -1,17 +1,19 @@
-"""The page Models, run as Streamlit runs it but without a browser: tables, charts and promotion."""
+"""The page Models, run as Streamlit runs it but without a browser: tables and charts; and promotion in a browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
 from streamlit.testing.v1 import AppTest
 
 from results import catalogue
-from results.database import reading, writing
+from results.database import connect, prepare, reading, writing
 from results.emotions import EMOTIONS
 from results.tables import Ensemble, EnsembleMember, Evaluation, TrainingEpoch, TrainingRun
 from results.training import TrainingPlan, add_training
+from tests.support.pages import browsing, opened, serving_page
 from web.server import open_server
 from workers.models import store
 from workers.settings import Settings
@@ -41,6 +43,17 @@ def models_page() -> AppTest:
     return app
 
 
+def add_ensemble(session: Session, folder: Path) -> Ensemble:
+    """Adds the ensemble `one` of the shipped ensemble's first classifier, and returns the shipped one."""
+    shipped = store.register(session, folder, store.shipped(folder))
+    members = catalogue.members_of(session, shipped)
+    one = Ensemble(name="one", detector_id=shipped.detector_id, margin=0.0)
+    session.add(one)
+    session.flush()
+    session.add(EnsembleMember(ensemble_id=one.id, position=0, model_id=members[0][0].id, share=1.0))
+    return shipped
+
+
 def test_without_measurements_it_says_how_to_get_them(folder: Path) -> None:
     app = models_page()
     assert [each.value for each in app.subheader] == [
@@ -59,12 +72,7 @@ def test_without_measurements_it_says_how_to_get_them(folder: Path) -> None:
 
 def test_measurements_training_and_promotion(database: Database, folder: Path) -> None:
     with writing(database) as session:
-        shipped = store.register(session, folder, store.shipped(folder))
-        members = catalogue.members_of(session, shipped)
-        one = Ensemble(name="one", detector_id=shipped.detector_id, margin=0.0)
-        session.add(one)
-        session.flush()
-        session.add(EnsembleMember(ensemble_id=one.id, position=0, model_id=members[0][0].id, share=1.0))
+        shipped = add_ensemble(session, folder)
         measured = {"split": "PublicTest", "data": "fer2013.csv", "n": 3589, "macro_f1": 0.66, "ece": 0.02}
         figures = {"accuracy": 68.74, "ci_low": 67.2, "ci_high": 70.2, "gmacs": 0.046421376}
         report = {"report": {"confusion": MATRIX}}
@@ -86,8 +94,19 @@ def test_measurements_training_and_promotion(database: Database, folder: Path) -
     (history,) = (frame for frame in frames if "loss" in frame)
     assert history["validation_accuracy"].tolist() == [0.3, 0.6]
     assert any("epoch 2 of 3 · best 60.00%" in each.value for each in app.caption)
-    app.selectbox[0].select("one").run()
-    app.button[0].click().run()
-    assert [each.value for each in app.success] == ["one is in use."]
+
+
+def test_an_ensemble_is_promoted_by_a_click(tmp_path: Path) -> None:
+    url, folder = f"sqlite:///{tmp_path / 'results.db'}", tmp_path / "models"
+    prepare(url)
+    database = connect(url)
+    with writing(database) as session:
+        add_ensemble(session, folder)
+    given = {"FER_MODELS_DIR": str(folder), "FER_UPLOADS_DIR": str(tmp_path / "uploads"), "FER_DEVICE": "cuda:63"}
+    with serving_page(tmp_path / "web.log", url, **given) as address, browsing() as chromium:
+        page = opened(chromium, f"{address}/models")
+        page.get_by_role("button", name="Promote").click()
+        page.get_by_text("one is in use.").wait_for()
     with reading(database) as session:
         assert store.in_use(session, folder)[0] == "one"
+    database.dispose()
