@@ -37,6 +37,7 @@ class Mirror(MediaStreamTrack):
         self._arrived = asyncio.Event()
         self._began_s = time.monotonic()
         self._faces: list[FaceObservation] = []
+        self._ahead: asyncio.Task[av.VideoFrame | None] | None = None
 
     def show(self, frame: av.VideoFrame) -> None:
         """Takes a frame of the camera. Called by the event loop."""
@@ -47,16 +48,25 @@ class Mirror(MediaStreamTrack):
     async def recv(self) -> av.VideoFrame:
         """The next frame with its boxes. Raises `MediaStreamError` after `stop`, and if the analysis fails."""
         self._loop = asyncio.get_running_loop()
+        ready = await (self._ahead or self._next())
+        if ready is None:
+            raise MediaStreamError
+        # The next one is analysed while this one is encoded and sent.
+        self._ahead = asyncio.create_task(self._next())
+        return ready
+
+    async def _next(self) -> av.VideoFrame | None:
+        """The newest frame with its boxes, stamped when it is ready; None at the end."""
         await self._arrived.wait()
         if self.readyState != "live" or self._newest is None:
-            raise MediaStreamError
+            return None
         self._arrived.clear()
         frame, self._newest = self._newest, None
         try:
             drawn = await asyncio.to_thread(self._drawn, frame)
-        except Exception as error:
+        except Exception:
             logger.exception("a frame of the webcam was not analysed")
-            raise MediaStreamError from error
+            return None
         drawn.pts, drawn.time_base = int((time.monotonic() - self._began_s) / CLOCK), CLOCK
         return drawn
 

@@ -53,10 +53,12 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(models: ModelSet, device: str, cache: Path) -> Engine:
+def load_engine(models: ModelSet, device: str, cache: Path, latency: bool = False) -> Engine:
     """The engine for a device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
-    `auto` takes a GPU if there is one. `cache` is the folder of compiled networks, keyed by the weights' hash.
+    `auto` takes a GPU if there is one. `cache` is the folder of compiled networks, keyed by the weights' hash. With
+    `latency` all processors work on one picture at a time, for a caller that waits for each picture; otherwise each
+    works on another, which does more pictures a second.
 
     Raises:
         WeightsError: a file is missing or has another sha256 than the manifest.
@@ -70,7 +72,7 @@ def load_engine(models: ModelSet, device: str, cache: Path) -> Engine:
             models.detector.quantised.verify()
         from fer_model.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(models, cache)
+        return OpenVinoEngine(models, cache, latency)
     from fer_model.engines.torch import TorchEngine
 
     try:

@@ -53,8 +53,9 @@ class OpenVinoEngine:
     at_once = 1
     ahead_bytes = 48 * 2**20
 
-    def __init__(self, models: ModelSet, cache: Path) -> None:
+    def __init__(self, models: ModelSet, cache: Path, latency: bool = False) -> None:
         graphs = converted(models, cache)
+        self._mode = ov.hint.PerformanceMode.LATENCY if latency else ov.hint.PerformanceMode.THROUGHPUT
         # OpenVINO uses all processors from here on; OpenCV's threads would only compete with it.
         cv2.setNumThreads(1)
         self._core = Core()
@@ -71,7 +72,7 @@ class OpenVinoEngine:
 
     def _compile(self, model: Model) -> CompiledModel:
         hints = {
-            ov.hint.performance_mode(): ov.hint.PerformanceMode.THROUGHPUT,
+            ov.hint.performance_mode(): self._mode,
             # On processors with bfloat16 the default would cost two decimals of the probabilities.
             ov.hint.inference_precision(): openvino.Type.f32,
             ov.inference_num_threads(): len(os.sched_getaffinity(0)),
