@@ -184,11 +184,11 @@ def _decoded(
     waiting: list[int] = []
     due_soon: list[int] = []  # of `waiting` those that the decoder does not leave out
     held: list[tuple[int, int, VideoFrame]] = []
-    is_spare = spare(sampling, start_ms)
+    is_spare, may_leave_out = spare(sampling, start_ms), _has_one_layer(stream)
     place, number = -1, 0
     for packet in chain(packets, (None,)):
         due = None if packet is None or not is_shown(packet) else packet.pts
-        left_out = due is not None and is_spare(clock.ms(due))
+        left_out = may_leave_out and due is not None and is_spare(clock.ms(due))
         if due is not None and clock.ms(due) >= start_ms:
             heappush(waiting, due)
             if not left_out:
@@ -209,6 +209,21 @@ def _decoded(
             if passed := _pass(waiting, stamp):
                 place += passed
                 yield Decoded(place, clock.ms(stamp), picture)
+
+
+def _has_one_layer(stream: VideoStream) -> bool:
+    """Whether what a decoder calls a picture that no other is predicted from is one.
+
+    In HEVC pictures of a higher temporal layer may be predicted from it (H.265, 7.4.2.2); the number of layers is in
+    the configuration record (ISO/IEC 14496-15, 8.3.3.1) or in the video parameter set (H.265, 7.3.2.1).
+    """
+    if stream.codec_context.name != "hevc":
+        return True
+    data = bytes(stream.codec_context.extradata or b"")
+    if data[:1] == b"\x01":
+        return len(data) > 21 and data[21] >> 3 & 7 == 1
+    start = data.find(b"\0\0\1\x40\1")
+    return start >= 0 and len(data) > start + 6 and data[start + 6] >> 1 & 7 == 0
 
 
 def _counted(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int) -> Iterator[Decoded]:

@@ -114,10 +114,12 @@ def altered(path: Path, old: bytes, new: bytes) -> Path:
     return path
 
 
+LAYERS = {"preset": "fast", "x265-params": "temporal-layers=3:bframes=7:b-pyramid=1:log-level=error"}
 CUES, KEY, NO_KEY = b"\x1c\x53\xbb\x6b", b"00dc\x10\0\0\0", b"00dc\0\0\0\0"
 CLIPS: dict[str, Callable[[Path], Path]] = {
     "H.264 in one group": lambda at: write_clip(at / "a.mp4", PICTURES, bframes=3, gop=250),
     "HEVC": lambda at: write_clip(at / "a.mp4", PICTURES, codec="libx265", bframes=3, gop=20),
+    "HEVC in layers": lambda at: write_clip(at / "a.mp4", PICTURES, codec="libx265", gop=20, options=LAYERS),
     "VP9": lambda at: write_clip(at / "a.webm", PICTURES, codec="libvpx-vp9", gop=20),
     "MPEG-4": lambda at: write_clip(at / "a.avi", PICTURES, codec="mpeg4", gop=12),
     "variable rate": lambda at: write_clip(at / "a.mkv", PICTURES, pts=[n * n for n in range(60)], bframes=2),
@@ -169,6 +171,13 @@ def test_a_sample_has_the_pictures_of_the_whole_and_decodes_fewer(tmp_path: Path
         decoded = list(frames_from(container, stream, sampling=Sampling(fps=fps)))
     assert {frame.place for frame in decoded} >= {index for index, *_ in expected}
     assert len(decoded) < 0.7 * len(whole), "most of the bidirectional pictures"
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "ts"])
+def test_in_temporal_layers_no_picture_is_left_out(tmp_path: Path, suffix: str) -> None:
+    path = write_clip(tmp_path / f"a.{suffix}", PICTURES, codec="libx265", gop=30, options=LAYERS)
+    with open_media(str(path)) as file, opened(file, 1) as (container, stream):
+        assert len(list(frames_from(container, stream, sampling=Sampling(fps=1)))) == len(PICTURES)
 
 
 @settings(max_examples=10, deadline=None)
