@@ -56,11 +56,13 @@ def _print(heard: "Iterable[Heard]", stdout: BinaryIO, as_json: bool, state: Cal
             stdout.write(line.encode() + b"\n")
             stdout.flush()
             continue
-        reason = f"Redis does not answer ({each.outage}); recording goes on without it." if each.outage else ""
-        if not reason and time.monotonic() - last > QUIET_S:
-            reason = state()
-        if reason and reason != noted:
-            noted = reason
+        if each.outage:
+            # What the client says of an outage changes from one attempt to the next.
+            reason, kind = f"Redis does not answer ({each.outage}); recording goes on without it.", "outage"
+        else:
+            reason = kind = state() if time.monotonic() - last > QUIET_S else ""
+        if reason and kind != noted:
+            noted = kind
             say(f"Note: {reason}", err=True)
 
 

@@ -112,7 +112,8 @@ def test_lines_go_on_after_an_outage_of_redis_which_is_noted_once(tail: Tail) ->
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert [json.loads(line) for line in tail.lines] == [SUMMARY, SUMMARY | {"faces": 2}]
-    (note,) = tail.notes
+    # A busy machine may also note that nothing comes.
+    (note,) = (note for note in tail.notes if "Redis" in note)
     assert note.startswith("Note: Redis does not answer (") and note.endswith("); recording goes on without it.")
 
 
