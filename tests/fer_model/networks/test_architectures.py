@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from fer_model.engines.openvino import OpenVinoEngine
@@ -42,9 +43,13 @@ def test_both_engines_run_another_architecture(models: ModelSet, weights: Path, 
             assert np.corrcoef(one, another)[0, 1] > 0.97
 
 
-def test_the_shipped_detector_says_nothing_and_is_a_yolov8(models: ModelSet) -> None:
-    assert architecture_of(models.detector.path) is None
-    assert load_detector(models.detector.path)
+def test_weights_that_say_nothing_are_taken_for_a_yolov8(models: ModelSet, tmp_path: Path) -> None:
+    assert (architecture_of(models.detector.path) or {})["scale"] == "n", "the shipped ones say what they are"
+    silent = tmp_path / "silent.safetensors"
+    save_file(load_file(models.detector.path), silent)
+    assert architecture_of(silent) is None
+    told, untold = (load_detector(path).state_dict() for path in (models.detector.path, silent))
+    assert told.keys() == untold.keys() and all(torch.equal(told[name], untold[name]) for name in told)
 
 
 @pytest.mark.parametrize(
