@@ -25,13 +25,16 @@ FORGET_S = 2 * 3600
 MOST_WAITING = 1000
 PAUSE_S = 1.0
 
+Summary = tuple[str, Mapping[str, Any]]
+"""A stream's name and what its worker tells of it."""
+
 
 class Live:
     """Sends summaries from a thread of its own, so that a Redis server that hangs delays nothing else."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._waiting: Queue[tuple[str, Mapping[str, Any]]] = Queue(MOST_WAITING)
+        self._waiting: Queue[Summary] = Queue(MOST_WAITING)
         threading.Thread(target=self._run, name="live", daemon=True).start()
 
     def publish(self, name: str, summary: Mapping[str, Any]) -> None:
@@ -43,20 +46,23 @@ class Live:
 
     def _run(self) -> None:
         while True:
+            # Without summaries there is no connection, and an outage does not matter.
+            first = self._waiting.get()
             try:
                 with self._app.connection_for_write() as connection:
-                    self._send(connection.default_channel.client)
+                    self._send(connection.default_channel.client, first)
             except BROKER_ERRORS as error:
                 logger.warning("live summaries cannot be sent: %s", error)
                 time.sleep(PAUSE_S)
                 self._forget()
 
-    def _send(self, client: Any) -> None:
+    def _send(self, client: Any, first: Summary) -> None:
+        name, summary = first
         while True:
-            name, summary = self._waiting.get()
             entry = {FIELD: json.dumps(summary)}
             client.xadd(KEY + name, entry, maxlen=LENGTH, approximate=True)
             client.expire(KEY + name, FORGET_S)
+            name, summary = self._waiting.get()
 
     def _forget(self) -> None:
         """What is old is of no use once Redis is back."""
