@@ -19,7 +19,7 @@ CONNECT_S = 30.0
 """WebRTC that has not connected by then is replaced by posted frames: a firewall is in the way."""
 
 RECORDS = "The boxes and emotions of faces are written into the database, no pictures. Everyone in view has to know."
-CONSTRAINTS = {"video": {"width": 640, "height": 480, "frameRate": 15}, "audio": False}
+CONSTRAINTS = {"video": {"width": 640, "height": 480, "frameRate": 30}, "audio": False}
 VIDEO_STYLE = {"width": "100%", "maxWidth": "720px", "display": "block", "borderRadius": "8px"}
 # No STUN: this machine and its network need none, and no third party learns of the visitor.
 NO_SERVERS: dict[str, Any] = {"iceServers": []}

@@ -1,15 +1,15 @@
-// One frame is looked at, and the next one is made ready meanwhile; what the camera gives besides is dropped, never queued.
+// One frame is under way at a time: what the camera gives meanwhile is dropped, never queued.
 const QUALITY = 0.8, WIDTH = 640, HEIGHT = 480;
 
 function create(root, view) {
   const video = root.querySelector("video"), canvas = root.querySelector("canvas");
   const button = root.querySelector("button"), status = root.querySelector("span");
   const picture = canvas.getContext("2d");
-  const sheets = [0, 1].map(() => Object.assign(document.createElement("canvas"), { width: WIDTH, height: HEIGHT }));
+  const grabbed = Object.assign(document.createElement("canvas"), { width: WIDTH, height: HEIGHT });
   let stream = null, delays = [], times = [];
 
-  function draw(sheet, answer) {
-    picture.drawImage(sheet, 0, 0);
+  function draw(answer) {
+    picture.drawImage(grabbed, 0, 0);
     Object.assign(picture, { lineWidth: 3, font: "16px sans-serif", textBaseline: "bottom" });
     for (const face of answer.faces) {
       const [x1, y1, x2, y2] = face.box, text = `${face.emotion} ${Math.round(100 * face.confidence)}%`;
@@ -31,26 +31,23 @@ function create(root, view) {
     status.textContent = `${(times.length / 3).toFixed(1)} frames a second, delay ${at(0.5)} ms (95%: ${at(0.95)} ms)`;
   }
 
-  async function grab() {
-    await new Promise((ready) => video.requestVideoFrameCallback ? video.requestVideoFrameCallback(ready)
-      : requestAnimationFrame(ready));
-    const began = performance.now(), sheet = sheets.reverse()[0];
-    sheet.getContext("2d").drawImage(video, 0, 0, WIDTH, HEIGHT);
-    return { began, sheet, body: await new Promise((done) => sheet.toBlob(done, "image/jpeg", QUALITY)) };
-  }
-
-  async function post({ began, sheet, body }) {
+  async function post() {
+    const began = performance.now();
+    grabbed.getContext("2d").drawImage(video, 0, 0, WIDTH, HEIGHT);
+    const body = await new Promise((done) => grabbed.toBlob(done, "image/jpeg", QUALITY));
     const reply = await fetch(view.current.data.to, { method: "POST", body });
     const answer = await reply.json();
     if (!reply.ok) throw new Error(answer.error ?? "The server did not answer.");
-    if (!answer.dropped) { draw(sheet, answer); count(began); }
+    if (!answer.dropped) { draw(answer); count(began); }
   }
 
   // Of one stream: after "Stop" a camera gives no frame, and the loop ends with the first one of the next stream.
   async function loop(mine) {
-    let frame = await grab();
     while (stream === mine && root.isConnected) {
-      try { [frame] = await Promise.all([grab(), post(frame)]); }
+      await new Promise((ready) => video.requestVideoFrameCallback ? video.requestVideoFrameCallback(ready)
+        : requestAnimationFrame(ready));
+      if (stream !== mine) return;
+      try { await post(); }
       catch (error) { if (stream === mine) { stop(); status.textContent = error.message; } return; }
     }
     if (stream === mine) stop();
@@ -65,7 +62,7 @@ function create(root, view) {
   async function start() {
     status.textContent = "Waiting for the camera …";
     try {
-      const wanted = { video: { width: WIDTH, height: HEIGHT, frameRate: 15 }, audio: false };
+      const wanted = { video: { width: WIDTH, height: HEIGHT, frameRate: 30 }, audio: false };
       stream = await navigator.mediaDevices.getUserMedia(wanted);
     } catch (error) {
       status.textContent = navigator.mediaDevices ? `The camera cannot be used: ${error.message}`
