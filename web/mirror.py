@@ -48,7 +48,9 @@ class Mirror(MediaStreamTrack):
     async def recv(self) -> av.VideoFrame:
         """The next frame with its boxes. Raises `MediaStreamError` after `stop`, and if the analysis fails."""
         self._loop = asyncio.get_running_loop()
-        ready = await (self._ahead or self._next())
+        # Taken out first: where this call is cancelled, so is what it waits for, and the next call begins anew.
+        ahead, self._ahead = self._ahead, None
+        ready = await (ahead or self._next())
         if ready is None:
             raise MediaStreamError
         # The next one is analysed while this one is encoded and sent.

@@ -28,25 +28,17 @@ def page() -> None:
     if done := st.session_state.pop("promoted", None):
         st.success(f"{done} is in use.")
     st.subheader("Ensembles")
-    st.dataframe(
-        model_tables.ensembles(found["ensembles"]),
-        hide_index=True,
-        column_config=FORMATS,
-        placeholder="",
-        alt="Ensembles",
-    )
+    _table(model_tables.ensembles(found["ensembles"]), "Ensembles")
     _promotion(found["in_use"], [row["name"] for row in found["ensembles"]])
     st.subheader("Classifiers")
-    st.dataframe(
-        model_tables.classifiers(found["models"]),
-        hide_index=True,
-        column_config=FORMATS,
-        placeholder="",
-        alt="Classifiers",
-    )
+    _table(model_tables.classifiers(found["models"]), "Classifiers")
     _evaluations()
     _training()
     _card({f"{row['name']} ({row['id']})": row["id"] for row in found["models"]})
+
+
+def _table(rows: list[model_tables.Row], name: str) -> None:
+    st.dataframe(rows, hide_index=True, column_config=FORMATS, placeholder="", alt=name)
 
 
 def _promotion(in_use: str, names: Sequence[str]) -> None:
@@ -72,9 +64,7 @@ def _evaluations() -> None:
             "`fer-batch evaluate` measures a model or an ensemble; its figures and confusion matrix stand here then."
         )
         return
-    st.dataframe(
-        model_tables.ablation(found), hide_index=True, column_config=FORMATS, placeholder="", alt="Evaluations"
-    )
+    _table(model_tables.ablation(found), "Evaluations")
     names = [f"{name}, {row.split} of {row.data}, {row.created_at:%d %b %Y}" for row, name, _ in found]
     place = st.selectbox("Confusion matrix", range(len(found)), format_func=lambda place: names[place])
     if matrix := found[place][0].report.get("confusion"):
