@@ -53,8 +53,8 @@ def read_video(
     `start_frame` is the index, in the whole video, of the first frame at or after `start_ms`; times count from
     the video's first frame and agree with `index_video`, whose `ordered` a piece needs. Packets that cannot be
     decoded are skipped; the frames after them keep their index. `threads` is the number of decoding threads (0: all
-    processors for a sample, else half of them, to leave the rest for the networks). Memory does not grow with the length. `on_packet` is called
-    before each packet and each read; an exception from it ends the reading.
+    processors for a sample, else half of them, to leave the rest for the networks). Memory does not grow with the
+    length. `on_packet` is called before each packet and each read; an exception from it ends the reading.
 
     Raises:
         UnreadableMediaError: the file lies outside `roots`, is not the `expected` one, is not a video that can be read,
