@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from fer_model.digests import digest
-from fer_model.engines.convert import convert_detector
+from fer_model.engines.convert import converted
 from fer_model.engines.detection import letterbox
-from fer_model.engines.quantised import pack
+from fer_model.engines.graphs import pack
 from fer_model.networks.manifest import read_models
 from fer_model.sources.images import read_picture
 from fer_model.training.datasets.faces import unpack
@@ -37,10 +37,8 @@ def main(archives: list[Path]) -> None:
         paths = sorted(path for name in names for path in (Path(folder) / "images" / name).iterdir())
         chosen = np.random.default_rng(SEED).choice(len(paths), min(PICTURES, len(paths)), replace=False)
         pictures = [letterbox(read_picture(str(paths[number])))[0][None] for number in chosen]
-        graph = Path(folder) / "detector.xml"
-        convert_detector(detector.path, graph)
         quantised = nncf.quantize(
-            openvino.Core().read_model(graph),
+            converted("detector", detector.path),
             nncf.Dataset(pictures),
             # Asymmetric activations: SiLU's values are nearly all positive.
             preset=nncf.QuantizationPreset.MIXED,
@@ -50,7 +48,7 @@ def main(archives: list[Path]) -> None:
         small = Path(folder) / "quantised.xml"
         openvino.save_model(quantised, small)
         output = detector.path.with_name(f"{detector.name}-int8.safetensors")
-        pack(small, output, detector.sha256)
+        pack(small, output, {"quantised_from": detector.sha256})
     print(output, f"{output.stat().st_size / 1e6:.1f} MB", digest(output, "sha256"))
 
 

@@ -62,14 +62,12 @@ def load_engine(models: ModelSet, device: str, cache: Path, latency: bool = Fals
 
     Raises:
         WeightsError: a file is missing or has another sha256 than the manifest.
-        FerModelError: there is no such device.
+        FerModelError: there is no such device, or a network could not be converted for it.
     """
     for file in models.files:
         file.verify()
     device = actual_device(device)
     if device == "cpu":
-        if models.detector.quantised:
-            models.detector.quantised.verify()
         from fer_model.engines.openvino import OpenVinoEngine
 
         return OpenVinoEngine(models, cache, latency)

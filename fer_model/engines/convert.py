@@ -1,20 +1,22 @@
-"""`python -m fer_model.engines.convert MODELS OUTPUT`: networks as OpenVINO graphs; MODELS is `ModelSet.as_json()`.
+"""`python -m fer_model.engines.convert KIND WEIGHTS OUTPUT`: a network as a packed OpenVINO graph (see `graphs`).
 
-The detector takes (1, H, W, 3) RGB bytes and gives distances and scores; the ensemble takes
-(N, 48, 48) grey bytes and gives (members, N, 7) probabilities.
+A detector takes (1, H, W, 3) RGB bytes and gives distances and scores; a classifier takes (N, 48, 48) grey bytes and
+gives (N, 7) probabilities. Numbers are in half precision.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import openvino
 import torch
 from torch import Tensor, nn
 
-from fer_model.engines.quantised import unpack
+from fer_model.digests import digest
+from fer_model.engines.graphs import pack
 from fer_model.networks.loading import load_classifier, load_detector, raw_detector
-from fer_model.networks.manifest import ModelSet
-from fer_model.preprocess import normalise
+from fer_model.networks.published import Kind
+from fer_model.preprocess import FACE_SIZE, normalise
 
 
 class _ByteDetector(nn.Module):
@@ -27,38 +29,36 @@ class _ByteDetector(nn.Module):
         return distances, scores
 
 
-class _Ensemble(nn.Module):
-    def __init__(self, members: list[nn.Module]) -> None:
+class _ByteClassifier(nn.Module):
+    def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.classifier = classifier
 
     def forward(self, faces: Tensor) -> Tensor:
-        batch = normalise(faces[:, None].float())
-        return torch.stack([member(batch).softmax(1) for member in self.members])
+        probabilities: Tensor = self.classifier(normalise(faces[:, None].float())).softmax(1)
+        return probabilities
 
 
-def convert(models: ModelSet, output: Path) -> None:
-    """Writes detector.xml and ensemble.xml (with .bin) into a folder. Raises `WeightsError`."""
-    members = [load_classifier(member.path) for member in models.members]
-    faces = torch.zeros(2, 48, 48, dtype=torch.uint8)
-    if models.detector.quantised:
-        unpack(models.detector.quantised, output / "detector.xml")
+def convert(kind: Kind, weights: Path, path: Path) -> None:
+    """Writes the packed graph of a network. Raises `WeightsError`."""
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "graph.xml"
+        openvino.save_model(converted(kind, weights), graph, compress_to_fp16=True)
+        pack(graph, path, {"converted_from": digest(weights, "sha256")})
+
+
+def converted(kind: Kind, weights: Path) -> openvino.Model:
+    """The graph of a network, for any number of pictures or faces. Raises `WeightsError`."""
+    network: nn.Module
+    if kind == "detector":
+        network, shape = _ByteDetector(raw_detector(load_detector(weights))), [-1, -1, -1, 3]
+        example = torch.zeros(1, 384, 640, 3, dtype=torch.uint8)
     else:
-        convert_detector(models.detector.path, output / "detector.xml")
-    _save(_Ensemble(members).eval(), faces, [-1, 48, 48], output / "ensemble.xml")
-
-
-def convert_detector(weights: Path, path: Path) -> None:
-    """Writes a detector as a graph (.xml, with .bin beside it). Raises `WeightsError`."""
-    pictures = torch.zeros(1, 384, 640, 3, dtype=torch.uint8)
-    _save(_ByteDetector(raw_detector(load_detector(weights))).eval(), pictures, [-1, -1, -1, 3], path)
-
-
-def _save(network: nn.Module, example: Tensor, shape: list[int], path: Path) -> None:
+        network, shape = _ByteClassifier(load_classifier(weights)), [-1, FACE_SIZE, FACE_SIZE]
+        example = torch.zeros(2, FACE_SIZE, FACE_SIZE, dtype=torch.uint8)
     with torch.inference_mode():
-        graph = openvino.convert_model(network, example_input=example, input=[(shape, openvino.Type.u8)])
-    openvino.save_model(graph, path, compress_to_fp16=True)
+        return openvino.convert_model(network.eval(), example_input=example, input=[(shape, openvino.Type.u8)])
 
 
 if __name__ == "__main__":
-    convert(ModelSet.from_json(sys.argv[1]), Path(sys.argv[2]))
+    convert(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))  # type: ignore[arg-type]

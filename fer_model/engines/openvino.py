@@ -1,11 +1,6 @@
 """The networks on OpenVINO, several requests at a time."""
 
-import logging
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,7 +15,6 @@ from openvino import AsyncInferQueue, CompiledModel, Core, InferRequest, Model
 from openvino import opset13 as ops
 from openvino import properties as ov
 
-from fer_model.atomic import left_by_umask
 from fer_model.engines import Finish
 from fer_model.engines.detection import (
     Detections,
@@ -30,16 +24,11 @@ from fer_model.engines.detection import (
     letterbox_shape,
     to_picture,
 )
-from fer_model.errors import FerModelError
+from fer_model.engines.graphs import graph_of, read_graph
 from fer_model.networks.architectures import BINS
 from fer_model.networks.manifest import ModelSet
 from fer_model.preprocess import FACE_SIZE, crop_faces
 from fer_model.types import EMOTIONS, Image
-
-logger = logging.getLogger(__name__)
-
-GRAPH_VERSION = 1
-"""Increment it when `convert` makes other graphs of the same weights: old cache entries are then ignored."""
 
 MANY, FEW = 16, 4
 """Batch sizes of the classifier: static shapes run faster than dynamic ones. Each takes 80 MB of memory."""
@@ -54,20 +43,19 @@ class OpenVinoEngine:
     ahead_bytes = 48 * 2**20
 
     def __init__(self, models: ModelSet, cache: Path, latency: bool = False) -> None:
-        graphs = converted(models, cache)
         self._mode = ov.hint.PerformanceMode.LATENCY if latency else ov.hint.PerformanceMode.THROUGHPUT
         # OpenVINO uses all processors from here on; OpenCV's threads would only compete with it.
         cv2.setNumThreads(1)
         self._core = Core()
         self._core.set_property({ov.cache_dir(): str(cache / "compiled")})
-        self._detector = self._core.read_model(graphs / "detector.xml")
+        self._detector = read_graph(self._core, graph_of(models.detector, "detector", cache))
         self._detectors: dict[Shape, tuple[CompiledModel, list[_Request]]] = {}
-        self._ensemble = self._core.read_model(graphs / "ensemble.xml")
+        self._ensemble = together([read_graph(self._core, graph_of(m, "classifier", cache)) for m in models.members])
         self._classifiers: dict[int, AsyncInferQueue] = {}
         self._members = len(models.members)
         self.in_flight = 1
         self._compiling, self._classifying = threading.Lock(), threading.Lock()
-        precision = "8-bit detector, classifiers in" if models.detector.quantised else "in"
+        precision = "8-bit detector, classifiers in" if models.detector.graph else "in"
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {precision} single precision"
 
     def _compile(self, model: Model) -> CompiledModel:
@@ -182,6 +170,16 @@ class _Request:
         return self._boxes
 
 
+def together(members: Sequence[Model]) -> Model:
+    """One graph of the members' graphs, which share its input: (N, 48, 48) grey bytes to (members, N, 7)."""
+    faces = ops.parameter([-1, FACE_SIZE, FACE_SIZE], np.uint8)
+    answers = []
+    for member in members:
+        member.get_parameters()[0].output(0).replace(faces.output(0))
+        answers.append(ops.unsqueeze(member.outputs[0].get_node().input_value(0), np.array(0)))
+    return Model([ops.concat(answers, 0).output(0)], [faces])
+
+
 def with_boxes(detector: Model, shape: Shape) -> Model:
     """The detector for one letterboxed picture of (height, width), with a box and a score for each anchor: (5, A).
 
@@ -197,35 +195,3 @@ def with_boxes(detector: Model, shape: Shape) -> Model:
     away = np.array([[-1], [-1], [1], [1]], np.float32) * strides
     corners = ops.add(ops.multiply(sides, away), np.tile(centres.T, (2, 1)))
     return Model([ops.concat([corners, scores], 0).output(0)], detector.get_parameters())
-
-
-def converted(models: ModelSet, cache: Path) -> Path:
-    """The folder with the networks as OpenVINO graphs, made on first use in a process of its own.
-
-    Conversion imports torch and Ultralytics, which would stay in a worker's memory.
-
-    Raises:
-        FerModelError: the conversion failed; the message quotes its last line of output.
-    """
-    version = f"{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}"
-    detector = models.detector.quantised or models.detector
-    key = f"{detector.sha256[:16]}-{models.ensemble_key[:16]}-{version}"
-    folder = cache / key
-    if not folder.exists():
-        logger.info("preparing the networks for this processor, once; they are kept in %s", cache)
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = tempfile.mkdtemp(dir=cache)
-        # Workers of several users may share a cache, where the umask lets them.
-        os.chmod(partial, left_by_umask(0o777))
-        command = [sys.executable, "-P", "-m", "fer_model.engines.convert", models.as_json(), partial]
-        run = subprocess.run(command, capture_output=True, text=True)
-        if run.returncode:
-            shutil.rmtree(partial)
-            last = (run.stderr.strip().splitlines() or ["no output"])[-1]
-            raise FerModelError(f"the networks could not be converted for OpenVINO: {last}")
-        try:
-            os.rename(partial, folder)
-        except OSError:
-            # Another worker was first; its folder has the same content.
-            shutil.rmtree(partial)
-    return folder

@@ -22,14 +22,15 @@ class WeightsFile:
     """A safetensors file and the sha256 it must have.
 
     `facts` are its published measurements, by name: `validation_accuracy` of a classifier, `ap50_from_10_px` ... of a
-    detector, 0..1. `quantised` is the same network in INT8 for CPUs: an OpenVINO graph, see `engines.quantised`.
+    detector, 0..1. `graph` is the same network as an OpenVINO graph, for CPUs, the detector's in INT8: see
+    `engines.graphs`.
     """
 
     name: str
     path: Path
     sha256: str
     facts: Mapping[str, float] = field(default_factory=dict, compare=False)
-    quantised: "WeightsFile | None" = None
+    graph: "WeightsFile | None" = None
 
     @property
     def id(self) -> str:
@@ -72,11 +73,6 @@ class ModelSet:
     def files(self) -> tuple[WeightsFile, ...]:
         """Every file that is needed."""
         return (self.detector, *self.members)
-
-    @cached_property
-    def ensemble_key(self) -> str:
-        """A key for the members' tensors together, for caches."""
-        return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()
 
     @cached_property
     def key(self) -> str:
@@ -126,11 +122,11 @@ def _temperature(value: float) -> float:
 
 def _weights(values: dict[str, Any]) -> WeightsFile:
     """What `asdict` made of one."""
-    quantised = values["quantised"] and _weights(values["quantised"])
-    return WeightsFile(**values | {"path": Path(values["path"]), "quantised": quantised})
+    graph = values["graph"] and _weights(values["graph"])
+    return WeightsFile(**values | {"path": Path(values["path"]), "graph": graph})
 
 
 def _file(folder: Path, entry: dict[str, Any]) -> WeightsFile:
-    quantised = _file(folder, entry["quantised"]) if "quantised" in entry else None
+    graph = _file(folder, entry["graph"]) if "graph" in entry else None
     facts = {name: float(value) for name, value in entry.get("facts", {}).items()}
-    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"], facts, quantised)
+    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"], facts, graph)

@@ -1,5 +1,6 @@
 """Code from the current folder is never executed; children that die at birth end what started them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fer_model.networks.manifest import SHIPPED
 from tests.support.commands import ROOT
 from tests.support.databases import query
 from tests.support.watching import free_port, until
@@ -47,12 +49,23 @@ def started_in(folder: Path, *words: str, **environment: str) -> "subprocess.Com
     )
 
 
+def without_graphs(folder: Path) -> Path:
+    """A store whose manifest names the shipped weights without their graphs, so that they are converted."""
+    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    for entry in (manifest["detector"], *manifest["ensemble"]["members"]):
+        del entry["graph"]
+        entry["file"] = str(SHIPPED / entry["file"])
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
 def test_files_of_the_current_folder_are_never_executed(samples: Path, trap: Path, tmp_path: Path) -> None:
     """The command, the worker that it starts, Celery's processes, and the one that converts networks."""
     url = f"sqlite:///{tmp_path / 'results.db'}"
     picture = str(samples / "zidane.jpg")
-    # A cache of its own, so that networks are converted.
-    run = started_in(trap, "run", picture, "--db", url, FER_CACHE_DIR=str(tmp_path / "cache"))
+    own = {"FER_CACHE_DIR": str(tmp_path / "cache"), "FER_MODELS_DIR": str(without_graphs(tmp_path / "models"))}
+    run = started_in(trap, "run", picture, "--db", url, **own)
     assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
     assert run.returncode == 0, run.stderr
     assert query(url, "SELECT state FROM jobs") == [("done",)]

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,21 +150,32 @@ def kill_worker(station: Station, name: str) -> None:
 
 def freeze_child(station: Station, name: str) -> None:
     (child,) = children(station.workers[name])
-    freeze_between_appends(station, lambda sent: os.kill(child, sent))
+    freeze_between_appends(station, [child])
 
 
 def freeze_worker(station: Station, name: str) -> None:
-    freeze_between_appends(station, lambda sent: os.killpg(station.workers[name].pid, sent))
+    worker = station.workers[name]
+    freeze_between_appends(station, [worker.pid, *children(worker)])
 
 
-def freeze_between_appends(station: Station, send: Callable[[signal.Signals], None]) -> None:
+def freeze_between_appends(station: Station, pids: Sequence[int]) -> None:
     """SQLite has no server that takes a lock away: frozen inside a transaction, a process would stop everyone."""
     while True:
-        send(signal.SIGSTOP)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        # On a busy machine a process runs on until its signal is delivered, and may begin a transaction.
+        wait_for(lambda: all(map(is_stopped, pids)), "the processes stand still", 10.0)
         if station.database.dialect.name != "sqlite" or not is_locked(station.database):
             return
-        send(signal.SIGCONT)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
         time.sleep(0.1)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether each thread of a process has stopped."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def is_locked(database: Database) -> bool:

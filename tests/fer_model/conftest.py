@@ -35,8 +35,8 @@ def openvino_engine(models: ModelSet, cache: Path) -> Engine:
 
 @pytest.fixture(scope="session")
 def float_engine(models: ModelSet, cache: Path) -> Engine:
-    """OpenVINO with the detector in floats, as it runs one that has no quantised form."""
-    return load_engine(replace(models, detector=replace(models.detector, quantised=None)), "cpu", cache)
+    """OpenVINO with the detector in floats, as it runs one without a shipped graph."""
+    return load_engine(replace(models, detector=replace(models.detector, graph=None)), "cpu", cache)
 
 
 @pytest.fixture(scope="session")

@@ -81,10 +81,9 @@ def test_ultralytics_is_silent(home: Path) -> None:
 
 def test_conversion_is_silent(home: Path, models: ModelSet, tmp_path: Path) -> None:
     code = "import runpy; runpy.run_module('fer_model.engines.convert', run_name='__main__')"
-    output = tmp_path / "graphs"
-    output.mkdir()
-    assert watched(code, home, models.as_json(), output) == ""
-    assert (output / "ensemble.xml").exists()
+    output = tmp_path / "graph.safetensors"
+    assert watched(code, home, "classifier", models.members[0].path, output) == ""
+    assert output.exists()
     assert list(home.iterdir()) == []
 
 

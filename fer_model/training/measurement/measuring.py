@@ -46,7 +46,7 @@ def quantised_detector(quantised: Path, cache: Path) -> Detect:
     from fer_model.networks.manifest import given_file, read_models
 
     models = read_models()
-    detector = replace(models.detector, quantised=given_file(quantised))
+    detector = replace(models.detector, graph=given_file(quantised))
     engine = load_engine(replace(models, detector=detector), "cpu", cache)
     return lambda image: engine.start([image], LEAST_SCORE)()[0]
 

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 import textwrap
@@ -14,12 +13,11 @@ import torch
 from fer_model.analysis import lookahead as ahead
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.engines.detection import Detections
-from fer_model.engines.openvino import FEW, MANY, _Request, converted
-from fer_model.engines.quantised import unpack
+from fer_model.engines.openvino import FEW, MANY, _Request
 from fer_model.engines.torch import TorchEngine
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.networks.loading import load_classifier
-from fer_model.networks.manifest import ModelSet, WeightsFile, read_models
+from fer_model.networks.manifest import ModelSet, WeightsFile
 from fer_model.preprocess import crop_face, crop_faces, normalise
 from fer_model.sources.images import read_picture
 from fer_model.types import Image
@@ -135,16 +133,6 @@ def test_boxes_are_in_pixels_of_the_picture(name: str, zidane: Image, request: p
     large = np.asarray(cv2.resize(zidane, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), np.uint8)
     found, expected = (faces[np.argsort(faces[:, 0])] for faces in detect(engine, [large, zidane]))
     np.testing.assert_allclose(found[:, :4], 2 * expected[:, :4], atol=12)
-
-
-def test_an_unreadable_quantised_form_is_named(models: ModelSet, tmp_path: Path) -> None:
-    path = tmp_path / "small.safetensors"
-    path.write_bytes(b"not safetensors")
-    with pytest.raises(WeightsError, match=r"small\.safetensors: holds no quantised network"):
-        unpack(WeightsFile("small", path, ""), tmp_path / "graph.xml")
-    broken = replace(models, detector=replace(models.detector, quantised=WeightsFile("small", path, "00")))
-    with pytest.raises(WeightsError, match=r"small\.safetensors: sha256 is .*, promised was 00"):
-        load_engine(broken, "cpu", tmp_path / "cache")
 
 
 def test_the_two_men_are_found(openvino_engine: Engine, zidane: Image) -> None:
@@ -292,35 +280,3 @@ def test_a_cpu_worker_needs_no_torch_in_memory(models: ModelSet, cache: Path, ph
     assert heavy == []
     print(f"peak resident memory {megabytes} MB")  # torch and Ultralytics alone take over 400
     assert int(megabytes) < 450
-
-
-def test_a_failed_conversion_says_why_and_leaves_nothing(models: ModelSet, tmp_path: Path) -> None:
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    for file in models.files:
-        (weights / file.path.name).write_bytes(b"not safetensors")
-    (weights / "manifest.json").write_bytes((models.detector.path.parent / "manifest.json").read_bytes())
-    cache = tmp_path / "cache"
-    with pytest.raises(FerModelError, match=r"could not be converted for OpenVINO: .*cannot be read as safetensors"):
-        converted(read_models(weights), cache)
-    assert list(cache.iterdir()) == []
-
-
-def test_two_processes_may_convert_at_once(models: ModelSet, tmp_path: Path) -> None:
-    code = """
-        import sys
-        from pathlib import Path
-        from fer_model.engines.openvino import converted
-        from fer_model.networks.manifest import read_models
-        print(converted(read_models(Path(sys.argv[1])), Path(sys.argv[2])))
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code), str(models.detector.path.parent), str(tmp_path)]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) for _ in range(2)]
-    answers = {run.communicate(timeout=150)[0].strip() for run in runs}
-    assert [run.returncode for run in runs] == [0, 0]
-    assert answers == {str(folder) for folder in tmp_path.iterdir()}, "one folder, and no half one beside it"
-    (folder,) = tmp_path.iterdir()
-    assert {file.name for file in folder.iterdir()} == {
-        f"{name}.{kind}" for name in ("detector", "ensemble") for kind in ("xml", "bin")
-    }

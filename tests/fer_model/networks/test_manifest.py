@@ -33,10 +33,10 @@ def test_a_manifest_becomes_models(tmp_path: Path) -> None:
     assert (models.shares, models.margin) == ((0.25, 0.75), 0.1)
 
 
-def test_a_quantised_form_goes_along_with_its_file(tmp_path: Path) -> None:
+def test_a_graph_goes_along_with_its_weights(tmp_path: Path) -> None:
     small = {"name": "d8", "file": "d8.safetensors", "sha256": "33"}
-    models = read_models(write(tmp_path, MANIFEST | {"detector": {**MANIFEST["detector"], "quantised": small}}))
-    assert models.detector.quantised is not None and models.detector.quantised.path == tmp_path / "d8.safetensors"
+    models = read_models(write(tmp_path, MANIFEST | {"detector": {**MANIFEST["detector"], "graph": small}}))
+    assert models.detector.graph is not None and models.detector.graph.path == tmp_path / "d8.safetensors"
     assert ModelSet.from_json(models.as_json()) == models
     assert [file.name for file in models.files] == ["d", "a", "b"], "what identifies an ensemble are its weights"
     assert models.key == read_models(write(tmp_path, MANIFEST)).key
@@ -53,16 +53,6 @@ def test_a_given_file_is_taken_as_it_is(tmp_path: Path) -> None:
     assert (file.name, file.sha256) == ("mine", hashlib.sha256(b"weights").hexdigest())
     with pytest.raises(WeightsError, match=r"none\.safetensors: the weights cannot be read"):
         given_file(tmp_path / "none.safetensors")
-
-
-def test_the_ensemble_key_follows_the_members_and_their_order(tmp_path: Path) -> None:
-    key = read_models(write(tmp_path, MANIFEST)).ensemble_key
-    assert (
-        read_models(write(tmp_path, MANIFEST | {"detector": {**MANIFEST["detector"], "sha256": "99"}})).ensemble_key
-        == key
-    )
-    ensemble = {**MANIFEST["ensemble"], "members": MANIFEST["ensemble"]["members"][::-1]}
-    assert read_models(write(tmp_path, MANIFEST | {"ensemble": ensemble})).ensemble_key != key
 
 
 def with_members(*members: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def test_each_file_has_a_card_that_says_everything(file: WeightsFile) -> None:
 
 def test_nothing_lies_beside_them_that_nobody_needs() -> None:
     expected = {"manifest.json"} | {file.path.name for file in FILES} | {f"{file.path.stem}.md" for file in FILES}
-    expected |= {file.quantised.path.name for file in FILES if file.quantised}
+    expected |= {file.graph.path.name for file in FILES if file.graph}
     assert {path.name for path in SHIPPED.iterdir()} == expected
 
 
@@ -48,17 +48,17 @@ def test_no_two_files_are_the_same_and_no_figure_is_missing() -> None:
 
 def test_the_detector_in_eight_bits_is_the_promised_one_of_these_weights_and_in_the_card() -> None:
     detector = read_models().detector
-    assert detector.quantised is not None
-    detector.quantised.verify()
-    assert detector.quantised.path.stat().st_size < 10_000_000
-    with safe_open(detector.quantised.path, "np") as tensors:
+    assert detector.graph is not None
+    detector.graph.verify()
+    assert detector.graph.path.stat().st_size < 10_000_000
+    with safe_open(detector.graph.path, "np") as tensors:
         assert tensors.metadata() == {"quantised_from": detector.sha256}
-    assert detector.quantised.sha256 in detector.path.with_suffix(".md").read_text()
+    assert detector.graph.sha256 in detector.path.with_suffix(".md").read_text()
 
 
 def test_the_detector_in_eight_bits_keeps_the_promised_precision(shared_data: Path, tmp_path: Path) -> None:
     (name,) = unpack([shared_data / "faces" / "wider_val.tar"], tmp_path)
-    quantised = read_models().detector.quantised
+    quantised = read_models().detector.graph
     assert quantised is not None
     detect = quantised_detector(quantised.path, tmp_path / "cache")
     assert precision(detect, read_photographs(tmp_path, name)[::2])[10] >= 0.87

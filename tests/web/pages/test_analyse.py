@@ -153,6 +153,9 @@ def test_a_picture_is_pasted(page: Page, samples: Path) -> None:
 
 def test_a_photograph_of_the_camera(page: Page) -> None:
     page.get_by_text("Camera", exact=True).click()
+    page.get_by_role("button", name="Take Photo").wait_for()
+    # Before the camera's first frame the button takes none.
+    page.wait_for_function("document.querySelector('video')?.readyState >= 3")
     page.get_by_role("button", name="Take Photo").click()
     page.get_by_role("heading", name="Face 2: ").wait_for()
     page.get_by_alt_text("camera.jpg, 2 faces").wait_for()
