@@ -5,8 +5,9 @@ import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from fer_model.engines import actual_device, gpu_count
+from fer_model.engines import NEEDS_TORCH, actual_device, gpu_count, has_torch
 from fer_model.errors import FerModelError
+from fer_model.extras import missing
 from fer_model.networks.manifest import ModelSet
 from results.database import check_revision, existing, reading
 from results.errors import ResultsError
@@ -61,7 +62,8 @@ def _database(settings: Settings) -> str:
 
 def _device(settings: Settings) -> str:
     gpus, device = gpu_count(), actual_device(settings.device)
-    return f"{device} will be used ({gpus or 'no'} NVIDIA GPU, {os.cpu_count()} processors)"
+    torch = f", which {NEEDS_TORCH}" if gpus and not has_torch() else ""
+    return f"{device} will be used ({gpus or 'no'} NVIDIA GPU{torch}, {os.cpu_count()} processors)"
 
 
 def _weights(settings: Settings) -> str:
@@ -119,3 +121,5 @@ def _checked(settings: Settings, name: str, look: Callable[[Settings], str], men
         return Check(name, True, look(settings))
     except (WorkersError, ResultsError, FerModelError, OSError) as error:
         return Check(name, False, str(error), mend)
+    except ModuleNotFoundError as error:
+        return Check(name, False, missing(error) or str(error), mend)
