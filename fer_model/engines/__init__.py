@@ -20,8 +20,6 @@ from fer_model.types import Image
 disable_openvino_telemetry()
 
 
-NEEDS_TORCH = "needs torch, which is not installed: pip install 'fer-batch[gpu]'"
-
 Finish = Callable[[], list[Detections]]
 """Waits for started pictures and gives the faces of each."""
 
@@ -96,7 +94,7 @@ def actual_device(device: str) -> str:
     if device != "cpu" and gpus <= int(device.partition(":")[2] or 0):
         raise FerModelError(f"{device} is not available: this machine has {gpus or 'no'} working NVIDIA GPU")
     if device != "cpu" and not has_torch():
-        raise FerModelError(f"{device} {NEEDS_TORCH}")
+        raise FerModelError(f"{device} needs torch, which is not installed: pip install 'fer-batch[gpu]'")
     return device
 
 
