@@ -20,12 +20,13 @@ from fer_model.errors import UnreadableMediaError
 from fer_model.rendering.colours import PIXELS, colours_of
 from fer_model.rendering.sound import Sound, SoundError, Way, left_out, sound_errors, suffix_for
 from fer_model.sources.container import opened
+from fer_model.sources.decoding import Decoded
 from fer_model.sources.files import masked
 from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.opening import open_media
 from fer_model.sources.scan import scan
 from fer_model.sources.upright import Upright
-from fer_model.sources.video import Decoded, frames_from
+from fer_model.sources.video import frames_from
 from fer_model.types import Image
 
 TICK = Fraction(1, 1000)

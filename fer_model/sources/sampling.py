@@ -60,25 +60,25 @@ def chooser(sampling: Sampling) -> Callable[[int, int], bool]:
     return keeps
 
 
-def spare(sampling: Sampling, start_ms: int) -> Callable[[int], bool]:
-    """A function from each packet's time in ms, in the order of decoding, to whether its picture is surely not kept.
+def wanted(sampling: Sampling, start_ms: int) -> Callable[[int], bool]:
+    """A function from each packet's time in ms, in the order of decoding, to whether its picture may be kept.
 
     It is not if it lies before `start_ms`, or if an earlier one of its period is known. Of `every` no rank is known
     before the packets between have come.
     """
     earliest: dict[int, int] = {}
 
-    def is_spare(time_ms: int) -> bool:
+    def is_wanted(time_ms: int) -> bool:
         if time_ms < start_ms or sampling.fps is None:
-            return time_ms < start_ms
+            return time_ms >= start_ms
         period = _period(sampling.fps, time_ms)
         known = earliest.get(period)
         earliest[period] = time_ms if known is None else min(known, time_ms)
         if len(earliest) > PERIODS:
             del earliest[next(iter(earliest))]
-        return known is not None and time_ms > known
+        return known is None or time_ms <= known
 
-    return is_spare
+    return is_wanted
 
 
 def _period(fps: float, time_ms: int) -> int:

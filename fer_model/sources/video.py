@@ -5,23 +5,23 @@ from __future__ import annotations  # PyAV's Packet is generic for type checkers
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from heapq import heappop, heappush
 from io import BufferedReader
 from itertools import chain, islice, takewhile
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import PictureType, VideoFrame
+from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
 from fer_model.sources.clock import HEAD, Clock, clock_of
-from fer_model.sources.container import decode, is_shown, opened, packets_of, without_pictures
+from fer_model.sources.container import decode, opened, packets_of, without_pictures
+from fer_model.sources.decoding import Decoded, LostError, decoded
 from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.opening import open_media
-from fer_model.sources.sampling import Sampling, select, spare
+from fer_model.sources.sampling import Sampling, select, wanted
 from fer_model.sources.scan import scan
 from fer_model.sources.upright import Upright
 from fer_model.types import Frame
@@ -29,17 +29,10 @@ from fer_model.types import Frame
 _BACK_MS = (0, 1000, 10_000, 60_000)
 """Distances in ms before the start at which a keyframe is tried, in turn, before the whole file is decoded."""
 
+_ATTEMPTS = 3
+"""Keyframes that turn out to be none, or to follow damage, before all packets are decoded."""
+
 EVERY = Sampling()
-HELD = 8
-"""Pictures held back after a gap, in case earlier ones follow."""
-
-
-class Decoded(NamedTuple):
-    """A decoded picture, not yet converted; `place` counts from the first one at or after the start."""
-
-    place: int
-    time_ms: int
-    picture: VideoFrame
 
 
 def read_video(
@@ -59,9 +52,9 @@ def read_video(
 
     `start_frame` is the index, in the whole video, of the first frame at or after `start_ms`; times count from
     the video's first frame and agree with `index_video`, whose `ordered` a piece needs. Packets that cannot be
-    decoded are skipped; the frames after them keep their index. `threads` is the number of decoding threads (0: half
-    the processors, to leave the rest for the networks). Memory does not grow with the length. `on_packet` is called
-    before each packet and each read; an exception from it ends the reading.
+    decoded are skipped; the frames after them keep their index. `threads` is the number of decoding threads (0: all
+    processors for a sample, else half of them, to leave the rest for the networks). Memory does not grow with the
+    length. `on_packet` is called before each packet and each read; an exception from it ends the reading.
 
     Raises:
         UnreadableMediaError: the file lies outside `roots`, is not the `expected` one, is not a video that can be read,
@@ -70,10 +63,10 @@ def read_video(
     """
     with ExitStack() as stack:
         file = stack.enter_context(open_media(uri, roots, expected))
-        clock = _clock_of(file, bool(start_ms) or end_ms is not None, on_packet)
-        container, stream = stack.enter_context(opened(file, threads or _threads(), on_packet))
-        upright = Upright(container, stream)  # before the decoder changes the stream's properties
         chosen = sampling or Sampling()
+        clock = _clock_of(file, bool(start_ms) or end_ms is not None, on_packet)
+        container, stream = stack.enter_context(opened(file, threads or _threads(chosen), on_packet))
+        upright = Upright(container, stream)  # before the decoder changes the stream's properties
         frames = frames_from(container, stream, start_ms, clock, on_packet, ordered, chosen)
         first = next(frames, None)
         if first is None:
@@ -85,8 +78,10 @@ def read_video(
             yield Frame(index, time_ms, upright(picture))
 
 
-def _threads() -> int:
-    return max(1, len(os.sched_getaffinity(0)) // 2)
+def _threads(sampling: Sampling) -> int:
+    """Of a sample decoding is the most of the work; of every frame the networks' is."""
+    processors = len(os.sched_getaffinity(0))
+    return processors if sampling != EVERY else max(1, processors // 2)
 
 
 def _where(start_ms: int) -> str:
@@ -117,24 +112,51 @@ def frames_from(
     """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it.
 
     With a known clock the beginning of the file is not read. `on_packet` and `ordered` are as in
-    `read_video`. Pictures that `sampling` would not keep, and that no other is predicted from, may be missing; the
-    places of the others stay.
+    `read_video`. Pictures that `sampling` would not keep may be missing; the places of the others stay.
     """
     packets = _reported(container, stream, on_packet)
     head = list(islice(packets, HEAD)) if clock is None else []
     clock = clock or clock_of(container, stream, head)
     if not (ordered and clock.ordered):
         return _counted(stream, chain(head, packets), clock, start_ms)
-    run = None
-    if start_ms:
-        seeks = (_run_from(container, stream, clock, start_ms, back_ms, on_packet, sampling) for back_ms in _BACK_MS)
-        run = next(filter(None, seeks), None)
-        if run is None:
-            container.seek(clock.first_dts, stream=stream)
-            head, packets = [], _reported(container, stream, on_packet)
-    frames = run or _decoded(stream, chain(head, packets), clock, start_ms, sampling)
+    untouched = [chain(head, packets)]
+
+    def begin(may_jump: Callable[[int | None], bool]) -> Iterator[Decoded]:
+        def run(packets: Iterable[Packet[Any]]) -> Iterator[Decoded]:
+            return decoded(stream, packets, clock, start_ms, wanted(sampling, start_ms), may_jump, on_packet)
+
+        if start_ms:
+            seeks = (_run_from(container, stream, clock, start_ms, back_ms, on_packet, run) for back_ms in _BACK_MS)
+            if found := next(filter(None, seeks), None):
+                return found
+        elif untouched:
+            return run(untouched.pop())
+        container.seek(clock.first_dts, stream=stream)
+        return run(_reported(container, stream, on_packet))
+
     # After damage, earlier pictures may follow later ones.
-    return (frame for frame in frames if frame.time_ms >= start_ms)
+    return (frame for frame in _persistent(begin) if frame.time_ms >= start_ms)
+
+
+def _persistent(begin: Callable[[Callable[[int | None], bool]], Iterator[Decoded]]) -> Iterator[Decoded]:
+    """The pictures of `begin`, whose argument permits to leave out what lies before a keyframe.
+
+    After a failure it begins anew, without that keyframe; after `_ATTEMPTS`, without any.
+    """
+    place, refused = -1, set[int | None]()
+
+    def may_jump(keyframe: int | None) -> bool:
+        return len(refused) < _ATTEMPTS and keyframe not in refused
+
+    while True:
+        try:
+            for frame in begin(may_jump):
+                if frame.place > place or frame.place < 0:
+                    place = frame.place
+                    yield frame
+            return
+        except LostError as lost:
+            refused.add(lost.keyframe)
 
 
 def _reported(container: InputContainer, stream: VideoStream, on_packet: Callable[[], None]) -> Iterator[Packet[Any]]:
@@ -150,7 +172,7 @@ def _run_from(
     start_ms: int,
     back_ms: int,
     on_packet: Callable[[], None],
-    sampling: Sampling,
+    run: Callable[[Iterable[Packet[Any]]], Iterator[Decoded]],
 ) -> Iterator[Decoded] | None:
     """Pictures from the keyframe at or before `start_ms - back_ms`; None if they begin after `start_ms`."""
     try:
@@ -162,68 +184,12 @@ def _run_from(
     # Pictures shown before their keyframe but stored after it (open GOP) reference pictures before the keyframe.
     if key is None or key.pts is None or clock.ms(key.pts) > start_ms:
         return None
-    run = _decoded(stream, chain([key], packets), clock, start_ms, sampling)
-    first = next(run, None)
+    frames = run(chain([key], packets))
+    first = next(frames, None)
     # After a false keyframe some decoders give no pictures until the next one, and others give wrong pictures.
     if first is None or first.time_ms > start_ms or first.picture.pict_type != PictureType.I:
         return None
-    return chain([first], run)
-
-
-def _decoded(
-    stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int, sampling: Sampling
-) -> Iterator[Decoded]:
-    """Every picture that `packets` yield; only those from `start_ms` on advance the place.
-
-    The decoder leaves out those that are spare and that no other picture is predicted from: the others are the same.
-
-    The place is the picture's rank among the packets, not among what could be decoded, so that a damaged
-    packet does not shift the pictures after it. After damage decoders may also give pictures out of order, so those
-    after a gap are held back (`HELD`).
-    """
-    waiting: list[int] = []
-    due_soon: list[int] = []  # of `waiting` those that the decoder does not leave out
-    held: list[tuple[int, int, VideoFrame]] = []
-    is_spare, may_leave_out = spare(sampling, start_ms), _has_one_layer(stream)
-    place, number = -1, 0
-    for packet in chain(packets, (None,)):
-        due = None if packet is None or not is_shown(packet) else packet.pts
-        left_out = may_leave_out and due is not None and is_spare(clock.ms(due))
-        if due is not None and clock.ms(due) >= start_ms:
-            heappush(waiting, due)
-            if not left_out:
-                heappush(due_soon, due)
-        stream.codec_context.skip_frame = "NONREF" if left_out else "DEFAULT"
-        for picture in decode(stream, packet):
-            if picture.pts is None:
-                continue
-            if (time_ms := clock.ms(picture.pts)) < start_ms:
-                yield Decoded(place, time_ms, picture)
-                continue
-            number += 1
-            heappush(held, (picture.pts, number, picture))
-        while held and (packet is None or len(held) > HELD or not due_soon or held[0][0] <= due_soon[0]):
-            stamp, _, picture = heappop(held)
-            _pass(due_soon, stamp)
-            # Damaged and late pictures are dropped.
-            if passed := _pass(waiting, stamp):
-                place += passed
-                yield Decoded(place, clock.ms(stamp), picture)
-
-
-def _has_one_layer(stream: VideoStream) -> bool:
-    """Whether what a decoder calls a picture that no other is predicted from is one.
-
-    In HEVC pictures of a higher temporal layer may be predicted from it (H.265, 7.4.2.2); the number of layers is in
-    the configuration record (ISO/IEC 14496-15, 8.3.3.1) or in the video parameter set (H.265, 7.3.2.1).
-    """
-    if stream.codec_context.name != "hevc":
-        return True
-    data = bytes(stream.codec_context.extradata or b"")
-    if data[:1] == b"\x01":
-        return len(data) > 21 and data[21] >> 3 & 7 == 1
-    start = data.find(b"\0\0\1\x40\1")
-    return start >= 0 and len(data) > start + 6 and data[start + 6] >> 1 & 7 == 0
+    return chain([first], frames)
 
 
 def _counted(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int) -> Iterator[Decoded]:
@@ -235,13 +201,3 @@ def _counted(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, 
             if time_ms >= start_ms:
                 place += 1
                 yield Decoded(place, time_ms, picture)
-
-
-def _pass(waiting: list[int], stamp: int) -> int:
-    """Pops the packets up to the one shown at `stamp` from the heap; gives their number."""
-    before = len(waiting)
-    while waiting and waiting[0] < stamp:
-        heappop(waiting)
-    if waiting and waiting[0] == stamp:
-        heappop(waiting)
-    return before - len(waiting)

@@ -90,9 +90,8 @@ def test_pieces_with_bidirectional_frames(tmp_path: Path, suffix: str, codec: st
 
 
 def test_pieces_across_open_groups(tmp_path: Path) -> None:
-    options = {"preset": "fast", "x264-params": "open-gop=1:bframes=3:keyint=12:min-keyint=12:scenecut=0"}
     for suffix in ("mp4", "mkv"):
-        path = write_clip(tmp_path / f"a.{suffix}", PICTURES, options=options)
+        path = write_clip(tmp_path / f"a.{suffix}", PICTURES, options=OPEN)
         assert assert_pieces_equal_whole(path, Sampling(), 40) == 60
 
 
@@ -114,12 +113,19 @@ def altered(path: Path, old: bytes, new: bytes) -> Path:
     return path
 
 
+OPEN = {"preset": "fast", "x264-params": "open-gop=1:bframes=3:keyint=12:min-keyint=12:scenecut=0"}
+OPEN_HEVC = {"x265-params": "open-gop=1:bframes=4:b-pyramid=1:keyint=12:min-keyint=12:scenecut=0:log-level=none"}
 LAYERS = {"preset": "fast", "x265-params": "temporal-layers=3:bframes=7:b-pyramid=1:log-level=error"}
 CUES, KEY, NO_KEY = b"\x1c\x53\xbb\x6b", b"00dc\x10\0\0\0", b"00dc\0\0\0\0"
 CLIPS: dict[str, Callable[[Path], Path]] = {
     "H.264 in one group": lambda at: write_clip(at / "a.mp4", PICTURES, bframes=3, gop=250),
     "HEVC": lambda at: write_clip(at / "a.mp4", PICTURES, codec="libx265", bframes=3, gop=20),
     "HEVC in layers": lambda at: write_clip(at / "a.mp4", PICTURES, codec="libx265", gop=20, options=LAYERS),
+    "H.264 in open groups": lambda at: write_clip(at / "a.mp4", PICTURES, options=OPEN),
+    "HEVC in open groups": lambda at: write_clip(at / "a.mkv", PICTURES, codec="libx265", options=OPEN_HEVC),
+    "MPEG-2": lambda at: write_clip(at / "a.mkv", PICTURES, codec="mpeg2video", bframes=2, gop=9),
+    "JPEG": lambda at: write_clip(at / "a.mkv", PICTURES, codec="mjpeg", options={"strict": "unofficial"}),
+    "AV1": lambda at: write_clip(at / "a.mp4", PICTURES, codec="libsvtav1", gop=15, options={"preset": "12"}),
     "VP9": lambda at: write_clip(at / "a.webm", PICTURES, codec="libvpx-vp9", gop=20),
     "MPEG-4": lambda at: write_clip(at / "a.avi", PICTURES, codec="mpeg4", gop=12),
     "variable rate": lambda at: write_clip(at / "a.mkv", PICTURES, pts=[n * n for n in range(60)], bframes=2),
@@ -173,11 +179,51 @@ def test_a_sample_has_the_pictures_of_the_whole_and_decodes_fewer(tmp_path: Path
     assert len(decoded) < 0.7 * len(whole), "most of the bidirectional pictures"
 
 
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("libx264", "mp4"), ("libx265", "mkv"), ("libvpx-vp9", "webm"), ("libsvtav1", "mp4"), ("mpeg4", "avi")],
+)
+def test_what_lies_behind_the_last_wanted_picture_of_a_group_is_not_decoded(
+    tmp_path: Path, codec: str, suffix: str
+) -> None:
+    options = {"preset": "12"} if codec == "libsvtav1" else None
+    path = write_clip(tmp_path / f"a.{suffix}", PICTURES, codec=codec, gop=5, options=options)
+    for start_ms, expected in ((0, [0, 25, 50]), (600, [0, 10, 35])):
+        with open_media(str(path)) as file, opened(file, 1) as (container, stream):
+            frames = list(frames_from(container, stream, start_ms, sampling=Sampling(fps=1)))
+        assert {frame.place for frame in frames} >= set(expected)
+        assert len(frames) <= 5, "three keyframes; at most two pictures more, if the piece begins within a group"
+
+
+@pytest.mark.parametrize("first", [19, 25, 38, 45])
+@pytest.mark.parametrize("most_bytes", [2**26, 4000])
+def test_a_damaged_picture_is_replaced_as_if_all_were_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, most_bytes: int
+) -> None:
+    path = write_clip(tmp_path / "a.mp4", PICTURES, gop=10, bframes=2)
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    for packet in packets[first : first + 2]:
+        assert packet.pos is not None
+        content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path.write_bytes(content)
+
+    def sample(fps: float) -> list[tuple[int, int, str]]:
+        return [place(frame) for frame in read_video(str(path), sampling=Sampling(fps=fps), threads=1)]
+
+    monkeypatch.setattr("fer_model.sources.skipping.MOST_BYTES", most_bytes)
+    with_jumps = [sample(fps) for fps in (1, 1.3, 2.5)]
+    monkeypatch.setattr("fer_model.sources.video._ATTEMPTS", 0)
+    assert with_jumps == [sample(fps) for fps in (1, 1.3, 2.5)]
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "ts"])
-def test_in_temporal_layers_no_picture_is_left_out(tmp_path: Path, suffix: str) -> None:
-    path = write_clip(tmp_path / f"a.{suffix}", PICTURES, codec="libx265", gop=30, options=LAYERS)
+def test_in_temporal_layers_no_picture_before_a_wanted_one_is_left_out(tmp_path: Path, suffix: str) -> None:
+    path = write_clip(tmp_path / f"a.{suffix}", PICTURES, codec="libx265", gop=250, options=LAYERS)
     with open_media(str(path)) as file, opened(file, 1) as (container, stream):
-        assert len(list(frames_from(container, stream, sampling=Sampling(fps=1)))) == len(PICTURES)
+        places = {frame.place for frame in frames_from(container, stream, sampling=Sampling(fps=1))}
+    assert places >= set(range(45)), "the last wanted one is number 50"
 
 
 @settings(max_examples=10, deadline=None)
