@@ -36,7 +36,7 @@ ROWS = (
 def bench(settings: "Settings", path: Path | None, as_json: bool) -> None:
     """Measure each stage, the whole pipeline, and a naive loop, on one video.
 
-    PATH is a video; the default is a clip made from two installed photographs. Needs no broker and no database.
+    PATH is a video; the default is a clip made from two photographs. Needs no broker and no database.
     """
     from cli.views.terminal import safe_text, terminal
     from workers.diagnosis.benchmark import measure

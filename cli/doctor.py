@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from workers.diagnosis.checks import Check
     from workers.settings import Settings
 
+MARKS = {True: ("✓ ", "green"), False: ("✗ ", "red"), None: ("– ", "yellow")}
+
 
 @click.command()
 @json_option
 @settings_options("database_url", "broker_url")
 def doctor(settings: "Settings", as_json: bool) -> None:
-    """Check broker, database, device, weights, workers and disk, and print a remedy for each failure."""
+    """Check services, clock, workers, GPU, weights and disks; print remedies."""
     from dataclasses import asdict
 
     from workers.diagnosis.checks import run_checks, settings_table
@@ -26,7 +28,7 @@ def doctor(settings: "Settings", as_json: bool) -> None:
     checks = run_checks(settings)
     options = [name for name, value in click.get_current_context().params.items() if value is not None]
     table = settings_table(settings, options)
-    healthy = all(check.ok for check in checks)
+    healthy = all(check.ok is not False for check in checks)
     if as_json:
         shown = [asdict(check) for check in checks]
         say(json.dumps({"ok": healthy, "checks": shown, "settings": table}))
@@ -43,11 +45,10 @@ def _print_checks(checks: "list[Check]", settings: dict[str, tuple[str, str]]) -
 
     console = terminal()
     for check in checks:
-        mark = Text("✓", "green") if check.ok else Text("✗", "red")
-        console.print(mark, Text.assemble((check.name, "bold"), ": "), end="")
-        console.print(check.found)
+        mark = MARKS[check.ok]
+        console.print(Text.assemble(mark, (check.name, "bold"), ": ", check.found))
         if check.mend:
-            console.print(f"  → {check.mend}")
+            console.print(Text(f"  → {check.mend}"))
     table = Table("setting", "value", "from", box=None, pad_edge=False, header_style="bold")
     for name, (value, origin) in settings.items():
         table.add_row(name, value, origin)

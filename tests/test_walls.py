@@ -11,6 +11,7 @@ from tests.support.commands import ROOT
 KNOW_CELERY = {
     "workers.batch.submitting",
     "workers.diagnosis.checks",
+    "workers.diagnosis.queue",
     "workers.metrics.serving",
     "workers.process",
     "workers.queue.app",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.support.commands import fer_batch
 from tests.support.stack import Stack
+from workers.diagnosis.checks import CHECKS
 
 NO_BROKER = "redis://:secret@127.0.0.1:1/0"
 
@@ -13,14 +14,7 @@ def test_doctor_finds_everything_in_order(stack: Stack) -> None:
     run = fer_batch("doctor", "--json", **stack.environment)
     report = json.loads(run.stdout)
     assert run.returncode == 0 and report["ok"]
-    assert {check["name"] for check in report["checks"]} == {
-        "broker",
-        "database",
-        "device",
-        "weights",
-        "workers",
-        "disk",
-    }
+    assert [check["name"] for check in report["checks"]] == list(CHECKS)
     assert report["settings"]["FER_BROKER_URL"][1] == "environment"
     assert report["settings"]["FER_DEVICE"] == ["auto", "default"]
 
@@ -33,7 +27,12 @@ def test_doctor_says_how_to_mend_what_fails(tmp_path: Path) -> None:
         "FER_MODELS_DIR": str(tmp_path),
     }
     run = fer_batch("doctor", "--json", **environment)
-    failed = {check["name"]: check for check in json.loads(run.stdout)["checks"] if not check["ok"]}
+    failed = {check["name"]: check for check in json.loads(run.stdout)["checks"] if check["ok"] is False}
+    assert [check["name"] for check in json.loads(run.stdout)["checks"] if check["ok"] is None] == [
+        "limits",
+        "clock",
+        "workers",
+    ]
     assert run.returncode == 1
     assert set(failed) == {"broker", "database", "weights"}
     assert all(check["mend"] for check in failed.values())
