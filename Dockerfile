@@ -19,7 +19,8 @@ RUN useradd --create-home --uid 10001 fer \
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      print(*project['dependencies'], *project['optional-dependencies']['web'], sep='\n')" > requirements.txt \
+      extras = [line for extra in 'gpu postgres s3 train web'.split() for line in project['optional-dependencies'][extra]]; \
+      print(*project['dependencies'], *(line for line in extras if 'fer-batch' not in line), sep='\n')" > requirements.txt \
     && pip install --requirement requirements.txt
 
 COPY README.md LICENSE ./

@@ -63,7 +63,7 @@ def best(work: Callable[[], object]) -> tuple[float, float]:
 
 def rendered(session: Session, medium: Media, how: How | None, target: Path) -> None:
     """Annotates or anonymises a medium once, as `fer-batch annotate` does."""
-    cover = coverage(session, medium, BatchOptions.of(options_of(session, medium.job_id))) if how else None
+    cover = coverage(session, medium, BatchOptions.of(options_of(session, medium.job_id)), ()) if how else None
     transcode_video(medium.uri, target, drawing(session, medium, FaceFilter(smooth_s=1.0), how, cover))
 
 

@@ -38,7 +38,7 @@ def bench(settings: "Settings", path: Path | None, as_json: bool) -> None:
 
     On one video, beside a naive loop.
 
-    PATH is a video; the default is a clip made from two installed photographs. Needs no broker and no database.
+    PATH is a video; the default is a clip made from two photographs. Needs no broker and no database.
     """
     from cli.views.terminal import safe_text, terminal
     from workers.diagnosis.benchmark import measure

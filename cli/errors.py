@@ -50,6 +50,7 @@ def _reader_is_gone(error: Exception) -> bool:
 
 def _sentence(error: Exception) -> str | None:
     from fer_model.errors import FerModelError
+    from fer_model.extras import missing
     from results.errors import ResultsError
     from web.errors import WebError
     from workers.errors import WorkersError
@@ -60,7 +61,7 @@ def _sentence(error: Exception) -> str | None:
         return f"{error.object!r} is not valid UTF-8, and the database can hold nothing else."
     if type(error).__name__ == "ValidationError":
         return _settings_sentence(error)
-    return None
+    return missing(error)
 
 
 def _settings_sentence(error: Exception) -> str | None:

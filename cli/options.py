@@ -97,6 +97,11 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
             click.option("--fps", type=Number(0, 1000, min_open=True), help="Look at so many frames a second."),
+            click.option(
+                "--nearest",
+                is_flag=True,
+                help="With --fps, look at the keyframes nearest to its times, or other frames that decode fast.",
+            ),
             click.option("--every", type=click.IntRange(min=1), help="Look at every N-th frame.  [default: 1]"),
             click.option(
                 "--detect-every",
@@ -136,6 +141,7 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def batch_options_from(
     settings: "Settings",
     fps: float | None,
+    nearest: bool,
     every: int | None,
     detect_every: int,
     shard_seconds: float,
@@ -148,9 +154,18 @@ def batch_options_from(
 
     if fps and every:
         raise click.UsageError("--fps and --every exclude each other.")
+    if nearest and not fps:
+        raise click.UsageError("--nearest needs --fps.")
     threshold = detection_threshold or settings.detection_threshold
     return BatchOptions(
-        every or 1, fps, shard_seconds, threshold, keep_member_scores, detect_every=detect_every, keep_crops=keep_crops
+        every or 1,
+        fps,
+        shard_seconds,
+        threshold,
+        keep_member_scores,
+        detect_every=detect_every,
+        keep_crops=keep_crops,
+        nearest=nearest,
     )
 
 

@@ -21,13 +21,10 @@ def web(settings: "Settings", port: int, address: str) -> None:
     """
     from cli.views.lines import say
     from web.access import check_access
-    from workers.errors import WorkersError
     from workers.queue.standing_stack import check_port
 
     check_access(settings, address)
     check_port(port, "--port")
-    try:
-        from web.app import run
-    except ModuleNotFoundError as error:
-        raise WorkersError(f"The page needs more packages ({error.name}): pip install 'fer-batch[web]'") from error
+    from web.app import run
+
     run(settings, address, port, on_ready=lambda: say(f"Web page: http://{address}:{port}", err=True))

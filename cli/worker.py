@@ -25,7 +25,7 @@ def worker(settings: "Settings", name: str | None) -> None:
     `--queues stream` serves live streams; such a worker serves no other queue.
     """
     from cli.connection import prepared_database
-    from fer_model.engines import actual_device, gpu_count
+    from fer_model.engines import actual_device, gpu_count, has_torch
     from workers.metrics.serving import exported
     from workers.queue.app import make_app
     from workers.queue.broker import check_broker
@@ -39,7 +39,7 @@ def worker(settings: "Settings", name: str | None) -> None:
     writable_cache(settings.cache_dir)
     check_broker(app)
     _check_weights(prepared_database(settings), settings.models_dir)
-    processes = max(1, gpu_count()) if settings.device == "auto" else 1
+    processes = max(1, gpu_count()) if settings.device == "auto" and has_torch() else 1
     words = [
         # Celery's banner is no JSON, and nothing to warn of.
         *(["--quiet"] if settings.log_json or settings.quiet else []),

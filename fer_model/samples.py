@@ -1,15 +1,17 @@
-"""Sample media without a download: two photographs from an installed package, and a clip made from them."""
+"""Sample media without a download: two photographs, and a clip made from them."""
 
 import shutil
 from collections.abc import Iterator
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+PHOTOGRAPHS = Path(__file__).parent / "photographs"
+"""From Ultralytics' package (AGPL-3.0, as this program)."""
 
 FPS = 25
 SIZE = (640, 360)
@@ -18,11 +20,8 @@ SIZE = (640, 360)
 def write_samples(folder: Path) -> None:
     """Writes zidane.jpg, bus.jpg and clip.mp4 into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Located without an import, which would load torch.
-    package = find_spec("ultralytics")
-    assert package and package.origin
     for name in ("zidane.jpg", "bus.jpg"):
-        shutil.copy(Path(package.origin).parent / "assets" / name, folder / name)
+        shutil.copy(PHOTOGRAPHS / name, folder / name)
     write_clip(folder / "clip.mp4", [folder / "zidane.jpg", folder / "bus.jpg"])
 
 

@@ -13,7 +13,7 @@ from celery import Celery, current_app
 from celery.signals import worker_process_init, worker_process_shutdown
 from sqlalchemy import Engine as Database
 
-from fer_model.engines import Engine, gpu_count, load_engine
+from fer_model.engines import Engine, gpu_count, has_torch, load_engine
 from fer_model.networks.manifest import ModelSet
 from results.database import connect
 from results.streams import QUEUE
@@ -51,7 +51,7 @@ class WorkerProcess:
     @property
     def device(self) -> str:
         """`cpu`, `auto` or `cuda:N`. With several GPUs each process of the pool takes one."""
-        if self.settings.device == "auto" and (gpus := gpu_count()):
+        if self.settings.device == "auto" and has_torch() and (gpus := gpu_count()):
             return f"cuda:{current_process().index % gpus}"
         return self.settings.device
 

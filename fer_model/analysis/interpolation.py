@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fer_model.analysis.matching import best_pairs
 from fer_model.boxes import iou
 from fer_model.engines.detection import Detections
 from fer_model.types import Frame
@@ -48,15 +49,11 @@ def interpolator() -> Callable[[Batch, list[Detections]], list[Detections]]:
 def match_faces(before: Detections, after: Detections) -> tuple[Detections, Detections]:
     """Pairs of boxes in two frames that are one face: the row in each.
 
-    The assignment with the largest sum of IoUs (the Hungarian method). It depends on the two frames alone, and so not
+    The assignment with the largest sum of IoUs. It depends on the two frames alone, and so not
     on where a video is cut.
     """
-    from scipy.optimize import linear_sum_assignment
-
-    shared = iou(before, after)
-    rows, columns = linear_sum_assignment(shared, maximize=True)
-    enough = shared[rows, columns] >= LEAST_OVERLAP
-    return before[rows[enough]], after[columns[enough]]
+    rows, columns = best_pairs(iou(before, after), LEAST_OVERLAP)
+    return before[rows], after[columns]
 
 
 def interpolate(pairs: tuple[Detections, Detections], part: float) -> Detections:

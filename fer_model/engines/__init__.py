@@ -3,6 +3,7 @@
 import ctypes
 import re
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -80,19 +81,26 @@ def load_engine(models: ModelSet, device: str, cache: Path, latency: bool = Fals
 
 
 def actual_device(device: str) -> str:
-    """`cpu` or `cuda:N` for a device as a user names it; `auto` is the first GPU, else the CPU.
+    """`cpu` or `cuda:N` for a device as a user names it; `auto` is the first GPU, if torch is installed, else the CPU.
 
     Raises:
-        FerModelError: there is no such device.
+        FerModelError: there is no such device, or a GPU but no torch.
     """
     gpus = gpu_count()
     if device == "auto":
-        return "cuda:0" if gpus else "cpu"
+        return "cuda:0" if gpus and has_torch() else "cpu"
     if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
         raise FerModelError(f"{device!r} is not a device; use auto, cpu or cuda:0")
     if device != "cpu" and gpus <= int(device.partition(":")[2] or 0):
         raise FerModelError(f"{device} is not available: this machine has {gpus or 'no'} working NVIDIA GPU")
+    if device != "cpu" and not has_torch():
+        raise FerModelError(f"{device} needs torch, which is not installed: pip install 'fer-batch[gpu]'")
     return device
+
+
+def has_torch() -> bool:
+    """Whether torch is installed; does not import it."""
+    return find_spec("torch") is not None
 
 
 def gpu_count() -> int:

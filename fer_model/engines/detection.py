@@ -19,8 +19,9 @@ IOU_THRESHOLD = 0.5
 MAX_FACES = 1000
 PADDING_GREY = 114
 
-AREA_BELOW = 0.5
-"""Below this scale pictures are resized by area averaging, above it by bilinear interpolation."""
+HALVED_ABOVE = 2 * LONG_SIDE
+"""While a picture's longer side exceeds this, two by two pixels are averaged; what is left to do is bilinear. This is
+several times faster than OpenCV's area averaging at a scale that is no fraction of whole numbers."""
 
 Detections = NDArray[np.float32]
 """(N, 5): x1, y1, x2, y2 in pixels, score 0..1; best first."""
@@ -44,11 +45,27 @@ def letterbox(image: Image, into: Image | None = None) -> tuple[Image, float]:
     if (across, down) == (width, height):
         inside[...] = image
     else:
-        shrink = cv2.INTER_AREA if scale < AREA_BELOW else cv2.INTER_LINEAR
-        cv2.resize(image, (across, down), dst=inside, interpolation=shrink)
+        cv2.resize(halved(image), (across, down), dst=inside, interpolation=cv2.INTER_LINEAR)
     boxed[down:] = PADDING_GREY
     boxed[:down, across:] = PADDING_GREY
     return boxed, scale
+
+
+def halved(image: Image) -> Image:
+    """The picture as it is before bilinear resizing: see `HALVED_ABOVE`. An odd last row or column is left out."""
+    for _ in range(halvings(*image.shape[:2])):
+        height, width = (max(1, side // 2) for side in image.shape[:2])
+        even = image[: 2 * height, : 2 * width]
+        image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return image
+
+
+def halvings(height: int, width: int) -> int:
+    """How many times a picture is halved."""
+    side, count = max(height, width), 0
+    while side > HALVED_ABOVE:
+        side, count = side // 2, count + 1
+    return count
 
 
 def scaled(height: int, width: int) -> tuple[int, int, float]:

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import openvino
 
 from fer_model.atomic import write_atomically
 from fer_model.errors import FerModelError, WeightsError
+from fer_model.extras import require
 from fer_model.networks.manifest import WeightsFile
 from fer_model.networks.published import Kind
 
@@ -69,11 +69,7 @@ def graph_of(file: WeightsFile, kind: Kind, cache: Path) -> Path:
 
 
 def _convert(file: WeightsFile, kind: Kind, path: Path) -> None:
-    if find_spec("torch") is None:
-        raise FerModelError(
-            f"{file.name}: only the shipped networks are ready for OpenVINO; preparing others needs torch: "
-            "pip install 'fer-batch[train]'"
-        )
+    require("torch", f"{file.name} is not shipped, and preparing it for OpenVINO")
     logger.info("preparing %s for this processor, once; it is kept in %s", file.name, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:

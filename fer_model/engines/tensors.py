@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fer_model.engines.detection import AREA_BELOW, PADDING_GREY, anchors, letterbox_shape, scaled
+from fer_model.engines.detection import PADDING_GREY, anchors, halvings, letterbox_shape, scaled
 from fer_model.networks.architectures import BINS
 from fer_model.preprocess import FACE_SIZE
 
@@ -21,23 +21,28 @@ LUMA = (0.299, 0.587, 0.114)
 def letterboxed(pictures: Tensor, dtype: torch.dtype) -> Tensor:
     """The detector's input (B, 3, H', W'), 0..1, letterboxed, from RGB bytes (B, H, W, 3)."""
     height, width = pictures.shape[1:3]
-    across, down, scale = scaled(height, width)
+    across, down, _ = scaled(height, width)
     inside = pictures.permute(0, 3, 1, 2).to(dtype)
     if (across, down) != (width, height):
-        area = scale < AREA_BELOW
-        rows, columns = (
-            _whole(old, new, area, dtype, pictures.device) for old, new in ((height, down), (width, across))
-        )
+        halves, device = halvings(height, width), pictures.device
+        rows, columns = (_whole(old, new, halves, dtype, device) for old, new in ((height, down), (width, across)))
         inside = (rows @ inside @ columns.T).round()
     below, right = (full - part for full, part in zip(letterbox_shape(height, width), (down, across), strict=True))
     return functional.pad(inside, (0, right, 0, below), value=PADDING_GREY) / 255
 
 
 @lru_cache(32)
-def _whole(old: int, new: int, area: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Resampling weights (new, old) of a whole side; cached, since computing them takes longer than applying them."""
-    weights = resampling(torch.zeros(1), torch.tensor([float(old)]), new, old, area=torch.tensor([area]))
-    return weights[0].to(device, dtype)
+def _whole(old: int, new: int, halves: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Resampling weights (new, old) of a whole side that is halved so many times first.
+
+    Cached, since computing them takes longer than applying them.
+    """
+    weights = torch.eye(old)
+    for _ in range(halves):
+        half = max(1, len(weights) // 2)
+        weights = weights[: 2 * half].unflatten(0, (half, -1)).mean(1)
+    last = resampling(torch.zeros(1), torch.tensor([float(len(weights))]), new, len(weights), torch.tensor([False]))
+    return (last[0] @ weights).to(device, dtype)
 
 
 def boxes_of(distances: Tensor, scores: Tensor, shape: tuple[int, int]) -> Tensor:

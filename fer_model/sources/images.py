@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from math import ceil, sqrt
 from typing import IO
 
+import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms, UnidentifiedImageError
 from pillow_heif import register_heif_opener
 
 from fer_model.errors import UnreadableMediaError
+from fer_model.sources import jpeg
 from fer_model.sources.budget import Budget
 from fer_model.sources.grey import RefusedError, eight_bits, is_deep, samples_of
 from fer_model.sources.identity import UNKNOWN, Identity
@@ -48,15 +50,8 @@ in memory."""
 ORIENTATION, QUARTER_TURNS = 0x0112, 5
 """EXIF's tag of the orientation, and the first value that exchanges width and height."""
 
-_TURNS = {
-    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
-    3: Pillow.Transpose.ROTATE_180,
-    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
-    5: Pillow.Transpose.TRANSPOSE,
-    6: Pillow.Transpose.ROTATE_270,
-    7: Pillow.Transpose.TRANSVERSE,
-    8: Pillow.Transpose.ROTATE_90,
-}
+_TURNS = {2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)}
+"""For each orientation whether rows and columns are exchanged, and how OpenCV then flips the picture."""
 
 # Only the formats of the known suffixes: other parsers (EPS runs Ghostscript) are never reached.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "JPEG2000", "AVIF", "HEIF")
@@ -78,7 +73,7 @@ def read_reduced(uri: str, roots: Sequence[str] = (), expected: Identity = UNKNO
     """As `read_picture`, a large JPEG at a half, a quarter or an eighth of its size; and the original (width, height).
 
     JPEG's scaled decoding (DCT) never makes the large picture. Pictures of other formats are made smaller where they
-    are enormous. The result is read-only. Raises as `read_picture`.
+    are enormous. The result may be read-only. Raises as `read_picture`.
     """
     with open_media(uri, roots, expected, WITHIN_S) as file:
         return _read(file, file.name, LEAST_SIDE)
@@ -121,24 +116,38 @@ def _read(
                 _check_size(whole, whole, most_pixels)
             if least_side and (factor := max(whole) // least_side) > 1:
                 # Picks an eighth, a quarter or a half, the smallest that is large enough; no effect on other formats.
-                picture.draft(None, (whole[0] // factor, whole[1] // factor))
+                picture.draft(None, (max(1, whole[0] // factor), max(1, whole[1] // factor)))
             drafted = picture.size != whole
             progressive = whole[0] * whole[1] if picture.info.get("progressive") else 0
             _check_size(whole, whole if progressive else picture.size, MAX_PIXELS)
             with _DECODING.taken(picture.width * picture.height * _PER_PIXEL + progressive * _PER_COEFFICIENT):
-                picture.load()  # Pillow turns TIFF itself
+                enormous = least_side is not None and picture.width * picture.height > _LARGE
+                pixels = None if enormous else jpeg.decoded(picture, file)
+                if pixels is None:
+                    pixels = _by_pillow(picture, enormous)
                 orientation = orientation_of(picture)
-                rgb = _rgb(picture)
-                original = whole if drafted else rgb.size
-                if least_side and rgb.width * rgb.height > _LARGE:
-                    rgb = rgb.reduce(ceil(sqrt(rgb.width * rgb.height / _LARGE)))
-                if orientation in _TURNS:
-                    rgb = rgb.transpose(_TURNS[orientation])
-                return np.asarray(rgb, dtype=np.uint8), original[::-1] if orientation >= QUARTER_TURNS else original
+                original = whole if drafted else picture.size
+                return _turned(pixels, orientation), original[::-1] if orientation >= QUARTER_TURNS else original
     except (UnreadableMediaError, MemoryError):
         raise
     except Exception as error:  # on damaged files Pillow's parsers raise exceptions of any type
         raise UnreadableMediaError(f"{name}: {_complaint(error)}") from error
+
+
+def _by_pillow(picture: Pillow.Image, enormous: bool) -> Image:
+    """The pixels of an opened picture of any format; a TIFF is upright then, and its size is that of the pixels."""
+    picture.load()
+    rgb = _rgb(picture)
+    if enormous:
+        rgb = rgb.reduce(ceil(sqrt(rgb.width * rgb.height / _LARGE)))
+    return np.asarray(rgb, dtype=np.uint8)
+
+
+def _turned(pixels: Image, orientation: int) -> Image:
+    exchanged, flip = _TURNS.get(orientation, (False, None))
+    if exchanged:
+        pixels = np.asarray(cv2.transpose(pixels), np.uint8)
+    return pixels if flip is None else np.asarray(cv2.flip(pixels, flip), np.uint8)
 
 
 def _bytes_in(file: IO[bytes]) -> int:

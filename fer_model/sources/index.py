@@ -8,6 +8,7 @@ from io import BufferedReader
 from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_model.errors import PARSER_ERRORS, UnreadableMediaError
 from fer_model.sources.clock import SEEKABLE
@@ -34,7 +35,8 @@ class VideoIndex:
     is read from the beginning, because the server cannot do better or because `ordered` is false: the container's
     timestamps or keyframes are unreliable, and every picture is counted. `warning` is a sentence for the user: only a
     part can be read, or which of several streams was taken. `identity` is that of the file that was read; unknown for
-    one that is still being written.
+    one that is still being written. `ranks` says of each picture what it costs to decode (see `ranker`); None where
+    `ordered` is false.
     """
 
     width: int
@@ -46,6 +48,7 @@ class VideoIndex:
     ordered: bool = True
     warning: str | None = None
     identity: Identity = UNKNOWN
+    ranks: NDArray[np.int8] | None = None
 
 
 def index_video(
@@ -104,6 +107,7 @@ def _index(file: BufferedReader, check: Callable[[], None]) -> VideoIndex:
         found.times is not None,
         warning,
         UNKNOWN if grew else identity,
+        found.ranks,
     )
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fer_model.sources.clock import HEAD, SEEKABLE, Clock, clock_of
 from fer_model.sources.container import films_of, is_shown, opened, packets_of, without_pictures
+from fer_model.sources.sampling import ranker
 
 Times = NDArray[np.int64]
 
@@ -32,7 +33,8 @@ _MOST_MS = 2**31 - 1
 
 
 class Scan(NamedTuple):
-    """`times` are those of all pictures in milliseconds, in order; None where they must be decoded.
+    """`times` are those of all pictures in milliseconds, in order, and `ranks` their ranks (see `ranker`); None where
+    these must be decoded.
 
     `last` is the duration and `end` the end of the last picture, in milliseconds; None if the file does not give it.
     `reached` and `declared` are the actual and the declared end of the longest stream, in seconds. `films` counts the
@@ -42,6 +44,7 @@ class Scan(NamedTuple):
 
     clock: Clock
     times: Times | None
+    ranks: NDArray[np.int8] | None
     last: Fraction | None
     end: Fraction | None
     reached: float
@@ -67,7 +70,7 @@ def scan(file: BufferedReader, check: Callable[[], None] = lambda: None) -> Scan
 
 def _scan(container: InputContainer, stream: VideoStream, check: Callable[[], None]) -> Scan:
     head: list[Packet[Any]] = []
-    stamps = array("q")
+    stamps, ranks, rank = array("q"), array("b"), ranker()
     complete, last = True, (0, 0)  # pts and duration of the picture that is shown last
     ends, behind = [0] * len(container.streams), 0
     for packet in packets_of(container):
@@ -85,22 +88,24 @@ def _scan(container: InputContainer, stream: VideoStream, check: Callable[[], No
             this = (packet.pts or 0, packet.duration or 0)
             last = max(last, this) if stamps else this
             stamps.append(this[0])
+            ranks.append(rank(this[0], packet.is_keyframe))
     clock = clock_of(container, stream, head)
-    times = _times(clock, np.array(stamps, np.int64), stream) if complete else None
+    order = np.argsort(np.array(stamps, np.int64), kind="stable")
+    times = _times(clock, np.array(stamps, np.int64), order, stream) if complete else None
+    ranked = None if times is None else np.array(ranks, np.int8)[order]
     reached = max(float(end * (of.time_base or 0)) for end, of in zip(ends, container.streams, strict=True))
     declared = (container.duration or 0) / av.time_base if container.format.name in DECLARING else 0.0
     length = last[1] * clock.tick_ms if 0 < last[1] <= clock.leap and not clock.counted else None
     end = None if length is None or times is None else (last[0] - clock.origin) * clock.tick_ms + length
     clock = replace(clock, ordered=times is not None)
     opens = not head or head[0].is_keyframe
-    return Scan(clock, times, length, end, reached, declared, len(films_of(container)), opens, behind)
+    return Scan(clock, times, ranked, length, end, reached, declared, len(films_of(container)), opens, behind)
 
 
-def _times(clock: Clock, stamps: Times, stream: VideoStream) -> Times | None:
-    """The times, if the timestamps give the same order as the decoder."""
+def _times(clock: Clock, stamps: Times, order: NDArray[np.intp], stream: VideoStream) -> Times | None:
+    """The times in `order`, if the timestamps give the same order as the decoder."""
     if not clock.ordered or not stamps.size:
         return None
-    order = np.argsort(stamps, kind="stable")
     ordered = stamps[order]
     moved = int(np.abs(order - np.arange(order.size)).max())
     gaps = np.diff(ordered)

@@ -1,9 +1,12 @@
 """Cuts a video into segments for several workers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from fer_model.sources.index import VideoIndex
-from fer_model.sources.sampling import Sampling, chooser, select
+from fer_model.sources.sampling import Sampling, chooser, nearest, select, unaided
 
 UNSEEKABLE = 4
 
@@ -19,6 +22,15 @@ class Segment:
     end_ms: int | None
     start_frame: int
     frames: int
+
+
+def sampled(index: VideoIndex, sampling: Sampling) -> Iterator[tuple[int, int]]:
+    """Index and time in ms of each frame that `sampling` keeps."""
+    times: list[int] = index.times_ms.tolist()
+    if sampling.fps is None or not sampling.nearest or index.ranks is None:
+        return select(unaided(sampling), enumerate(times))
+    chosen = list(nearest(sampling.fps, zip(times, index.ranks.tolist(), strict=True)))
+    return zip(np.searchsorted(index.times_ms, chosen).tolist(), chosen, strict=True)
 
 
 def cut(index: VideoIndex, sampling: Sampling, shard_ms: int, begins: Sampling | None = None) -> list[Segment]:
@@ -37,17 +49,17 @@ def cut(index: VideoIndex, sampling: Sampling, shard_ms: int, begins: Sampling |
     shard_ms *= 1 if index.segmentable else UNSEEKABLE
     times: list[int] = index.times_ms.tolist()
     starts: list[tuple[int, int]] = []  # (frame index, sampled frames before it)
-    sampled, may_begin = 0, chooser(begins or sampling)
-    for frame, time_ms in select(sampling, enumerate(times)):
+    count, may_begin = 0, chooser(begins or sampling)
+    for frame, time_ms in sampled(index, sampling):
         # Two frames within one rounded millisecond cannot be separated by time.
         apart = frame == 0 or time_ms > times[frame - 1]
         here = may_begin(frame, time_ms) and apart
         if not starts or (here and time_ms - times[starts[-1][0]] >= shard_ms):
-            starts.append((frame, sampled))
-        sampled += 1
+            starts.append((frame, count))
+        count += 1
     if len(starts) > 1 and index.duration_ms - times[starts[-1][0]] < shard_ms / 2:
         starts.pop()
-    ends = [*starts[1:], (None, sampled)]
+    ends = [*starts[1:], (None, count)]
     return [
         Segment(times[start], None if end is None else times[end], start, after - before)
         for (start, before), (end, after) in zip(starts, ends, strict=True)

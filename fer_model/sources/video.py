@@ -21,8 +21,9 @@ from fer_model.sources.container import decode, opened, packets_of, without_pict
 from fer_model.sources.decoding import Decoded, LostError, decoded
 from fer_model.sources.identity import UNKNOWN, Identity
 from fer_model.sources.opening import open_media
-from fer_model.sources.sampling import Sampling, select, wanted
+from fer_model.sources.sampling import Sampling, select, unaided, wanted
 from fer_model.sources.scan import scan
+from fer_model.sources.scouting import scouted
 from fer_model.sources.upright import Upright
 from fer_model.types import Frame
 
@@ -63,19 +64,32 @@ def read_video(
     """
     with ExitStack() as stack:
         file = stack.enter_context(open_media(uri, roots, expected))
-        chosen = sampling or Sampling()
+        sample = sampling or EVERY
         clock = _clock_of(file, bool(start_ms) or end_ms is not None, on_packet)
-        container, stream = stack.enter_context(opened(file, threads or _threads(chosen), on_packet))
+        container, stream = stack.enter_context(opened(file, threads or _threads(sample), on_packet))
         upright = Upright(container, stream)  # before the decoder changes the stream's properties
-        frames = frames_from(container, stream, start_ms, clock, on_packet, ordered, chosen)
+        keeps = None
+        if sample.fps and sample.nearest and ordered:
+            again = stack.enter_context(open_media(uri, roots, expected))
+            keeps = stack.enter_context(scouted(again, clock, start_ms, sample.fps, on_packet))
+        frames = frames_from(container, stream, start_ms, clock, on_packet, ordered, sample, keeps)
         first = next(frames, None)
         if first is None:
             raise UnreadableMediaError(f"{file.name}: no picture {_where(start_ms)} can be decoded")
         piece = takewhile(lambda frame: end_ms is None or frame.time_ms < end_ms, chain([first], frames))
         numbered = (frame._replace(place=start_frame + frame.place) for frame in piece)
         squared = (frame._replace(picture=upright.square(frame.picture)) for frame in numbered)
-        for index, time_ms, picture in select(chosen, squared):
+        for index, time_ms, picture in _once(keeps, squared) if keeps else select(unaided(sample), squared):
             yield Frame(index, time_ms, upright(picture))
+
+
+def _once(keeps: Callable[[int], bool], frames: Iterable[Decoded]) -> Iterator[Decoded]:
+    """The frames kept, of those of one millisecond the first."""
+    latest = -1
+    for frame in frames:
+        if frame.time_ms > latest and keeps(frame.time_ms):
+            latest = frame.time_ms
+            yield frame
 
 
 def _threads(sampling: Sampling) -> int:
@@ -108,11 +122,13 @@ def frames_from(
     on_packet: Callable[[], None] = lambda: None,
     ordered: bool = True,
     sampling: Sampling = EVERY,
+    keeps: Callable[[int], bool] | None = None,
 ) -> Iterator[Decoded]:
     """The pictures at or after `start_ms`, as decoded from the nearest keyframe before it.
 
     With a known clock the beginning of the file is not read. `on_packet` and `ordered` are as in
-    `read_video`. Pictures that `sampling` would not keep may be missing; the places of the others stay.
+    `read_video`. Pictures that `sampling`, or `keeps` in its place, would not keep may be missing; the places of the
+    others stay.
     """
     packets = _reported(container, stream, on_packet)
     head = list(islice(packets, HEAD)) if clock is None else []
@@ -123,7 +139,8 @@ def frames_from(
 
     def begin(may_jump: Callable[[int | None], bool]) -> Iterator[Decoded]:
         def run(packets: Iterable[Packet[Any]]) -> Iterator[Decoded]:
-            return decoded(stream, packets, clock, start_ms, wanted(sampling, start_ms), may_jump, on_packet)
+            is_wanted = keeps or wanted(sampling, start_ms)
+            return decoded(stream, packets, clock, start_ms, is_wanted, may_jump, on_packet)
 
         if start_ms:
             seeks = (_run_from(container, stream, clock, start_ms, back_ms, on_packet, run) for back_ms in _BACK_MS)

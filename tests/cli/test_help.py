@@ -119,6 +119,11 @@ def test_fps_and_every_exclude_each_other() -> None:
     assert result.exit_code == 2 and "exclude each other" in result.output
 
 
+def test_nearest_needs_fps() -> None:
+    result = CliRunner().invoke(main, ["run", "x", "--every", "2", "--nearest"])
+    assert result.exit_code == 2 and "--nearest needs --fps." in result.output
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_offers_the_commands(shell: str) -> None:
     words = {"COMP_WORDS": "fer-batch tim", "COMP_CWORD": "tim" if shell == "fish" else "1"}

@@ -33,8 +33,11 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert f"listens at port {port} already" in only_sentence(run.stderr) and "--port" in run.stderr
 
 
+MISSING = "This needs the package streamlit, which is not installed: pip install 'fer-batch[web]'"
+
+
 def test_without_the_extra_the_remedy_is_named() -> None:
     program = "import sys; sys.modules['streamlit'] = None\nfrom cli.main import main\nmain(['web'])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == 1
-    assert only_sentence(run.stderr) == "The page needs more packages (streamlit): pip install 'fer-batch[web]'"
+    assert only_sentence(run.stderr) == MISSING

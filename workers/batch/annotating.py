@@ -15,7 +15,9 @@ from fer_model.rendering.drawing import annotate
 from fer_model.rendering.trajectories import Trajectories, trajectories_of
 from fer_model.rendering.transcode import Change, transcode_video
 from fer_model.sources.images import read_picture
+from fer_model.sources.index import index_video
 from fer_model.sources.sampling import Sampling, chooser
+from fer_model.sources.segments import sampled
 from fer_model.types import Image
 from results.jobs import options_of
 from results.media import readable_media
@@ -69,13 +71,12 @@ def annotate_job(
         )
     options = BatchOptions.of(options_of(session, job_id))
     for medium in readable_media(session, job_id):
-        cover = coverage(session, medium, options) if anonymise else None
-        if cover and (medium.state != "done" or not cover.known):
-            yield Annotated(medium.uri, None, f"{medium.uri}: {NOT_ALL}")
-            continue
-        change = drawing(session, medium, face_filter, anonymise, cover)
         notes: list[str] = []
         try:
+            cover = coverage(session, medium, options, roots) if anonymise else None
+            if cover and (medium.state != "done" or not cover.known):
+                raise UnreadableMediaError(f"{medium.uri}: {NOT_ALL}")
+            change = drawing(session, medium, face_filter, anonymise, cover)
             path = _write(medium, folder / name(medium), change, cover, roots, mode, on_frame, notes.append)
         except UnreadableMediaError as error:
             yield Annotated(medium.uri, None, str(error))
@@ -83,10 +84,18 @@ def annotate_job(
             yield Annotated(medium.uri, path, notes=tuple(notes))
 
 
-def coverage(session: Session, medium: Media, options: BatchOptions) -> Coverage:
-    """The frames of a medium that were looked at, to be held against those that are written."""
+def coverage(session: Session, medium: Media, options: BatchOptions, roots: Sequence[str]) -> Coverage:
+    """The frames of a medium that were looked at, to be held against those that are written.
+
+    Raises `UnreadableMediaError` if which these are depends on the file, and that cannot be read.
+    """
     sampling = options.sampling if medium.kind == "video" else Sampling()
-    return Coverage(medium.uri, looked_at(session, medium.id), chooser(sampling))
+    known = looked_at(session, medium.id)
+    if not sampling.nearest:
+        return Coverage(medium.uri, known, chooser(sampling))
+    index = index_video(medium.address, roots, expected=submitted(medium))
+    places = {place for place, _ in sampled(index, sampling)}
+    return Coverage(medium.uri, known, lambda place, _: place in places)
 
 
 def _write(

@@ -28,7 +28,7 @@ _UNPLANNED = ShardPlan(0, 0, planned_frames=0, video=True)
 class BatchOptions:
     """How a batch job is done; kept in the job's `options`.
 
-    `every` and `fps` sample videos (see `Sampling`), `shard_seconds` is the length of a segment
+    `every`, `fps` and `nearest` sample videos (see `Sampling`), `shard_seconds` is the length of a segment
     of video, `detection_threshold` the lowest score that counts as a face, 0..1. With
     `keep_member_scores` each classifier's own probabilities are kept too. Of videos, faces are looked for in
     every `detect_every`-th sampled frame, and followed in between. Pictures of the faces are kept in a folder
@@ -42,11 +42,12 @@ class BatchOptions:
     keep_member_scores: bool = False
     detect_every: int = 1
     keep_crops: str | None = None
+    nearest: bool = False
 
     @property
     def sampling(self) -> Sampling:
         """Which frames are looked at. Raises `ValueError` if the options contradict each other."""
-        return Sampling(self.every, self.fps)
+        return Sampling(self.every, self.fps, self.nearest)
 
     @property
     def detected(self) -> Sampling:

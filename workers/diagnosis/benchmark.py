@@ -20,6 +20,7 @@ from fer_model.analysis.lookahead import detect
 from fer_model.engines import Engine, actual_device, load_engine
 from fer_model.engines.detection import letterbox
 from fer_model.errors import FerModelError
+from fer_model.extras import require
 from fer_model.networks.manifest import ModelSet
 from fer_model.preprocess import crop_face
 from fer_model.sources import open_source
@@ -86,6 +87,7 @@ def measure(settings: Settings, clip: Path, on_stage: Callable[[str], None] = la
         FerModelError: the device or the models cannot be used, or the naive loop failed.
     """
     models, device = store.shipped(settings.models_dir), actual_device(settings.device)
+    require("ultralytics", "The naive loop")
     look_into(str(clip), BatchOptions(), settings.permitted_roots)  # a wrong path fails before networks are prepared
     on_stage("preparing the networks")
     engine = load_engine(models, device, writable_cache(settings.cache_dir))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from fer_model.errors import FerModelError
+from fer_model.extras import missing
 from results.errors import ResultsError
 from workers.diagnosis import database, machine, queue
 from workers.diagnosis.trouble import Trouble, Unknown
@@ -64,3 +65,5 @@ def _checked(settings: Settings, name: str, look: Callable[[Settings], str]) -> 
     except (WorkersError, ResultsError, FerModelError, OSError) as error:
         # These messages name their remedy.
         return Check(name, False, str(error))
+    except ModuleNotFoundError as error:
+        return Check(name, False, missing(error) or str(error))

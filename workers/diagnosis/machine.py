@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from fer_model.engines import actual_device, gpu_count
+from fer_model.engines import actual_device, gpu_count, has_torch
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.networks.manifest import SHIPPED, ModelSet
 from results.database import reading
@@ -17,6 +17,8 @@ from workers.models import store
 from workers.settings import Settings, writable_cache
 
 LEAST_FREE_GB = 2.0
+
+WITHOUT_TORCH = "pip install 'fer-batch[gpu]', or set FER_DEVICE=cpu"
 
 PCI = Path("/sys/bus/pci/devices")
 NVIDIA, DISPLAY = "0x10de", "0x03"
@@ -29,6 +31,8 @@ def device(settings: Settings, pci: Path = PCI) -> str:
     `pci` is the kernel's list of devices: a GPU whose driver does not work is in it.
     """
     cards, gpus = nvidia_cards(pci), gpu_count()
+    if gpus and settings.device != "cpu" and not has_torch():
+        raise Trouble(f"{gpus} NVIDIA GPU works, but torch is not installed", WITHOUT_TORCH)
     try:
         chosen = actual_device(settings.device)
     except FerModelError as error:

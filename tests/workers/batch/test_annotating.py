@@ -211,3 +211,20 @@ def test_a_film_of_which_one_frame_was_not_looked_at_is_left_out(
     (refused,) = annotated(database, job_id, tmp_path / "hidden", "blur", FaceFilter())
     assert refused.path is None and refused.error == f"{film}: {NOT_ALL}"
     assert not any((tmp_path / "hidden").iterdir())
+
+
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+def test_what_the_nearest_frames_are_is_known_from_the_file(
+    database: Database, networks: Engine, media: list[Path], tmp_path: Path
+) -> None:
+    job_id = analysed(database, networks, media[:1], BatchOptions(fps=5, nearest=True))
+    (done,) = annotated(database, job_id, tmp_path / "hidden", "blur", FaceFilter())
+    found = [frame.image for frame in open_source(str(done.path), kind="video")]
+    assert [detected(networks, image) for image in found] == [[]] * len(found)
+    with writing(database) as session:
+        looked_at = session.scalars(select(Frame.frame_index).order_by(Frame.frame_index)).all()
+        assert len(looked_at) == 6
+        session.execute(delete(Frame).where(Frame.frame_index == looked_at[2]))
+        session.execute(delete(Face).where(Face.frame_index == looked_at[2]))
+    (refused,) = annotated(database, job_id, tmp_path / "refused", "blur", FaceFilter())
+    assert refused.error == f"{media[0]}: {NOT_ALL}"

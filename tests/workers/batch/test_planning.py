@@ -57,7 +57,7 @@ def test_nothing_at_all_is_said_in_words(tmp_path: Path) -> None:
 
 
 def test_options_survive_the_database() -> None:
-    options = BatchOptions(fps=2.5, shard_seconds=10, detection_threshold=0.3)
+    options = BatchOptions(fps=2.5, shard_seconds=10, detection_threshold=0.3, nearest=True)
     assert BatchOptions(**options.as_dict()) == options  # type: ignore[arg-type]
 
 

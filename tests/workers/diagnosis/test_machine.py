@@ -71,3 +71,10 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
         assert "db purge" in error.mend
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_gpu_that_only_lacks_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpu_count", lambda: 1)
+    monkeypatch.setattr(machine, "has_torch", lambda: False)
+    error = trouble(machine.device, Settings(device="auto"), tmp_path)
+    assert "torch is not installed" in str(error) and "pip install 'fer-batch[gpu]'" in error.mend
