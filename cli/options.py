@@ -42,6 +42,13 @@ class Number(click.FloatRange):
         return number
 
 
+class DetectEvery(click.IntRange):
+    """A whole number within limits, or `auto`."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        return value if value == "auto" else super().convert(value, parameter, context)
+
+
 SETTINGS = {
     "database_url": click.option(
         "--db",
@@ -99,9 +106,10 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--every", type=click.IntRange(min=1), help="Look at every N-th frame.  [default: 1]"),
             click.option(
                 "--detect-every",
-                type=click.IntRange(1, 10),
+                type=DetectEvery(1, 10),
+                metavar="N|auto",
                 default=1,
-                help="In videos, look for faces in every N-th of these frames and follow them in between.",
+                help="In videos, look for faces in every N-th of these frames, or where it is needed, and follow them.",
             ),
             click.option(
                 "--shard-seconds",
@@ -137,7 +145,7 @@ def batch_options_from(
     fps: float | None,
     nearest: bool,
     every: int | None,
-    detect_every: int,
+    detect_every: int | str,
     shard_seconds: float,
     detection_threshold: float | None,
     keep_member_scores: bool,
