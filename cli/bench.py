@@ -34,7 +34,9 @@ ROWS = (
 @settings_options("device")
 @json_option
 def bench(settings: "Settings", path: Path | None, as_json: bool) -> None:
-    """Measure each stage, the whole pipeline, and a naive loop, on one video.
+    """Measure the speed of each stage and of the whole.
+
+    On one video, beside a naive loop.
 
     PATH is a video; the default is a clip made from two photographs. Needs no broker and no database.
     """

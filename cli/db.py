@@ -35,7 +35,9 @@ def upgrade(settings: "Settings") -> None:
 @click.option("--dry-run", is_flag=True, help="List what would be deleted, and delete nothing.")
 @settings_options("database_url")
 def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
-    """Delete old jobs, and old hours of streams, with their rows and crops of faces.
+    """Delete old jobs and old hours of streams.
+
+    With their rows and crops of faces.
 
     Trainings, and jobs that are not finished, stay. So do the streams themselves.
     """

@@ -20,7 +20,10 @@ MARKS = {True: ("✓ ", "green"), False: ("✗ ", "red"), None: ("– ", "yellow
 @json_option
 @settings_options("database_url", "broker_url")
 def doctor(settings: "Settings", as_json: bool) -> None:
-    """Check services, clock, workers, GPU, weights and disks; print remedies."""
+    """Check what a worker needs, and name what mends it.
+
+    Redis, database, clock, workers, GPU, weights and disks.
+    """
     from dataclasses import asdict
 
     from workers.diagnosis.checks import run_checks, settings_table

@@ -41,7 +41,10 @@ def fit(
     detector: str | None,
     as_json: bool,
 ) -> None:
-    """Fit the weight of each classifier and a temperature; add the ensemble to the catalogue."""
+    """Fit an ensemble's weights and temperature.
+
+    Adds the ensemble to the catalogue.
+    """
     from cli.connection import prepared_database
     from workers.models.fitting import ensemble_template, keep_ensemble
     from workers.models.subjects import find_classifiers

@@ -52,7 +52,9 @@ def export(
     zone: ZoneInfo | None,
     **options: Any,
 ) -> None:
-    """Write results to a file: every face, subtitles, or tracks and markers for ELAN, Praat and BORIS.
+    """Write every face, subtitles or annotations to a file.
+
+    Annotations: tracks and markers for ELAN, Praat and BORIS.
 
     Of the newest job if none is named. All but faces are smoothed over a second unless --smooth is given. Of a stream,
     all but faces are written by whole hours.

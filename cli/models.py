@@ -56,7 +56,10 @@ def show(settings: "Settings", reference: str, as_json: bool) -> None:
 @click.argument("ensemble")
 @settings_options("database_url")
 def promote(settings: "Settings", ensemble: str) -> None:
-    """Use an ensemble from each worker's next shard on; `shipped` goes back to the one that came with the program."""
+    """Use an ensemble from each worker's next shard on.
+
+    `shipped` goes back to the one that came with the program.
+    """
     from cli.connection import prepared_database
     from workers.models.store import promote as promote_ensemble
 

@@ -69,6 +69,12 @@ SETTINGS = {
         type=click.IntRange(0, 65535),
         help="Serve figures for Prometheus there; 0 is nowhere.  [env: FER_METRICS_PORT; default: 0]",
     ),
+    "log_json": click.option(
+        "--log-json", is_flag=True, default=None, help="Log one JSON object a line.  [env: FER_LOG_JSON]"
+    ),
+    "quiet": click.option(
+        "--quiet", "-q", is_flag=True, default=None, help="No progress, and of logs warnings and errors alone."
+    ),
 }
 """The option of each setting that has one; each parameter is named as the field of `Settings`."""
 

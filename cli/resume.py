@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 @click.command()
 @settings_options("database_url", "broker_url")
 def resume(settings: "Settings") -> None:
-    """Queue all unfinished work without a message: after Redis lost its data, or a `run` was killed.
+    """Queue all unfinished work that has no message.
+
+    After Redis lost its data, or a `run` was killed.
 
     Workers do the same every ten seconds for the queues that they serve. What is queued or being worked on stays.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("job")
 @settings_options("database_url", "broker_url")
 def retry(settings: "Settings", job: str) -> None:
-    """Queue the failed or cancelled parts of a job again, and nothing else."""
+    """Queue the failed or cancelled parts of a job again."""
     from cli.connection import current_database
     from results.database import reading
     from results.jobs import get_job

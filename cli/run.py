@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @batch_options
-@settings_options("database_url")
+@settings_options("quiet", "database_url")
 def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **options: Any) -> None:
-    """Analyse photographs and videos on this machine, without other services.
+    """Analyse photographs and videos on this machine alone.
 
     Starts a private Redis server and a worker, queues the job, shows its progress and its
     timeline, and stops what it started. Results stay in the database.
     """
     from cli.connection import prepared_database
-    from cli.views.following import print_summary
+    from cli.views.following import print_errors, print_summary
     from cli.views.timeline import print_first_rows
     from results.urls import describe
 
@@ -38,6 +38,10 @@ def run(settings: "Settings", paths: tuple[str, ...], name: str | None, **option
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
     status = _analyse(settings, database, paths, chosen, name)
+    if settings.quiet:
+        print_errors(status)
+        say(status.job)
+        sys.exit(status.state != "done")
     print_summary(status)
     say()
     print_first_rows(database, status.job)
@@ -74,9 +78,10 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
         # A queue of its own: this worker must not take other jobs, nor other workers this one.
         own = settings.model_copy(update={"broker_url": broker, "queues": f"run-{secrets.token_hex(4)}"})
         passed_over, app = PassedOver(), make_app(own)
-        with planning() as on_medium:
+        with planning(settings.quiet) as on_medium:
             job = submit(app, database, paths, options, name=name, on_medium=on_medium, passed_over=passed_over)
-        print_passed_over(passed_over)
+        if not settings.quiet:
+            print_passed_over(passed_over)
         log = folder / "worker.log"
         with local_stack.local_worker(own.as_environment(), log) as worker:
             probed = time.monotonic()
@@ -91,7 +96,7 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
                     probed = time.monotonic()
 
             try:
-                return follow(database, job.job, check)
+                return follow(database, job.job, check, settings.quiet)
             except BaseException:
                 # A second Ctrl-C must not leave the job unfinished.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -105,7 +105,10 @@ def add(
 @json_option
 @settings_options("database_url")
 def list_(settings: "Settings", as_json: bool) -> None:
-    """The streams: state, frames a second, delay, skipped frames, worker, last event."""
+    """The streams, with state, speed and last event.
+
+    Frames a second, delay, skipped frames, worker.
+    """
     from cli.connection import current_database
     from cli.views.streams import print_streams
     from results.database import reading
@@ -179,7 +182,10 @@ def remove(settings: "Settings", name: str, yes: bool) -> None:
 @json_option
 @settings_options("database_url")
 def events(settings: "Settings", name: str, limit: int, as_json: bool) -> None:
-    """What happened to a stream: connections, gaps with their reasons, takeovers. Newest first."""
+    """What happened to a stream, newest first.
+
+    Connections, gaps with their reasons, takeovers.
+    """
     from cli.connection import current_database
     from cli.views.streams import print_events
     from results.database import reading

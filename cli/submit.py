@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--notify", metavar="URL", help="Post the job's end there, as signed JSON.")
 @click.option("--wait", is_flag=True, help="Show progress, and return when the job has ended.")
 @json_option
-@settings_options("database_url", "broker_url")
+@settings_options("quiet", "database_url", "broker_url")
 def submit(
     settings: "Settings",
     paths: tuple[str, ...],
@@ -50,11 +50,12 @@ def submit(
     database = prepared_database(settings)
     settings_of_job: dict[str, Any] = {"name": name, "priority": priority, "token": token, "notify": notify}
     passed_over = PassedOver()
-    with planning() as on_medium:
+    with planning(settings.quiet) as on_medium:
         job = submit_job(app, database, paths, chosen, on_medium=on_medium, passed_over=passed_over, **settings_of_job)
-    print_passed_over(passed_over)
+    if not settings.quiet:
+        print_passed_over(passed_over)
     say(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
     if wait:
-        status = follow(database, job.job)
+        status = follow(database, job.job, quiet=settings.quiet)
         print_errors(status)
         sys.exit(status.is_a_failure)

@@ -67,7 +67,11 @@ def _run_options(defaults: ClassifierRun | DetectorRun) -> Callable[[Callable[..
 @train.command()
 @click.option("--data", type=PATH, required=True, help=DATA)
 @click.option(
-    "--recipe", type=click.Choice([*RECIPES, ALL]), required=True, help="`all` queues the five of the ablation."
+    "--recipe",
+    type=click.Choice([*RECIPES, ALL]),
+    metavar="NAME",
+    required=True,
+    help=f"{', '.join(RECIPES)}; `{ALL}` queues the five of the ablation.",
 )
 @click.option(
     "--init", default="scratch", metavar="START", help="A .safetensors file, a model's id, `imagenet` or `scratch`."

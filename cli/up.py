@@ -29,7 +29,7 @@ PORT = click.IntRange(1, 65535)
     default="~/.local/share/fer-batch/redis",
     help="Folder of the queue's data.",
 )
-@settings_options("database_url")
+@settings_options("log_json", "quiet", "database_url")
 def up(
     settings: "Settings",
     workers: int,
@@ -41,13 +41,14 @@ def up(
     flower_port: int,
     data: Path,
 ) -> None:
-    """Run Redis, workers and, if asked for, the web page and Flower until Ctrl-C, with one log.
+    """Run Redis, workers, the web page and Flower in one terminal.
 
+    Until Ctrl-C, with one log; the web page and Flower if asked for.
     Other terminals of this machine submit jobs to them. What is queued survives a restart.
     """
     from cli.connection import prepared_database
     from cli.flower import login
-    from cli.views.logs import log_to_stdout
+    from cli.views.logs import log_as_json, log_to_stdout
     from workers.queue import standing_stack as stack
     from workers.queue.supervision import running, watch
     from workers.settings import expanded
@@ -73,7 +74,8 @@ def up(
         signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt), stack.locked_folder(expanded(data, "--data").absolute()) as (folder, lock):
         groups.insert(0, [stack.redis_program(folder, port, lock)])
-        log = log_to_stdout(["up", *(program.name for group in groups for program in group)])
+        names = ["up", *(program.name for group in groups for program in group)]
+        log = log_as_json(settings.quiet) if settings.log_json else log_to_stdout(names, settings.quiet)
         with running(groups, log) as programs:
             for line in hints:
                 log("up", line)

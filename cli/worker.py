@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--name", help="The worker's name.  [default: its host and process]")
-@settings_options("queues", "device", "metrics_port", "database_url", "broker_url")
+@settings_options("queues", "device", "metrics_port", "log_json", "quiet", "database_url", "broker_url")
 def worker(settings: "Settings", name: str | None) -> None:
     """Process what is queued, until stopped. With several GPUs, one process works on each.
 
@@ -41,12 +41,14 @@ def worker(settings: "Settings", name: str | None) -> None:
     _check_weights(prepared_database(settings), settings.models_dir)
     processes = max(1, gpu_count()) if settings.device == "auto" and has_torch() else 1
     words = [
+        # Celery's banner is no JSON, and nothing to warn of.
+        *(["--quiet"] if settings.log_json or settings.quiet else []),
         "worker",
         "--pool=prefork",
         f"--concurrency={processes}",
         f"--queues={','.join(settings.served_queues)}",
         f"--hostname={name or f'fer-{os.getpid()}'}@%h",
-        "--loglevel=INFO",
+        f"--loglevel={'WARNING' if settings.quiet else 'INFO'}",
         "--without-gossip",
         "--without-mingle",
     ]

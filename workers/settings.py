@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(Path("~/.cache/fer-batch"), description="compiled networks; may be deleted")
     metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves figures for Prometheus; 0: nowhere")
     metrics_address: str = Field("127.0.0.1", description="the address of this machine at which it serves them")
+    log_json: bool = Field(False, description="a worker's log has one JSON object a line")
+    quiet: bool = Field(False, description="a worker logs warnings and errors alone; commands show no progress")
     notify_secret: SecretStr | None = Field(None, description="the key with which workers sign what they post")
     uploads_dir: Path = Field(
         Path("~/.local/share/fer-batch/uploads"), description="where the web page puts what visitors upload"

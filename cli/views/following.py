@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -24,9 +24,9 @@ COLOURS = {"done": "green", "failed": "red"}
 Show = Callable[[JobStatus], None]
 
 
-def follow(database: Database, job_id: str, check: Callable[[], None] = lambda: None) -> JobStatus:
-    """Shows a job's progress until it has ended; `check` may raise if its worker has died."""
-    with _shown() as show:
+def follow(database: Database, job_id: str, check: Callable[[], None] = lambda: None, quiet: bool = False) -> JobStatus:
+    """Shows a job's progress until it has ended, or only waits; `check` may raise if its worker has died."""
+    with nullcontext(_nothing) if quiet else _shown() as show:
         while True:
             with reading(database) as session:
                 status = job_status(session, job_id)
@@ -38,10 +38,10 @@ def follow(database: Database, job_id: str, check: Callable[[], None] = lambda: 
 
 
 @contextmanager
-def planning() -> Iterator[Callable[[MediaPlan], None]]:
+def planning(quiet: bool = False) -> Iterator[Callable[[MediaPlan], None]]:
     """Shows the number of planned files on a terminal; yields the function that `submit` calls for each."""
     console = terminal(stderr=True)
-    if not console.is_terminal:
+    if quiet or not console.is_terminal:
         yield lambda medium: None
         return
     with console.status("looking for files") as status:
@@ -97,6 +97,10 @@ def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
         counted = "" if each["counted"] else ", not counted"
         worker = each["worker"] or "an unknown worker"
         say(f"Attempt {each['epoch']} at {place} on {worker}, until {each['ended_at']}{counted}: {each['error']}")
+
+
+def _nothing(status: JobStatus) -> None:
+    """Shows nothing."""
 
 
 @contextmanager

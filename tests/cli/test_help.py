@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -69,6 +70,34 @@ print([name for name in ("torch", "openvino", "scipy", "av", "trackers") if name
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.stdout.strip() == "[]", run.stderr
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of the command and of those below it."""
+    yield path
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                assert below is not None
+                yield from commands(below, (*path, name))
+
+
+def test_help_fits_a_terminal_of_80_columns_and_no_summary_is_cut() -> None:
+    for words in commands(main):
+        lines = CliRunner().invoke(main, [*words, "--help"]).output.splitlines()
+        assert max(map(len, lines)) <= 80, words
+        cut = [line for line in lines if line.endswith("...") and not line.startswith("Usage")]
+        assert not cut, (words, cut)
+
+
+def test_no_color_is_obeyed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'results.db'}"
+    coloured, plain = (
+        fer_batch("doctor", "--db", url, FORCE_COLOR="1", **given).stdout for given in ({}, {"NO_COLOR": "1"})
+    )
+    assert "\x1b[32m" in coloured and "\x1b[31m" in coloured
+    assert "\x1b[32m" not in plain and "\x1b[31m" not in plain and "✓" in plain
 
 
 def test_wrong_use_exits_with_2() -> None:

@@ -27,6 +27,12 @@ _SETTINGS = "fer_secret_settings"
 # second, reads when data has arrived, and reconnects when a reply is overdue by `health_check_interval`.
 _SILENCE = {"socket_timeout": 20, "health_check_interval": 10, "socket_keepalive": True}
 
+_BARE_JSON = (
+    '{"time": "%(asctime)s", "level": "%(levelname)s", "process": "%(processName)s", "logger": "%(name)s", '
+    '"message": "%(message)s"}'
+)
+"""For the line of a child's birth, which is logged before `log_lines` can see to it."""
+
 # By name, because a URL may also name a socket (`redis+socket://`), which overrides any other way of choosing.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "workers.queue.transport:TolerantTransport"))
 
@@ -65,6 +71,7 @@ def make_app(settings: Settings) -> Celery:
         worker_proc_alive_timeout=120,
         worker_soft_shutdown_timeout=10.0,
         worker_hijack_root_logger=False,
+        **({"worker_log_format": _BARE_JSON} if settings.log_json else {}),
         worker_send_task_events=True,
         broker_transport_options={
             **timeout,
@@ -104,6 +111,12 @@ def tls_options(url: str) -> dict[str, Any] | None:
 def settings_of(app: Celery) -> Settings:
     """The settings that an application was made with."""
     return app.conf[_SETTINGS]
+
+
+def is_logged_as_json(app: Celery) -> bool:
+    """Whether the worker of this application logs JSON; one that `make_app` did not make does not."""
+    settings: Settings | None = app.conf.get(_SETTINGS)
+    return settings is not None and settings.log_json
 
 
 def _time_limits(soft: float) -> tuple[float, float, float]:

@@ -28,3 +28,5 @@ class Loader(AppLoader):  # type: ignore[misc]
         At birth, because the time of the first shard is limited. A child that cannot import it dies.
         """
         self.import_module("workers.batch.processing")
+        # Celery does it after it has set up the log, whose form is a setting of the application.
+        self.app.set_current()

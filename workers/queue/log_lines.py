@@ -1,11 +1,36 @@
-"""The worker's log: names of files in it, which strangers chose, can neither break a line nor obey the terminal."""
+"""The worker's log: lines of text, or of JSON.
 
+In a line of text names of files, which strangers chose, can neither break it nor obey the terminal.
+"""
+
+import json
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
+from celery import current_app, current_task
 from celery.signals import after_setup_logger, after_setup_task_logger
 
 from results.printable import shown
+from workers.queue.app import is_logged_as_json
+
+
+class JsonLines(logging.Formatter):
+    """A record as one JSON object: `time` (ISO 8601, UTC), `level`, `process`, `logger`, `message`.
+
+    During a task there are `task` and `task_id` too, after a failure `exception` with the traceback.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry = {"time": at, "level": record.levelname, "process": record.processName, "logger": record.name}
+        entry["message"] = record.getMessage()
+        if (task := current_task) and task.request.id:
+            entry |= {"task": task.name, "task_id": task.request.id}
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
 
 
 def escaped(record: logging.LogRecord) -> bool:
@@ -23,11 +48,14 @@ def _lines(text: str) -> str:
     return "\n".join(map(shown, text.split("\n")))
 
 
-def _escape(logger: logging.Logger, **others: Any) -> None:
+def _set_up(logger: logging.Logger, **others: Any) -> None:
     for handler in logger.handlers:
-        handler.addFilter(escaped)
+        if is_logged_as_json(current_app):
+            handler.setFormatter(JsonLines())
+        else:
+            handler.addFilter(escaped)
 
 
 # Celery imports this module in the worker and in each of its children, before they set up their logs.
 for signal in (after_setup_logger, after_setup_task_logger):
-    signal.connect(_escape)
+    signal.connect(_set_up)

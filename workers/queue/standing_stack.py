@@ -98,7 +98,13 @@ def _worker(settings: Settings, name: str, queues: str, offset: int) -> Program:
         name,
         [*COMMAND, "worker", "--name", name.replace(" ", "-")],
         ready=READY,
-        environment={**settings.as_environment(), "FER_QUEUES": queues, "FER_METRICS_PORT": str(port)},
+        # Its log tells when it is ready; `up` leaves out what is not to be shown.
+        environment={
+            **settings.as_environment(),
+            "FER_QUEUES": queues,
+            "FER_METRICS_PORT": str(port),
+            "FER_QUIET": "",
+        },
         stop_s=settings.grace_seconds + STOP_S,
     )
 
