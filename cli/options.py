@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -151,7 +151,7 @@ def batch_options_from(
     fps: float | None,
     nearest: bool,
     every: int | None,
-    detect_every: int | str,
+    detect_every: int | Literal["auto"],
     shard_seconds: float,
     detection_threshold: float | None,
     keep_member_scores: bool,
