@@ -56,11 +56,9 @@ def graph_of(file: WeightsFile, kind: Kind, cache: Path) -> Path:
     Conversion runs in a process of its own: it imports torch and Ultralytics, which would stay in a worker's memory.
 
     Raises:
-        WeightsError: the shipped graph is missing or altered.
         FerModelError: the conversion failed, or torch is not installed.
     """
     if file.graph:
-        file.graph.verify()
         return file.graph.path
     path = cache / f"{file.sha256[:32]}-{openvino.__version__.split('-')[0]}-{GRAPH_VERSION}.safetensors"
     if not path.exists():

@@ -38,13 +38,15 @@ class WeightsFile:
         return self.sha256[:ID_DIGITS]
 
     def verify(self) -> None:
-        """Raises `WeightsError` unless the file exists and has the expected sha256."""
+        """Raises `WeightsError` unless the file, and its graph, exist and have the expected sha256."""
         try:
             found = digest(self.path, "sha256")
         except OSError as error:
             raise WeightsError(f"{self.path}: the weights cannot be read ({error.strerror})") from error
         if found != self.sha256:
             raise WeightsError(f"{self.path}: sha256 is {found}, promised was {self.sha256}")
+        if self.graph:
+            self.graph.verify()
 
 
 def given_file(path: Path) -> WeightsFile:

@@ -104,6 +104,19 @@ def test_verify_accepts_the_promised_bytes_only(tmp_path: Path) -> None:
         file.verify()
 
 
+def test_verify_looks_at_the_graph_too(tmp_path: Path) -> None:
+    promised = hashlib.sha256(b"weights").hexdigest()
+    graph = {"name": "d8", "file": "d8.safetensors", "sha256": promised}
+    detector = MANIFEST["detector"] | {"sha256": promised, "graph": graph}
+    file = read_models(write(tmp_path, MANIFEST | {"detector": detector})).detector
+    for name in ("d", "d8"):
+        (tmp_path / f"{name}.safetensors").write_bytes(b"weights")
+    file.verify()
+    (tmp_path / "d8.safetensors").write_bytes(b"weight")
+    with pytest.raises(WeightsError, match=r"d8\.safetensors: sha256 is .*, promised was"):
+        file.verify()
+
+
 def test_the_shipped_weights_are_the_promised_ones(models: ModelSet) -> None:
     for file in models.files:
         file.verify()
