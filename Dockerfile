@@ -32,10 +32,12 @@ COPY web web
 COPY cli cli
 RUN pip install --no-deps . && rm -rf /src/build
 
-USER fer
+# By number, so that a host without this name knows who it is.
+USER 10001
 WORKDIR /home/fer
 
-# Pings the worker. The name is that of CMD.
+# Pings the worker. The name is that of CMD; a shell must expand that of the host.
+# hadolint ignore=DL3025
 HEALTHCHECK --interval=60s --timeout=30s --start-period=2m --retries=3 \
     CMD celery --app workers.queue.app inspect ping --destination "worker@$HOSTNAME" --timeout 10
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Else each process would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test tests lint clean
+.PHONY: demo test tests lint release-check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m examples.demo
@@ -23,6 +23,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy fer_model results workers web cli migrations examples tools benchmarks tests
 	$(BIN)/lint-imports
+
+release-check: $(VENV)/.installed-dev
+	$(BIN)/python -m tools.release_check
 
 $(VENV)/bin/pip:
 	@# Debian's python3 has no ensurepip without the package python3-venv; pip then comes from the package index.
@@ -43,4 +46,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@touch $(VENV)/.installed $@
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) demo build dist *.egg-info

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -40,6 +40,13 @@ class Number(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not a number.", parameter, context)
         return number
+
+
+class DetectEvery(click.IntRange):
+    """A whole number within limits, or `auto`."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        return value if value == "auto" else super().convert(value, parameter, context)
 
 
 SETTINGS = {
@@ -105,9 +112,10 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--every", type=click.IntRange(min=1), help="Look at every N-th frame.  [default: 1]"),
             click.option(
                 "--detect-every",
-                type=click.IntRange(1, 10),
+                type=DetectEvery(1, 10),
+                metavar="N|auto",
                 default=1,
-                help="In videos, look for faces in every N-th of these frames and follow them in between.",
+                help="In videos, look for faces in every N-th of these frames, or where it is needed, and follow them.",
             ),
             click.option(
                 "--shard-seconds",
@@ -143,7 +151,7 @@ def batch_options_from(
     fps: float | None,
     nearest: bool,
     every: int | None,
-    detect_every: int,
+    detect_every: int | Literal["auto"],
     shard_seconds: float,
     detection_threshold: float | None,
     keep_member_scores: bool,

@@ -13,7 +13,7 @@ from sqlalchemy import inspect, text
 
 from cli.main import main
 from fer_model.networks.manifest import SHIPPED
-from results.tables import Job
+from results.tables import SHARD_STATES, Job
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -220,3 +220,10 @@ def test_every_page_is_reachable_from_the_readme() -> None:
 def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_diagram_of_a_shard_has_its_states() -> None:
+    page = (ROOT / "docs/explanation/shards.md").read_text()
+    (diagram,) = re.findall(r"```mermaid\nstateDiagram-v2\n(.*?)```", page, re.DOTALL)
+    named = {state for line in diagram.strip().splitlines() for state in re.split(r" *(?:-->|:) *", line.strip())[:2]}
+    assert named - {"[*]"} == set(SHARD_STATES)

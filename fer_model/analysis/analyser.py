@@ -9,6 +9,7 @@ from types import TracebackType
 from fer_model.analysis.batcher import Batcher
 from fer_model.analysis.lookahead import batched, detected
 from fer_model.analysis.observing import Follow, Ids, observe
+from fer_model.analysis.refining import refiner
 from fer_model.engines import Engine
 from fer_model.engines.detection import Detections
 from fer_model.networks.manifest import ModelSet
@@ -80,19 +81,22 @@ class Analyser:
         source: SourceState,
         detect_on: Sampling | None = None,
         *,
+        refine: bool = False,
         keep_members: bool = False,
         on_batch: Callable[[int], None] = lambda frames: None,
     ) -> Generator[tuple[Frame, Faces]]:
         """The faces of each frame of a finite source, in order, read and detected ahead at full speed.
 
         With `detect_on`, faces are detected in the frames that it keeps, the first and the last, and interpolated in
-        the others (see `interpolation`). `keep_members` fills `FaceObservation.members`; `on_batch` is called for each
-        batch with the number of its frames that were detected. At most four batches are in memory, and what the engine
-        takes ahead. An exception of `frames` is raised here, after the frames before it. At the end, and when this is
-        closed earlier, `frames` is closed if it is a generator.
+        the others (see `interpolation`); with `refine`, also in those of the others that need it (see `refining`).
+        `keep_members` fills `FaceObservation.members`; `on_batch` is called for each batch with the number of its
+        frames that were detected. At most four batches are in memory, and what the engine takes ahead. An exception of
+        `frames` is raised here, after the frames before it. At the end, and when this is closed earlier, `frames` is
+        closed if it is a generator.
         """
         batches = batched(frames, detect_on or Sampling())
-        with closing(detected(batches, self._engine, source.threshold)) as ahead:
+        refined = refiner() if refine else None
+        with closing(detected(batches, self._engine, source.threshold, refined)) as ahead:
             for batch, found, count in ahead:
                 on_batch(count)
                 yield from zip(batch, self._observe(batch, found, [source] * len(batch), keep_members), strict=True)

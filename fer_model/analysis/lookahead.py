@@ -7,6 +7,7 @@ from itertools import islice
 
 from fer_model.analysis.ahead import Ahead
 from fer_model.analysis.interpolation import Batch, interpolator
+from fer_model.analysis.refining import Refine
 from fer_model.engines import Engine, Finish
 from fer_model.engines.detection import Detections
 from fer_model.sources.sampling import Sampling, chooser
@@ -58,8 +59,10 @@ def _ended(batch: Batch) -> Batch:
     return [*batch[:-1], (batch[-1][0], True)]
 
 
-def detected(batches: Generator[Batch], engine: Engine, threshold: float) -> Generator[Detected]:
-    """Each batch with the faces of its frames.
+def detected(
+    batches: Generator[Batch], engine: Engine, threshold: float, refine: Refine | None = None
+) -> Generator[Detected]:
+    """Each batch with the faces of its frames; `refine` adds detected frames to it.
 
     While the caller processes one batch, the detector runs on the next, has begun the one after it, and one more is
     read. Both threads release the GIL for most of their time. An exception of `batches` or `engine` is
@@ -67,7 +70,7 @@ def detected(batches: Generator[Batch], engine: Engine, threshold: float) -> Gen
     `GRACE_S` seconds for the source.
     """
     reader = Ahead(batches, "decode")
-    detector = Ahead(_detected(reader, engine, threshold), "detect")
+    detector = Ahead(_detected(reader, engine, threshold, refine), "detect")
     try:
         yield from detector
     finally:
@@ -77,7 +80,7 @@ def detected(batches: Generator[Batch], engine: Engine, threshold: float) -> Gen
         reader.join(GRACE_S)
 
 
-def _detected(reader: Ahead[Batch], engine: Engine, threshold: float) -> Generator[Detected]:
+def _detected(reader: Ahead[Batch], engine: Engine, threshold: float, refine: Refine | None) -> Generator[Detected]:
     """Feeds the detector one stream of pictures across batches, so that it never idles between two of them."""
     taken: deque[Batch] = deque()
     failures: list[Exception] = []
@@ -99,11 +102,12 @@ def _detected(reader: Ahead[Batch], engine: Engine, threshold: float) -> Generat
     with closing(detect(pictures(), engine, threshold)) as faces:
         for first in faces:
             batch = taken.popleft()
-            count = sum(is_detected for _, is_detected in batch)
-            found = [first, *islice(faces, count - 1)]
+            found = [first, *islice(faces, sum(is_detected for _, is_detected in batch) - 1)]
             if reader.is_stopped:
                 return
-            yield [frame for frame, _ in batch], fill(batch, found), count
+            if refine:
+                batch, found = refine(batch, found, lambda images: list(detect(images, engine, threshold)))
+            yield [frame for frame, _ in batch], fill(batch, found), len(found)
     if failures:
         raise failures.pop()  # kept in the list it would keep the pictures
 

@@ -88,8 +88,9 @@ def _analysed(
     work: Work, frames: Iterator[Frame], source: SourceState, detect_on: Sampling | None = None
 ) -> Generator[tuple[Frame, list[FaceObservation]]]:
     analyser, read = Analyser(work.engine, work.models), _checked(frames, work.check)
-    kept = work.options.keep_member_scores
-    with closing(analyser.frames(read, source, detect_on, keep_members=kept, on_batch=recording.batch_done)) as found:
+    kept, refine = work.options.keep_member_scores, work.options.detect_every == "auto" and detect_on is not None
+    seen = analyser.frames(read, source, detect_on, refine=refine, keep_members=kept, on_batch=recording.batch_done)
+    with closing(seen) as found:
         for frame, faces in found:
             work.check()
             yield frame, faces

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from math import inf
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from fer_model.analysis.refining import ANCHORS
 from fer_model.errors import TransientMediaError, UnreadableMediaError
 from fer_model.sources.discover import Found, PassedOver, find_media, kind_of
 from fer_model.sources.files import is_remote, without_query
@@ -31,8 +32,8 @@ class BatchOptions:
     `every`, `fps` and `nearest` sample videos (see `Sampling`), `shard_seconds` is the length of a segment
     of video, `detection_threshold` the lowest score that counts as a face, 0..1. With
     `keep_member_scores` each classifier's own probabilities are kept too. Of videos, faces are looked for in
-    every `detect_every`-th sampled frame, and followed in between. Pictures of the faces are kept in a folder
-    of the job below `keep_crops`.
+    every `detect_every`-th sampled frame, or in those that need it ("auto"), and followed in between. Pictures of the
+    faces are kept in a folder of the job below `keep_crops`.
     """
 
     every: int = 1
@@ -40,7 +41,7 @@ class BatchOptions:
     shard_seconds: float = 30.0
     detection_threshold: float = 0.4
     keep_member_scores: bool = False
-    detect_every: int = 1
+    detect_every: int | Literal["auto"] = 1
     keep_crops: str | None = None
     nearest: bool = False
 
@@ -51,7 +52,9 @@ class BatchOptions:
 
     @property
     def detected(self) -> Sampling:
-        """In which frames of a video faces are looked for; its segments begin there."""
+        """In which frames of a video faces are looked for in any case; its segments begin there."""
+        if self.detect_every == "auto":
+            return ANCHORS
         return self.sampling.coarser(self.detect_every)
 
     def as_dict(self) -> dict[str, object]:
