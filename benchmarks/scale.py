@@ -1,6 +1,6 @@
-"""Scaling over workers, overhead of queue and database, and memory by a video's length.
+"""Scaling over workers, overhead of queue and database, small jobs, and memory by a video's length.
 
-    python -m benchmarks.scale [workers] [overhead] [rows] [memory]
+    python -m benchmarks.scale [workers] [overhead] [small] [rows] [memory]
 
 All by default. Everything runs on this machine; single-threaded workers are pinned to one processor each.
 """
@@ -22,6 +22,7 @@ import numpy as np
 from sqlalchemy import select
 
 from results.database import connect, reading, upgrade
+from results.jobs import get_job
 from results.read.status import job_status
 from results.tables import Shard
 from tests.support.cluster import end, postgresql, start
@@ -36,6 +37,7 @@ COPIES = 6
 """Copies of the clip in the job of the workers' benchmark."""
 
 PICTURES = 300
+FEW, JOBS = 20, 9
 ROWS = 50_000
 LIMIT_S = 280.0
 
@@ -81,6 +83,42 @@ def overhead(folder: Path) -> None:
         gaps = [1000 * (after - before).total_seconds() for before, after in pairwise(ends)]
         p50, p95 = statistics.median(gaps), statistics.quantiles(gaps, n=20)[-1]
         print(f"{name}: {len(ends)} shards of one picture, p50 {p50:.1f} ms, p95 {p95:.1f} ms each", flush=True)
+
+
+def small(folder: Path) -> None:
+    """Jobs of few photographs on PostgreSQL and a warm worker: from submission to the job's end.
+
+    Once with the networks, once without, which leaves queue and database.
+    """
+    from fer_model.samples import write_samples
+
+    write_samples(folder / "media")
+    photographs = sorted((folder / "media").glob("*.jpg"))
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for number in range(FEW):
+        os.link(photographs[number % len(photographs)], pictures / f"{number:02d}.jpg")
+    for name, module in (("with the networks", "cli"), ("without", "benchmarks.idle")):
+        place = folder / name.replace(" ", "-")
+        place.mkdir()
+        worker = [(*HERE, module, *(["worker"] if module == "cli" else []))]
+        with _postgresql(place) as url, _stack(place, url) as environment, _running(worker, folder, environment):
+            _job(environment, [pictures], name="warm up")
+            took = [_duration(environment, pictures) for _ in range(JOBS)]
+        p50 = statistics.median(took)
+        print(f"{FEW} photographs {name}: p50 {p50:.2f} s, at most {max(took):.2f} s, {JOBS} jobs", flush=True)
+
+
+def _duration(environment: dict[str, str], pictures: Path) -> float:
+    """Seconds from the row of a new job to its end."""
+    command = [*PYTHON, "cli", "submit", str(pictures), "--wait"]
+    run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=LIMIT_S)
+    engine = connect(environment["FER_DATABASE_URL"])
+    with reading(engine) as session:
+        job = get_job(session, run.stdout.split()[0])
+    engine.dispose()
+    assert job.finished_at is not None
+    return (job.finished_at - job.created_at).total_seconds()
 
 
 def rows(folder: Path) -> None:
@@ -181,7 +219,7 @@ def _postgresql(place: Path) -> Iterator[str]:
         yield url
 
 
-PARTS: dict[str, Callable[[Path], None]] = {part.__name__: part for part in (workers, overhead, rows, memory)}
+PARTS: dict[str, Callable[[Path], None]] = {part.__name__: part for part in (workers, overhead, small, rows, memory)}
 
 if __name__ == "__main__":
     for word in sys.argv[1:] or PARTS:
