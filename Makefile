@@ -29,7 +29,9 @@ release-check: $(VENV)/.installed-dev
 
 $(VENV)/bin/pip:
 	@# Debian's python3 has no ensurepip without the package python3-venv; pip then comes from the package index.
-	@if $(PYTHON) -c "import ensurepip" 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
+	@# Python 3.11's own pip takes three times as long to choose among the wheels.
+	@if $(PYTHON) -c "import ensurepip" 2>/dev/null; then \
+		$(PYTHON) -m venv $(VENV) && { $(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip || true; }; \
 	else $(PYTHON) -m venv --without-pip $(VENV) && $(BIN)/python tools/bootstrap_pip.py; fi
 
 # Modules are compiled when they are first imported: most never are.

@@ -3,7 +3,7 @@
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from typing import Any, TypeVar
 
@@ -208,8 +208,16 @@ def is_shown(packet: Packet[Any]) -> bool:
 
 
 def decode(stream: VideoStream, packet: Packet[Any] | None) -> list[VideoFrame]:
-    """The pictures that come out when `packet` goes in (None: the last ones); none for a damaged packet."""
+    """The pictures that come out when `packet` goes in (None: the last ones); none for a damaged packet.
+
+    After one, VP9's decoder takes no other until it is emptied; what was in it is lost.
+    """
     try:
         return stream.decode(packet)
+    except av.error.BlockingIOError:
+        stream.codec_context.flush_buffers()
+        with suppress(av.error.InvalidDataError, av.error.BlockingIOError):
+            return stream.decode(packet)
     except (av.error.InvalidDataError, av.error.EOFError):
-        return []
+        pass
+    return []

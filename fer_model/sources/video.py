@@ -168,7 +168,7 @@ def _persistent(begin: Callable[[Callable[[int | None], bool]], Iterator[Decoded
     while True:
         try:
             for frame in begin(may_jump):
-                if frame.place > place or frame.place < 0:
+                if frame.place > place:
                     place = frame.place
                     yield frame
             return

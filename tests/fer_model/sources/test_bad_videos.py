@@ -150,6 +150,18 @@ def test_damaged_packets_are_passed_over(tmp_path: Path, suffix: str, keep: int)
     assert together == frames
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("number", [0, 20, 26])
+def test_a_damaged_packet_of_vp9_costs_its_group_alone(tmp_path: Path, number: int, threads: int) -> None:
+    path = write_clip(tmp_path / "a.webm", PICTURES, codec="libvpx-vp9", gop=20)
+    spoil(path, range(number, number + 1), 16)
+    first = number // 20 * 20
+    whole = [frame.index for frame in read_video(str(path), threads=threads)]
+    assert set(range(first - threads)) | set(range(first + 20, 75)) <= set(whole)
+    sample = {frame.index for frame in read_video(str(path), threads=threads, sampling=Sampling(fps=2.5))}
+    assert {0, 10, 20, 30, 40, 50, 60, 70} - set(range(first, first + 20)) <= sample
+
+
 def test_nothing_can_be_decoded(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", PICTURES[:20])
     spoil(path, range(20))

@@ -210,13 +210,17 @@ def test_a_damaged_picture_is_replaced_as_if_all_were_decoded(
         content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
     path.write_bytes(content)
 
-    def sample(fps: float) -> list[tuple[int, int, str]]:
-        return [place(frame) for frame in read_video(str(path), sampling=Sampling(fps=fps), threads=1)]
+    def samples() -> list[list[tuple[int, int, str]]]:
+        return [
+            [place(frame) for frame in read_video(str(path), start_ms=start_ms, sampling=Sampling(fps=fps), threads=1)]
+            for fps in (1, 1.3, 2.5)
+            for start_ms in (0, 600)
+        ]
 
     monkeypatch.setattr("fer_model.sources.skipping.MOST_BYTES", most_bytes)
-    with_jumps = [sample(fps) for fps in (1, 1.3, 2.5)]
+    with_jumps = samples()
     monkeypatch.setattr("fer_model.sources.video._ATTEMPTS", 0)
-    assert with_jumps == [sample(fps) for fps in (1, 1.3, 2.5)]
+    assert with_jumps == samples()
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "ts"])
