@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -52,20 +53,23 @@ def _form() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input("Name of the job", max_chars=100, placeholder="optional")
         fps = st.number_input("Frames per second", 0.0, 1000.0, 0.0, 1.0, format="%g", help="0 looks at every frame.")
+        is_quick = st.toggle("Quick", help="Looks for faces where a video changes, and follows them in between.")
         pressed = st.button("Submit", type="primary", disabled=not paths)
     if pressed and paths:
         st.session_state.pop("submitted", None)
         with one_sentence(), st.spinner("Listing the files"):
-            _submit(paths, name, fps or None, is_upload=source == UPLOAD)
+            _submit(paths, name, fps or None, is_quick, is_upload=source == UPLOAD)
             st.rerun()
 
 
-def _submit(paths: Sequence[str], name: str, fps: float | None, *, is_upload: bool) -> None:
+def _submit(paths: Sequence[str], name: str, fps: float | None, is_quick: bool, *, is_upload: bool) -> None:
     server = this_server()
     if is_upload:
         check_broker(queue())
         paths = [_kept(Path(path)) for path in paths]
-    options = BatchOptions(fps=fps, detection_threshold=server.settings.detection_threshold)
+    detect_every: Literal[1, "auto"] = "auto" if is_quick else 1
+    threshold = server.settings.detection_threshold
+    options = BatchOptions(fps=fps, detection_threshold=threshold, detect_every=detect_every)
     passed_over = PassedOver()
     job = submit(queue(), server.database, paths, options, name=name or None, passed_over=passed_over)
     # A new place for uploads, without the files that the job has now.

@@ -1,5 +1,6 @@
 """The page Jobs with a real queue and worker: submit, follow to the end, see the timeline; cancel and retry."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,10 +67,13 @@ def test_a_submitted_folder_is_done_and_its_timeline_shows(page: Page, site: Sim
     expect(page.get_by_role("alert")).to_contain_text("lies outside FER_MEDIA_ROOTS", timeout=WAIT_MS)
     path.fill(str(site.media))
     path.press("Tab")
+    page.get_by_text("Quick", exact=True).click()
     submit(page, "a talk")
     expect(page.get_by_text("has 1 file.")).to_be_visible(timeout=WAIT_MS)
     expect(card(page, "a talk")).to_contain_text("done", timeout=END_MS)
     assert card(page, "elsewhere").count() == 0
+    ((options,),) = query(site.stack.database_url, "SELECT options FROM jobs WHERE name = 'a talk'")
+    assert (json.loads(options)["detect_every"], json.loads(options)["fps"]) == ("auto", 2.0)
     card(page, "a talk").get_by_role("link", name="Timeline").click()
     page.locator(".plot").wait_for()
     expect(page.locator(".now .state")).to_contain_text("face", timeout=WAIT_MS)
