@@ -29,7 +29,8 @@ async function human() {
   const it = new Human({
     backend: 'wasm', modelBasePath: `file://${models}/`, wasmPath: path.join(packages, '@tensorflow/tfjs-backend-wasm/dist') + '/',
     cacheModels: false,
-    cacheSensitivity: 0, // analyses every picture, also one like the last warmup: 'none', filter: off, gesture: off, body: off, hand: off, object: off, segmentation: off,
+    cacheSensitivity: 0, // analyses every picture, also one like the last
+    warmup: 'none', filter: off, gesture: off, body: off, hand: off, object: off, segmentation: off,
     face: { detector: { maxDetected: 10 }, mesh: off, iris: off, description: off, emotion: { minConfidence: 0 } },
   });
   await it.load();

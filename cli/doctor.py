@@ -44,14 +44,14 @@ def _print_checks(checks: "list[Check]", settings: dict[str, tuple[str, str]]) -
     from rich.table import Table
     from rich.text import Text
 
-    from cli.views.terminal import terminal
+    from cli.views.terminal import safe_text, terminal
 
     console = terminal()
     for check in checks:
         mark = MARKS[check.ok]
-        console.print(Text.assemble(mark, (check.name, "bold"), ": ", check.found))
+        console.print(Text.assemble(mark, (check.name, "bold"), ": ", safe_text(check.found)))
         if check.mend:
-            console.print(Text(f"  → {check.mend}"))
+            console.print(safe_text(f"  → {check.mend}"))
     table = Table("setting", "value", "from", box=None, pad_edge=False, header_style="bold")
     for name, (value, origin) in settings.items():
         table.add_row(name, value, origin)

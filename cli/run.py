@@ -80,8 +80,7 @@ def _analyse(settings: "Settings", database: Any, paths: tuple[str, ...], option
         passed_over, app = PassedOver(), make_app(own)
         with planning(settings.quiet) as on_medium:
             job = submit(app, database, paths, options, name=name, on_medium=on_medium, passed_over=passed_over)
-        if not settings.quiet:
-            print_passed_over(passed_over)
+        print_passed_over(passed_over)
         log = folder / "worker.log"
         with local_stack.local_worker(own.as_environment(), log) as worker:
             probed = time.monotonic()

@@ -52,8 +52,7 @@ def submit(
     passed_over = PassedOver()
     with planning(settings.quiet) as on_medium:
         job = submit_job(app, database, paths, chosen, on_medium=on_medium, passed_over=passed_over, **settings_of_job)
-    if not settings.quiet:
-        print_passed_over(passed_over)
+    print_passed_over(passed_over)
     say(json.dumps({"job": job.job, "media": job.media, "shards": job.shards}) if as_json else job.job)
     if wait:
         status = follow(database, job.job, quiet=settings.quiet)

@@ -36,15 +36,16 @@ class Track:
     seen: Sightings
 
 
-def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
+def face_tracker(frame_rate: float, first_id: int = 0, *, apart: float = 1.0) -> Follow:
     """A function that gives the faces of one frame after another their track ids, from `first_id` on.
 
     ByteTrack (Zhang et al., 2022) without its second association, which is for boxes below the detection threshold.
     `frame_rate` is the nominal rate of the frames, per second: the filter advances by one step for each frame. Absence
     is measured in capture time: after a gap (dropped frames, a source that was unreachable) the filter advances by the
-    whole frame periods that have passed, and tracks last seen more than `LOST_SECONDS` ago have ended.
+    whole frame periods that have passed, and tracks last seen more than `LOST_SECONDS` ago have ended. `apart` is the
+    most frame periods between two frames that follow each other.
     """
-    waits_ms = lost_ms(frame_rate)
+    waits_ms = lost_ms(frame_rate, apart)
     tracks: list[Track] = []
     kept = max(2, round(frame_rate * LOST_SECONDS))
     begun, before_ms = first_id, 0
@@ -74,9 +75,9 @@ def face_tracker(frame_rate: float, first_id: int = 0) -> Follow:
     return follow
 
 
-def lost_ms(frame_rate: float) -> float:
+def lost_ms(frame_rate: float, apart: float = 1.0) -> float:
     """How long a track waits for its face, in ms. Below 1 frame a second, faces are still followed to the next one."""
-    return max(1000 * LOST_SECONDS, 1500 / frame_rate)
+    return max(1000 * LOST_SECONDS, 1000 * (apart + 0.5) / frame_rate)
 
 
 def _steps(elapsed_ms: int, frame_rate: float) -> int:

@@ -216,7 +216,7 @@ def decode(stream: VideoStream, packet: Packet[Any] | None) -> list[VideoFrame]:
         return stream.decode(packet)
     except av.error.BlockingIOError:
         stream.codec_context.flush_buffers()
-        with suppress(av.error.InvalidDataError, av.error.BlockingIOError):
+        with suppress(av.error.InvalidDataError, av.error.EOFError, av.error.BlockingIOError):
             return stream.decode(packet)
     except (av.error.InvalidDataError, av.error.EOFError):
         pass

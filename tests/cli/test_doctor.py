@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from results.database import connect, upgrade, writing
+from results.presence import leave
 from tests.support.commands import fer_batch
 from tests.support.stack import Stack
 from workers.diagnosis.checks import CHECKS
@@ -38,3 +40,22 @@ def test_doctor_says_how_to_mend_what_fails(tmp_path: Path) -> None:
     assert all(check["mend"] for check in failed.values())
     text = fer_batch("doctor", **environment)
     assert text.returncode == 1 and "fer-batch db upgrade" in text.stdout and "secret" not in text.stdout
+
+
+def test_an_address_that_is_none_is_a_failed_check() -> None:
+    run = fer_batch("doctor", "--json", "--db", "nonsense", "--broker", NO_BROKER)
+    checks = {check["name"]: check for check in json.loads(run.stdout)["checks"]}
+    assert run.returncode == 1 and list(checks) == list(CHECKS)
+    assert checks["database"]["ok"] is False and "sqlite:///FILE" in checks["database"]["mend"]
+    assert checks["weights"]["ok"] and checks["disk"]["ok"]
+
+
+def test_names_in_what_it_found_obey_none(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'results.db'}"
+    upgrade(url)
+    database = connect(url)
+    with writing(database) as session:
+        leave(session, "worker@host", ["/srv/a\x1b[2J\nfake: ok.jpg"])
+    database.dispose()
+    text = fer_batch("doctor", "--db", url, "--broker", NO_BROKER).stdout
+    assert "\x1b[2J" not in text and "\nfake" not in text and "took themselves out" in " ".join(text.split())

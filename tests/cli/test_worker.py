@@ -40,4 +40,4 @@ def test_each_line_of_the_log_is_json_also_those_of_its_children(broker: str, sa
     entries = [json.loads(line) for line in lines]
     done = [entry for entry in entries if "succeeded" in entry["message"]]
     assert done and all(entry["process"] != "MainProcess" and entry["task_id"] for entry in done)
-    assert {entry["level"] for entry in entries} == {"INFO"}
+    assert "INFO" in {entry["level"] for entry in entries}

@@ -15,7 +15,24 @@ def test_a_version_must_be_among_the_changes() -> None:
 def test_a_licence_that_may_not_fit_is_named() -> None:
     known = [{"Name": "numpy", "License": "BSD-3-Clause"}, {"Name": "click", "License": "BSD License"}]
     assert licences(known).startswith("2 packages")
-    for licence in ("UNKNOWN", "Proprietary", "Other/Proprietary License"):
+    fitting = (
+        "MIT OR GPL-2.0-only",
+        "Apache-2.0 AND (MIT OR SSPL-1.0)",
+        "ISC License (ISCL)",
+        "MIT License; BSD License",
+    )
+    assert licences([{"Name": "free", "License": licence} for licence in fitting]).startswith("4 packages")
+    for licence in (
+        "UNKNOWN",
+        "Other/Proprietary License",
+        "Proprietary; limited use",
+        "Commercial, no redistribution permitted",
+        "LicenseRef-Miscellaneous",
+        "SSPL-1.0 (limited)",
+        "NVIDIA Submit",
+        "GPL-2.0-only AND MIT",
+        "MIT License; Other/Proprietary License",
+    ):
         with pytest.raises(Failed, match="secret"):
             licences([*known, {"Name": "secret", "License": licence}])
 

@@ -117,4 +117,5 @@ def _tracker(work: Work) -> Follow:
     from fer_model.analysis.tracking import face_tracker
 
     rate = (work.media[0].fps or DEFAULT_FPS) / work.options.every
-    return face_tracker(min(rate, work.options.fps or rate))
+    # The nearest frames of two neighbouring samples may be almost two periods apart.
+    return face_tracker(min(rate, work.options.fps or rate), apart=2.0 if work.options.nearest else 1.0)

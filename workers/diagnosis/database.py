@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
+from fer_model.extras import missing
 from results.clock import now
 from results.database import check_revision, check_writable, existing, reading
 from results.errors import (
@@ -29,8 +30,9 @@ MOST_SKEW_S = 2.0
 
 MEND_DATABASE = "free it, or set FER_DATABASE_URL to another database"
 MEND_DATABASES: dict[type[Exception], str] = {
+    ModuleNotFoundError: "install it with this command; SQLite needs none",
     DatabaseOutdatedError: "run `fer-batch db upgrade`",
-    DatabaseTooNewError: "install that version (`pip install --upgrade fer-batch`), or set FER_DATABASE_URL to another",
+    DatabaseTooNewError: "install that version (`git pull && pip install .`), or set FER_DATABASE_URL to another",
     ForeignDatabaseError: "set FER_DATABASE_URL to another database; this one is another program's",
     DatabaseReadOnlyError: "set FER_DATABASE_URL to the primary server, or give this user the right to write",
     DatabaseUrlError: "set FER_DATABASE_URL to sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
@@ -87,7 +89,10 @@ def files(settings: Settings) -> str:
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
     """The database, while it is needed. Raises `ResultsError` unless it is there and at this program's revision."""
-    found = existing(settings.database_url)
+    try:
+        found = existing(settings.database_url)
+    except ModuleNotFoundError as error:
+        raise ResultsError(missing(error) or str(error)) from error
     try:
         check_revision(found)
         yield found

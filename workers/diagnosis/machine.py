@@ -2,15 +2,15 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
-
-from sqlalchemy import make_url
 
 from fer_model.engines import actual_device, gpu_count, has_torch
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.networks.manifest import SHIPPED, ModelSet
 from results.database import reading
-from results.errors import ResultsError
+from results.errors import DatabaseUrlError, ResultsError
+from results.urls import parse_url
 from workers.diagnosis.database import opened
 from workers.diagnosis.trouble import Trouble
 from workers.models import store
@@ -73,7 +73,7 @@ def weights(settings: Settings) -> str:
 
 def _mend_weights(found: str) -> str:
     if str(SHIPPED) in found:
-        return "install them again: `pip install --force-reinstall --no-deps fer-batch`"
+        return "install fer-batch again, in a clone: `pip install --force-reinstall --no-deps .`"
     return "use those shipped (`fer-batch models promote shipped`), or restore the file in FER_MODELS_DIR"
 
 
@@ -101,10 +101,11 @@ def disk(settings: Settings) -> str:
 def _folders(settings: Settings) -> dict[Path, str]:
     """Folders that grow, each with what helps when it is full."""
     folders = {writable_cache(settings.cache_dir): "make room, or set FER_CACHE_DIR to a folder on a larger disk"}
-    url = make_url(settings.database_url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        folder = Path(url.database).absolute().parent
-        if folder.is_dir():
-            remedy = "make room (`fer-batch db purge --older-than 30d`), or move the file and set FER_DATABASE_URL"
+    # Another check reports an address that is none.
+    with suppress(DatabaseUrlError):
+        url = parse_url(settings.database_url)
+        folder = Path(url.database or "").absolute().parent
+        remedy = "make room (`fer-batch db purge --older-than 30d`), or move the file and set FER_DATABASE_URL"
+        if url.get_backend_name() == "sqlite" and folder.is_dir():
             folders.setdefault(folder, remedy)
     return folders

@@ -32,7 +32,8 @@ def broker(settings: Settings) -> str:
         check_broker(app)
     except BrokerUnreachableError as error:
         raise Trouble(str(error), remedy(error, MEND_BROKERS, MEND_BROKER)) from error
-    with suppress(exceptions.NoPermissionError), app.connection_for_read() as connection:
+    # Of a user who may not ask, and of a connection that was lost since, nothing is known.
+    with suppress(*BROKER_ERRORS), app.connection_for_read() as connection:
         policy = connection.default_channel.client.info("memory").get("maxmemory_policy", KEEPING)
         if policy != KEEPING:
             raise Trouble(

@@ -37,7 +37,11 @@ def escaped(record: logging.LogRecord) -> bool:
     """A filter of a log handler, which lets everything pass: message and traceback with only their own line breaks."""
     if isinstance(record.args, tuple):
         record.args = tuple(shown(str(each)) if isinstance(each, str | Exception) else each for each in record.args)
-    record.msg, record.args = _lines(record.getMessage()), ()
+    try:
+        record.msg, record.args = _lines(record.getMessage()), ()
+    except (TypeError, ValueError, KeyError):
+        # A call with other arguments than its format has; the handler reports it, and does not raise.
+        return True
     if record.exc_info and not record.exc_text:
         record.exc_text = logging.Formatter().formatException(record.exc_info)
     record.exc_text = record.exc_text and _lines(record.exc_text)

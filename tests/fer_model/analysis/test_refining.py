@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_model.analysis.interpolation import interpolator
@@ -85,6 +85,7 @@ def test_a_face_that_moves_far_is_looked_for_in_between() -> None:
     assert looked == [0, 4, 8]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.booleans(), min_size=20, max_size=60),
     st.sets(st.integers(1, 58)),

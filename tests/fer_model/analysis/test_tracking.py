@@ -141,6 +141,13 @@ def test_frames_chosen_by_time_are_no_gaps(fps: float) -> None:
     )
 
 
+def test_a_face_is_followed_to_the_next_frame_where_frames_are_two_periods_apart() -> None:
+    """As those nearest to two neighbouring sampled times may be."""
+    for apart, ids in ((1.0, [0, 0, 1, 1]), (2.0, [0, 0, 0, 0])):
+        follow = face_tracker(1.0, apart=apart)
+        assert [int(follow(faces((100, 100)), ms)[0]) for ms in (0, 550, 2400, 3000)] == ids
+
+
 def test_trackers_do_not_know_of_each_other() -> None:
     first, second = face_tracker(25), face_tracker(25)
     given: list[NDArray[np.int64]] = [

@@ -26,7 +26,7 @@ def test_a_database_that_is_not_there_behind_ahead_or_foreign(database_url: str)
     at_revision(database_url, "0003")
     assert trouble(checks.database, settings).mend == "run `fer-batch db upgrade`"
     at_revision(database_url, "9999")
-    assert "pip install --upgrade fer-batch" in trouble(checks.database, settings).mend
+    assert "git pull && pip install ." in trouble(checks.database, settings).mend
 
 
 def test_a_database_of_another_program(database_url: str) -> None:
