@@ -50,8 +50,9 @@ def limits(settings: Settings) -> str:
     """
     app = make_app(settings)
     try:
+        check_broker(app)
         found = app.control.inspect(timeout=INSPECTION_S).conf() or {}
-    except BROKER_ERRORS as error:
+    except (BrokerUnreachableError, *BROKER_ERRORS) as error:
         raise Unknown("not known without the broker") from error
     hard, visibility = app.conf.task_time_limit, app.conf.broker_transport_options["visibility_timeout"]
     for worker, theirs in sorted(found.items()):
