@@ -1,4 +1,6 @@
-"""Pictures of every page, light and dark, as wide as a desk and as a telephone: `python -m tools.screenshots FOLDER`.
+"""Pictures of every page and of the report, light and dark, as wide as a desk and as a telephone.
+
+    python -m tools.screenshots FOLDER
 
 The database is that of `make demo`, or the one given by --db. The pages get a photograph and a fake camera, so that
 they are as a visitor has them.
@@ -19,6 +21,7 @@ from sqlalchemy import select
 from fer_model.samples import write_samples
 from results.database import connect, reading, upgrade, writing
 from results.tables import Job
+from tests.support.commands import succeed
 from tests.support.live_rows import live_stream
 from tests.support.pages import browsing, camera_flags, opened, serving_page
 from tests.support.rows import silence
@@ -27,6 +30,7 @@ WIDTHS = {"desk": 1280, "phone": 390}
 THEMES = ("light", "dark")
 SETTLED_MS, TALLEST, FOR_DOCS = 3000, 2600, 1040
 SQLITE = "sqlite:///"
+REPORT = "report"
 
 
 @click.command()
@@ -51,6 +55,9 @@ def _take_all(folder: Path, scratch: Path, db: str, chosen: tuple[str, ...], for
         for name, (path, ready) in PAGES.items():
             if name in (chosen or PAGES):
                 take(chromium, f"{url}/{path}".format(job=job), folder / name, partial(_made_ready, ready, samples))
+        if REPORT in (chosen or (REPORT,)):
+            succeed("report", job, "--db", db, "-o", str(scratch / "report.html"))
+            take(chromium, (scratch / "report.html").as_uri(), folder / REPORT, _high_enough)
 
 
 def _made_ready(ready: Callable[[Page, Path], None], samples: Path, page: Page) -> None:
@@ -62,6 +69,12 @@ def _made_ready(ready: Callable[[Page, Path], None], samples: Path, page: Page) 
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     assert page.viewport_size
     page.set_viewport_size({"width": page.viewport_size["width"], "height": min(max(height, 700), TALLEST)})
+    page.wait_for_timeout(SETTLED_MS / 2)
+
+
+def _high_enough(page: Page) -> None:
+    assert page.viewport_size
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": TALLEST})
     page.wait_for_timeout(SETTLED_MS / 2)
 
 
