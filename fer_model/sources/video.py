@@ -55,7 +55,8 @@ def read_video(
     the video's first frame and agree with `index_video`, whose `ordered` a piece needs. Packets that cannot be
     decoded are skipped; the frames after them keep their index. `threads` is the number of decoding threads (0: all
     processors for a sample, else half of them, to leave the rest for the networks). Memory does not grow with the
-    length. `on_packet` is called before each packet and each read; an exception from it ends the reading.
+    length, but for the times that `nearest` chose. `on_packet` is called before each packet and each read; an exception
+    from it ends the reading.
 
     Raises:
         UnreadableMediaError: the file lies outside `roots`, is not the `expected` one, is not a video that can be read,
@@ -151,8 +152,7 @@ def frames_from(
         container.seek(clock.first_dts, stream=stream)
         return run(_reported(container, stream, on_packet))
 
-    # After damage, earlier pictures may follow later ones.
-    return (frame for frame in _persistent(begin) if frame.time_ms >= start_ms)
+    return _persistent(begin)
 
 
 def _persistent(begin: Callable[[Callable[[int | None], bool]], Iterator[Decoded]]) -> Iterator[Decoded]:
@@ -168,6 +168,7 @@ def _persistent(begin: Callable[[Callable[[int | None], bool]], Iterator[Decoded
     while True:
         try:
             for frame in begin(may_jump):
+                # Those before the start have no place; after damage, earlier pictures may follow later ones.
                 if frame.place > place:
                     place = frame.place
                     yield frame

@@ -7,15 +7,10 @@ from sqlalchemy import make_url
 
 from results.database import connect, upgrade
 from tests.support.databases import NewDatabase
+from tests.support.doctor import trouble
 from workers.diagnosis import database as checks
-from workers.diagnosis.trouble import Trouble, Unknown
+from workers.diagnosis.trouble import Unknown
 from workers.settings import Settings
-
-
-def trouble(look: object, *given: object) -> Trouble:
-    with pytest.raises(Trouble) as raised:
-        look(*given)  # type: ignore[operator]
-    return raised.value
 
 
 def test_a_database_that_is_not_there_behind_ahead_or_foreign(database_url: str) -> None:

@@ -10,15 +10,9 @@ import pytest
 
 from fer_model.engines import gpu_count
 from fer_model.networks.manifest import SHIPPED
+from tests.support.doctor import trouble
 from workers.diagnosis import machine
-from workers.diagnosis.trouble import Trouble
 from workers.settings import Settings
-
-
-def trouble(look: object, *given: object) -> Trouble:
-    with pytest.raises(Trouble) as raised:
-        look(*given)  # type: ignore[operator]
-    return raised.value
 
 
 def pci_device(folder: Path, name: str, vendor: str, kind: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from tests.support.doctor import trouble
 from tests.support.stack import Stack
 from tests.support.watching import until
 from workers.diagnosis import queue
@@ -35,12 +36,6 @@ def own_redis() -> Iterator[str]:
     """The URL of a Redis server that these tests may spoil."""
     with stack_folder() as folder, local_redis(folder) as url:
         yield url
-
-
-def trouble(look: object, *given: object) -> Trouble:
-    with pytest.raises(Trouble) as raised:
-        look(*given)  # type: ignore[operator]
-    return raised.value
 
 
 @pytest.mark.parametrize(("spoil", "restore", "found", "mend"), SPOILED.values(), ids=SPOILED)
