@@ -1,15 +1,20 @@
 """Smoothing gives exactly the mean of each window, whatever the times, the tracks and the filter."""
 
+import re
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from results.database import reading, writing
 from results.emotions import EMOTIONS
 from results.plans import MediaPlan, ShardPlan
 from results.read.face_filter import UNITS, FaceFilter, filtered_faces
 from results.read.parts import Part
+from results.read.timelines import timeline
 from results.shards import complete
 from results.tables import Face
 from tests.support.rows import face, frame, new_job, take
@@ -63,3 +68,27 @@ def test_each_face_gets_the_mean_of_its_window(database: Database, seed: int, sm
         found = session.execute(select(*(smoothed[name] for name in EMOTIONS)).order_by(*keys)).all()
     rows = [(medium, track, at, list(own)) for medium, track, at, *own in stored]
     assert len(found) > 200 and [list(row) for row in found] == expected(rows, round(smooth_s * 500))
+
+
+def test_the_faces_are_passed_over_once(database: Database) -> None:
+    """All means share one window: on PostgreSQL each further one would be a pass of its own."""
+    job = scattered(database, 5)
+    sent: list[tuple[str, Any]] = []
+    note = partial(_note, sent)
+    event.listen(database, "before_cursor_execute", note)
+    with reading(database) as session:
+        assert list(timeline(session, job, by="track", face_filter=FaceFilter(smooth_s=1.0)))
+    event.remove(database, "before_cursor_execute", note)
+    statement, values = sent[-1]
+    frames = set(re.findall(r"RANGE BETWEEN (.+?) PRECEDING AND (.+?) FOLLOWING", statement))
+    assert frames == {("500", "500")}
+    if database.dialect.name == "postgresql":
+        with database.connect() as connection:
+            plan = "\n".join(line for (line,) in connection.exec_driver_sql(f"EXPLAIN {statement}", values))
+        assert plan.count("WindowAgg") == 1, plan
+
+
+def _note(
+    sent: list[tuple[str, Any]], connection: object, cursor: object, statement: str, values: Any, *_: Any
+) -> None:
+    sent.append((statement, values))
