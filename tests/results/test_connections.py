@@ -38,7 +38,12 @@ def test_a_connection_is_checked_after_a_pause_and_not_before(
 ) -> None:
     checked: list[Any] = []
     check = server.dialect.do_ping
-    monkeypatch.setattr(server.dialect, "do_ping", lambda connection: (checked.append(connection), check(connection)))
+
+    def note(connection: Any) -> bool:
+        checked.append(connection)
+        return bool(check(connection))
+
+    monkeypatch.setattr(server.dialect, "do_ping", note)
     monkeypatch.setattr(database_module, "FRESH_S", 3600)
     first = session_of(server)
     assert session_of(server) == first and not checked
