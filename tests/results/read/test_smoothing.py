@@ -12,14 +12,15 @@ from sqlalchemy import event, select
 from results.database import reading, writing
 from results.emotions import EMOTIONS
 from results.plans import MediaPlan, ShardPlan
+from results.read import pieces
 from results.read.face_filter import UNITS, FaceFilter, filtered_faces
 from results.read.parts import Part
-from results.read.timelines import timeline
+from results.read.timelines import By, timeline
 from results.shards import complete
 from results.tables import Face
 from tests.support.rows import face, frame, new_job, take
 
-VIDEOS, FRAMES = 2, 120
+VIDEOS, FRAMES, STEP_MS = 2, 120, 40
 TRACKS = (0, 1, 7, None)
 
 
@@ -68,6 +69,43 @@ def test_each_face_gets_the_mean_of_its_window(database: Database, seed: int, sm
         found = session.execute(select(*(smoothed[name] for name in EMOTIONS)).order_by(*keys)).all()
     rows = [(medium, track, at, list(own)) for medium, track, at, *own in stored]
     assert len(found) > 200 and [list(row) for row in found] == expected(rows, round(smooth_s * 500))
+
+
+@pytest.mark.parametrize("by", ["media", "track"])
+def test_a_job_in_pieces_has_the_same_timeline(database: Database, monkeypatch: pytest.MonkeyPatch, by: By) -> None:
+    job = mixed(database)
+    smooth = FaceFilter(smooth_s=1.0)
+    with reading(database) as session:
+        whole = list(timeline(session, job, bucket_ms=100, by=by, face_filter=smooth))
+        monkeypatch.setattr(pieces, "FACES", 30)
+        positions = [piece.positions for piece in pieces.pieces_of(session, Part(job))]
+        assert positions == [(0, 1), (1, 2), (2, 5), (5, pieces.END)], "no video is divided"
+        found = list(timeline(session, job, bucket_ms=100, by=by, face_filter=smooth))
+    # Which of a bucket's faces PostgreSQL adds up first depends on its plan.
+    rounded = [
+        [{k: round(v, 9) if isinstance(v, float) else v for k, v in row.items()} for row in each]
+        for each in (found, whole)
+    ]
+    assert rounded[0] == rounded[1]
+    assert len({row["media_id"] for row in whole}) == (6 if by == "media" else 4)
+
+
+def mixed(database: Database) -> str:
+    """A job of four videos in two segments each, and between them two pictures, one of which was tried again."""
+    media = [MediaPlan(f"{n}", "image" if n in (2, 3) else "video") for n in range(6)]
+    plans = [ShardPlan(n, n, 20, video=True, start_ms=at) for n in (0, 1, 4, 5) for at in (0, 800)]
+    with writing(database) as session:
+        job = new_job(session, media, [*plans, ShardPlan(2, 3, 2), ShardPlan(3, 3, 1)])
+        for number, plan in enumerate(plans, 1):
+            begin = (plan.start_ms or 0) // STEP_MS
+            places = [(plan.first_position + 1, n, n * STEP_MS) for n in range(begin, begin + 20)]
+            faces = [
+                face(*place, track_id=place[1] % 3, happy=place[1] / 40, sad=1 - place[1] / 40) for place in places
+            ]
+            complete(session, take(session, number), [frame(*place, 1) for place in places], faces)
+        complete(session, take(session, 9), [frame(3, 0, 0, 1)], [face(3, 0, 0, happy=1.0)])
+        complete(session, take(session, 10), [frame(4, 0, 0, 1)], [face(4, 0, 0, sad=1.0)])
+    return job
 
 
 def test_the_faces_are_passed_over_once(database: Database) -> None:
