@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import settings_options
+from cli.options import Whole, settings_options
 from cli.views.lines import say
 from results.printable import shown
 from workers.metrics.timeouts import within
@@ -32,7 +32,7 @@ NAMED = ("process_shard", "serve_stream", "train", "finish_job")
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=5555, help="The port to listen at.")
+@click.option("--port", metavar="PORT", type=Whole(1, 65535), default=5555, help="The port to listen on.")
 @click.option("--address", default="127.0.0.1", help="The address to listen at; 0.0.0.0 is all of this machine's.")
 @settings_options("database_url", "broker_url")
 def flower(settings: "Settings", port: int, address: str) -> None:
