@@ -14,7 +14,7 @@ KEEPING = "noeviction"
 
 REDIS = "redis-cli -u $FER_BROKER_URL"
 
-MEND_BROKER = "start Redis (`redis-server`), or set FER_BROKER_URL; `fer-batch run` needs none"
+MEND_BROKER = "start Redis (`fer-batch up`, or `redis-server`), or set FER_BROKER_URL; `fer-batch run` needs none"
 MEND_BROKERS: dict[type[Exception], str] = {
     exceptions.AuthenticationError: "put the password into the URL: `export FER_BROKER_URL=redis://:PASSWORD@HOST:6379/0`",
     exceptions.NoPermissionError: f"give this user all rights: `{REDIS} ACL SETUSER NAME on ~* &* +@all`",
