@@ -36,7 +36,7 @@ def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
     # For 80 columns: only the name wraps.
     for title in ("job", "kind", "name", "state"):
         table.add_column(title, no_wrap=title != "name", min_width=23 if title == "job" else None)
-    for title in ("files", "frames", "faces", "failed files"):
+    for title in ("files", "frames", "faces", "failed"):
         table.add_column(title, justify="right")
     for row in rows:
         # A training has no files; `train list` shows what it has.

@@ -63,4 +63,5 @@ def limits(settings: Settings) -> str:
                 f"may take at the other ({theirs.get('task_time_limit', hard):g} s and {hard:g} s)",
                 "set FER_SHARD_TIMEOUT_SECONDS to the same number on all hosts, and start their workers again",
             )
-    return f"{len(found)} worker{'' if len(found) == 1 else 's'} answer; a message comes back after {visibility:g} s"
+    answer = "1 worker answers" if len(found) == 1 else f"{len(found)} workers answer"
+    return f"{answer}; a message comes back after {visibility:g} s"
