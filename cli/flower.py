@@ -1,5 +1,6 @@
 """The command `flower`: the queue in a browser, behind a password, with names instead of numbers."""
 
+import logging
 import re
 import secrets
 import time
@@ -53,6 +54,8 @@ def flower(settings: "Settings", port: int, address: str) -> None:
     # As defaults, which Flower's own configuration may change.
     options.format_task = in_words(settings.database_url)
     options.tasks_columns = COLUMNS
+    # It warns of each question that no worker answers, as before the first one is started.
+    logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     say(f"Flower: http://{address}:{port}, {words}", err=True)
     # Within this process, so that the list of processes does not show the password. Options override Flower's
     # variables and its file, so that none of them can remove the password.
