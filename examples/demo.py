@@ -35,7 +35,9 @@ def main() -> None:
     python = Path(sys.executable)
     print("\nYour own photographs and videos, five frames a second:\n")
     print(f"{python.with_name('fer-batch')} run PATH --fps 5")
-    print("\nTo see the demo in a browser, install the page's packages once, and open the address that the page prints:\n")
+    print(
+        "\nTo see the demo in a browser, install the page's packages once, and open the address that the page prints:\n"
+    )
     print(f"{python} -m pip install --constraint constraints.txt --editable '.[web]'")
     print(f"{python.with_name('fer-batch')} web --db sqlite:///{database}")
 
