@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -62,10 +63,13 @@ def _work(app: "Celery", words: list[str]) -> NoReturn:
     Raises `WorkersError` if its processes died before they could work.
     """
     from celery.bin.celery import celery
+    from celery.exceptions import SecurityWarning
     from celery.worker import state
 
     from workers.errors import WorkersError
 
+    # About pickles of a worker of root, with a remedy that is no option of ours. Messages are JSON.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     # As `app.worker_main`, which drops the exit code.
     celery.params[0].default = app
     code = celery.main(args=words, standalone_mode=False)
