@@ -1,4 +1,4 @@
-"""Logit adjustment (Menon et al., ICLR 2021): a classifier that has learned from few pictures of an emotion finds it again.
+"""Logit adjustment (Menon et al., ICLR 2021): a classifier finds emotions that it has seen in few pictures.
 
 A softmax network learns p(emotion | picture) for the shares of its training set, so that it answers rarely what was
 rare there. Taking `strength` times the logarithm of these shares from its logits undoes this: wholly at 1, as if all
