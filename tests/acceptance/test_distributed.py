@@ -20,8 +20,9 @@ from tests.support.clips import noise_picture
 from tests.support.cluster import children
 from tests.support.commands import succeed
 from tests.support.databases import query
+from tests.support.stack import running_worker
 from tests.support.watching import kill_at_work, until
-from workers.queue.local_stack import local_redis, local_worker, stack_folder
+from workers.queue.local_stack import local_redis, stack_folder
 
 POISON = Path(__file__).parent / "poison"
 WAIT_S = 400
@@ -38,7 +39,7 @@ class Place:
 
     def worker(self, **environment: str) -> "subprocess.Popen[bytes]":
         """A worker that runs until the test ends."""
-        started = local_worker(self.environment | environment, self.folder / "worker.log")
+        started = running_worker(self.environment | environment, self.folder / "worker.log")
         return self.workers.enter_context(started)
 
     def submit(self, *words: str) -> str:
@@ -157,7 +158,7 @@ def test_what_kills_hangs_or_needs_too_much_memory_fails_alone(place: Place, sam
     os.link(samples / "clip.mp4", folder / "8.mp4")
     job = place.submit(str(folder), "--every", "20")
     # Enough for the harmless files; one of the files that hang is waited for.
-    place.worker(PYTHONPATH=str(POISON), FER_SHARD_TIMEOUT_SECONDS="40")
+    place.worker(PYTHONPATH=str(POISON), FER_SHARD_TIMEOUT_SECONDS="25")
     assert place.ended(job) == "done"
     errors = {Path(uri).name: error for uri, error in place.ask("SELECT uri, error FROM media WHERE error IS NOT NULL")}
     assert set(errors) == {"2-kills.jpg", "4-hangs.jpg", "6-swells.jpg"}

@@ -20,6 +20,7 @@ from sqlalchemy import select
 
 from results.database import connect, reading, upgrade
 from results.tables import Shard
+from tests.support.launching import started
 from workers.queue.local_stack import last_lines, redis_server
 
 T = TypeVar("T")
@@ -132,8 +133,8 @@ def start_redis(folder: Path, within: Sequence[str] = (), **other: str) -> "subp
 
 
 def start_worker(running: Cluster, name: str) -> None:
-    """Runs a worker, and does not wait for it."""
-    running.workers[name] = start([*WORKER, name], running.folder / f"{name}.log", running.environment)
+    """Runs a worker in a session of its own, and does not wait for it."""
+    running.workers[name] = started(["worker", "--name", name], running.environment, running.folder / f"{name}.log")
 
 
 def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
