@@ -18,6 +18,7 @@ from results.errors import ForeignDatabaseError
 from tests.support.cluster import end, start_redis
 from tests.support.commands import fer_batch
 from tests.support.databases import query
+from tests.support.launching import started
 from tests.support.planning import planned
 from tests.support.watching import fetch, free_port, until
 from workers.queue.local_stack import stack_folder
@@ -179,8 +180,7 @@ def test_a_disk_that_fills_up_leaves_no_shard_of_a_worker_running(samples: Path,
         url = f"sqlite:///{disk / 'results.db'}"
         where = ("--broker", broker, "--db", url)
         upgrade(url)
-        with (tmp_path / "worker.log").open("w") as output:
-            worker = subprocess.Popen([*CLI, "worker", *where], stdout=output, stderr=output, start_new_session=True)
+        worker = started(["worker", *where], {}, tmp_path / "worker.log")
         try:
             clip = str(samples / "clip.mp4")
             job = fer_batch("submit", clip, "--keep-member-scores", *where).stdout.strip()
@@ -272,8 +272,7 @@ def test_a_redis_that_takes_no_messages(
     """Commands find it before they write; a worker that is at work waits for its recovery."""
     url, log = f"sqlite:///{tmp_path / 'results.db'}", tmp_path / "worker.log"
     words = ("--broker", own_redis, "--db", url)
-    with log.open("w") as output:
-        worker = subprocess.Popen([*CLI, "worker", *words], stdout=output, stderr=output, start_new_session=True)
+    worker = started(["worker", *words], {}, log)
     try:
         wait_for_words(log, worker, "ready for work")
         order(own_redis, spoil)

@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from results.database import connect, reading, upgrade
 from results.tables import Shard
-from tests.support.launching import started
+from tests.support.launching import launched, started
 from workers.queue.local_stack import last_lines, redis_server
 
 T = TypeVar("T")
@@ -199,9 +199,12 @@ def freeze_at_work(database: Database, worker: "subprocess.Popen[bytes]") -> tup
 
 def submit(media: Path, options: Sequence[str], environment: Mapping[str, str], within: Sequence[str] = ()) -> str:
     """Queues a folder of media; returns the job's id."""
-    command = [*within, sys.executable, "-P", "-m", "cli", "submit", str(media), "--json", *options]
-    given = {**os.environ, **environment}
-    run = subprocess.run(command, env=given, capture_output=True, text=True, timeout=START_S)
+    words, given = ["submit", str(media), "--json", *options], {**os.environ, **environment}
+    if within:
+        command = [*within, sys.executable, "-P", "-m", "cli", *words]
+        run = subprocess.run(command, env=given, capture_output=True, text=True, timeout=START_S)
+    else:
+        run = launched(words, given, START_S)
     assert run.returncode == 0, run.stderr
     return str(json.loads(run.stdout)["job"])
 

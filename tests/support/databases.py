@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -42,11 +42,15 @@ END $$
 
 def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
     """The rows of a query."""
-    database = connect(url)
+    database = _database(url)
     with reading(database) as session:
         rows = [tuple(row) for row in session.execute(text(statement), values)]
     database.dispose()
     return rows
+
+
+# To make one takes ten times as long as a query, and tests look ten times a second whether something has happened.
+_database = lru_cache(connect)
 
 
 def sqlite_database(path: Path) -> str:
