@@ -7,8 +7,6 @@ million faces take about 4 GB of disk while it runs.
 
 import argparse
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from results.read.face_filter import FaceFilter
 from results.read.overview import overview
 from results.read.sections import boxes, section
 from results.read.timelines import By, timeline
-from tests.support.cluster import local_url, make_postgresql, pg_ctl
+from tests.support.cluster import postgresql
 
 VIDEOS, PEOPLE, FPS = 100, 2, 25
 RUNS = 2
@@ -126,13 +124,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=int, default=10_000_000)
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="fer-timelines-"))
-    folder.chmod(0o755)
-    server = make_postgresql(folder / "data")
-    pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
-    try:
-        upgrade(local_url(server))
-        database = connect(local_url(server))
+    with postgresql() as url:
+        upgrade(url)
+        database = connect(url)
         began = time.perf_counter()
         job_id = fill(database, arguments.faces)
         print(f"{arguments.faces:,} faces generated in {time.perf_counter() - began:.0f} s")
@@ -143,9 +137,6 @@ def main() -> None:
             print(f"{bucket_ms // 1000:>3} s {which:<20} {face_filter}: {rows:>7,} rows {timing}", flush=True)
         print(f"the page Timeline, one video: {measure_page(database, job_id):.2f} s")
         database.dispose()
-    finally:
-        pg_ctl(server, "stop", "-m", "immediate")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def _write_each(session: "Session", media: "Sequence[Media]", style: str, folder
                 else:
                     _write_video(session, medium, style, target, terms["face_filter"])
             on_file(1)
-    say(f"{folder}: {len(media):,} files", err=True)
+    say(f"{folder}: {len(media):,} file{'' if len(media) == 1 else 's'}", err=True)
 
 
 def _write_video(session: "Session", medium: "Media", style: str, target: BinaryIO, face_filter: "FaceFilter") -> None:

@@ -1,5 +1,6 @@
 """The command `flower`: the queue in a browser, behind a password, with names instead of numbers."""
 
+import logging
 import re
 import secrets
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import settings_options
+from cli.options import Whole, settings_options
 from cli.views.lines import say
 from results.printable import shown
 from workers.metrics.timeouts import within
@@ -32,7 +33,7 @@ NAMED = ("process_shard", "serve_stream", "train", "finish_job")
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=5555, help="The port to listen at.")
+@click.option("--port", metavar="PORT", type=Whole(1, 65535), default=5555, help="The port to listen on.")
 @click.option("--address", default="127.0.0.1", help="The address to listen at; 0.0.0.0 is all of this machine's.")
 @settings_options("database_url", "broker_url")
 def flower(settings: "Settings", port: int, address: str) -> None:
@@ -53,6 +54,8 @@ def flower(settings: "Settings", port: int, address: str) -> None:
     # As defaults, which Flower's own configuration may change.
     options.format_task = in_words(settings.database_url)
     options.tasks_columns = COLUMNS
+    # It warns of each question that no worker answers, as before the first one is started.
+    logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     say(f"Flower: http://{address}:{port}, {words}", err=True)
     # Within this process, so that the list of processes does not show the password. Options override Flower's
     # variables and its file, so that none of them can remove the password.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import json_option, settings_options
+from cli.options import Whole, json_option, settings_options
 from cli.views.lines import say
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1), default=20, help="Show so many, the newest first.")
+@click.option("--limit", type=Whole(min=1), default=20, help="Show the N newest.")
 @json_option
 @settings_options("database_url")
 def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
@@ -36,7 +36,7 @@ def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
     # For 80 columns: only the name wraps.
     for title in ("job", "kind", "name", "state"):
         table.add_column(title, no_wrap=title != "name", min_width=23 if title == "job" else None)
-    for title in ("files", "frames", "faces", "failed files"):
+    for title in ("files", "frames", "faces", "failed"):
         table.add_column(title, justify="right")
     for row in rows:
         # A training has no files; `train list` shows what it has.

@@ -9,34 +9,16 @@ from cli.errors import escaped_messages, one_sentence
 from cli.standard_streams import prepare_streams
 from cli.surroundings import open_standard_streams
 
-COMMANDS = (
-    "run",
-    "up",
-    "submit",
-    "status",
-    "jobs",
-    "cancel",
-    "retry",
-    "resume",
-    "delete",
-    "timeline",
-    "export",
-    "report",
-    "annotate",
-    "stream",
-    "tail",
-    "models",
-    "train",
-    "evaluate",
-    "ensemble",
-    "worker",
-    "web",
-    "flower",
-    "bench",
-    "doctor",
-    "db",
-)
-"""In the order in which `--help` lists them. Each is in the module of its name."""
+SECTIONS = {
+    "Jobs": ("run", "up", "submit", "status", "jobs", "cancel", "retry", "resume", "delete"),
+    "Results": ("timeline", "export", "report", "annotate"),
+    "Live streams": ("stream", "tail"),
+    "Models": ("models", "train", "evaluate", "ensemble"),
+    "Operation": ("worker", "web", "flower", "bench", "doctor", "db"),
+}
+"""As `--help` lists the commands. Each is in the module of its name."""
+
+COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
 
 
 class LazyGroup(click.Group):
@@ -50,6 +32,15 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(f"cli.{name}"), name)
         return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for title, names in SECTIONS.items():
+            commands = [(name, self.get_command(context, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name.ljust(width), each.get_short_help_str(200)) for name, each in commands if each]
+                )
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         with escaped_messages():

@@ -35,6 +35,11 @@ class Duration(click.ParamType[int]):
 class Number(click.FloatRange):
     """A number within limits; `nan`, which lies within all limits, is none."""
 
+    name = "number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "N"
+
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         number = super().convert(value, parameter, context)
         if math.isnan(number):
@@ -42,7 +47,16 @@ class Number(click.FloatRange):
         return number
 
 
-class DetectEvery(click.IntRange):
+class Whole(click.IntRange):
+    """A whole number within limits."""
+
+    name = "whole number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "N"
+
+
+class DetectEvery(Whole):
     """A whole number within limits, or `auto`."""
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
@@ -66,14 +80,14 @@ SETTINGS = {
     "metrics_port": click.option(
         "--metrics-port",
         metavar="PORT",
-        type=click.IntRange(0, 65535),
+        type=Whole(0, 65535),
         help="Serve figures for Prometheus there; 0 is nowhere.  [env: FER_METRICS_PORT; default: 0]",
     ),
     "log_json": click.option(
         "--log-json", is_flag=True, default=None, help="Log one JSON object a line.  [env: FER_LOG_JSON]"
     ),
     "quiet": click.option(
-        "--quiet", "-q", is_flag=True, default=None, help="No progress, and of logs warnings and errors alone."
+        "--quiet", "-q", is_flag=True, default=None, help="Show no progress, and log warnings and errors only."
     ),
 }
 """The option of each setting that has one; each parameter is named as the field of `Settings`."""
@@ -103,22 +117,23 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
-            click.option("--fps", type=Number(0, 1000, min_open=True), help="Look at so many frames a second."),
+            click.option("--fps", type=Number(0, 1000, min_open=True), help="Analyse N frames a second."),
             click.option(
                 "--nearest",
                 is_flag=True,
-                help="With --fps, look at the keyframes nearest to its times, or other frames that decode fast.",
+                help="With --fps, analyse the keyframes nearest to its times, or other frames that decode fast.",
             ),
-            click.option("--every", type=click.IntRange(min=1), help="Look at every N-th frame.  [default: 1]"),
+            click.option("--every", type=Whole(min=1), help="Analyse every N-th frame.  [default: 1]"),
             click.option(
                 "--detect-every",
                 type=DetectEvery(1, 10),
                 metavar="N|auto",
                 default=1,
-                help="In videos, look for faces in every N-th of these frames, or where it is needed, and follow them.",
+                help="In videos, detect faces in every N-th of these frames, or where it is needed, and interpolate.",
             ),
             click.option(
                 "--shard-seconds",
+                metavar="SECONDS",
                 type=Number(1, 300),
                 default=30.0,
                 help="Length of the segments into which a video is cut, in seconds.",
@@ -202,10 +217,10 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--smooth",
                 type=Number(0, 60),
                 metavar="SECONDS",
-                help="Give each face the mean of its track over so many seconds around it.",
+                help="Give each face the mean of its track over SECONDS around it.",
             ),
             click.option(
-                "--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces with a lower confidence."
+                "--min-confidence", type=Number(0, 1), default=0.0, help="Leave out faces of lower confidence."
             ),
             click.option("--min-quality", type=Number(0, 1), default=0.0, help="Leave out faces of lower quality."),
         )

@@ -1,6 +1,7 @@
 """The command `report`: a job as one HTML page."""
 
 import io
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ def report(
         terms: dict[str, Any] = {"period": period, "zone": zone or UTC, "limits": limits_of(status.models)}
         write_report(session, job_id, page, palette=palette, notes=sentences, **terms)
         page.detach()
-    say(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)
+    say(f"{output}: {math.ceil(output.stat().st_size / 1e3):,} kB", err=True)
 
 
 def sentence(note: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import Duration, Number, json_option, settings_options
+from cli.options import Duration, Number, Whole, json_option, settings_options
 from cli.views.lines import say
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def stream() -> None:
 @stream.command()
 @click.argument("uri")
 @click.option("--name", type=Name(), required=True, help="A name for the stream.")
-@click.option("--fps", type=Number(0, 1000, min_open=True), help="Look at so many frames a second.  [default: all]")
+@click.option("--fps", type=Number(0, 1000, min_open=True), help="Analyse N frames a second.  [default: all]")
 @click.option(
     "--policy",
     type=click.Choice(["realtime", "everything"]),
@@ -178,7 +178,7 @@ def remove(settings: "Settings", name: str, yes: bool) -> None:
 
 @stream.command()
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(min=1), default=20, help="Show so many, the newest first.")
+@click.option("--limit", type=Whole(min=1), default=20, help="Show the N newest.")
 @json_option
 @settings_options("database_url")
 def events(settings: "Settings", name: str, limit: int, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import batch_options, batch_options_from, json_option, settings_options
+from cli.options import Whole, batch_options, batch_options_from, json_option, settings_options
 from cli.standard_streams import outlive_stdout
 from cli.views.lines import say
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @batch_options
-@click.option("--priority", type=click.IntRange(0, 9), default=5, help="Jobs with a higher one go first.")
+@click.option("--priority", type=Whole(0, 9), default=5, help="Jobs with a higher one go first.")
 @click.option("--token", help="The same token twice is one job: safe to repeat.")
 @click.option("--notify", metavar="URL", help="Post the job's end there, as signed JSON.")
 @click.option("--wait", is_flag=True, help="Show progress, and return when the job has ended.")

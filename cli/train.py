@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import DATA, Number, json_option, settings_options
+from cli.options import DATA, Number, Whole, json_option, settings_options
 from cli.standard_streams import outlive_stdout
 from cli.views.lines import say
 from fer_model.training.definitions import ClassifierRun, DetectorRun
@@ -44,14 +44,14 @@ def _run_options(defaults: ClassifierRun | DetectorRun) -> Callable[[Callable[..
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(
             (
-                click.option("--epochs", type=click.IntRange(1), default=defaults.epochs, help="At most so many."),
-                click.option("--batch", type=click.IntRange(1), default=defaults.batch, help="Pictures a step."),
+                click.option("--epochs", type=Whole(1), default=defaults.epochs, help="At most N epochs."),
+                click.option("--batch", type=Whole(1), default=defaults.batch, help="Pictures a step."),
                 click.option(
                     "--learning-rate", type=Number(0, min_open=True), default=defaults.learning_rate, help="Its peak."
                 ),
                 click.option("--seed", type=int, default=defaults.seed, help="The same seed gives the same weights."),
                 click.option("--device", help="auto, cpu or cuda:0.  [default: the worker's]"),
-                click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]"),
+                click.option("--threads", type=Whole(1), help="CPU threads.  [default: all]"),
                 click.option("--name", help="A name for the run and its model."),
                 click.option("--wait", is_flag=True, help="Show progress, and return when the run has ended."),
                 click.option("--local", is_flag=True, help="Train here and now, with no broker and no worker."),
@@ -79,7 +79,7 @@ def _run_options(defaults: ClassifierRun | DetectorRun) -> Callable[[Callable[..
 @click.option(
     "--teacher", "teachers", multiple=True, metavar="MODEL", help="Learn from its answers too; may be repeated."
 )
-@click.option("--patience", type=click.IntRange(1), default=CLASSIFIER.patience, help="End after so many no better.")
+@click.option("--patience", type=Whole(1), default=CLASSIFIER.patience, help="End after N epochs without improvement.")
 @click.option("--resize", is_flag=True, help="Make pictures of other sizes than 48x48 fit.")
 @_run_options(CLASSIFIER)
 def classifier(
@@ -157,7 +157,7 @@ def status(settings: "Settings", run: str | None, wait: bool, as_json: bool) -> 
 
 
 @train.command(name="list")
-@click.option("--limit", type=click.IntRange(min=1), default=20, help="Show so many, the newest first.")
+@click.option("--limit", type=Whole(min=1), default=20, help="Show the N newest.")
 @json_option
 @settings_options("database_url")
 def list_(settings: "Settings", limit: int, as_json: bool) -> None:

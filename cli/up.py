@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import settings_options
+from cli.options import Whole, settings_options
 
 if TYPE_CHECKING:
     from workers.settings import Settings
 
-PORT = click.IntRange(1, 65535)
+PORT = Whole(1, 65535)
 
 
 @click.command()
-@click.option("--workers", type=click.IntRange(0), default=1, help="How many workers to run.")
+@click.option("--workers", type=Whole(0), default=1, help="Run N workers.")
 @click.option("--streams", is_flag=True, help="Run one more worker, which serves live streams.")
 @click.option("--web", is_flag=True, help="Serve the web page too.")
 @click.option("--flower", is_flag=True, help="Run Flower too, which shows the queue in a browser.")
-@click.option("--port", type=PORT, default=6379, help="Port of the Redis server, on this machine only.")
-@click.option("--flower-port", type=PORT, default=5555, help="Port of Flower, on this machine only.")
-@click.option("--web-port", type=PORT, default=8501, help="Port of the web page, on this machine only.")
+@click.option("--port", metavar="PORT", type=PORT, default=6379, help="Port of the Redis server, on this machine only.")
+@click.option("--flower-port", metavar="PORT", type=PORT, default=5555, help="Port of Flower, on this machine only.")
+@click.option("--web-port", metavar="PORT", type=PORT, default=8501, help="Port of the web page, on this machine only.")
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import settings_options
+from cli.options import Whole, settings_options
 
 if TYPE_CHECKING:
     from workers.settings import Settings
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=8501, help="The port to listen at.")
+@click.option("--port", metavar="PORT", type=Whole(1, 65535), default=8501, help="The port to listen on.")
 @click.option("--address", default="127.0.0.1", help="The address to listen at; 0.0.0.0 is all of this machine's.")
 @settings_options("database_url", "broker_url", "device")
 def web(settings: "Settings", port: int, address: str) -> None:

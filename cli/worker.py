@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -61,10 +62,13 @@ def _work(app: "Celery", words: list[str], quiet: bool) -> NoReturn:
     """
     from celery.bin.base import CLIContext
     from celery.bin.worker import worker as command
+    from celery.exceptions import SecurityWarning
     from celery.worker import state
 
     from workers.errors import WorkersError
 
+    # About pickles of a worker of root, with a remedy that is no option of ours. Messages are JSON.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     # As `app.worker_main`, which drops the exit code and imports Flower and Celery's other commands, for half a second.
     context = CLIContext(app=app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None, quiet=quiet)
     code = command.main(args=words, prog_name="worker", obj=context, standalone_mode=False)

@@ -33,7 +33,11 @@ def main() -> None:
     print(f"Database:          {database.resolve()}\n\n{QUESTION};\n")
     ask(database, QUESTION)
     python = Path(sys.executable)
-    print("\nTo see it in a browser, install the page's packages once, and open the address that the page prints:\n")
+    print("\nYour own photographs and videos, five frames a second:\n")
+    print(f"{python.with_name('fer-batch')} run PATH --fps 5")
+    print(
+        "\nTo see the demo in a browser, install the page's packages once, and open the address that the page prints:\n"
+    )
     print(f"{python} -m pip install --constraint constraints.txt --editable '.[web]'")
     print(f"{python.with_name('fer-batch')} web --db sqlite:///{database}")
 

@@ -22,7 +22,7 @@ EXTRAS = {
 
 
 def require(package: str, use: str) -> None:
-    """Raises `FerModelError` if a package is not installed, with the command that installs it."""
+    """Raises `FerModelError` if a package is not installed, with the command that installs its extra."""
     if find_spec(package) is None:
         raise FerModelError(_sentence(use, package))
 
@@ -34,4 +34,6 @@ def missing(error: Exception) -> str | None:
 
 
 def _sentence(use: str, package: str) -> str:
-    return f"{use} needs the package {package}, which is not installed: pip install 'fer-batch[{EXTRAS[package]}]'"
+    # The extra is what users install; its packages may be those of other packages, as aiohttp of s3fs.
+    extra = EXTRAS[package]
+    return f"{use} needs the extra {extra}, which is not installed: pip install 'fer-batch[{extra}]'"

@@ -317,5 +317,7 @@ def _is_emptied(connection: Connection, taken: set[str]) -> bool:
 def _check(revision: str | None, allow_older: bool = False) -> None:
     if revision is not None and revision not in _revisions():
         raise DatabaseTooNewError
+    if revision is None and not allow_older:
+        raise DatabaseOutdatedError("The database has no tables yet; run `fer-batch db upgrade`, or submit a job.")
     if revision != head_revision() and not allow_older:
         raise DatabaseOutdatedError

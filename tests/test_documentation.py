@@ -1,7 +1,10 @@
 """The documentation cannot drift: what it names exists, what exists is named, and its examples run."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from sqlalchemy import inspect, text
 from cli.main import main
 from fer_model.networks.manifest import SHIPPED
 from results.tables import SHARD_STATES, Job
+from tests.support.timeline_job import add_timeline
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -162,6 +166,19 @@ def test_queries_run(page: str, code: str, database: Database) -> None:
 @pytest.mark.parametrize(("page", "code"), blocks("python"))
 def test_python_examples_compile(page: str, code: str) -> None:
     compile(code, page, "exec")
+
+
+def test_python_examples_run(tmp_path: Path) -> None:
+    """On a reader's database, up to what another server or a stream would answer."""
+    add_timeline(f"sqlite:///{tmp_path / 'fer-batch.db'}", tmp_path / "talk.mp4")
+    examples = [code.partition("\none = ")[0] for _, code in blocks("python")]
+    assert len(examples) == 2
+    for code in examples:
+        words = [sys.executable, "-c", code]
+        run = subprocess.run(
+            words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        )
+        assert run.returncode == 0 and "happy" in run.stdout, run.stderr
 
 
 each_page = pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))

@@ -55,7 +55,7 @@ class OpenVinoEngine:
         self._members = len(models.members)
         self.in_flight = 1
         self._compiling, self._classifying = threading.Lock(), threading.Lock()
-        precision = "8-bit detector, classifiers in" if models.detector.graph else "in"
+        precision = "8-bit detector, classifiers in" if _is_quantised(self._detector) else "in"
         self.description = f"OpenVINO {openvino.__version__.split('-')[0]} on cpu, {precision} single precision"
 
     def _compile(self, model: Model) -> CompiledModel:
@@ -168,6 +168,10 @@ class _Request:
         """Waits; gives the boxes of all anchors (5, A), valid until the next `start`."""
         self._request.wait()
         return self._boxes
+
+
+def _is_quantised(graph: Model) -> bool:
+    return any(node.get_type_name() == "FakeQuantize" for node in graph.get_ops())
 
 
 def together(members: Sequence[Model]) -> Model:

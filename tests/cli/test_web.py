@@ -33,7 +33,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert f"listens at port {port} already" in only_sentence(run.stderr) and "--port" in run.stderr
 
 
-MISSING = "This needs the package streamlit, which is not installed: pip install 'fer-batch[web]'"
+MISSING = "This needs the extra web, which is not installed: pip install 'fer-batch[web]'"
 
 
 def test_without_the_extra_the_remedy_is_named() -> None:

@@ -76,7 +76,7 @@ def test_upgrade_is_repeatable_and_works_from_anywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     database = connect(database_url)
-    with pytest.raises(DatabaseOutdatedError, match="fer-batch db upgrade"):
+    with pytest.raises(DatabaseOutdatedError, match="no tables yet; run `fer-batch db upgrade`"):
         check_revision(database)
     upgrade(database_url)
     upgrade(database_url)

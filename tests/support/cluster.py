@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -59,40 +58,50 @@ class Cluster:
         }
 
 
+STOP = """read -r _
+read -r pid < "$1/data/postmaster.pid" && kill -QUIT "$pid" && kill -CONT "$pid"
+for _ in $(seq 100); do [ -e "$1/data/postmaster.pid" ] || break; sleep 0.1; done
+rm -rf "$1"
+"""
+"""Waits for the end of its standard input; then stops the PostgreSQL server in a folder and deletes the folder."""
+
+
 @contextmanager
 def postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL server with its default durability."""
-    # It runs as another user when we are root, and sockets need short paths.
-    with tempfile.TemporaryDirectory(prefix="fer-postgresql-", dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        server = make_postgresql(Path(folder) / "data")
+    with running_postgresql("fer-postgresql-") as (_, server):
+        yield local_url(server)
+
+
+@contextmanager
+def running_postgresql(prefix: str) -> Iterator[tuple[Path, Any]]:
+    """A new folder and a PostgreSQL server in it, with its default durability.
+
+    At the end the server is stopped and the folder deleted, also if this process is killed.
+    """
+    # The server runs as another user when we are root, and sockets need short paths.
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    folder.chmod(0o755)
+    with subprocess.Popen(["sh", "-c", STOP, "sh", folder], stdin=subprocess.PIPE, start_new_session=True):
+        server = make_postgresql(folder / "data")
         pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
-        try:
-            yield local_url(server)
-        finally:
-            pg_ctl(server, "stop", "-m", "immediate")
+        yield folder, server
 
 
 @contextmanager
 def cluster(lease_s: float) -> Iterator[Cluster]:
     """Redis with an append-only file, PostgreSQL with its default durability, and two workers."""
-    # PostgreSQL runs as another user when we are root, and sockets need short paths.
-    folder = Path(tempfile.mkdtemp(prefix="fer-chaos-", dir="/tmp"))
-    folder.chmod(0o755)
-    server = make_postgresql(folder / "data")
-    pg_ctl(server, "start", "-o", f'-h "" -k {server.pgdata}')
-    running = Cluster(folder, lease_s, server, start_redis(folder), connect(local_url(server)))
-    try:
-        upgrade(local_url(server))
-        for name in WORKERS:
-            start_worker(running, name)
-        yield running
-    finally:
-        for process in (*running.workers.values(), running.redis):
-            end(process)
-        running.database.dispose()
-        pg_ctl(server, "stop", "-m", "immediate")
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_postgresql("fer-chaos-") as (folder, server):
+        running = Cluster(folder, lease_s, server, start_redis(folder), connect(local_url(server)))
+        try:
+            upgrade(local_url(server))
+            for name in WORKERS:
+                start_worker(running, name)
+            yield running
+        finally:
+            for process in (*running.workers.values(), running.redis):
+                end(process)
+            running.database.dispose()
 
 
 def make_postgresql(data: Path) -> Any:

@@ -13,7 +13,7 @@ from web.parts.failures import one_sentence
 from web.parts.model_charts import confusion, curves
 from web.server import this_server
 from workers.models.inventory import details, overview
-from workers.models.store import promote
+from workers.models.store import SHIPPED_NAME, promote, shipped, shipped_name
 
 EVERY_S, RUNS = 3.0, 50
 TWO_DIGITS = {name: st.column_config.NumberColumn(format="%.2f") for name in ("Accuracy %", "From", "To", "Efficiency")}
@@ -50,7 +50,10 @@ def _promotion(in_use: str, names: Sequence[str]) -> None:
         chosen = st.selectbox("Put in use", others)
         if st.button("Promote"):
             with one_sentence():
-                promote(this_server().database, this_server().settings.models_dir, chosen)
+                folder = this_server().settings.models_dir
+                # The shipped one follows later releases again.
+                name = SHIPPED_NAME if chosen == shipped_name(shipped(folder)) else chosen
+                promote(this_server().database, folder, name)
                 st.session_state["promoted"] = chosen
                 st.rerun()
 

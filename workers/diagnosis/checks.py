@@ -49,7 +49,7 @@ def settings_table(settings: Settings, options: Collection[str] = ()) -> dict[st
     """
     table = {}
     for name, value in settings:
-        shown = mask(str(value)) if name.endswith("_url") else str(value)
+        shown = mask(str(value)) if name.endswith("_url") else "not set" if value is None else str(value)
         given = "environment" if name in settings.model_fields_set else "default"
         table[f"FER_{name.upper()}"] = (shown, "option" if name in options else given)
     return table

@@ -14,7 +14,7 @@ KEEPING = "noeviction"
 
 REDIS = "redis-cli -u $FER_BROKER_URL"
 
-MEND_BROKER = "start Redis (`redis-server`), or set FER_BROKER_URL; `fer-batch run` needs none"
+MEND_BROKER = "start Redis (`fer-batch up`, or `redis-server`), or set FER_BROKER_URL; `fer-batch run` needs none"
 MEND_BROKERS: dict[type[Exception], str] = {
     exceptions.AuthenticationError: "put the password into the URL: `export FER_BROKER_URL=redis://:PASSWORD@HOST:6379/0`",
     exceptions.NoPermissionError: f"give this user all rights: `{REDIS} ACL SETUSER NAME on ~* &* +@all`",
@@ -63,4 +63,5 @@ def limits(settings: Settings) -> str:
                 f"may take at the other ({theirs.get('task_time_limit', hard):g} s and {hard:g} s)",
                 "set FER_SHARD_TIMEOUT_SECONDS to the same number on all hosts, and start their workers again",
             )
-    return f"{len(found)} worker{'' if len(found) == 1 else 's'} answer; a message comes back after {visibility:g} s"
+    answer = "1 worker answers" if len(found) == 1 else f"{len(found)} workers answer"
+    return f"{answer}; a message comes back after {visibility:g} s"

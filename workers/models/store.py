@@ -5,6 +5,7 @@
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fer_model.networks.loading import classifier_side, classifier_variant
 from fer_model.networks.manifest import SHIPPED, ModelSet, WeightsFile, read_models
 from fer_model.preprocess import FACE_SIZE
 from results import catalogue
-from results.database import reading, writing
+from results.database import writing
 from results.errors import NameTakenError, UnknownModelError
 from results.tables import Ensemble, Model
 from workers.settings import expanded
@@ -34,22 +35,38 @@ def folder(models_dir: Path) -> Path:
 
 def keep(models_dir: Path, weights: Path) -> str:
     """Copies a safetensors file into the store, atomically; returns its sha256. Raises `OSError`."""
-    store = folder(models_dir)
-    store.mkdir(parents=True, exist_ok=True)
     sha256 = digest(weights, "sha256")
-    target = stored(models_dir, sha256)
-    # A file damaged on the disk is replaced.
-    if not target.exists() or digest(target, "sha256") != sha256:
-        with tempfile.TemporaryDirectory(dir=store) as partial:
-            whole = Path(partial) / target.name
-            shutil.copyfile(weights, whole)
-            whole.replace(target)
+    _copy(weights, stored(models_dir, sha256), sha256)
     return sha256
 
 
 def stored(models_dir: Path, sha256: str) -> Path:
     """Where the store keeps the weights with this sha256; may not exist."""
     return folder(models_dir) / f"{sha256}.safetensors"
+
+
+def _keep_graph(models_dir: Path, file: WeightsFile) -> None:
+    """Copies a shipped graph beside its weights, so that they need no conversion after a later release."""
+    if file.graph:
+        name = f"{file.sha256}-{file.graph.sha256}.safetensors"
+        _copy(file.graph.path, folder(models_dir) / name, file.graph.sha256)
+
+
+def _stored_graph(models_dir: Path, weights: WeightsFile) -> WeightsFile | None:
+    """The graph that `_keep_graph` copied; None if these weights came without one."""
+    for path in folder(models_dir).glob(f"{weights.sha256}-*.safetensors"):
+        return WeightsFile(f"{weights.name}-graph", path, path.stem.rpartition("-")[2])
+    return None
+
+
+def _copy(file: Path, target: Path, sha256: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # A file damaged on the disk is replaced.
+    if not target.exists() or digest(target, "sha256") != sha256:
+        with tempfile.TemporaryDirectory(dir=target.parent) as partial:
+            whole = Path(partial) / target.name
+            shutil.copyfile(file, whole)
+            whole.replace(target)
 
 
 def shipped(models_dir: Path) -> ModelSet:
@@ -134,7 +151,8 @@ def _weights_file(models_dir: Path, name: str, sha256: str, ours: ModelSet) -> W
     for file in ours.files:
         if file.sha256 == sha256:
             return file
-    return WeightsFile(name, stored(models_dir, sha256), sha256)
+    weights = WeightsFile(name, stored(models_dir, sha256), sha256)
+    return replace(weights, graph=_stored_graph(models_dir, weights))
 
 
 def in_use(session: Session, models_dir: Path) -> tuple[str, ModelSet]:
@@ -180,24 +198,29 @@ def current(session: Session, models_dir: Path) -> tuple[int, ModelSet]:
 def promote(database: Database, models_dir: Path, name: str) -> Ensemble:
     """Makes an ensemble the one in use; `shipped` follows the release: this one's models, then a later one's.
 
-    Verifies every file first. Copies shipped files into the store: a later release ships others.
+    Verifies every file first. Copies shipped files and their graphs into the store: a later release ships others, and
+    an ensemble that was promoted by its own name stays in use.
 
     Raises:
         UnknownEnsembleError: there is no such ensemble.
         WeightsError: a file is missing or has another sha256; nothing has changed.
         OSError: the store cannot be written to.
     """
-    models = shipped(models_dir)
-    if name in (SHIPPED_NAME, shipped_name(models)):
-        _verify(models)
+    ours = shipped(models_dir)
+    if name == SHIPPED_NAME:
+        _verify(ours)
         with writing(database) as session:
             catalogue.demote_all(session)
-            return register(session, models_dir, models)
-    with reading(database) as session:
+            return register(session, models_dir, ours)
+    with writing(database) as session:
+        # The shipped ensemble is in the catalogue only once it was used.
+        if name == shipped_name(ours):
+            register(session, models_dir, ours)
         models = resolve(session, models_dir, catalogue.find_ensemble(session, name))
     _verify(models)
     for file in models.files:
         keep(models_dir, file.path)
+        _keep_graph(models_dir, file)
     with writing(database) as session:
         return catalogue.promote(session, name)
 

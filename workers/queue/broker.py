@@ -36,7 +36,8 @@ def check_broker(app: Celery) -> None:
     except BROKER_ERRORS as error:
         reason = str(error.__cause__ or error).rstrip(".") or type(error).__name__
         raise BrokerUnreachableError(
-            f"The broker at {where} cannot be reached ({reason}); start Redis, or give its address with --broker."
+            f"The broker at {where} cannot be reached ({reason}); start Redis (`fer-batch up`), or give its address "
+            "with --broker."
         ) from error
 
 

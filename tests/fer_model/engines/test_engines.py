@@ -12,8 +12,10 @@ import torch
 
 from fer_model import engines
 from fer_model.analysis import lookahead as ahead
+from fer_model.digests import digest
 from fer_model.engines import Engine, gpu_count, load_engine
 from fer_model.engines.detection import Detections
+from fer_model.engines.graphs import graph_of
 from fer_model.engines.openvino import FEW, MANY, _Request
 from fer_model.engines.torch import TorchEngine
 from fer_model.errors import FerModelError, WeightsError
@@ -62,6 +64,13 @@ def test_openvino_and_torch_find_the_same_faces(
     assert found.shape == expected.shape
     np.testing.assert_allclose(found[:, :4], expected[:, :4], atol=2)
     np.testing.assert_allclose(found[:, 4], expected[:, 4], atol=score)
+
+
+def test_only_a_quantised_detector_is_called_one(openvino_engine: Engine, models: ModelSet, cache: Path) -> None:
+    path = graph_of(replace(models.detector, graph=None), "detector", cache)
+    graph = WeightsFile("in floats", path, digest(path, "sha256"))
+    floats = load_engine(replace(models, detector=replace(models.detector, graph=graph)), "cpu", cache)
+    assert "8-bit" in openvino_engine.description and "8-bit" not in floats.description
 
 
 def test_faces_come_in_the_order_of_the_pictures_and_stay_as_they_are(openvino_engine: Engine, zidane: Image) -> None:

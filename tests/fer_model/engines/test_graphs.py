@@ -123,7 +123,7 @@ def test_without_torch_other_weights_are_refused_with_the_remedy(
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(
-        FerModelError, match=r"mine is not shipped, .* needs the package torch, .*: pip install 'fer-batch\[train\]'$"
+        FerModelError, match=r"mine is not shipped, .* needs the extra train, .*: pip install 'fer-batch\[train\]'$"
     ):
         graph_of(own(MEMBERS[0]), "classifier", tmp_path)
 

@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import event, select
 
+from fer_model.digests import digest
+from fer_model.engines.graphs import graph_of
 from fer_model.errors import WeightsError
-from fer_model.networks.manifest import ModelSet
+from fer_model.networks.manifest import ModelSet, WeightsFile
 from results import catalogue
 from results.database import connect, reading, writing
 from results.errors import NameTakenError, UnknownEnsembleError
@@ -84,20 +86,32 @@ def test_promoting_and_going_back(database: Database, models: ModelSet, folder: 
     assert store.promote(database, folder, "one").name == "one"
     name, found = in_use(database, folder)
     assert name == "one" and found.key == chosen.key
-    assert {path.stem for path in folder.iterdir()} == {file.sha256 for file in chosen.files}, "outlives the release"
+    kept = {file.sha256 for file in chosen.files} | {
+        f"{file.sha256}-{file.graph.sha256}" for file in chosen.files if file.graph
+    }
+    assert {path.stem for path in folder.iterdir()} == kept and len(kept) == 4, "outlives the release"
     assert store.promote(database, folder, "shipped").name == store.shipped_name(models)
     assert in_use(database, folder) == (store.shipped_name(models), models)
 
 
+@pytest.mark.parametrize("name", ["one", None], ids=["a user's", "shipped, by its name"])
 def test_a_later_release_does_not_change_what_is_promoted(
-    database: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch, folder: Path
+    name: str | None, database: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     one_member(database, folder, models)
-    store.promote(database, folder, "one")
-    monkeypatch.setattr(store, "shipped", lambda _: replace(models, detector=models.members[1], members=()))
-    _, found = in_use(database, folder)
+    chosen = store.promote(database, folder, name or store.shipped_name(models)).name
+    later = WeightsFile("later", Path("later.safetensors"), "f" * 64)
+    monkeypatch.setattr(store, "shipped", lambda _: ModelSet(later, (later,), (1.0,), margin=0.0))
+    used, found = in_use(database, folder)
+    assert used == chosen
     for file in found.files:
         file.verify()
+        assert file.path.parent == folder
+        # Without the graph a worker on a processor would have to convert the weights, with torch.
+        graph = graph_of(file, "classifier", folder / "cache")
+        assert graph.parent == folder and digest(graph, "sha256") in graph.stem
+    with writing(database) as session:
+        assert store.current(session, folder)[1] == found, "for a worker too"
 
 
 @pytest.mark.parametrize("content", [None, b"other bytes"])
