@@ -63,7 +63,7 @@ def conversion(tmp_path_factory: pytest.TempPathFactory) -> Conversion:
     file, folder = own(MEMBERS[0]), tmp_path_factory.mktemp("converted")
     command = [sys.executable, "-c", textwrap.dedent(code), str(file.path), file.sha256, str(folder)]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    answers = {run.communicate(timeout=150)[0].strip() for run in runs}
+    answers = {run.communicate(timeout=400)[0].strip() for run in runs}
     return Conversion(folder, [run.returncode for run in runs], answers, {str(path) for path in folder.iterdir()})
 
 
