@@ -49,7 +49,7 @@ def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
     return rows
 
 
-# To make one takes ten times as long as a query, and tests look ten times a second whether something has happened.
+# Tests look ten times a second whether something has happened.
 _database = lru_cache(connect)
 
 
