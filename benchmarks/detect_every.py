@@ -20,10 +20,10 @@ from fer_model.networks.manifest import ModelSet, read_models
 from fer_model.sources import open_source
 from fer_model.types import FaceObservation
 from workers.batch.planning import BatchOptions
+from workers.diagnosis.kept import LEAST_OVERLAP
 from workers.settings import Settings, writable_cache
 
 STEPS: tuple[int | Literal["auto"], ...] = (1, 2, 3, 5, "auto")
-LEAST_OVERLAP = 0.5
 THRESHOLD = 0.4
 
 Faces = list[list[FaceObservation]]

@@ -15,4 +15,5 @@ from workers.settings import Settings
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         upgrade(url := f"sqlite:///{folder}/results.db")
-        print(work_through(connect(url), Settings(), Path(sys.argv[1]), IdleEngine()), peak_rss_mb())
+        _, frames = work_through(connect(url), Settings(), Path(sys.argv[1]), IdleEngine())
+        print(frames, peak_rss_mb())

@@ -124,7 +124,7 @@ def _ours(clip: Path, repetitions: int, engine: Engine, settings: Settings) -> t
         database = connect(url)
         for _ in range(repetitions + 1):
             began = time.perf_counter()
-            frames = work_through(database, settings, clip, engine)
+            _, frames = work_through(database, settings, clip, engine)
             rates.append(frames / (time.perf_counter() - began))
         with reading(database) as session:
             last = select(func.max(Frame.media_id)).scalar_subquery()

@@ -53,6 +53,8 @@ FROM (
 ) AS weighed
 """
 
+COUNTS = "UPDATE shards SET frames = :frames, faces = :frames * :people WHERE job_id = :job"
+
 
 def fill(database: Database, faces: int) -> str:
     """Writes a job with `faces` faces; returns its id."""
@@ -62,7 +64,7 @@ def fill(database: Database, faces: int) -> str:
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name="generated", options={})
         add_plan(session, job.id, media, shards)
-        for statement in (FRAMES, FACES):
+        for statement in (FRAMES, FACES, COUNTS):
             session.execute(text(statement), {"job": job.id, "people": PEOPLE, "frames": frames})
     with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE faces"))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -31,24 +31,29 @@ Not at once: a container with the same host name has processes of its own that c
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """A job's queue and priority, and how many of its shards are unfinished, leased, queued, and without a message."""
+    """How many shards of a job of this `kind` and `queue` are unfinished (`left`) and should get a message (`wanted`).
+
+    The queue holds as many shards of a job as are leased, at least `LEAST_WAITING`. This backpressure keeps every
+    worker busy without making the next job wait behind the whole of this one.
+    """
 
     kind: str
-    state: str
+    queue: str
+    left: int
+    wanted: int
+
+
+class Queued(NamedTuple):
+    """A shard that gets a message, and its job's kind, queue and priority.
+
+    `before_ms` are the milliseconds of its video that must be decoded before its own piece.
+    """
+
+    shard_id: int
+    before_ms: int
+    kind: str
     queue: str
     priority: int
-    left: int
-    working: int
-    waiting: int
-    needing: int
-
-    @property
-    def wanted(self) -> int:
-        """How many shards should get a message: the queue holds as many shards as are leased, at least `LEAST_WAITING`.
-
-        This backpressure keeps every worker busy without making the next job wait behind the whole of this one.
-        """
-        return max(0, min(self.needing, max(self.working, LEAST_WAITING) - self.waiting))
 
 
 def jobs_to_sweep(session: Session, queues: Sequence[str] | None = None) -> Sequence[str]:
@@ -71,18 +76,13 @@ def backlogs(session: Session, jobs: Sequence[str], *, lease_s: float = LEASE_S)
     return {job_id: Backlog(*row) for job_id, *row in rows}
 
 
-def mark_queued(session: Session, job_id: str, count: int, *, lease_s: float = LEASE_S) -> dict[int, int]:
-    """Marks at most `count` of the job's shards that need a message as queued.
-
-    Returns their ids, in order, each with the milliseconds of its video that must be decoded before its own piece.
+def mark_queued(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> list[Queued]:
+    """Marks as many of the job's shards as queued as its `Backlog.wanted`; returns them in order.
 
     Those are pending shards without a message, and shards whose lease of `lease_s` seconds expired. Concurrent calls
-    take different shards: a few more may be queued then, none twice.
+    take different shards: a few more may be queued then, none twice. None of a job that has ended.
     """
-    if count == 0:
-        return {}
-    rows = session.execute(_MARK, {"of_job": job_id, "lease_s": lease_s, "most": count})
-    return dict(sorted((shard_id, before_ms) for shard_id, before_ms in rows))
+    return sorted(Queued(*row) for row in session.execute(_MARK, {"of_job": job_id, "lease_s": lease_s}))
 
 
 def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection[int], age_s: float = SENT_S) -> int:
@@ -161,30 +161,37 @@ _WORKS = and_(_shards.c.state == "running", _shards.c.heartbeat_at >= LEASE_STAR
 _OPEN_STATES = _shards.c.state.in_(("pending", "running"))
 _OPEN = and_(_shards.c.job_id == bindparam("of_job"), _OPEN_STATES)
 _count = func.count(_shards.c.id)
+_working, _waiting, _needing = (_count.filter(each) for each in (_WORKS, _WAITS, _NEEDS))
+_may_wait = case((_working > LEAST_WAITING, _working), else_=LEAST_WAITING)
+_room = case((_may_wait > _waiting, _may_wait - _waiting), else_=0)
+_wanted = case((_needing < _room, _needing), else_=_room)
+_UNFINISHED_JOB = _jobs.c.state.in_(UNFINISHED)
 _BACKLOG = (
-    select(
-        *(_jobs.c[name] for name in ("id", "kind", "state", "queue", "priority")),
-        *(_count, _count.filter(_WORKS), _count.filter(_WAITS), _count.filter(_NEEDS)),
-    )
+    select(_jobs.c.id, _jobs.c.kind, _jobs.c.queue, _count, _wanted)
     .select_from(_jobs)
     .outerjoin(_shards, and_(_shards.c.job_id == _jobs.c.id, _OPEN_STATES))
-    .where(_jobs.c.id.in_(bindparam("of_jobs", expanding=True)), _jobs.c.state.in_(UNFINISHED))
+    .where(_jobs.c.id.in_(bindparam("of_jobs", expanding=True)), _UNFINISHED_JOB)
     .group_by(_jobs.c.id)
 )
+# With their number in the same statement: counting them first costs a round trip in each shard's claim.
 _chosen = (
     select(_shards.c.id)
-    .where(_OPEN, _NEEDS)
+    .where(_OPEN, _NEEDS, exists().where(_jobs.c.id == _shards.c.job_id, _UNFINISHED_JOB))
     .order_by(_shards.c.id)
-    .limit(bindparam("most"))
+    .limit(select(_room).where(_OPEN).correlate(None).scalar_subquery())
     .with_for_update(key_share=True, skip_locked=True)
     .cte("chosen")
 )
 _media = Media.metadata.tables["media"]
 # A video whose timestamps are unreliable is decoded from its beginning for each piece.
 _before = select(_shards.c.start_ms).where(_media.c.id == _shards.c.media_id, _media.c.ordered.is_(False))
+_of_job = [
+    select(_jobs.c[name]).where(_jobs.c.id == _shards.c.job_id).correlate(_shards).scalar_subquery()
+    for name in ("kind", "queue", "priority")
+]
 _MARK = (
     update(_shards)
     .where(_shards.c.id.in_(select(_chosen.c.id)))
     .values(queued_at=now)
-    .returning(_shards.c.id, func.coalesce(_before.correlate(_shards).scalar_subquery(), 0))
+    .returning(_shards.c.id, func.coalesce(_before.correlate(_shards).scalar_subquery(), 0), *_of_job)
 )

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, create_engine, event, inspect, text
 from sqlalchemy import Engine as Database
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session
 
 from results.driver_errors import folder_of, full, translate_errors
@@ -42,6 +43,8 @@ SILENCE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3
 """libpq's limits for a server that was cut off: a connection fails after 20 s without a sign of the server, whether it
 waits for an answer (`keepalives`) or for an acknowledgement (`tcp_user_timeout`). The operating system would wait for
 two hours, or a quarter of an hour. libpq ignores all four on a Unix socket."""
+FRESH_S = 0.1
+"""Seconds after its last use within which a connection is not checked again: the check is a round trip."""
 LOCK_S = 30
 """Seconds that a statement waits for another's lock, as on SQLite (`BUSY_TIMEOUT_S`)."""
 LOCKS_S = 60
@@ -62,7 +65,9 @@ def connect(url: str, connections: int | None = None, locks_s: float | None = No
         # A worker may sit idle for hours behind a firewall that forgets connections.
         limit: dict[str, Any] = {"pool_size": connections, "max_overflow": 0} if connections else {}
         arguments = _postgresql_args(parsed, locks_s or LOCKS_S)
-        return create_engine(parsed, pool_pre_ping=True, pool_recycle=1800, connect_args=arguments, **limit)
+        database = create_engine(parsed, pool_recycle=1800, connect_args=arguments, **limit)
+        _ping_after_a_pause(database)
+        return database
     database = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(database, "connect", _prepare_sqlite)
     event.listen(database, "begin", _begin_sqlite)
@@ -100,6 +105,17 @@ def reading(database: Database) -> Iterator[Session]:
     """A session that only reads; raises as `writing`."""
     with translate_errors(database.url), Session(database.execution_options(only_reads=True)) as session:
         session.expire_on_commit = False
+        yield session
+
+
+@contextmanager
+def looking(database: Database) -> Iterator[Session]:
+    """As `reading`, for one statement that fetches no rows lazily: on PostgreSQL without BEGIN and ROLLBACK.
+
+    Each of them is a round trip, and a statement alone sees what is committed when it begins.
+    """
+    alone = database.dialect.name == "postgresql"
+    with reading(database.execution_options(isolation_level="AUTOCOMMIT") if alone else database) as session:
         yield session
 
 
@@ -216,6 +232,29 @@ def _session_settings(locks_s: float) -> dict[str, str]:
         "tcp_keepalives_count": "3",
         "tcp_user_timeout": "20s",
     }
+
+
+def _ping_after_a_pause(database: Database) -> None:
+    """As SQLAlchemy's `pool_pre_ping`, but only for a connection that was not used within the last `FRESH_S` seconds.
+
+    A poller goes on after a restart of the server, and a busy worker spares a round trip for each transaction.
+    """
+
+    def used(_connection: Any, record: Any) -> None:
+        record.info["used"] = monotonic()
+
+    def ping(connection: Any, record: Any, _proxy: Any) -> None:
+        if monotonic() - record.info["used"] < FRESH_S:
+            return
+        try:
+            database.dialect.do_ping(connection)
+        except database.dialect.loaded_dbapi.Error as error:
+            # The pool replaces all connections of before.
+            raise InvalidatePoolError from error
+
+    event.listen(database, "connect", used)
+    event.listen(database, "checkin", used)
+    event.listen(database, "checkout", ping)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -57,11 +57,12 @@ PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Claim(Piece):
-    """A leased shard: the piece of work `id`, held while its row still has this `epoch`."""
+    """A leased shard: the piece of work `id`, held while its row still has this `epoch`; `options` are its job's."""
 
     id: int
     epoch: int
     attempts: int
+    options: Mapping[str, Any]
 
 
 def claim(
@@ -265,7 +266,8 @@ def _token(claim: Claim) -> dict[str, Any]:
 
 
 # Statements of every shard are built once: building one takes SQLAlchemy longer than the database needs to answer.
-_COLUMNS = [getattr(Shard, each.name) for each in fields(Claim)]
+_OPTIONS = select(Job.options).where(Job.id == Shard.job_id).correlate(Shard).scalar_subquery()
+_COLUMNS = [_OPTIONS if each.name == "options" else getattr(Shard, each.name) for each in fields(Claim)]
 _SHARDS = Shard.metadata.tables["shards"]
 
 LEASE_START = ago(bindparam("lease_s", type_=Double))

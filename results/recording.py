@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from results.bulk import insert_rows
 from results.errors import ShardLostError
 from results.hours import begin_of, close_tracks, hour_of
-from results.jobs import changed, options_of, utc_now
+from results.jobs import changed, utc_now
 from results.leases import Claim, heartbeat, requeue
 from results.shards import Rows, append
 from results.stream_tables import Stream, StreamEvent, StreamLogin
@@ -69,7 +69,7 @@ def resume(session: Session, claim: Claim) -> Resumed:
         name=stream.name,
         uri=stream.uri,
         login=None if login is None else Login(login.username, login.password),
-        options=StreamOptions.of(options_of(session, claim.job_id)),
+        options=StreamOptions.of(claim.options),
         next_track_id=stream.next_track_id,
         appends=stream.appends,
         has_rows=has_rows,

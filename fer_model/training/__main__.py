@@ -27,6 +27,7 @@ def main(words: list[str] | None = None) -> None:
     _pack(commands.add_parser("pack", help="FER-2013 and unlabelled faces as a small folder for `distil`."))
     _distil(commands.add_parser("distil", help="Train cross-fitted teachers and two pupils in a given time."))
     _stability(commands.add_parser("stability", help="How often a disturbed face keeps its label, by group."))
+    _adjust(commands.add_parser("adjust", help="Make a classifier find rare emotions more often (logit adjustment)."))
     arguments = parser.parse_args(words)
     arguments.action(arguments)
 
@@ -74,6 +75,14 @@ def _stability(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=Path, default=SHIPPED, help="A folder with a manifest.json.")
     parser.add_argument("--by", default="race", help="The column of faces.csv that names the group.")
     parser.set_defaults(action=show_stability)
+
+
+def _adjust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="fer2013.csv(.xz), by which it was trained.")
+    parser.add_argument("--strength", type=float, default=0.5, help="0 (not at all) to 1 (wholly).")
+    parser.set_defaults(action=adjust)
 
 
 def precision(arguments: argparse.Namespace) -> None:
@@ -141,6 +150,15 @@ def show_stability(arguments: argparse.Namespace) -> None:
     faces, groups = read_faces(arguments.faces, arguments.by)
     for name, shares in stability(load_members(models.members), models.shares, boxed(faces), groups).items():
         print(f"{name:7}" + "".join(f"  {group} {100 * share:.1f} %" for group, share in shares.items()))
+
+
+def adjust(arguments: argparse.Namespace) -> None:
+    """Adjusts a classifier to the shares of the emotions in `Training`."""
+    from fer_model.training import priors
+    from fer_model.training.datasets.fer2013 import read_fer2013
+
+    labels = read_fer2013(arguments.data, "Training").labels
+    priors.adjust(arguments.weights, labels, arguments.strength, arguments.output)
 
 
 def distil(arguments: argparse.Namespace) -> None:

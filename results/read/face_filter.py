@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, Integer, Subquery, case, cast, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    FrameClause,
+    FrameClauseType,
+    Integer,
+    Subquery,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+)
 
 from results.emotions import EMOTIONS, dominant, strongest
 from results.errors import TimelineError
@@ -70,10 +82,17 @@ def _smoothed(faces: Subquery, part: Part, half_ms: int) -> Subquery:
     return smoothed.where(*part.within(means.c.time_ms)).subquery("smoothed")
 
 
+def _frame(half_ms: int) -> FrameClause:
+    # Written into the statement: each parameter would be one of its own, and thus each window another, and the database
+    # would pass over the faces fourteen times.
+    half = literal(half_ms, literal_execute=True)
+    return FrameClause(half, half, FrameClauseType.PRECEDING, FrameClauseType.FOLLOWING)
+
+
 def _mean(faces: Subquery, name: str, track: Sequence[ColumnElement[Any]], half_ms: int) -> Any:
     if name not in EMOTIONS:
         return faces.c[name]
-    around: dict[str, Any] = {"partition_by": track, "order_by": faces.c.time_ms, "range_": (-half_ms, half_ms)}
+    around: dict[str, Any] = {"partition_by": track, "order_by": faces.c.time_ms, "range_": _frame(half_ms)}
     # PostgreSQL updates a sum of integers as the window moves, but sums floats anew for each window.
     total = func.sum(cast(func.round(faces.c[name] * UNITS), Integer)).over(**around)
     # `op`, since SQLAlchemy's own division would convert each divisor to NUMERIC, and PostgreSQL that back again.

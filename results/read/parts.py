@@ -1,7 +1,7 @@
 """Which part of a job is read, and on which axis of time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ ALWAYS = Period()
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A job, one of its media, or a time of a stream.
+    """A job, one of its media, those at the `positions` from the first to before the second, or a time of a stream.
 
     Times are milliseconds in their medium. With `absolute`, for a stream over its hours, they are milliseconds since
     1970 (UTC), and `since_ms` and `until_ms`, which is excluded, may limit them.
@@ -37,12 +37,13 @@ class Part:
     absolute: bool = False
     since_ms: int | None = None
     until_ms: int | None = None
+    positions: tuple[int, int] | None = None
 
     def wider(self, ms: int) -> "Part":
         """The same, `ms` longer at both ends."""
         since = None if self.since_ms is None else self.since_ms - ms
         until = None if self.until_ms is None else self.until_ms + ms
-        return Part(self.job_id, self.media_id, self.absolute, since, until)
+        return replace(self, since_ms=since, until_ms=until)
 
     def within(self, time_ms: ColumnElement[int]) -> list[ColumnElement[bool]]:
         """The conditions that such a time lies in this part."""
@@ -71,9 +72,13 @@ def media_of_part(session: Session, part: Part) -> Sequence[Media]:
     return session.scalars(wanted).all()
 
 
-def media_ids(job_id: str) -> Select[int]:
-    """The ids of a job's media."""
-    return select(Media.id).where(Media.job_id == job_id)
+def media_ids(part: Part) -> Select[int]:
+    """The ids of the media of a job, or of those at the part's positions."""
+    found = select(Media.id).where(Media.job_id == part.job_id)
+    if part.positions is None:
+        return found
+    first, end = part.positions
+    return found.where(Media.position >= first, Media.position < end)
 
 
 def moment_ms(time_ms: ColumnElement[int]) -> ColumnElement[int]:
@@ -103,7 +108,7 @@ def _rows_of(table: type[Base], part: Part) -> Select[Any]:
     if part.media_id is not None:
         return select(*columns).where(columns.media_id == part.media_id)
     if not part.absolute:
-        return select(*columns).where(columns.media_id.in_(media_ids(part.job_id)))
+        return select(*columns).where(columns.media_id.in_(media_ids(part)))
     moment = moment_ms(columns.time_ms)
     shown = [moment.label("time_ms") if column.name == "time_ms" else column for column in columns]
     hours = select(*shown).join(Media, Media.id == columns.media_id)

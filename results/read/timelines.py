@@ -1,6 +1,6 @@
 """Timelines: the mean probabilities of a job's faces per bucket of time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
@@ -27,6 +27,7 @@ from results.emotions import AFFECT, EMOTIONS, affect, dominant, means
 from results.errors import TimelineError
 from results.read.face_filter import FaceFilter, filtered_faces
 from results.read.parts import ALWAYS, Part, Period, frames_of, moment_ms, part_of
+from results.read.pieces import pieces_of, rows_of
 from results.stream_tables import Stream
 from results.tables import Media
 
@@ -76,10 +77,16 @@ def timeline(
     if by not in get_args(By):
         raise TimelineError(f"A timeline is by media, track or job, not by '{by}'.")
     part = _from_a_bucket(part_of(session, job_id, media_id, period), bucket_ms)
-    rows = session.execute(
-        _statement(part, bucket_ms, by, face_filter, with_affect), execution_options={"yield_per": 1000}
-    )
-    return (_with_moment(row) for row in rows.mappings())
+    is_divisible = face_filter.smooth_s > 0 and by != "job" and part.media_id is None and not part.absolute
+    pieces = pieces_of(session, part) if is_divisible else [part]
+    statements = [_statement(each, bucket_ms, by, face_filter, with_affect) for each in pieces]
+    return map(_with_moment, _rows(session, statements))
+
+
+def _rows(session: Session, statements: Sequence[Select[Any]]) -> Iterable[RowMapping]:
+    if len(statements) > 1:
+        return rows_of(session, statements)
+    return session.execute(statements[0], execution_options={"yield_per": 1000}).mappings()
 
 
 def _from_a_bucket(part: Part, bucket_ms: int) -> Part:

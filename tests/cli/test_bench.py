@@ -11,8 +11,9 @@ from fer_model.sources.images import read_picture
 from tests.support.clips import write_clip
 from tests.support.commands import fer_batch, succeed
 
-RATES = {"decode_fps", "detector_fps", "classifier_faces_per_s", "write_rows_per_s", "pipeline_fps", "naive_fps"}
-OTHERS = {"speedup", "efficiency", "device", "precision", "peak_rss_mb"}
+STAGES = {"decode_fps", "detector_fps", "classifier_faces_per_s", "write_rows_per_s"}
+RATES = STAGES | {"pipeline_fps", "auto_fps", "naive_fps"}
+OTHERS = {"speedup", "auto_speedup", "auto_faces_kept", "efficiency", "device", "precision", "peak_rss_mb"}
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,9 @@ def test_bench_measures_every_stage_and_compares(clip: Path) -> None:
     assert set(figures) == RATES | OTHERS
     assert all(figures[name] > 0 for name in RATES)
     assert figures["speedup"] == pytest.approx(figures["pipeline_fps"] / figures["naive_fps"], abs=0.01)
+    assert figures["auto_speedup"] == pytest.approx(figures["auto_fps"] / figures["naive_fps"], abs=0.01)
+    # Nothing moves in this clip.
+    assert figures["auto_faces_kept"] == 1
     least = min(figures["decode_fps"], figures["detector_fps"])
     assert figures["efficiency"] == pytest.approx(figures["pipeline_fps"] / least, abs=0.01)
     assert figures["device"] == "cpu" and "8-bit" in figures["precision"]

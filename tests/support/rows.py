@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from results.backlog import backlog, mark_queued
+from results.backlog import mark_queued
 from results.emotions import EMOTIONS
 from results.jobs import create_job
 from results.leases import Claim, claim
@@ -55,8 +55,7 @@ def face(
 
 def pending_to_queue(session: Session, job_id: str) -> list[int]:
     """Marks the shards of a job that need a message as queued; their ids."""
-    job = backlog(session, job_id)
-    return list(mark_queued(session, job_id, job.wanted)) if job else []
+    return [each.shard_id for each in mark_queued(session, job_id)]
 
 
 def silence(session: Session, shard_id: int, seconds: float = 3600) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
@@ -16,7 +16,6 @@ from fer_model.networks.manifest import ModelSet
 from results import shards
 from results.database import reading, room_held_back
 from results.errors import NameTakenError
-from results.jobs import options_of
 from results.leases import Claim
 from results.media import media_of
 from results.tables import Job, Media
@@ -46,13 +45,12 @@ Queue = Callable[[Session, str], Callable[[], object]]
 class Start:
     """What the claim's transaction reads, since each further transaction costs time.
 
-    `send` sends the messages of the job's next shards, `stored` are the job's options, and `in_use` is the id and the
-    models of the ensemble in use; None if the catalogue lacks it.
+    `send` sends the messages of the job's next shards, and `in_use` is the id and the models of the ensemble in use;
+    None if the catalogue lacks it.
     """
 
     send: Callable[[], object]
     media: Sequence[Media]
-    stored: dict[str, Any]
     in_use: tuple[int, ModelSet] | None
 
 
@@ -115,11 +113,11 @@ def _fail(room: IO[bytes], held: Lease[Start], reason: str) -> None:
 
 def _begin(session: Session, claim: Claim, *, queue: Queue, models_dir: Path) -> Start:
     send, media = queue(session, claim.job_id), media_of(session, claim)
-    stored, in_use = options_of(session, claim.job_id), None
+    in_use = None
     # `_register` raises it again, where the policy fails the shard.
     with suppress(WeightsError, NameTakenError):
         in_use = store.known(session, models_dir)
-    return Start(send, media, stored, in_use)
+    return Start(send, media, in_use)
 
 
 def _work(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, queue: Queue) -> None:
@@ -132,11 +130,11 @@ def _work(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, q
 
 def _analyse(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, queue: Queue) -> None:
     start, roots = held.begun, settings.permitted_roots
-    options = BatchOptions.of(start.stored)
+    options = BatchOptions.of(held.claim.options)
     rows.ensemble_id, models = start.in_use or held.commit(partial(_register, models_dir=settings.models_dir))
     if held.claim.is_unplanned_video:
         _cut(held, options, settings, queue)
-    folder = folder_of(start.stored, held.claim.job_id, settings.permitted_crops)
+    folder = folder_of(held.claim.options, held.claim.job_id, settings.permitted_crops)
     kept = crops.Kept(folder, settings.mode_of_faces) if folder else None
     work = Work(held.claim, start.media, options, models, load(models), roots, kept, held.check)
     analyse_shard(work, rows)
@@ -186,7 +184,7 @@ def _cut(held: Lease[Start], options: BatchOptions, settings: Settings, queue: Q
 def _forget_crops_of_deleted(held: Lease[Start], roots: Sequence[str]) -> None:
     """Deletes crops written after the job was deleted: no row refers to them."""
     try:
-        folder = folder_of(held.begun.stored, held.claim.job_id, roots)
+        folder = folder_of(held.claim.options, held.claim.job_id, roots)
     except (CropsRefusedError, ForgedJobError):
         return
     if folder is None:

@@ -32,6 +32,7 @@ from results.tables import Shard
 from workers.batch.planning import BatchOptions, look_into
 from workers.batch.processing import process_shard
 from workers.diagnosis import synthetic
+from workers.diagnosis.kept import boxes_of, faces_kept
 from workers.models import store
 from workers.settings import Settings, writable_cache
 
@@ -55,6 +56,8 @@ class Figures:
     classifier_faces_per_s: float
     write_rows_per_s: float
     pipeline_fps: float
+    auto_fps: float
+    auto_faces_kept: float
     naive_fps: float
     device: str
     precision: str
@@ -66,6 +69,11 @@ class Figures:
         return self.pipeline_fps / self.naive_fps
 
     @property
+    def auto_speedup(self) -> float:
+        """The same with `--detect-every auto`."""
+        return self.auto_fps / self.naive_fps
+
+    @property
     def efficiency(self) -> float:
         """The part of the slower of decoding alone and detecting alone, 0..1."""
         return self.pipeline_fps / min(self.decode_fps, self.detector_fps)
@@ -73,7 +81,7 @@ class Figures:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         values = {name: getattr(self, name) for name in self.__slots__}
-        values |= {"speedup": self.speedup, "efficiency": self.efficiency}
+        values |= {name: getattr(self, name) for name in ("speedup", "auto_speedup", "efficiency")}
         return {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
 
 
@@ -91,13 +99,30 @@ def measure(settings: Settings, clip: Path, on_stage: Callable[[str], None] = la
     look_into(str(clip), BatchOptions(), settings.permitted_roots)  # a wrong path fails before networks are prepared
     on_stage("preparing the networks")
     engine = load_engine(models, device, writable_cache(settings.cache_dir))
+    # First: later stages raise the peak memory of this process.
+    together = _together(settings, clip, engine, on_stage)
+    alone = _alone(settings, clip, engine, on_stage)
+    on_stage("the naive loop")
+    naive = _naive(models, clip, device)
+    precision = re.sub(r"^.* on [^,]+, ", "", engine.description)
+    return Figures(**together, **alone, naive_fps=naive, device=device, precision=precision)
+
+
+def _together(settings: Settings, clip: Path, engine: Engine, on_stage: Callable[[str], None]) -> dict[str, Any]:
     with _database() as database:
-        # First: later stages raise the peak memory of this process.
         on_stage("the whole pipeline")
-        pipeline = _rate(lambda: work_through(database, settings, clip, engine))
+        pipeline, full = _pipeline(database, settings, clip, engine)
         peak = peak_rss_mb()
+        on_stage("the whole pipeline, detecting as faces move")
+        auto, moving = _pipeline(database, settings, clip, engine, detect_every="auto")
+        kept = faces_kept(boxes_of(database, full), boxes_of(database, moving))
         on_stage("writing rows")
         write = _rate(lambda: synthetic.write(database, WRITTEN))
+    rates = {"pipeline_fps": pipeline, "auto_fps": auto, "write_rows_per_s": write}
+    return {**rates, "auto_faces_kept": kept, "peak_rss_mb": peak}
+
+
+def _alone(settings: Settings, clip: Path, engine: Engine, on_stage: Callable[[str], None]) -> dict[str, Any]:
     on_stage("decoding")
     decode = _rate(lambda: _decode(settings, clip))
     on_stage("detecting")
@@ -107,10 +132,19 @@ def measure(settings: Settings, clip: Path, on_stage: Callable[[str], None] = la
     on_stage("classifying")
     faces = np.stack([_middle(frames[number % len(frames)].image) for number in range(DETECTED)])
     classifier = _rate(lambda: sum(engine.classify(faces).shape[1] for _ in range(ROUNDS)))
-    on_stage("the naive loop")
-    naive = _naive(models, clip, device)
-    precision = re.sub(r"^.* on [^,]+, ", "", engine.description)
-    return Figures(decode, detector, classifier, write, pipeline, naive, device, precision, peak)
+    return {"decode_fps": decode, "detector_fps": detector, "classifier_faces_per_s": classifier}
+
+
+def _pipeline(database: Database, settings: Settings, clip: Path, engine: Engine, **options: Any) -> tuple[float, str]:
+    """Frames per second, and the id of the last job."""
+    jobs: list[str] = []
+
+    def work() -> int:
+        job_id, frames = work_through(database, settings, clip, engine, **options)
+        jobs.append(job_id)
+        return frames
+
+    return _rate(work), jobs[-1]
 
 
 def _rate(work: Callable[[], int]) -> float:
@@ -136,9 +170,14 @@ def _database() -> Iterator[Database]:
             database.dispose()
 
 
-def work_through(database: Database, settings: Settings, clip: Path, engine: Engine) -> int:
-    """A new job, from the claim of its first shard to the commit of its last; returns its number of frames."""
-    options = BatchOptions(detection_threshold=settings.detection_threshold)
+def work_through(
+    database: Database, settings: Settings, clip: Path, engine: Engine, **options_given: Any
+) -> tuple[str, int]:
+    """A new job, from the claim of its first shard to the commit of its last: its id and its number of frames.
+
+    `options_given` are further `BatchOptions`.
+    """
+    options = BatchOptions(detection_threshold=settings.detection_threshold, **options_given)
     medium, segments = look_into(str(clip), options, settings.permitted_roots)
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options=options.as_dict())
@@ -150,7 +189,7 @@ def work_through(database: Database, settings: Settings, clip: Path, engine: Eng
         rows = session.execute(select(Shard.frames, Shard.state, Shard.error).where(Shard.id.in_(ids))).all()
     if failed := [error for _, state, error in rows if state != "done"]:
         raise FerModelError(f"{clip}: {failed[0]}")
-    return sum(frames for frames, _, _ in rows)
+    return job.id, sum(frames for frames, _, _ in rows)
 
 
 def _decode(settings: Settings, clip: Path) -> int:

@@ -72,7 +72,6 @@ def make_app(settings: Settings) -> Celery:
         worker_soft_shutdown_timeout=10.0,
         worker_hijack_root_logger=False,
         **({"worker_log_format": _BARE_JSON} if settings.log_json else {}),
-        worker_send_task_events=True,
         broker_transport_options={
             **timeout,
             "socket_connect_timeout": 5,

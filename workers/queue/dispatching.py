@@ -9,8 +9,8 @@ from celery import Celery
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
-from results.backlog import SENT_S, Backlog, backlog, backlogs, forget_lost_messages, jobs_to_sweep, mark_queued
-from results.database import reading, writing
+from results.backlog import SENT_S, backlog, backlogs, forget_lost_messages, jobs_to_sweep, mark_queued
+from results.database import looking, reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
 from results.leases import give_up_missing
 from results.stuck import end_stuck_copies
@@ -36,18 +36,14 @@ def queue_next(app: Celery, session: Session, job_id: str) -> Callable[[], int]:
 
     That function returns their number, and raises `BROKER_ERRORS`; the sweep finds what was not sent.
     """
-    lease_s = settings_of(app).lease_seconds
-    job = backlog(session, job_id, lease_s=lease_s)
-    if job is None:
-        return lambda: 0
-    waiting = mark_queued(session, job_id, job.wanted, lease_s=lease_s)
+    queued = mark_queued(session, job_id, lease_s=settings_of(app).lease_seconds)
 
     def send() -> int:
-        for shard_id, before_ms in waiting.items():
-            priority = PRIORITIES - 1 - job.priority
-            limits = limits_after(app, before_ms / 1000) if before_ms else {}
-            _send(app, job, TASKS[job.kind], shard_id, priority=priority, header=SHARD, **limits)
-        return len(waiting)
+        for each in queued:
+            priority = PRIORITIES - 1 - each.priority
+            limits = limits_after(app, each.before_ms / 1000) if each.before_ms else {}
+            _send(app, each.queue, TASKS[each.kind], each.shard_id, priority=priority, header=SHARD, **limits)
+        return len(queued)
 
     return send
 
@@ -57,7 +53,7 @@ def advance(app: Celery, database: Database, job_id: str) -> int:
 
     Raises `BROKER_ERRORS` if the broker is away; the sweep finds what was not sent.
     """
-    with reading(database) as session:
+    with looking(database) as session:
         job = backlog(session, job_id, lease_s=settings_of(app).lease_seconds)
     if job is None:
         return 0
@@ -66,7 +62,7 @@ def advance(app: Celery, database: Database, job_id: str) -> int:
         return 0
     if job.left == 0:
         # Before all shards: it is short, and a user waits for it.
-        _send(app, job, "finish_job", job_id, priority=0, header=JOB)
+        _send(app, job.queue, "finish_job", job_id, priority=0, header=JOB)
         return 1
     if job.wanted == 0:
         return 0
@@ -76,10 +72,10 @@ def advance(app: Celery, database: Database, job_id: str) -> int:
 
 
 def _send(
-    app: Celery, job: Backlog, task: str, subject: int | str, *, priority: int, header: str, **limits: float
+    app: Celery, queue: str, task: str, subject: int | str, *, priority: int, header: str, **limits: float
 ) -> None:
     """`priority` as Redis counts: 0 goes first."""
-    app.send_task(task, (subject,), queue=job.queue, priority=priority, headers={header: subject}, **limits)
+    app.send_task(task, (subject,), queue=queue, priority=priority, headers={header: subject}, **limits)
 
 
 def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SENT_S) -> dict[str, int]:

@@ -26,7 +26,7 @@ from workers.settings import Settings
 APP = make_app(Settings(broker_url="redis://127.0.0.1:1/0"))
 """No message is sent here."""
 
-CLAIM, ROWS, NEXT = 6, 3, 1
+CLAIM, ROWS, NEXT = 4, 3, 1
 """Statements in each of a shard's transactions, all of which the worker waits for."""
 
 
@@ -69,7 +69,7 @@ def work(database: Database, shard_id: int) -> None:
 
 
 @pytest.mark.parametrize("pictures_each", [1, 20])
-def test_a_shard_is_three_transactions_of_ten_statements(
+def test_a_shard_is_three_transactions_of_eight_statements(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures_each: int
 ) -> None:
     monkeypatch.setattr(planning, "PICTURES_PER_SHARD", pictures_each)
