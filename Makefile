@@ -14,9 +14,14 @@ test: $(VENV)/.installed-dev
 	@# At once, since the tests wait much of their time.
 	$(MAKE) --jobs 2 lint tests
 
-tests: $(VENV)/.installed-dev
+tests: $(VENV)/.compiled
 	@# Three files of tests at a time, for the same reason; in their order, the long ones first.
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+$(VENV)/.compiled: $(VENV)/.installed-dev
+	@# The tests import six thousand modules, which each of their processes would compile.
+	$(BIN)/python -m pytest --collect-only --quiet --quiet > $@.log || { cat $@.log; false; }
+	@touch $@
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -42,9 +42,6 @@ def worker(settings: "Settings", name: str | None) -> None:
     _check_weights(prepared_database(settings), settings.models_dir)
     processes = max(1, gpu_count()) if settings.device == "auto" and has_torch() else 1
     words = [
-        # Celery's banner is no JSON, and nothing to warn of.
-        *(["--quiet"] if settings.log_json or settings.quiet else []),
-        "worker",
         "--pool=prefork",
         f"--concurrency={processes}",
         f"--queues={','.join(settings.served_queues)}",
@@ -54,15 +51,17 @@ def worker(settings: "Settings", name: str | None) -> None:
         "--without-mingle",
     ]
     with exported(app):
-        _work(app, words)
+        # Celery's banner is no JSON, and nothing to warn of.
+        _work(app, words, quiet=settings.log_json or settings.quiet)
 
 
-def _work(app: "Celery", words: list[str]) -> NoReturn:
+def _work(app: "Celery", words: list[str], quiet: bool) -> NoReturn:
     """Runs Celery's worker until it is stopped, and exits with 1 if it ended without a stop signal.
 
     Raises `WorkersError` if its processes died before they could work.
     """
-    from celery.bin.celery import celery
+    from celery.bin.base import CLIContext
+    from celery.bin.worker import worker as command
     from celery.exceptions import SecurityWarning
     from celery.worker import state
 
@@ -70,9 +69,9 @@ def _work(app: "Celery", words: list[str]) -> NoReturn:
 
     # About pickles of a worker of root, with a remedy that is no option of ours. Messages are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # As `app.worker_main`, which drops the exit code.
-    celery.params[0].default = app
-    code = celery.main(args=words, standalone_mode=False)
+    # As `app.worker_main`, which drops the exit code and imports Flower and Celery's other commands, for half a second.
+    context = CLIContext(app=app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None, quiet=quiet)
+    code = command.main(args=words, prog_name="worker", obj=context, standalone_mode=False)
     # The worker has redirected them to its log.
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     if reason := app.loader.deaths_at_birth:

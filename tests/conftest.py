@@ -1,14 +1,14 @@
 """What the tests of all rooms share: sample media, networks, and a running stack."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.commands import ROOT
 from tests.support.sharing import one_at_a_time, shared_folder
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_worker
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -95,19 +95,33 @@ def broker() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A worker with a Redis server and a database of its own, as `fer-batch run` has them."""
-    from results.database import upgrade
-    from workers.queue.local_stack import local_redis, local_worker, stack_folder
+def stack(request: pytest.FixtureRequest) -> Stack:
+    """A worker with a Redis server and a database of its own, as `fer-batch run` has them.
 
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('database') / 'results.db'}"
-    else:
-        url = request.getfixturevalue("postgresql")()
+    Both run until the last test: a fixture with parameters ends whenever a test with another parameter comes.
+    """
+    running: Stack = request.getfixturevalue(f"{request.param}_stack")
+    return running
+
+
+@pytest.fixture(scope="session")
+def sqlite_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    yield from _stack(f"sqlite:///{tmp_path_factory.mktemp('database') / 'results.db'}", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def postgresql_stack(postgresql: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    yield from _stack(postgresql(), tmp_path_factory)
+
+
+def _stack(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    from results.database import upgrade
+    from workers.queue.local_stack import local_redis, stack_folder
+
     upgrade(url)
     log = tmp_path_factory.mktemp("stack") / "worker.log"
     with stack_folder() as folder, local_redis(folder) as broker_url:
         running = Stack(url, broker_url)
-        with local_worker(running.environment, log):
+        with running_worker(running.environment, log):
             yield running
-    print(f"--- what the worker on {request.param} said ---\n{log.read_text()}")
+    print(f"--- what the worker on {url.partition(':')[0]} said ---\n{log.read_text()}")

@@ -13,7 +13,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 from statistics import median
@@ -57,6 +57,10 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
 
 def read(root: Path) -> list[Module]:
     """All modules of the rooms below `root`, in order of their names."""
@@ -69,9 +73,9 @@ def _dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def functions(tree: ast.AST) -> list[Function]:
+def functions(module: Module) -> list[Function]:
     """All functions and methods, nested ones included."""
-    return [node for node in ast.walk(tree) if isinstance(node, Function)]
+    return [node for node in module.nodes if isinstance(node, Function)]
 
 
 def length(function: Function) -> int:
@@ -107,11 +111,11 @@ def public(module: Module) -> Iterator[ast.Module | ast.ClassDef | Function]:
 def forwarders(module: Module) -> Iterator[str]:
     """Undecorated functions that only pass their own arguments on to another of our functions, and re-exports."""
     ours = {node.name for node in module.tree.body if isinstance(node, ast.ClassDef | Function)}
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):
             ours |= {alias.asname or alias.name for alias in node.names}
             yield from (f"{module.name}: {alias.name} as {alias.name}" for alias in node.names if _repeats(alias))
-    for function in functions(module.tree):
+    for function in functions(module):
         call = _only_call(function)
         if call and not function.decorator_list and ast.unparse(call.func).partition(".")[0] in ours:
             given = [ast.unparse(value) for value in (*call.args, *(keyword.value for keyword in call.keywords))]
@@ -138,7 +142,7 @@ def imports(modules: list[Module], *, deferred: bool) -> Graph:
     names = {module.name for module in modules}
     graph: Graph = {}
     for module in modules:
-        nodes = ast.walk(module.tree) if deferred else _run_on_import(module.tree.body)
+        nodes = module.nodes if deferred else _run_on_import(module.tree.body)
         found = chain.from_iterable(_imported(node) for node in nodes)
         known = (name if name in names else name.rpartition(".")[0] for name in found)
         graph[module.name] = {name for name in known if name in names} - {module.name}
@@ -187,9 +191,10 @@ def _reached(module: str, graph: Graph) -> set[str]:
     return found
 
 
+@cache
 def prose(module: Module) -> str:
     """Docstrings and comments, in lower case, with single spaces."""
-    documented = (node for node in ast.walk(module.tree) if isinstance(node, ast.Module | ast.ClassDef | Function))
+    documented = (node for node in module.nodes if isinstance(node, ast.Module | ast.ClassDef | Function))
     docstrings = [ast.get_docstring(node) or "" for node in documented]
     tokens = tokenize.generate_tokens(io.StringIO(module.text).readline)
     comments = [token.string.lstrip("#") for token in tokens if token.type == tokenize.COMMENT]
@@ -224,8 +229,8 @@ def table(modules: list[Module]) -> Iterator[tuple[str, object]]:
 
 def _sizes(program: list[Module]) -> Iterator[tuple[str, object]]:
     largest = max(program, key=lambda module: module.lines)
-    found = [(length(each), f"{module.name}.{each.name}") for module in program for each in functions(module.tree)]
-    hinted = [is_hinted(each) for module in program for each in functions(module.tree)]
+    found = [(length(each), f"{module.name}.{each.name}") for module in program for each in functions(module)]
+    hinted = [is_hinted(each) for module in program for each in functions(module)]
     documented = [bool(ast.get_docstring(node)) for module in program for node in public(module)]
     sizes = [module.lines for module in program if module.tree.body]
     yield "the program: files, lines", f"{len(program)}, {sum(module.lines for module in program)}"

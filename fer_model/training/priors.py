@@ -36,7 +36,7 @@ def adjust(weights: Path, labels: NDArray[np.int64], strength: float, output: Pa
     network = load_classifier(weights)
     bias = network.get_parameter("classifier.1.bias")
     with torch.no_grad():
-        bias -= strength * torch.from_numpy(np.log(counts / counts.sum())).float()
+        bias.sub_(strength * torch.from_numpy(np.log(counts / counts.sum())).float())
     # What the training measured no longer holds.
     kept = {key: value for key, value in metadata.items() if key != "validation_accuracy"}
     save_weights(network, output, {**kept, STRENGTH_KEY: f"{strength:g}"})

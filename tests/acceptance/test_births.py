@@ -49,12 +49,14 @@ def started_in(folder: Path, *words: str, **environment: str) -> "subprocess.Com
     )
 
 
-def without_graphs(folder: Path) -> Path:
-    """A store whose manifest names the shipped weights without their graphs, so that they are converted."""
+def without_a_graph(folder: Path) -> Path:
+    """A store whose manifest names the shipped weights, one without its graph, so that it is converted."""
     manifest = json.loads((SHIPPED / "manifest.json").read_text())
-    for entry in (manifest["detector"], *manifest["ensemble"]["members"]):
-        del entry["graph"]
-        entry["file"] = str(SHIPPED / entry["file"])
+    members = manifest["ensemble"]["members"]
+    for entry in (manifest["detector"], *members):
+        for kind in (entry, entry["graph"]):
+            kind["file"] = str(SHIPPED / kind["file"])
+    del members[0]["graph"]
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
@@ -64,7 +66,7 @@ def test_files_of_the_current_folder_are_never_executed(samples: Path, trap: Pat
     """The command, the worker that it starts, Celery's processes, and the one that converts networks."""
     url = f"sqlite:///{tmp_path / 'results.db'}"
     picture = str(samples / "zidane.jpg")
-    own = {"FER_CACHE_DIR": str(tmp_path / "cache"), "FER_MODELS_DIR": str(without_graphs(tmp_path / "models"))}
+    own = {"FER_CACHE_DIR": str(tmp_path / "cache"), "FER_MODELS_DIR": str(without_a_graph(tmp_path / "models"))}
     run = started_in(trap, "run", picture, "--db", url, **own)
     assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
     assert run.returncode == 0, run.stderr

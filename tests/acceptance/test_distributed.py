@@ -20,8 +20,9 @@ from tests.support.clips import noise_picture
 from tests.support.cluster import children
 from tests.support.commands import succeed
 from tests.support.databases import query
+from tests.support.stack import running_worker
 from tests.support.watching import kill_at_work, until
-from workers.queue.local_stack import local_redis, local_worker, stack_folder
+from workers.queue.local_stack import local_redis, stack_folder
 
 POISON = Path(__file__).parent / "poison"
 WAIT_S = 400
@@ -38,7 +39,7 @@ class Place:
 
     def worker(self, **environment: str) -> "subprocess.Popen[bytes]":
         """A worker that runs until the test ends."""
-        started = local_worker(self.environment | environment, self.folder / "worker.log")
+        started = running_worker(self.environment | environment, self.folder / "worker.log")
         return self.workers.enter_context(started)
 
     def submit(self, *words: str) -> str:
@@ -115,7 +116,7 @@ def many(picture: Path, folder: Path, count: int) -> str:
 
 
 def test_a_small_job_does_not_wait_for_a_large_one(place: Place, picture: Path, tmp_path: Path) -> None:
-    large = place.submit(many(picture, tmp_path / "large", 10_000))
+    large = place.submit(many(picture, tmp_path / "large", 2_000))
     worker = place.worker()
     place.until_done(2)
     with place.frozen(worker):
@@ -123,7 +124,7 @@ def test_a_small_job_does_not_wait_for_a_large_one(place: Place, picture: Path, 
         small = place.submit(many(picture, tmp_path / "small", 20))
     before = place.ask("SELECT count(*) FROM shards WHERE job_id = :job AND state = 'done'", job=large)[0][0]
     assert place.ended(small) == "done"
-    # Of the large job's 200: the one at work, the two that waited, and what was done before the small one was queued.
+    # Of the large job's 40: the one at work, the two that waited, and what was done before the small one was queued.
     since = place.ask(
         "SELECT count(*) FROM shards WHERE job_id = :large AND state = 'done' AND heartbeat_at < "
         "(SELECT finished_at FROM jobs WHERE id = :small) AND heartbeat_at > "
@@ -157,7 +158,7 @@ def test_what_kills_hangs_or_needs_too_much_memory_fails_alone(place: Place, sam
     os.link(samples / "clip.mp4", folder / "8.mp4")
     job = place.submit(str(folder), "--every", "20")
     # Enough for the harmless files; one of the files that hang is waited for.
-    place.worker(PYTHONPATH=str(POISON), FER_SHARD_TIMEOUT_SECONDS="40")
+    place.worker(PYTHONPATH=str(POISON), FER_SHARD_TIMEOUT_SECONDS="25")
     assert place.ended(job) == "done"
     errors = {Path(uri).name: error for uri, error in place.ask("SELECT uri, error FROM media WHERE error IS NOT NULL")}
     assert set(errors) == {"2-kills.jpg", "4-hangs.jpg", "6-swells.jpg"}

@@ -19,10 +19,11 @@ from cli.main import main
 from fer_model.training.recipes import ABLATION, RECIPES
 from tests.support.commands import succeed
 from tests.support.databases import query
+from tests.support.stack import running_worker
 from tests.support.tiny import write_tiny_faces
-from workers.queue.local_stack import local_redis, local_worker, stack_folder
+from workers.queue.local_stack import local_redis, stack_folder
 
-EPOCHS = 6
+EPOCHS = 4
 
 GMACS = {48: 0.0232, 96: 0.0728}
 """Side of the input in pixels -> 10^9 multiply-adds of one EfficientNet-B0."""
@@ -44,7 +45,7 @@ class Training:
     def worker(self) -> Iterator["subprocess.Popen[bytes]"]:
         """A worker that serves the training queue."""
         log = self.folder / "worker.log"
-        with local_worker(self.environment | {"FER_QUEUES": "train"}, log) as process:
+        with running_worker(self.environment | {"FER_QUEUES": "train"}, log) as process:
             yield process
         print(f"--- the workers' log ---\n{log.read_text()[-4000:]}")
 
@@ -78,7 +79,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
     from results.database import upgrade
 
     folder = tmp_path_factory.mktemp("training")
-    write_tiny_faces(folder / "fer2013.csv")
+    write_tiny_faces(folder / "fer2013.csv", training=32)
     url = f"sqlite:///{folder / 'results.db'}"
     upgrade(url)
     with stack_folder() as place, local_redis(place) as broker:

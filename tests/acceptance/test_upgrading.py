@@ -17,6 +17,7 @@ from results.tables import Frame, Shard
 from tests.support.clips import noise_picture
 from tests.support.cluster import WORKER, end, start, wait_for
 from tests.support.commands import ROOT
+from tests.support.launching import started
 from workers.batch import planning
 from workers.batch.planning import BatchOptions
 from workers.batch.submitting import submit
@@ -68,7 +69,7 @@ def test_workers_are_replaced_one_by_one(
     job = submit(app, database, [str(media)], BatchOptions()).job
     environment = settings.as_environment()
     newer = environment | {"PYTHONPATH": str(next_version)}
-    old = start([*WORKER, "old"], tmp_path / "old.log", environment)
+    old = started(["worker", "--name", "old"], environment, tmp_path / "old.log")
     new: subprocess.Popen[bytes] | None = None
     try:
         wait_for(lambda: done(database, job) >= 3, "the old worker is at work")

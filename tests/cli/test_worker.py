@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tests.support.commands import fer_batch, only_sentence
+from tests.support.watching import output_of
 from workers.queue.local_stack import local_worker
 
 
@@ -41,3 +42,19 @@ def test_each_line_of_the_log_is_json_also_those_of_its_children(broker: str, sa
     done = [entry for entry in entries if "succeeded" in entry["message"]]
     assert done and all(entry["process"] != "MainProcess" and entry["task_id"] for entry in done)
     assert "INFO" in {entry["level"] for entry in entries}
+
+
+def test_celerys_other_commands_and_flower_are_not_imported() -> None:
+    program = """
+import sys
+from celery.bin.worker import worker
+from cli.worker import _work
+from workers.queue.app import make_app
+from workers.settings import Settings
+worker.main = lambda **_: 3
+try:
+    _work(make_app(Settings()), [], quiet=True)
+except SystemExit as end:
+    print(end.code, [name for name in ("celery.bin.celery", "flower", "prompt_toolkit") if name in sys.modules])
+"""
+    assert output_of(program) == "3 []"

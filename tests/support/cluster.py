@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from results.database import connect, reading, upgrade
 from results.tables import Shard
+from tests.support.launching import launched, started
 from workers.queue.local_stack import last_lines, redis_server
 
 T = TypeVar("T")
@@ -141,8 +142,8 @@ def start_redis(folder: Path, within: Sequence[str] = (), **other: str) -> "subp
 
 
 def start_worker(running: Cluster, name: str) -> None:
-    """Runs a worker, and does not wait for it."""
-    running.workers[name] = start([*WORKER, name], running.folder / f"{name}.log", running.environment)
+    """Runs a worker in a session of its own, and does not wait for it."""
+    running.workers[name] = started(["worker", "--name", name], running.environment, running.folder / f"{name}.log")
 
 
 def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
@@ -207,9 +208,12 @@ def freeze_at_work(database: Database, worker: "subprocess.Popen[bytes]") -> tup
 
 def submit(media: Path, options: Sequence[str], environment: Mapping[str, str], within: Sequence[str] = ()) -> str:
     """Queues a folder of media; returns the job's id."""
-    command = [*within, sys.executable, "-P", "-m", "cli", "submit", str(media), "--json", *options]
-    given = {**os.environ, **environment}
-    run = subprocess.run(command, env=given, capture_output=True, text=True, timeout=START_S)
+    words, given = ["submit", str(media), "--json", *options], {**os.environ, **environment}
+    if within:
+        command = [*within, sys.executable, "-P", "-m", "cli", *words]
+        run = subprocess.run(command, env=given, capture_output=True, text=True, timeout=START_S)
+    else:
+        run = launched(words, given, START_S)
     assert run.returncode == 0, run.stderr
     return str(json.loads(run.stdout)["job"])
 

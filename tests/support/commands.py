@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.launching import launched
+from tests.support.launching import Forked, launched
 
 TIMEOUT_S = 280
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -60,9 +60,7 @@ def fer_batch_on_terminal(*words: str, **environment: str) -> tuple[int, str]:
     """As `fer_batch`, with stdout and stderr on one terminal of 200 columns; gives exit code and output."""
     reading, writing = pty.openpty()
     surroundings = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **environment}
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "cli", *words], stdin=writing, stdout=writing, stderr=writing, env=surroundings
-    ) as process:
+    with Forked(words, surroundings, (writing, writing, writing)) as process:
         os.close(writing)
         output = b""
         # Linux answers EIO when the last process has closed the terminal.

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,22 +19,52 @@ from tests.support.sharing import one_at_a_time, shared_folder
 
 NewDatabase = Callable[[], str]
 EMPTY_ALL = """
-DO $$ BEGIN
+DO $$
+DECLARE
+    name text;
+    filled boolean;
+BEGIN
     PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
-    EXECUTE (SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' RESTART IDENTITY'
-             FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version');
+    FOR name IN SELECT quote_ident(tablename) FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    LOOP
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO filled;
+        IF filled THEN
+            EXECUTE 'TRUNCATE ' || name || ' CASCADE';
+        END IF;
+    END LOOP;
+    PERFORM setval(seqrelid, 1, false) FROM pg_sequence;
 END $$
 """
+"""To truncate a table makes its files anew, which takes longer than to see that it is empty."""
 
 
 def query(url: str, statement: str, **values: Any) -> list[tuple[Any, ...]]:
     """The rows of a query."""
-    database = connect(url)
+    database = _database(url)
     with reading(database) as session:
         rows = [tuple(row) for row in session.execute(text(statement), values)]
     database.dispose()
     return rows
+
+
+# Tests look ten times a second whether something has happened.
+_database = lru_cache(connect)
+
+
+def sqlite_database(path: Path) -> str:
+    """The URL of a new SQLite database with all tables at `path`: to migrate each would take longer than most tests."""
+    path.write_bytes(_migrated_file())
+    return f"sqlite:///{path}"
+
+
+@cache
+def _migrated_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results.db"
+        upgrade(f"sqlite:///{path}")
+        return path.read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -87,9 +118,7 @@ def _migrated(postgresql: NewDatabase) -> str:
 def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database with all tables, and nothing in them; a test must not alter the tables."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'results.db'}"
-        upgrade(url)
-        return url
+        return sqlite_database(tmp_path / "results.db")
     # A new database is three hundred files, which is slow to make and slower to remove.
     url = str(request.getfixturevalue("_migrated"))
     with psycopg.connect(url, autocommit=True) as admin:

@@ -18,30 +18,46 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from workers.queue.processes import _end_with_parent
+
 MODULES = (
     "alembic.command",
+    "celery.apps.worker",
+    "celery.bin.worker",
+    "celery.worker.consumer",
     "cli.connection",
     "cli.views.following",
+    "fer_model.engines",
+    "kombu.transport.redis",
     "psycopg",
     "rich.progress",
     "rich.table",
     "workers.batch.submitting",
+    "workers.queue.log_lines",
+    "workers.queue.pool",
+    "workers.queue.transport",
+    "workers.tasks",
+    "workers.watchdog",
 )
 """Imported once. None starts threads, which a fork would lack, or reads a setting."""
+
+LEARNING = ("fer_model.training.classifier", "fer_model.training.measurement.reports")
+"""For commands that import torch."""
 
 LONGEST_REQUEST = 2**20
 
 
-def serve(requests: socket.socket) -> None:
+def serve(requests: socket.socket, modules: Sequence[str]) -> None:
     """Runs a command for each request, until the caller is gone.
 
-    A request is JSON (words, environment, current folder) and the command's stdin, stdout, stderr and a socket. That
-    receives the command's pid and later its exit status as `waitpid` gives it.
+    A request is JSON (words, environment, current folder, whether it gets a session of its own) and the command's
+    stdin, stdout, stderr and a socket. That receives the command's pid and later its exit status as `waitpid` gives it.
     """
-    for module in MODULES:
+    for module in modules:
         import_module(module)
     while True:
         request, files, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, 4)
@@ -65,9 +81,13 @@ def _bury_the_dead() -> None:
 
 def _watch(request: dict[str, Any], files: list[int]) -> NoReturn:
     *streams, answer = files
+    _end_with_parent()
     pid = os.fork()
     if not pid:
+        _end_with_parent()
         os.close(answer)
+        if request["session"]:
+            os.setsid()
         _become_the_command(request, streams)
     os.write(answer, struct.pack("i", pid))
     os.write(answer, struct.pack("i", os.waitpid(pid, 0)[1]))
@@ -125,4 +145,4 @@ def _status(code: object) -> int:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), (*MODULES, *sys.argv[2:]))

@@ -14,7 +14,7 @@ from results.database import reading, writing
 from results.stream_tables import Stream, StreamEvent
 from results.streams import Login, StreamOptions, add_stream
 from results.tables import Face, Frame, Media, Shard, Track
-from tests.support.cluster import WORKER, start
+from tests.support.launching import started
 
 NAME = "lobby"
 BACK_MS = 400
@@ -101,7 +101,7 @@ def unwritten_tracks(database: Database) -> set[int | None]:
 
 def start_stream_worker(name: str, log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """Runs a worker for streams, and does not wait for it."""
-    return start([*WORKER, name, "--queues", "stream"], log, {**environment, "FER_DEVICE": "cpu"})
+    return started(["worker", "--name", name, "--queues", "stream"], {**environment, "FER_DEVICE": "cpu"}, log)
 
 
 def pid_of(worker: str | None) -> int:

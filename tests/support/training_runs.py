@@ -17,8 +17,8 @@ from results.training import (
     training_status,
 )
 
-BATCHES = 5
-"""In one epoch: 64 pictures in four, and one to validate."""
+BATCHES = 3
+"""In one epoch: 32 pictures in two, and one to validate."""
 
 
 def plan_for(faces: Path, epochs: int = 2, **changed: Any) -> TrainingPlan:

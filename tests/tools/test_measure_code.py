@@ -54,7 +54,7 @@ def test_forwarders_pass_the_same_arguments_on(tree: Path) -> None:
 
 def test_hints_and_prose(tree: Path) -> None:
     two = next(module for module in read(tree) if module.name == "results.two")
-    assert {function.name: is_hinted(function) for function in functions(two.tree)} == {"plus": True, "double": False}
+    assert {function.name: is_hinted(function) for function in functions(two)} == {"plus": True, "double": False}
     assert prose(two) == "whoever"
     assert prose(Module("results.a", '"""A fencing\n    token."""  # Leases')) == "a fencing token. leases"
     assert count("leases?", "leases of a lease, released") == 2

@@ -17,9 +17,9 @@ from results.shards import complete
 from results.streams import stop_stream
 from results.tables import Job, Media
 from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, new_stream, take, take_stream, track
+from tests.support.stack import running_worker
 from workers import retention
 from workers.errors import ForgedJobError
-from workers.queue.local_stack import local_worker
 from workers.training.checkpoints import run_folder
 
 
@@ -147,7 +147,7 @@ def test_a_worker_does_it_by_itself(database: Database, broker: str, tmp_path: P
         "FER_RETENTION_DAYS": "7",
     }
     until = time.monotonic() + 100
-    with local_worker(environment, tmp_path / "worker.log"):
+    with running_worker(environment, tmp_path / "worker.log"):
         while old in left(database) and time.monotonic() < until:
             time.sleep(0.2)
     assert left(database) == {new}, (tmp_path / "worker.log").read_text()

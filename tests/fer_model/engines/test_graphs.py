@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,39 @@ def own(member: WeightsFile) -> WeightsFile:
     return WeightsFile("mine", member.path, member.sha256)
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """What came of a member that two processes converted at once: their exit codes and answers, and the files."""
+
+    folder: Path
+    codes: list[int]
+    answers: set[str]
+    files: set[str]
+
+
+@pytest.fixture(scope="module")
+def conversion(tmp_path_factory: pytest.TempPathFactory) -> Conversion:
+    code = """
+        import sys
+        from pathlib import Path
+        from fer_model.engines.graphs import graph_of
+        from fer_model.networks.manifest import WeightsFile
+        print(graph_of(WeightsFile("mine", Path(sys.argv[1]), sys.argv[2]), "classifier", Path(sys.argv[3])))
+    """
+    file, folder = own(MEMBERS[0]), tmp_path_factory.mktemp("converted")
+    command = [sys.executable, "-c", textwrap.dedent(code), str(file.path), file.sha256, str(folder)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = {run.communicate(timeout=400)[0].strip() for run in runs}
+    return Conversion(folder, [run.returncode for run in runs], answers, {str(path) for path in folder.iterdir()})
+
+
+def test_two_processes_may_convert_at_once(conversion: Conversion) -> None:
+    assert conversion.codes == [0, 0]
+    assert conversion.answers == conversion.files, "one file, and no half one beside it"
+
+
 @each_member
-def test_a_shipped_graph_is_what_the_converter_makes(member: WeightsFile, tmp_path: Path) -> None:
+def test_a_shipped_graph_is_what_the_converter_makes(member: WeightsFile, conversion: Conversion) -> None:
     """If not: `python -m tools.make_graphs`."""
     assert member.graph is not None
     member.graph.verify()
@@ -50,7 +81,7 @@ def test_a_shipped_graph_is_what_the_converter_makes(member: WeightsFile, tmp_pa
     with safe_open(member.graph.path, "np") as tensors:
         assert tensors.metadata() == {"converted_from": member.sha256}
     core = openvino.Core()
-    paths = member.graph.path, graph_of(own(member), "classifier", tmp_path)
+    paths = member.graph.path, graph_of(own(member), "classifier", conversion.folder)
     ours, new = (read_graph(core, path) for path in paths)
     assert structure(ours) == structure(new)
     for here, there in zip(constants(ours), constants(new), strict=True):
@@ -113,19 +144,3 @@ def test_a_failed_conversion_says_why_and_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises(FerModelError, match=r"mine could not be converted .*cannot be read as safetensors"):
         graph_of(file, "classifier", tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_two_processes_may_convert_at_once(tmp_path: Path) -> None:
-    code = """
-        import sys
-        from pathlib import Path
-        from fer_model.engines.graphs import graph_of
-        from fer_model.networks.manifest import WeightsFile
-        print(graph_of(WeightsFile("mine", Path(sys.argv[1]), sys.argv[2]), "classifier", Path(sys.argv[3])))
-    """
-    file = own(MEMBERS[0])
-    command = [sys.executable, "-c", textwrap.dedent(code), str(file.path), file.sha256, str(tmp_path)]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    answers = {run.communicate(timeout=150)[0].strip() for run in runs}
-    assert [run.returncode for run in runs] == [0, 0]
-    assert answers == {str(path) for path in tmp_path.iterdir()}, "one file, and no half one beside it"

@@ -56,23 +56,37 @@ WATCH = """
 """
 
 GOING_ON = """
-    die, init, training, validation, folder, data = sys.argv[1], *map(Path, sys.argv[2:])
+    from fer_model.telemetry import disable_ultralytics_telemetry
 
-    def on_epoch(epoch):
-        print("epoch reported", epoch.epoch, 0 <= epoch.validation_accuracy <= 1 and epoch.loss > 0)
-        if die == "die":
-            os._exit(9)
+    disable_ultralytics_telemetry()
+    from fer_model.training import face_trainer
 
-    validating = set()
+    init, training, validation, folder = map(Path, sys.argv[1:])
 
-    def before_batch():
-        validating.add(torch.is_inference_mode_enabled())
+    def train(die, name):
+        def on_epoch(epoch):
+            print("epoch reported", epoch.epoch, 0 <= epoch.validation_accuracy <= 1 and epoch.loss > 0, flush=True)
+            if die == "die":
+                os._exit(9)
 
-    sets = arrange([training], validation, data)
-    run = DetectorRun(epochs=2, batch=2), init, sets, folder, on_epoch, before_batch
-    train_detector(*run)
-    print("called in training and in validation", validating == {False, True})
-    print("once more", train_detector(*run))
+        validating = set()
+
+        def before_batch():
+            validating.add(torch.is_inference_mode_enabled())
+
+        # As on another machine.
+        sets = arrange([training], validation, folder / f"{name}-{die}")
+        run = DetectorRun(epochs=2, batch=2), init, sets, folder / name, on_epoch, before_batch
+        train_detector(*run)
+        print("called in training and in validation", validating == {False, True})
+        print("once more", train_detector(*run), flush=True)
+
+    # Each in a process of its own; forks need not import torch and Ultralytics again.
+    for die, name in (("die", "run"), ("live", "run"), ("live", "undisturbed")):
+        if not (pid := os.fork()):
+            train(die, name)
+            os._exit(0)
+        print(f"{name} ended:", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 ENDINGS = """
@@ -144,7 +158,7 @@ def run_script(script: str, home: Path, *arguments: object) -> subprocess.Comple
         [sys.executable, "-c", textwrap.dedent(WATCH + script), *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=500,
         env=env | {"HOME": str(home), "TMPDIR": str(home), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
     )
 
@@ -155,24 +169,21 @@ def test_a_killed_run_goes_on_to_the_very_same_weights_and_reaches_for_no_networ
     training = archive(tmp_path / "training.tar", "training", photographs / "zidane.jpg", 4)
     validation = archive(tmp_path / "validation.tar", "validation", photographs / "bus.jpg", 1)
     home = tmp_path / "home"
-
-    def train(die: str, folder: str) -> subprocess.CompletedProcess[str]:
-        data = tmp_path / f"{folder}-{die}"  # as on another machine
-        return run_script(GOING_ON, home, die, start, training, validation, tmp_path / folder, data)
-
-    killed = train("die", "run")
-    assert killed.returncode == 9, killed.stderr
-    resumed, undisturbed = train("live", "run"), train("live", "undisturbed")
-    assert resumed.returncode == undisturbed.returncode == 0, resumed.stderr + undisturbed.stderr
-    epochs = [re.findall(r"epoch reported (\d) True", run.stdout) for run in (killed, resumed)]
+    script = run_script(GOING_ON, home, start, training, validation, tmp_path)
+    assert script.returncode == 0, script.stderr
+    killed, killed_code, resumed, resumed_code, _, undisturbed_code = re.split(
+        r"^\w+ ended: (\d+)\n", script.stdout, flags=re.MULTILINE
+    )[:6]
+    assert (killed_code, resumed_code, undisturbed_code) == ("9", "0", "0"), script.stderr
+    epochs = [re.findall(r"epoch reported (\d) True", output) for output in (killed, resumed)]
     # No epoch is repeated, and the last epoch's callback is called again.
     assert epochs == [["1"], ["1", "2", "2"]]
 
-    assert "called in training and in validation True" in resumed.stdout
+    assert "called in training and in validation True" in resumed
     best = tmp_path / "run" / "best.safetensors"
     # The epoch's figure is not that of the saved weights.
     assert "best_epoch" in read_metadata(best) and "validation_accuracy" not in read_metadata(best)
-    assert resumed.stdout.endswith(f"once more {best}\n"), "a finished run is not repeated"
+    assert resumed.endswith(f"once more {best}\n"), "a finished run is not repeated"
     assert {path.name for path in best.parent.iterdir()} == {"checkpoint.pt", "best.safetensors"}
     load_weights(detector_network(), best)
     before, after = load_file(start), load_file(best)

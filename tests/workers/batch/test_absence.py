@@ -13,11 +13,11 @@ from results.read.status import job_status
 from tests.support.clips import noise_picture
 from tests.support.cluster import wait_for
 from tests.support.commands import fer_batch
+from tests.support.stack import running_worker
 from workers.batch import planning
 from workers.batch.planning import BatchOptions
 from workers.batch.submitting import submit
 from workers.queue.app import make_app
-from workers.queue.local_stack import local_worker
 from workers.settings import Settings
 
 
@@ -41,7 +41,7 @@ def test_a_worker_without_the_share_takes_itself_out_and_comes_back(
         with reading(database) as session:
             return [each.worker for each in absent_workers(session)]
 
-    with local_worker(settings.as_environment(), log):
+    with running_worker(settings.as_environment(), log):
         wait_for(absent, "the worker takes itself out")
         doctor = fer_batch("doctor", "--json", **settings.as_environment())
         (check,) = [check for check in json.loads(doctor.stdout)["checks"] if check["name"] == "workers"]

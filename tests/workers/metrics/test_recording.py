@@ -26,11 +26,11 @@ from tests.support.cluster import children
 from tests.support.commands import fer_batch, succeed
 from tests.support.databases import query
 from tests.support.idle import IdleEngine
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_worker
 from tests.support.watching import free_port, kill_at_work, output_of, scrape, until
 from workers.batch.processing import process_shard
 from workers.metrics import recording
-from workers.queue.local_stack import local_redis, local_worker, stack_folder
+from workers.queue.local_stack import local_redis, stack_folder
 from workers.settings import Settings
 
 AWAY = {"FER_BROKER_URL": "redis://127.0.0.1:1/0", "FER_DATABASE_URL": "postgresql://fer@127.0.0.1:1/fer"}
@@ -70,7 +70,7 @@ def watched(networks: Engine, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with stack_folder() as sockets, local_redis(sockets) as broker_url:
         stack = Stack(url, broker_url)
         environment = {**stack.environment, "FER_METRICS_PORT": str(port), "TMPDIR": str(folder)}
-        with local_worker(environment, folder / "worker.log") as worker:
+        with running_worker(environment, folder / "worker.log") as worker:
             until(lambda: "fer_frames_total" in _scraped(port))
             yield Watched(stack, worker, port)
     # A worker that shut down in order leaves no files.

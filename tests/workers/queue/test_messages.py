@@ -18,12 +18,12 @@ from results.training import TrainingPlan, add_training, shard_of
 from tests.support.clips import noise_picture
 from tests.support.cluster import wait_for
 from tests.support.idle import IdleEngine
+from tests.support.stack import running_worker
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
 from workers.batch.submitting import submit
 from workers.queue.app import make_app
 from workers.queue.dispatching import sweep
-from workers.queue.local_stack import local_worker
 from workers.settings import Settings
 
 QUEUE = "hostile"
@@ -84,7 +84,7 @@ def test_a_worker_removes_them_and_works_on(database: Database, broker: str, tmp
     settings = Settings(database_url=url, broker_url=broker, queues=QUEUE, lease_seconds=4, device="cpu")
     app, log = make_app(settings), tmp_path / "worker.log"
     put(app, *NONE_OF_OURS)
-    with local_worker(settings.as_environment(), log) as worker:
+    with running_worker(settings.as_environment(), log) as worker:
         job = submit(app, database, [picture(tmp_path)], BatchOptions()).job
 
         def is_over() -> bool:

@@ -24,8 +24,8 @@ def settings(store: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """64 faces to train on, 21 to validate on."""
-    return write_tiny_faces(tmp_path_factory.mktemp("faces") / "fer2013.csv")
+    """32 faces to train on, 14 to validate on."""
+    return write_tiny_faces(tmp_path_factory.mktemp("faces") / "fer2013.csv", training=32, validation=14)
 
 
 @pytest.fixture(autouse=True)
