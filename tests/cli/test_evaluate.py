@@ -1,6 +1,8 @@
 """`evaluate` on small data: with no broker, with no database, and with either database."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from fer_model.training.datasets.data import read_faces
 from fer_model.training.measurement.reports import load_members, member_outputs
 from results.database import upgrade
 from tests.support.commands import fer_batch_here, succeed, succeed_here
-from tests.support.databases import query
+from tests.support.databases import query, sqlite_database
 from tests.support.training_data import write_folders, write_table
 
 KEYS = {"accuracy", "ci95", "macro_f1", "ece", "gmacs", "efficiency", "per_class", "confusion", "n"}
@@ -128,11 +130,17 @@ def test_wrong_use_exits_with_2(words: list[str]) -> None:
     assert CliRunner().invoke(main, words).exit_code == 2
 
 
-def test_an_outdated_database_is_passed_over_with_a_word(table: Path, nowhere: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "none.db").touch()
-    run = succeed_here("evaluate", "--data", str(table), "--split", "PublicTest", "--json", **nowhere)
-    assert set(json.loads(run.stdout)) == KEYS
-    assert run.stderr.startswith("Note: the database is not used: The database is older")
+def test_an_empty_or_outdated_database_is_passed_over_with_a_word(
+    table: Path, nowhere: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "empty.db").touch()
+    with closing(sqlite3.connect(sqlite_database(tmp_path / "old.db").removeprefix("sqlite:///"))) as old, old:
+        old.execute("UPDATE alembic_version SET version_num = '0004'")
+    for name, words in (("empty", "The database has no tables yet"), ("old", "The database is older")):
+        there = nowhere | {"FER_DATABASE_URL": f"sqlite:///{tmp_path / name}.db"}
+        run = succeed_here("evaluate", "--data", str(table), "--split", "PublicTest", "--json", **there)
+        assert set(json.loads(run.stdout)) == KEYS
+        assert run.stderr.startswith(f"Note: the database is not used: {words}")
 
 
 def test_a_database_that_cannot_be_written_keeps_nobody_from_the_figures(

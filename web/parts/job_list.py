@@ -12,7 +12,7 @@ from results.read.choosing import WITH_FACES
 from results.read.notes import notes
 from results.read.status import JobStatus, job_statuses
 from web.parts.failures import one_sentence
-from web.parts.names import counted, job_title
+from web.parts.names import counted, job_title, state_name
 from web.parts.queue import queue
 from web.server import this_server
 from workers.queue.broker import BROKER_ERRORS
@@ -46,7 +46,7 @@ def draw() -> bool:
 def _draw(status: JobStatus, title: str, moment: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{_plain(title)}**", width="content")
-        st.badge(status.state, color=COLOURS[status.state])
+        st.badge(state_name(status.kind, status.state), color=COLOURS[status.state])
         st.caption(f"{status.kind} · {moment} · {status.job}", width="stretch")
         _buttons(status)
     if status.kind == "train":

@@ -27,7 +27,12 @@ def job_title(job: Job) -> str:
 
 def job_name(job: Job) -> str:
     """The title, when the job was made and its state, to choose by."""
-    return f"{job_title(job)} · {job.created_at:%d %b %H:%M} · {job.state}"
+    return f"{job_title(job)} · {job.created_at:%d %b %H:%M} · {state_name(job.kind, job.state)}"
+
+
+def state_name(kind: str, state: str) -> str:
+    """A job's state; a stream that is stopped is one that was cancelled."""
+    return "stopped" if (kind, state) == ("stream", "cancelled") else state
 
 
 def counted(count: int, thing: str) -> str:

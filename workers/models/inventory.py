@@ -69,12 +69,23 @@ def details(database: Database | None, models_dir: Path, reference: str) -> Row:
 
 
 def verify(database: Database | None, models_dir: Path, references: Sequence[str]) -> list[Verdict]:
-    """Checks the files of these models, or of all, past those that are wrong. Raises `UnknownModelError`."""
+    """Checks the files of these models, or of all, past those that are wrong. Raises `UnknownModelError`.
+
+    Of all, those that an earlier release shipped, and that were neither kept nor are in use, are left out.
+    """
+    ours = store.shipped(models_dir)
     with _session(database) as session:
         named = [store.find_model(session, models_dir, reference) for reference in references]
-        chosen = named or _models(session, models_dir)
-    ours = store.shipped(models_dir)
-    return [_verdict(model, store.weights_file(models_dir, model, ours)) for model in chosen]
+        used = (ours if session is None else store.in_use(session, models_dir)[1]).files
+        chosen = [
+            (model, store.weights_file(models_dir, model, ours)) for model in named or _models(session, models_dir)
+        ]
+    needed = {file.sha256 for file in used}
+    return [
+        _verdict(model, file)
+        for model, file in chosen
+        if named or model.source != "shipped" or file.sha256 in needed or file.path.exists()
+    ]
 
 
 def _verdict(model: Model, file: WeightsFile) -> Verdict:

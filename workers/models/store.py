@@ -13,6 +13,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from fer_model.digests import digest
+from fer_model.errors import WeightsError
 from fer_model.networks.architectures import architecture_of, summary
 from fer_model.networks.loading import classifier_side, classifier_variant
 from fer_model.networks.manifest import SHIPPED, ModelSet, WeightsFile, read_models
@@ -217,6 +218,11 @@ def promote(database: Database, models_dir: Path, name: str) -> Ensemble:
         if name == shipped_name(ours):
             register(session, models_dir, ours)
         models = resolve(session, models_dir, catalogue.find_ensemble(session, name))
+    if name.startswith(f"{SHIPPED_NAME}-") and not all(file.path.exists() for file in models.files):
+        raise WeightsError(
+            f"{name} came with an earlier release, and its weights were not kept. To use it, install that release, "
+            f"promote {name} there, and upgrade again."
+        )
     _verify(models)
     for file in models.files:
         keep(models_dir, file.path)

@@ -19,7 +19,7 @@ from results import catalogue
 from results.database import connect, reading, writing
 from results.errors import NameTakenError, UnknownEnsembleError
 from results.tables import Ensemble, Model
-from workers.models import store
+from workers.models import inventory, store
 
 
 @pytest.fixture
@@ -112,6 +112,24 @@ def test_a_later_release_does_not_change_what_is_promoted(
         assert graph.parent == folder and digest(graph, "sha256") in graph.stem
     with writing(database) as session:
         assert store.current(session, folder)[1] == found, "for a worker too"
+
+
+def test_what_an_earlier_release_shipped_and_was_not_kept_is_named(
+    database: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    name = store.shipped_name(models)
+    with writing(database) as session:
+        store.register(session, folder, models)
+    assert len(inventory.verify(database, folder, [])) == 3
+    later = replace(models, detector=models.members[0], members=models.members[:1], shares=(1.0,))
+    monkeypatch.setattr(store, "shipped", lambda _: later)
+    with pytest.raises(WeightsError, match=f"^{name} came with an earlier release, and its weights were not kept"):
+        store.promote(database, folder, name)
+    assert [(verdict.id, verdict.ok) for verdict in inventory.verify(database, folder, [])] == [
+        (later.detector.id, True)
+    ]
+    (named,) = inventory.verify(database, folder, [models.detector.id])
+    assert not named.ok, "one that is asked for is reported"
 
 
 @pytest.mark.parametrize("content", [None, b"other bytes"])
