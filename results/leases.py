@@ -5,7 +5,7 @@ own epoch, so a worker that lost its lease cannot write any more. Trainings and 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -62,7 +62,7 @@ class Claim(Piece):
     id: int
     epoch: int
     attempts: int
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(hash=False)
 
 
 def claim(
