@@ -33,8 +33,8 @@ NAMED = ("process_shard", "serve_stream", "train", "finish_job")
 
 
 @click.command()
-@click.option("--port", metavar="PORT", type=Whole(1, 65535), default=5555, help="The port to listen on.")
-@click.option("--address", default="127.0.0.1", help="The address to listen at; 0.0.0.0 is all of this machine's.")
+@click.option("--port", metavar="PORT", type=Whole(1, 65535), default=5555, help="Port to listen on.")
+@click.option("--address", default="127.0.0.1", help="Address to listen on; 0.0.0.0 is all of this machine's.")
 @settings_options("database_url", "broker_url")
 def flower(settings: "Settings", port: int, address: str) -> None:
     """Show workers, tasks and queues in a browser.

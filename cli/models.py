@@ -72,7 +72,10 @@ def promote(settings: "Settings", ensemble: str) -> None:
 @json_option
 @settings_options("database_url")
 def verify(settings: "Settings", references: tuple[str, ...], as_json: bool) -> None:
-    """Check each file's sha256; of all models, if none is named. Exit code 1 if one is wrong."""
+    """Check each file's sha256; of all models that are there, if none is named.
+
+    Exit code 1 if one is wrong.
+    """
     from dataclasses import asdict
 
     from cli.connection import database_if_any

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--port", metavar="PORT", type=Whole(1, 65535), default=8501, help="The port to listen on.")
-@click.option("--address", default="127.0.0.1", help="The address to listen at; 0.0.0.0 is all of this machine's.")
+@click.option("--port", metavar="PORT", type=Whole(1, 65535), default=8501, help="Port to listen on.")
+@click.option("--address", default="127.0.0.1", help="Address to listen on; 0.0.0.0 is all of this machine's.")
 @settings_options("database_url", "broker_url", "device")
 def web(settings: "Settings", port: int, address: str) -> None:
     """Show pictures, the webcam and the database in a browser.

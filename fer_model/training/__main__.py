@@ -5,10 +5,12 @@ nothing else of the project's dependencies.
 """
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_model.errors import FerModelError
 from fer_model.networks.manifest import SHIPPED
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def _adjust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="fer2013.csv(.xz), by which it was trained.")
-    parser.add_argument("--strength", type=float, default=0.5, help="0 (not at all) to 1 (wholly).")
+    parser.add_argument("--strength", type=float, default=0.5, help="Above 0, at most 1 (wholly).")
     parser.set_defaults(action=adjust)
 
 
@@ -157,8 +159,11 @@ def adjust(arguments: argparse.Namespace) -> None:
     from fer_model.training import priors
     from fer_model.training.datasets.fer2013 import read_fer2013
 
-    labels = read_fer2013(arguments.data, "Training").labels
-    priors.adjust(arguments.weights, labels, arguments.strength, arguments.output)
+    try:
+        labels = read_fer2013(arguments.data, "Training").labels
+        priors.adjust(arguments.weights, labels, arguments.strength, arguments.output)
+    except (FerModelError, ValueError) as error:
+        sys.exit(f"Error: {error}")
 
 
 def distil(arguments: argparse.Namespace) -> None:

@@ -21,12 +21,15 @@ STRENGTH_KEY = "logit_adjustment"
 def adjust(weights: Path, labels: NDArray[np.int64], strength: float, output: Path) -> None:
     """Writes a classifier's weights with the bias of its last layer adjusted; nothing else changes.
 
-    `labels` (N,) are those of its training set, 0..6, each at least once; `strength` is 0..1.
+    `labels` (N,) are those of its training set, 0..6, each at least once; `strength` is above 0 and at
+    most 1.
 
     Raises:
         WeightsError: the weights cannot be read, or have been adjusted before.
-        ValueError: an emotion has no label.
+        ValueError: an emotion has no label, or `strength` is not in its range.
     """
+    if not 0 < strength <= 1:
+        raise ValueError(f"the strength is {strength}, not above 0 and at most 1")
     metadata = read_metadata(weights)
     if STRENGTH_KEY in metadata:
         raise WeightsError(f"{weights}: has been adjusted already, by {metadata[STRENGTH_KEY]}")

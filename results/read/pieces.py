@@ -1,10 +1,12 @@
 """A large job in pieces, two of which are read at once: PostgreSQL smooths each statement on one processor."""
 
+import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from time import sleep
 from typing import Any
 
 from sqlalchemy import RowMapping, Select, select
@@ -33,21 +35,36 @@ def pieces_of(session: Session, part: Part) -> list[Part]:
     return [replace(part, positions=run) for run in pairwise([*starts, END])]
 
 
-def rows_of(session: Session, statements: Sequence[Select[Any]]) -> Iterator[RowMapping]:
+def rows_of(session: Session, statements: Sequence[Select[Any]]) -> Generator[RowMapping]:
     """The rows of the statements one after the other, `AT_ONCE` statements at once, each in a session of its own.
 
-    The rows of a few statements are in memory.
+    Ends the transaction of `session`, which the server would end when it idles for long. The rows of a few statements
+    are in memory. Statements that run when the reading ends early are cancelled.
     """
-    running: deque[Future[Sequence[RowMapping]]] = deque()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    session.commit()
+    database, running = session.get_bind(), list[Any]()
+
+    def all_of(statement: Select[Any]) -> Sequence[RowMapping]:
+        with Session(database) as other:
+            running.append(driver := other.connection().connection.driver_connection)
+            try:
+                return other.execute(statement).mappings().all()
+            finally:
+                running.remove(driver)
+
+    pool = ThreadPoolExecutor(AT_ONCE)
+    waiting: deque[Future[Sequence[RowMapping]]] = deque()
+    try:
         for statement in statements:
-            running.append(pool.submit(_all, session, statement))
-            if len(running) > AT_ONCE:
-                yield from running.popleft().result()
-        for each in running:
-            yield from each.result()
-
-
-def _all(session: Session, statement: Select[Any]) -> Sequence[RowMapping]:
-    with Session(session.get_bind()) as other:
-        return other.execute(statement).mappings().all()
+            waiting.append(pool.submit(all_of, statement))
+            if len(waiting) > AT_ONCE:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # Again and again, since one that is just beginning is not cancelled.
+        while not all(each.done() for each in waiting):
+            for driver in list(running):
+                driver.interrupt() if isinstance(driver, sqlite3.Connection) else driver.cancel()
+            sleep(0.05)

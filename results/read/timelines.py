@@ -39,6 +39,8 @@ WITH_AFFECT = (*COLUMNS, *AFFECT)
 """Those of a row with affect."""
 
 MAX_BUCKET_MS = 7 * 24 * 3600 * 1000
+LEAST_DIVIDED_MS = 1000
+"""Buckets of a job that is read in pieces last at least as long, so that the rows of a piece are few."""
 EVERYTHING = FaceFilter()
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,8 +65,8 @@ def timeline(
     probability by name, `emotion` (the dominant one), `face_share` (frames with a face, or with this
     track, as a share of `frames`, 0..1), and `at`, when the bucket begins (UTC), if that is known. Keys that do not
     apply are None; so are the means of a bucket without a face. `with_affect` adds `valence` and `arousal` (-1..1), the
-    projection of the means that `emotions.affect` describes. Rows are sorted by medium, then track, then time, and
-    are fetched lazily.
+    projection of the means that `emotions.affect` describes. Rows are sorted by medium, then track, then time. They are
+    fetched lazily; those of a smoothed job of many media in pieces (see `pieces`), which ends the transaction.
 
     The hours of a stream are one series, whose `start_ms` counts from 1970 (UTC): buckets and tracks go on over the
     full hour, and `media_id` is None.
@@ -77,7 +79,9 @@ def timeline(
     if by not in get_args(By):
         raise TimelineError(f"A timeline is by media, track or job, not by '{by}'.")
     part = _from_a_bucket(part_of(session, job_id, media_id, period), bucket_ms)
-    is_divisible = face_filter.smooth_s > 0 and by != "job" and part.media_id is None and not part.absolute
+    # Shorter buckets may have as many rows as there are faces, too many for the memory.
+    is_small = bucket_ms >= LEAST_DIVIDED_MS
+    is_divisible = is_small and face_filter.smooth_s > 0 and by != "job" and part.media_id is None and not part.absolute
     pieces = pieces_of(session, part) if is_divisible else [part]
     statements = [_statement(each, bucket_ms, by, face_filter, with_affect) for each in pieces]
     return map(_with_moment, _rows(session, statements))

@@ -158,7 +158,7 @@ def test_what_kills_hangs_or_needs_too_much_memory_fails_alone(place: Place, sam
     os.link(samples / "clip.mp4", folder / "8.mp4")
     job = place.submit(str(folder), "--every", "20")
     # Enough for the harmless files; one of the files that hang is waited for.
-    place.worker(PYTHONPATH=str(POISON), FER_SHARD_TIMEOUT_SECONDS="25")
+    place.worker(PYTHONPATH=str(POISON), FER_SHARD_TIMEOUT_SECONDS="40")
     assert place.ended(job) == "done"
     errors = {Path(uri).name: error for uri, error in place.ask("SELECT uri, error FROM media WHERE error IS NOT NULL")}
     assert set(errors) == {"2-kills.jpg", "4-hangs.jpg", "6-swells.jpg"}

@@ -86,7 +86,9 @@ class Forked(subprocess.Popen[bytes]):
         return self.returncode
 
     def _number(self) -> int:
-        return int(struct.unpack("i", self._answers.recv(4))[0])
+        if not (answer := self._answers.recv(4)):
+            raise RuntimeError("the launcher of commands has ended")
+        return int(struct.unpack("i", answer)[0])
 
 
 def _needs_torch(words: Sequence[str]) -> bool:

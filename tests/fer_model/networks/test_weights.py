@@ -74,4 +74,4 @@ def test_the_ensemble_reaches_the_promised_accuracy(shared_data: Path) -> None:
     models = read_models()
     faces = read_fer2013(shared_data / "fer2013" / "fer2013.csv.xz", "PublicTest")
     (measured,) = report(load_members(models.members), models.shares, models.temperature, faces)
-    assert measured.evaluation.accuracy >= 68
+    assert measured.evaluation.accuracy >= 69 and measured.evaluation.macro_f1 >= 0.66

@@ -1,18 +1,20 @@
 """Smoothing gives exactly the mean of each window, whatever the times, the tracks and the filter."""
 
 import re
+from collections.abc import Callable
 from functools import partial
+from time import sleep
 from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import event, select
+from sqlalchemy import event, func, literal, select, text
 
-from results.database import reading, writing
+from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
 from results.plans import MediaPlan, ShardPlan
-from results.read import pieces
+from results.read import pieces, timelines
 from results.read.face_filter import UNITS, FaceFilter, filtered_faces
 from results.read.parts import Part
 from results.read.timelines import By, timeline
@@ -76,6 +78,7 @@ def test_a_job_in_pieces_has_the_same_timeline(database: Database, monkeypatch: 
     job = mixed(database)
     smooth = FaceFilter(smooth_s=1.0)
     with reading(database) as session:
+        monkeypatch.setattr(timelines, "LEAST_DIVIDED_MS", 100)
         whole = list(timeline(session, job, bucket_ms=100, by=by, face_filter=smooth))
         monkeypatch.setattr(pieces, "FACES", 30)
         positions = [piece.positions for piece in pieces.pieces_of(session, Part(job))]
@@ -88,6 +91,36 @@ def test_a_job_in_pieces_has_the_same_timeline(database: Database, monkeypatch: 
     ]
     assert rounded[0] == rounded[1]
     assert len({row["media_id"] for row in whole}) == (6 if by == "media" else 4)
+
+
+def test_a_reader_may_take_longer_than_a_transaction_may_idle(
+    postgresql: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(url := postgresql())
+    database = connect(url, locks_s=1)
+    job = mixed(database)
+    monkeypatch.setattr(pieces, "FACES", 30)
+    with reading(database) as session:
+        rows = timeline(session, job, face_filter=FaceFilter(smooth_s=1.0))
+        first = next(rows)
+        sleep(1.5)
+        assert {row["media_id"] for row in (first, *rows)} == set(range(1, 7))
+        assert session.scalar(select(literal(1))) == 1
+    database.dispose()
+
+
+def test_what_still_runs_when_a_reader_stops_is_cancelled(postgresql: Callable[[], str]) -> None:
+    """Else it would wait for an hour."""
+    database = connect(postgresql())
+    with reading(database) as session:
+        rows = pieces.rows_of(session, [select(literal(1)), *[select(func.pg_sleep(3600))] * 3])
+        assert len(next(rows)) == 1
+        rows.close()
+        running = (
+            select(func.count()).select_from(text("pg_stat_activity")).where(text("query LIKE 'SELECT pg_sleep%'"))
+        )
+        assert session.scalar(running.where(text("state = 'active'"))) == 0
+    database.dispose()
 
 
 def mixed(database: Database) -> str:
