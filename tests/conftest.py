@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.commands import ROOT
 from tests.support.sharing import one_at_a_time, shared_folder
-from tests.support.stack import Stack, running_worker
+from tests.support.stack import Stack, stack_on
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -106,22 +106,9 @@ def stack(request: pytest.FixtureRequest) -> Stack:
 
 @pytest.fixture(scope="session")
 def sqlite_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    yield from _stack(f"sqlite:///{tmp_path_factory.mktemp('database') / 'results.db'}", tmp_path_factory)
+    yield from stack_on(f"sqlite:///{tmp_path_factory.mktemp('database') / 'results.db'}", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def postgresql_stack(postgresql: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    yield from _stack(postgresql(), tmp_path_factory)
-
-
-def _stack(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    from results.database import upgrade
-    from workers.queue.local_stack import local_redis, stack_folder
-
-    upgrade(url)
-    log = tmp_path_factory.mktemp("stack") / "worker.log"
-    with stack_folder() as folder, local_redis(folder) as broker_url:
-        running = Stack(url, broker_url)
-        with running_worker(running.environment, log):
-            yield running
-    print(f"--- what the worker on {url.partition(':')[0]} said ---\n{log.read_text()}")
+    yield from stack_on(postgresql(), tmp_path_factory)

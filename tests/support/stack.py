@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.support.launching import started
 from workers.queue.processes import stop
 
@@ -31,3 +33,17 @@ def running_worker(environment: Mapping[str, str], log: Path) -> Iterator["subpr
         yield process
     finally:
         stop(process)
+
+
+def stack_on(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack on the database at `url`, until the generator is closed."""
+    from results.database import upgrade
+    from workers.queue.local_stack import local_redis, stack_folder
+
+    upgrade(url)
+    log = tmp_path_factory.mktemp("stack") / "worker.log"
+    with stack_folder() as folder, local_redis(folder) as broker_url:
+        running = Stack(url, broker_url)
+        with running_worker(running.environment, log):
+            yield running
+    print(f"--- what the worker on {url.partition(':')[0]} said ---\n{log.read_text()}")
