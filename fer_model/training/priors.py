@@ -21,8 +21,7 @@ STRENGTH_KEY = "logit_adjustment"
 def adjust(weights: Path, labels: NDArray[np.int64], strength: float, output: Path) -> None:
     """Writes a classifier's weights with the bias of its last layer adjusted; nothing else changes.
 
-    `labels` (N,) are those of its training set, 0..6, each at least once; `strength` is above 0 and at
-    most 1.
+    `labels` (N,) are those of its training set, 0..6, each at least once; `strength` is above 0 and at most 1.
 
     Raises:
         WeightsError: the weights cannot be read, or have been adjusted before.

@@ -58,9 +58,9 @@ def rows_of(session: Session, statements: Sequence[Select[Any]]) -> Generator[Ro
         for statement in statements:
             waiting.append(pool.submit(all_of, statement))
             if len(waiting) > AT_ONCE:
-                yield from waiting.popleft().result()
+                yield from _first(waiting)
         while waiting:
-            yield from waiting.popleft().result()
+            yield from _first(waiting)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         # Again and again, since one that is just beginning is not cancelled.
@@ -68,3 +68,10 @@ def rows_of(session: Session, statements: Sequence[Select[Any]]) -> Generator[Ro
             for driver in list(running):
                 driver.interrupt() if isinstance(driver, sqlite3.Connection) else driver.cancel()
             sleep(0.05)
+
+
+def _first(waiting: deque[Future[Sequence[RowMapping]]]) -> Sequence[RowMapping]:
+    # Taken out only when it is done: if the waiting is interrupted, it is cancelled like the others.
+    rows = waiting[0].result()
+    waiting.popleft()
+    return rows
