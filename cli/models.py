@@ -72,7 +72,7 @@ def promote(settings: "Settings", ensemble: str) -> None:
 @json_option
 @settings_options("database_url")
 def verify(settings: "Settings", references: tuple[str, ...], as_json: bool) -> None:
-    """Check each file's sha256; of all models that are there, if none is named.
+    """Check the sha256 of models, or of all that are there.
 
     Exit code 1 if one is wrong.
     """
