@@ -57,8 +57,6 @@ def flower(settings: "Settings", port: int, address: str) -> None:
     # It warns of each question that no worker answers, as before the first one is started.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     say(f"Flower: http://{address}:{port}, {words}", err=True)
-    # Three messages for each task, which workers send from here on; Flower asks those that start later.
-    app.control.enable_events()
     # Within this process, so that the list of processes does not show the password. Options override Flower's
     # variables and its file, so that none of them can remove the password.
     app.start(["--quiet", "flower", f"--address={address}", f"--port={port}", f"--basic_auth={secret}"])

@@ -1,6 +1,7 @@
 """What the tests of all rooms share: sample media, networks, and a running stack."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Else each of the many processes that the tests start would compile every module anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell's background job ignores it, and so would all commands that the tests start and end by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST = ("acceptance", "workers", "cli")
 

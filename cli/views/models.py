@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cli.views.lines import say
 from cli.views.terminal import safe_text, terminal
+from workers.models.inventory import use_of
 
 Row = dict[str, Any]
 
@@ -50,7 +51,7 @@ def _ensembles(rows: Iterable[Row], lines: bool) -> Table:
     for row in rows:
         members = [safe_text(f"{member['share']:.2f} {member['name']}") for member in row["members"]]
         classifiers = Text("\n" if lines else ", ").join(members)
-        table.add_row(row["name"], "yes" if row["in_use"] else "", row["detector"]["name"], classifiers, _accuracy(row))
+        table.add_row(row["name"], use_of(row), row["detector"]["name"], classifiers, _accuracy(row))
     return table
 
 

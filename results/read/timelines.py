@@ -24,12 +24,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from results.emotions import AFFECT, EMOTIONS, affect, dominant, means
-from results.errors import TimelineError
+from results.errors import TimelineError, UnknownJobError
 from results.read.face_filter import FaceFilter, filtered_faces
 from results.read.parts import ALWAYS, Part, Period, frames_of, moment_ms, part_of
 from results.read.pieces import pieces_of, rows_of
 from results.stream_tables import Stream
-from results.tables import Media
+from results.tables import Job, Media
 
 By = Literal["media", "track", "job"]
 COLUMNS = ("start_ms", "media_id", "uri", "track_id", "frames", "faces", *EMOTIONS, "emotion", "face_share", "at")
@@ -73,6 +73,7 @@ def timeline(
 
     Raises:
         TimelineError: `bucket_ms` is not between 1 ms and a week, `by` is none of the three, or as `parts.part_of`.
+        UnknownJobError: the job was deleted while it was read in pieces.
     """
     if not 1 <= bucket_ms <= MAX_BUCKET_MS:
         raise TimelineError(f"A bucket lasts between 1 ms and 7 days, not {bucket_ms} ms.")
@@ -84,13 +85,20 @@ def timeline(
     is_divisible = is_small and face_filter.smooth_s > 0 and by != "job" and part.media_id is None and not part.absolute
     pieces = pieces_of(session, part) if is_divisible else [part]
     statements = [_statement(each, bucket_ms, by, face_filter, with_affect) for each in pieces]
-    return map(_with_moment, _rows(session, statements))
+    return map(_with_moment, _rows(session, job_id, statements))
 
 
-def _rows(session: Session, statements: Sequence[Select[Any]]) -> Iterable[RowMapping]:
+def _rows(session: Session, job_id: str, statements: Sequence[Select[Any]]) -> Iterable[RowMapping]:
     if len(statements) > 1:
-        return rows_of(session, statements)
+        return _rows_of_pieces(session, job_id, statements)
     return session.execute(statements[0], execution_options={"yield_per": 1000}).mappings()
+
+
+def _rows_of_pieces(session: Session, job_id: str, statements: Sequence[Select[Any]]) -> Iterator[RowMapping]:
+    yield from rows_of(session, statements)
+    # Each piece is read from the database as it is then: a job that is deleted meanwhile would end early, silently.
+    if session.scalar(select(Job.id).where(Job.id == job_id)) is None:
+        raise UnknownJobError(f"Job {job_id} was deleted while it was read; what was written is not all of it.")
 
 
 def _from_a_bucket(part: Part, bucket_ms: int) -> Part:

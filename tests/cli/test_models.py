@@ -94,6 +94,16 @@ def test_what_cannot_be_promoted_changes_nothing(surroundings: dict[str, str]) -
     assert listed(surroundings)["in_use"] == [store.shipped_name(read_models())]
 
 
+def test_a_release_is_pinned_by_its_own_name_until_shipped_is_promoted(surroundings: dict[str, str]) -> None:
+    name = store.shipped_name(read_models())
+    uses = []
+    for promoted in (name, "shipped"):
+        succeed("models", "promote", promoted, **surroundings)
+        (row,) = (line for line in succeed("models", "list", **surroundings).stdout.splitlines() if name in line)
+        uses.append(row.split()[1])
+    assert uses == ["pinned", "yes"]
+
+
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     with serving(FileServer({})) as running:

@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import cv2
 import numpy as np
@@ -21,6 +23,10 @@ PASSWORD = "open sesame 42"
 CAMERA_FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 WAIT_MS = 60_000
 """Longest wait of the browser for anything; the machine may be busy."""
+
+LONGEST_S = 900.0
+"""Longest use of a browser. Playwright keeps its time limits itself, and pytest's exception is lost in its event loop
+while messages of a browser that went mad arrive: once such a test ran until the limit of the whole suite."""
 
 
 @contextmanager
@@ -58,11 +64,24 @@ def _command(process: Path) -> str:
 
 @contextmanager
 def browsing(*flags: str) -> Iterator[Browser]:
-    """Chromium without a window; the test is skipped where there is none."""
+    """Chromium without a window, for `LONGEST_S` at most; the test is skipped where there is none."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", *flags])
-        yield chromium
-        chromium.close()
+        limit = Timer(LONGEST_S, _end_driver)
+        limit.start()
+        try:
+            chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", *flags])
+            yield chromium
+            chromium.close()
+        finally:
+            limit.cancel()
+
+
+def _end_driver() -> None:
+    """Ends this process's Playwright, and its browser with it: whatever waits for them fails."""
+    me = os.getpid()
+    for pid in map(int, Path(f"/proc/{me}/task/{me}/children").read_text().split()):
+        if "run-driver" in _command(Path(f"/proc/{pid}")):
+            os.kill(pid, signal.SIGKILL)
 
 
 def camera_flags(samples: Path, clip: Path) -> tuple[str, ...]:

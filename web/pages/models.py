@@ -16,6 +16,7 @@ from workers.models.inventory import details, overview
 from workers.models.store import SHIPPED_NAME, promote, shipped, shipped_name
 
 EVERY_S, RUNS = 3.0, 50
+FOLLOWS = "shipped: those of this release, then of later ones"
 TWO_DIGITS = {name: st.column_config.NumberColumn(format="%.2f") for name in ("Accuracy %", "From", "To", "Efficiency")}
 FOUR_DIGITS = {name: st.column_config.NumberColumn(format="%.4f") for name in ("Macro F1", "ECE", "GMACs")}
 FORMATS = TWO_DIGITS | FOUR_DIGITS
@@ -29,7 +30,7 @@ def page() -> None:
         st.success(f"{done} is in use.")
     st.subheader("Ensembles")
     _table(model_tables.ensembles(found["ensembles"]), "Ensembles")
-    _promotion(found["in_use"], [row["name"] for row in found["ensembles"]])
+    _promotion(found["ensembles"])
     st.subheader("Classifiers")
     _table(model_tables.classifiers(found["models"]), "Classifiers")
     _evaluations()
@@ -41,20 +42,23 @@ def _table(rows: list[model_tables.Row], name: str) -> None:
     st.dataframe(rows, hide_index=True, column_config=FORMATS, placeholder="", alt=name)
 
 
-def _promotion(in_use: str, names: Sequence[str]) -> None:
-    others = [name for name in names if name != in_use]
+def _promotion(ensembles: Sequence[model_tables.Row]) -> None:
+    folder = this_server().settings.models_dir
+    ours = shipped_name(shipped(folder))
+    # Not by its own name: the shipped one is to follow later releases again, also where it was pinned.
+    others = [
+        SHIPPED_NAME if row["name"] == ours else row["name"]
+        for row in ensembles
+        if (row["pinned"] and row["name"] == ours) or not row["in_use"]
+    ]
     if not others:
         st.caption("`fer-batch ensemble fit` makes another ensemble, which can be put in use here.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox("Put in use", others)
+        chosen = st.selectbox("Put in use", others, format_func=lambda name: FOLLOWS if name == SHIPPED_NAME else name)
         if st.button("Promote"):
             with one_sentence():
-                folder = this_server().settings.models_dir
-                # The shipped one follows later releases again.
-                name = SHIPPED_NAME if chosen == shipped_name(shipped(folder)) else chosen
-                promote(this_server().database, folder, name)
-                st.session_state["promoted"] = chosen
+                st.session_state["promoted"] = promote(this_server().database, folder, chosen).name
                 st.rerun()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from results.tables import Evaluation
+from workers.models.inventory import use_of
 
 Row = dict[str, Any]
 
@@ -13,7 +14,7 @@ def ensembles(rows: Sequence[Row]) -> list[Row]:
     return [
         {
             "Ensemble": row["name"],
-            "In use": "yes" if row["in_use"] else "",
+            "In use": use_of(row),
             "Classifiers": ", ".join(f"{member['share']:.2f} {member['name']}" for member in row["members"]),
             "Detector": row["detector"]["name"],
             "Accuracy %": row["accuracy"],

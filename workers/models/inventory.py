@@ -45,6 +45,11 @@ def overview(database: Database | None, models_dir: Path) -> Row:
         }
 
 
+def use_of(ensemble: Row) -> str:
+    """Whether an ensemble of `overview` is in use, in a word: `pinned` also after an upgrade, `yes` until then."""
+    return "pinned" if ensemble["pinned"] else "yes" if ensemble["in_use"] else ""
+
+
 def details(database: Database | None, models_dir: Path, reference: str) -> Row:
     """All facts about an ensemble (by name, or `shipped`) or a model (by id, name or sha256).
 
@@ -138,6 +143,8 @@ def _ensemble_row(session: Session | None, in_use: str, name: str, models: Model
     return {
         "name": name,
         "in_use": name == in_use,
+        # One that is promoted by its own name stays in use after an upgrade; `shipped` follows the release.
+        "pinned": name == in_use and row is not None and row.promoted_at is not None,
         "detector": {"id": models.detector.sha256[: catalogue.ID_DIGITS], "name": models.detector.name},
         "members": [
             {"id": file.sha256[: catalogue.ID_DIGITS], "name": file.name, "share": share} for file, share in shares

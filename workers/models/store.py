@@ -54,10 +54,11 @@ def _keep_graph(models_dir: Path, file: WeightsFile) -> None:
 
 
 def _stored_graph(models_dir: Path, weights: WeightsFile) -> WeightsFile | None:
-    """The graph that `_keep_graph` copied; None if these weights came without one."""
-    for path in folder(models_dir).glob(f"{weights.sha256}-*.safetensors"):
-        return WeightsFile(f"{weights.name}-graph", path, path.stem.rpartition("-")[2])
-    return None
+    """The graph that `_keep_graph` copied last; None if these weights came without one."""
+    kept = folder(models_dir).glob(f"{weights.sha256}-*.safetensors")
+    # Two releases may have made different graphs of the same weights: each worker must take the same one.
+    path = max(kept, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+    return None if path is None else WeightsFile(f"{weights.name}-graph", path, path.stem.rpartition("-")[2])
 
 
 def _copy(file: Path, target: Path, sha256: str) -> None:

@@ -63,6 +63,8 @@ def make_app(settings: Settings) -> Celery:
         task_time_limit=hard,
         # A message whose worker process died is not sent again by Celery: the sweep does it, and counts attempts.
         task_reject_on_worker_lost=False,
+        # Not only once Flower asks for them, every 5 s: it would never hear of what a new worker takes up before.
+        worker_send_task_events=True,
         worker_prefetch_multiplier=1,
         worker_concurrency=1,
         worker_pool="workers.queue.pool:Pool",

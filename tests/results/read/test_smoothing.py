@@ -13,6 +13,8 @@ from sqlalchemy import event, func, literal, select, text
 
 from results.database import connect, reading, upgrade, writing
 from results.emotions import EMOTIONS
+from results.errors import UnknownJobError
+from results.jobs import delete_job
 from results.plans import MediaPlan, ShardPlan
 from results.read import pieces, timelines
 from results.read.face_filter import UNITS, FaceFilter, filtered_faces
@@ -106,6 +108,23 @@ def test_a_reader_may_take_longer_than_a_transaction_may_idle(
         sleep(1.5)
         assert {row["media_id"] for row in (first, *rows)} == set(range(1, 7))
         assert session.scalar(select(literal(1))) == 1
+    database.dispose()
+
+
+def test_a_job_that_is_deleted_while_it_is_read_does_not_end_silently(
+    postgresql: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(url := postgresql())
+    database = connect(url)
+    job = mixed(database)
+    monkeypatch.setattr(pieces, "FACES", 30)
+    with reading(database) as session:
+        rows = timeline(session, job, face_filter=FaceFilter(smooth_s=1.0))
+        assert next(rows)["media_id"] == 1
+        with writing(database) as other:
+            assert delete_job(other, job)
+        with pytest.raises(UnknownJobError, match=f"{job} was deleted while it was read"):
+            list(rows)
     database.dispose()
 
 

@@ -96,6 +96,18 @@ def test_measurements_training_and_promotion(database: Database, folder: Path) -
     assert any("epoch 2 of 3 · best 60.00%" in each.value for each in app.caption)
 
 
+def test_a_pinned_release_is_called_so_and_follows_later_ones_again(database: Database, folder: Path) -> None:
+    name = store.shipped_name(store.shipped(folder))
+    store.promote(database, folder, name)
+    app = models_page()
+    assert app.dataframe[0].value["In use"].tolist() == ["pinned"]
+    app.button[0].click().run()
+    assert [each.value for each in app.success] == [f"{name} is in use."]
+    assert app.dataframe[0].value["In use"].tolist() == ["yes"] and not app.button
+    with reading(database) as session:
+        assert catalogue.promoted(session) is None
+
+
 def test_an_ensemble_is_promoted_by_a_click(tmp_path: Path) -> None:
     url, folder = f"sqlite:///{tmp_path / 'results.db'}", tmp_path / "models"
     prepare(url)

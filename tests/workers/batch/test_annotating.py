@@ -1,6 +1,5 @@
 """Annotated and anonymised media, from what a worker found to what a detector finds in the result."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -19,7 +18,7 @@ from fer_model.rendering.palette import COLOURS
 from fer_model.samples import write_clip
 from fer_model.sources import open_source
 from fer_model.sources.images import read_picture
-from fer_model.types import Image
+from fer_model.types import Box, Image
 from results.database import reading, writing
 from results.read.face_filter import FaceFilter
 from results.tables import Face, Frame, Media
@@ -70,9 +69,14 @@ def annotated(
         )
 
 
-def pictures(folder: Path) -> Iterator[Image]:
-    yield from (frame.image for frame in open_source(str(folder / "moving.mp4"), kind="video"))
-    yield from (frame.image for frame in open_source(str(folder / "zidane.jpg"), kind="image"))
+def pictures(clip: Path, photograph: Path) -> list[Image]:
+    """All frames of a video, and a photograph."""
+    sources = open_source(str(clip), kind="video"), open_source(str(photograph), kind="image")
+    return [frame.image for source in sources for frame in source]
+
+
+def overlap(boxes: list[Box], others: list[Box]) -> bool:
+    return bool(others) and bool(iou(np.array(boxes), np.array(others)).any())
 
 
 @pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
@@ -85,11 +89,13 @@ def test_no_face_is_found_any_more_also_between_the_frames_looked_at(
     # The filter limits boxes alone: a face without a box is hidden nevertheless.
     done = annotated(database, job_id, tmp_path / "hidden", how, FaceFilter(min_confidence=1.0))
     assert [Path(each.path or "").name for each in done] == ["moving.mp4", "zidane.jpg"]
-    found = list(pictures(tmp_path / "hidden"))
+    found = pictures(tmp_path / "hidden" / "moving.mp4", tmp_path / "hidden" / "zidane.jpg")
     assert len(found) == SECONDS * 25 + 1
-    assert [detected(networks, image) for image in found] == [[]] * len(found)
-    seen = [frame.image for frame in open_source(str(media[0]), kind="video") if frame.index % 7 == 3]
-    assert all(detected(networks, image) for image in seen), "they were there before"
+    before, after = ([detected(networks, image) for image in each] for each in (pictures(*media[:2]), found))
+    assert all(before), "they were there before"
+    # What the detector takes for a face elsewhere, such as a blurred crowd, differs between processors.
+    still = [n for n, (here, there) in enumerate(zip(before, after, strict=True)) if overlap(here, there)]
+    assert still == []
 
 
 def test_boxes_are_drawn_around_faces(database: Database, networks: Engine, media: list[Path], tmp_path: Path) -> None:
