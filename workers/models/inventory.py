@@ -143,8 +143,6 @@ def _ensemble_row(session: Session | None, in_use: str, name: str, models: Model
     return {
         "name": name,
         "in_use": name == in_use,
-        # One that is promoted by its own name stays in use after an upgrade; `shipped` follows the release.
-        "pinned": name == in_use and row is not None and row.promoted_at is not None,
         "detector": {"id": models.detector.sha256[: catalogue.ID_DIGITS], "name": models.detector.name},
         "members": [
             {"id": file.sha256[: catalogue.ID_DIGITS], "name": file.name, "share": share} for file, share in shares
@@ -152,6 +150,8 @@ def _ensemble_row(session: Session | None, in_use: str, name: str, models: Model
         "margin": models.margin,
         "temperature": models.temperature,
         "fitted_on": row and row.fitted_on,
+        # One that is promoted by its own name stays in use after an upgrade; `shipped` follows the release.
+        "pinned": name == in_use and row is not None and row.promoted_at is not None,
         "promoted_at": row and row.promoted_at and row.promoted_at.isoformat(),
         "accuracy": newest[0]["accuracy"] if newest else None,
         "accuracy_on": f"{newest[0]['split']} of {newest[0]['data']}" if newest else None,

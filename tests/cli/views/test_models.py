@@ -21,9 +21,9 @@ LONG = "a-name-that-a-person-thought-about-for-a-very-long-time-and-then-made-ev
 ENSEMBLE = {
     "name": "fitted-01234567",
     "in_use": True,
-    "pinned": True,
     "detector": {"id": "ba9876543210", "name": "face-yolov8n"},
     "members": [{"id": "0123456789ab", "name": "emotion-b0-best-mixed", "share": 1.0}],
+    "pinned": False,
     "accuracy": None,
 }
 EVALUATION = {
