@@ -60,8 +60,11 @@ class Live:
         name, summary = first
         while True:
             entry = {FIELD: json.dumps(summary)}
-            client.xadd(KEY + name, entry, maxlen=LENGTH, approximate=True)
-            client.expire(KEY + name, FORGET_S)
+            # Both or neither: a key that never expires would stay for good.
+            with client.pipeline() as both:
+                both.xadd(KEY + name, entry, maxlen=LENGTH, approximate=True)
+                both.expire(KEY + name, FORGET_S)
+                both.execute()
             name, summary = self._waiting.get()
 
     def _forget(self) -> None:
