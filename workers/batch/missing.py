@@ -24,9 +24,16 @@ def noticed(uri: str, roots: Sequence[str]) -> Iterator[None]:
         yield
     except (FerModelError, OSError) as error:
         check_permitted(uri, roots)
-        if not is_missing(uri):
+        # A share that was away for a moment may be back by now: what could not be opened is tried again.
+        if not is_missing(uri) and (is_remote(uri) or not _was_absent(error)):
             raise
         raise _missing(uri) from error
+
+
+def _was_absent(error: BaseException) -> bool:
+    """Whether there was no file to be opened, whatever is there now."""
+    cause = error if isinstance(error, OSError) else error.__context__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOENT, errno.ENOTDIR)
 
 
 def _missing(uri: str) -> MissingMediaError:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 
+from fer_model.sources import open_source
 from results import leases
 from results.attempts import attempts_of
 from results.backlog import backlog
@@ -23,7 +25,9 @@ from tests.support.planning import planned
 from workers.batch import absence, planning
 from workers.batch.absence import MISSES
 from workers.batch.finishing import finish
+from workers.batch.missing import noticed
 from workers.batch.processing import process_shard
+from workers.errors import MissingMediaError
 from workers.settings import Settings
 
 
@@ -152,3 +156,15 @@ def test_deleted_files_of_one_job_do_not_keep_a_worker_from_others(database: Dat
         session.execute(update(Media).values(state="done"))
     absence.leave(database, "fer-1@a", ["/nowhere/else.jpg"])
     assert not absence.look_again(database, "fer-1@a", ["batch"]), "nothing waits that it could miss"
+
+
+def test_a_file_that_is_back_when_it_is_looked_at_is_tried_again(samples: Path, tmp_path: Path) -> None:
+    kinds: dict[str, Literal["image", "video"]] = {"zidane.jpg": "image", "clip.mp4": "video"}
+    for name, kind in kinds.items():
+        path = tmp_path / "share" / name
+        path.parent.mkdir(exist_ok=True)
+        with pytest.raises(MissingMediaError, match="is missing on"), noticed(str(path), ()):
+            try:
+                list(open_source(str(path), kind=kind))
+            finally:
+                path.write_bytes((samples / name).read_bytes())
