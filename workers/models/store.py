@@ -49,8 +49,10 @@ def stored(models_dir: Path, sha256: str) -> Path:
 def _keep_graph(models_dir: Path, file: WeightsFile) -> None:
     """Copies a shipped graph beside its weights, so that they need no conversion after a later release."""
     if file.graph:
-        name = f"{file.sha256}-{file.graph.sha256}.safetensors"
-        _copy(file.graph.path, folder(models_dir) / name, file.graph.sha256)
+        kept = folder(models_dir) / f"{file.sha256}-{file.graph.sha256}.safetensors"
+        _copy(file.graph.path, kept, file.graph.sha256)
+        # Of several graphs the last kept one is taken, also when it was there already.
+        kept.touch()
 
 
 def _stored_graph(models_dir: Path, weights: WeightsFile) -> WeightsFile | None:

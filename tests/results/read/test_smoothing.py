@@ -99,13 +99,14 @@ def test_a_reader_may_take_longer_than_a_transaction_may_idle(
     postgresql: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upgrade(url := postgresql())
-    database = connect(url, locks_s=1)
+    # Long enough for the first statements on a busy machine.
+    database = connect(url, locks_s=4)
     job = mixed(database)
     monkeypatch.setattr(pieces, "FACES", 30)
     with reading(database) as session:
         rows = timeline(session, job, face_filter=FaceFilter(smooth_s=1.0))
         first = next(rows)
-        sleep(1.5)
+        sleep(4.5)
         assert {row["media_id"] for row in (first, *rows)} == set(range(1, 7))
         assert session.scalar(select(literal(1))) == 1
     database.dispose()

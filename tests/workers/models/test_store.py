@@ -114,6 +114,23 @@ def test_a_later_release_does_not_change_what_is_promoted(
         assert store.current(session, folder)[1] == found, "for a worker too"
 
 
+def test_of_two_graphs_of_the_same_weights_the_last_kept_one_is_taken(
+    database: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    """Two releases convert the same weights differently; one is installed, then the other, then the first again."""
+    one_member(database, folder, models)
+    member, other = models.members[:2]
+    converted_anew = replace(models, members=(replace(member, graph=other.graph), other))
+    later = replace(models, detector=other, members=(other,), shares=(1.0,))
+    for release in (models, converted_anew, models):
+        monkeypatch.setattr(store, "shipped", lambda _, release=release: release)
+        store.promote(database, folder, "one")
+        monkeypatch.setattr(store, "shipped", lambda _: later)
+        (found,) = in_use(database, folder)[1].members
+        assert found.path.parent == folder and found.graph and release.members[0].graph
+        assert found.graph.sha256 == release.members[0].graph.sha256 == digest(found.graph.path, "sha256")
+
+
 def test_what_an_earlier_release_shipped_and_was_not_kept_is_named(
     database: Database, models: ModelSet, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
