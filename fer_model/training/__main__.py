@@ -28,6 +28,7 @@ def main(words: list[str] | None = None) -> None:
     _closeups(commands.add_parser("closeups", help="A face detector: faces that fill the picture, by group."))
     _pack(commands.add_parser("pack", help="FER-2013 and unlabelled faces as a small folder for `distil`."))
     _distil(commands.add_parser("distil", help="Train cross-fitted teachers and two pupils in a given time."))
+    _further(commands.add_parser("further", help="Train a classifier on by stored answers, on a processor."))
     _stability(commands.add_parser("stability", help="How often a disturbed face keeps its label, by group."))
     _adjust(commands.add_parser("adjust", help="Make a classifier find rare emotions more often (logit adjustment)."))
     arguments = parser.parse_args(words)
@@ -70,6 +71,21 @@ def _distil(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="A few rows and small networks: does it run?")
     parser.set_defaults(action=distil)
+
+
+def _further(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path, help="The classifier to start from.")
+    parser.add_argument("data", type=Path, help="fer2013.csv(.xz), with fer2013new.csv (the FER+ votes) beside it.")
+    parser.add_argument("output", type=Path, help="Where the weights go.")
+    parser.add_argument("--extra", type=Path, help="Unlabelled faces: a zip of grey pictures of 64x64.")
+    parser.add_argument(
+        "--answers", type=Path, required=True, help="Teachers' answers, of `distil`, in the same order."
+    )
+    parser.add_argument("--seconds", type=float, default=6000)
+    parser.add_argument("--learning-rate", type=float, default=6e-4, help="At its peak.")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.set_defaults(action=train_further)
 
 
 def _stability(parser: argparse.ArgumentParser) -> None:
@@ -180,6 +196,19 @@ def distil(arguments: argparse.Namespace) -> None:
         device=arguments.device,
     )
     distil(*smoke(run, faces) if arguments.smoke else (run, faces), arguments.folder)
+
+
+def train_further(arguments: argparse.Namespace) -> None:
+    """Trains a classifier on."""
+    from fer_model.training.distillation.further import Further, further
+    from fer_model.training.distillation.pack import read_sources
+
+    run = Further(arguments.seconds, arguments.learning_rate, seed=arguments.seed, device=arguments.device)
+    try:
+        faces = read_sources(arguments.data, arguments.extra)
+        further(run, arguments.weights, faces, arguments.answers, arguments.output)
+    except (FerModelError, OSError) as error:
+        sys.exit(f"Error: {error}")
 
 
 if __name__ == "__main__":

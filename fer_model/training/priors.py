@@ -32,13 +32,18 @@ def adjust(weights: Path, labels: NDArray[np.int64], strength: float, output: Pa
     metadata = read_metadata(weights)
     if STRENGTH_KEY in metadata:
         raise WeightsError(f"{weights}: has been adjusted already, by {metadata[STRENGTH_KEY]}")
-    counts = np.bincount(labels, minlength=len(EMOTIONS))
-    if not counts.all():
-        raise ValueError(f"the training set has no picture of {EMOTIONS[int(counts.argmin())]}")
+    shares = log_shares(labels)
     network = load_classifier(weights)
-    bias = network.get_parameter("classifier.1.bias")
     with torch.no_grad():
-        bias.sub_(strength * torch.from_numpy(np.log(counts / counts.sum())).float())
+        network.get_parameter("classifier.1.bias").sub_(strength * shares)
     # What the training measured no longer holds.
     kept = {key: value for key, value in metadata.items() if key != "validation_accuracy"}
     save_weights(network, output, {**kept, STRENGTH_KEY: f"{strength:g}"})
+
+
+def log_shares(labels: NDArray[np.int64]) -> torch.Tensor:
+    """The logarithm of each emotion's share in labels (N,) 0..6, as (7,). Raises `ValueError` if one has no label."""
+    counts = np.bincount(labels, minlength=len(EMOTIONS))
+    if not counts.all():
+        raise ValueError(f"the training set has no picture of {EMOTIONS[int(counts.argmin())]}")
+    return torch.from_numpy(np.log(counts / counts.sum())).float()

@@ -7,7 +7,7 @@ teachers. A second head learns the FER+ votes and is dropped when the weights ar
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -206,8 +206,11 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def answers(network: nn.Module, images: Tensor, mirrored: bool = False) -> Tensor:
-    """Probabilities (N, 7) for grey pictures (N, 48, 48) 0..255; the mean of picture and mirror if asked."""
+def answers(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor, mirrored: bool = False) -> Tensor:
+    """Probabilities (N, 7) for grey pictures (N, 48, 48) 0..255; the mean of picture and mirror if asked.
+
+    The first that `network` gives is logits (n, 7).
+    """
     found = []
     for start in range(0, len(images), 1024):
         view = normal(images[start : start + 1024][:, None].float())
@@ -241,7 +244,7 @@ def distil(run: Distillation, faces: Faces, output: Path) -> list[dict[str, Any]
         (output / "log.json").write_text(json.dumps(log))
 
     teachers: list[nn.Module] = []
-    weights = None if rows.extra_answers is None else _often(rows.extra_answers)
+    weights = None if rows.extra_answers is None else often(rows.extra_answers)
     if not run.answers:
         courses = [teacher_course(run, rows, fold) for fold in range(run.folds)]
         for course in courses:
@@ -294,10 +297,10 @@ def _ask(run: Distillation, rows: Rows, teachers: Sequence[nn.Module], faces: Fa
     others = torch.stack([answers(teacher, plain, mirrored=True) for teacher in teachers]).mean(0)
     np.savez_compressed(output / "answers.npz", training=whole, extra=others.half().cpu().numpy())
     print("unlabelled faces:", [round(float(each), 3) for each in others.mean(0)], flush=True)
-    return _often(others)
+    return often(others)
 
 
-def _often(answers: Tensor) -> Tensor:
+def often(answers: Tensor) -> Tensor:
     """How often each face is drawn: rare emotions more often, in proportion to one over the root of their share."""
     return (answers / answers.mean(0).clamp_min(1e-3).sqrt()).sum(1)
 
