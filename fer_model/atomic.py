@@ -1,6 +1,7 @@
 """Atomic writes, and the permissions of what is written."""
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -12,7 +13,8 @@ def write_atomically(path: Path, content: bytes | memoryview, mode: int | None =
     Raises:
         OSError: it cannot be written; the partial file is deleted, so that a full disk has room again.
     """
-    unfinished = path.with_suffix(".partial")
+    # Another name for each writer, else one would write into what another has just put in place.
+    unfinished = path.with_name(f"{secrets.token_hex(8)}.partial")
     try:
         if mode is not None:
             create(unfinished, mode)

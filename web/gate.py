@@ -123,7 +123,10 @@ def _is_from_this_page(connection: HTTPConnection) -> bool:
     """By `Origin`, which browsers send with websockets and posts, else by `Sec-Fetch-Site`; programs send neither."""
     origin = connection.headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc.lower() == connection.headers.get("host", "").lower()
+        try:
+            return urlsplit(origin).netloc.lower() == connection.headers.get("host", "").lower()
+        except ValueError:
+            return False
     if connection.headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
         return True
     # A link on another site.

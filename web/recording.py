@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine as Database
@@ -76,24 +76,39 @@ class Recording:
     def _run(self) -> None:
         try:
             while not self._ending.wait(EVERY_S):
-                self._write(LOST_MS)
-            self._write(None)
-            with writing(self._database) as session:
-                stop_stream(session, self.name)
+                self._patiently(lambda: self._write(LOST_MS))
+            until = time.monotonic() + 2 * STREAM_LEASE_S
+            while not self._patiently(self._end) and time.monotonic() < until:
+                time.sleep(EVERY_S)
         except (JobCancelledError, ShardLostError) as error:
             logger.info("the recording %s has ended: %s", self.name, error)
         except Exception:
             logger.exception("the recording %s has ended", self.name)
 
-    def _write(self, lost_ms: float | None) -> None:
+    def _patiently(self, write: Callable[[], None]) -> bool:
+        """Whether the database was there."""
         try:
-            if self._recorder.waiting is None:
-                with self._lock:
-                    seen, self._seen = self._seen, []
-                self._recorder.gather(seen, [], _figures(seen), lost_ms)
-            self._recorder.append()
+            write()
         except (DatabaseUnreachableError, DatabaseBusyError) as error:
             logger.warning("the recording %s waits for the database: %s", self.name, error)
+            return False
+        return True
+
+    def _write(self, lost_ms: float | None) -> None:
+        if self._recorder.waiting is not None:
+            self._recorder.append()
+        with self._lock:
+            seen = list(self._seen)
+        self._recorder.gather(seen, [], _figures(seen), lost_ms)
+        # Not before: gathering may have to ask the database.
+        with self._lock:
+            del self._seen[: len(seen)]
+        self._recorder.append()
+
+    def _end(self) -> None:
+        self._write(None)
+        with writing(self._database) as session:
+            stop_stream(session, self.name)
 
 
 def end_abandoned(database: Database) -> None:

@@ -66,7 +66,7 @@ class Server:
             if self._analyser is None or self._models is None or self._models.key != models.key:
                 cache = writable_cache(self.settings.cache_dir)
                 engine = load_engine(models, self.settings.device, cache, latency=True)
-                # Pages that use the earlier one may be in the middle of a picture: it ends when they let go of it.
+                # Pages that use the earlier one may be in the middle of a picture: it ends after they let go of it.
                 self._analyser, self._models = Analyser(engine, models), models
             return self._analyser, self._models
 

@@ -83,6 +83,12 @@ class Uploads:
         place.mkdir(parents=True, mode=0o700)
         return path.rename(place / path.name)
 
+    def give_back(self, kept: Path, path: Path) -> None:
+        """Undoes `keep`: the job could not be submitted."""
+        with suppress(OSError):
+            kept.rename(path)
+            kept.parent.rmdir()
+
     def close(self) -> None:
         """Deletes the uploads of all visits."""
         shutil.rmtree(self._visits, ignore_errors=True)

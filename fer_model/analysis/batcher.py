@@ -18,6 +18,9 @@ Launch = Callable[[Sequence[Item]], Callable[[], Sequence[Result]]]
 WAITING = 4
 """Queue length of one caller, in items."""
 
+IDLE_S = 30.0
+"""The thread of a batcher without work ends after it: a waiting thread would keep a batcher that was let go of."""
+
 
 @dataclass(slots=True)
 class _Entry(Generic[Item, Result]):
@@ -28,6 +31,7 @@ class _Entry(Generic[Item, Result]):
 
 class Batcher(Generic[Item, Result]):
     """Batches of items that several threads submit. One thread, started by the first item, runs them.
+    It ends when it is idle, and the next item starts another.
 
     A batch takes at most `size` waiting items, from the callers in turn (round robin). It starts when it is full or
     when its first item has waited long enough. At most `in_flight` batches are in flight.
@@ -73,11 +77,12 @@ class Batcher(Generic[Item, Result]):
             self._is_closed = True
             entries = [entry for queue in self._queues.values() for entry in queue]
             self._queues.clear()
+            thread = self._thread
             self._changed.notify_all()
         for entry in entries:
             entry.future.cancel()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
 
     def _has_room(self, caller: Hashable) -> bool:
         return len(self._queues.get(caller, ())) < WAITING
@@ -94,7 +99,8 @@ class Batcher(Generic[Item, Result]):
                 flying.popleft().finish()
 
     def _next(self, *, wait: bool) -> list[_Entry[Item, Result]]:
-        """The entries of the next batch, begun; none if none is due, or, where it waits, if the batcher is closed."""
+        """The entries of the next batch, begun; none if none is due, or, where it waits, if the batcher is
+        closed or idle."""
         with self._changed:
             while not (self._is_closed and not self._queues):
                 delay = self._delay()
@@ -103,7 +109,10 @@ class Batcher(Generic[Item, Result]):
                     if batch := [entry for entry in self._take() if entry.future.set_running_or_notify_cancel()]:
                         return batch
                 elif wait:
-                    self._changed.wait(delay)
+                    is_idle = not self._changed.wait(IDLE_S if delay is None else delay)
+                    if is_idle and delay is None and not self._queues:
+                        self._thread = None
+                        break
                 else:
                     break
         return []

@@ -15,6 +15,9 @@ from av.video.stream import VideoStream
 from fer_model.sources.clock import SEEKABLE
 from fer_model.types import Image
 
+Turn = tuple[int, int, int, int]
+"""A display matrix's a, b, c, d."""
+
 WIDEST = 5
 """Pixel aspect ratios beyond this, either way, are errors and count as square; 2:1 is the widest in use."""
 
@@ -35,7 +38,7 @@ class Upright:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._reformatter = VideoReformatter()
         self._angle: int | None = None
-        self._turn: tuple[int, int, int, int] | None = None
+        self._turn: Turn | None = None
         self._stream = stream
         coded, self._aspect = stream.codec_context.sample_aspect_ratio, sane_aspect(stream.sample_aspect_ratio)
         # A container's aspect ratio holds for the whole stream; otherwise each picture has its own.
@@ -61,10 +64,10 @@ class Upright:
 
     def shown(self, frame: VideoFrame) -> tuple[int, int]:
         """Width and height as a viewer shows them; of a picture from `square`."""
-        size, turn = self.size(frame), self.turn(frame)
-        return size if turn is None or abs(turn[1]) <= abs(turn[0]) else size[::-1]
+        size = self.size(frame)
+        return size[::-1] if lies(self.turn(frame)) else size
 
-    def turn(self, frame: VideoFrame) -> tuple[int, int, int, int] | None:
+    def turn(self, frame: VideoFrame) -> Turn | None:
         """The matrix's a, b, c, d; None where there is none."""
         if frame.rotation != self._angle:
             self._angle = frame.rotation
@@ -84,13 +87,34 @@ class Upright:
         # A view of the converted picture's memory, which lives as long as the array. Its lines may be padded.
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
         image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
-        if (turn := self.turn(frame)) is not None:
-            a, b, c, d = turn
-            if abs(b) > abs(a):  # a quarter turn: the axes change places
-                image, a, d = cast(Image, cv2.transpose(image)), c, b
-            if a < 0 or d < 0:
-                image = cast(Image, cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0))
-        return np.ascontiguousarray(image)
+        return np.ascontiguousarray(turned(one_moment(image, frame), self.turn(frame)))
+
+
+def lies(turn: Turn | None) -> bool:
+    """Whether it is a quarter turn: the axes change places."""
+    return turn is not None and abs(turn[1]) > abs(turn[0])
+
+
+def turned(image: Image, turn: Turn | None) -> Image:
+    """A picture turned and mirrored as the matrix says; may be a view."""
+    if turn is None:
+        return image
+    a, b, c, d = turn
+    if lies(turn):
+        image, a, d = cast(Image, cv2.transpose(image)), c, b
+    if a < 0 or d < 0:
+        image = cast(Image, cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0))
+    return image
+
+
+def one_moment(image: Image, frame: VideoFrame) -> Image:
+    """Of an interlaced picture, whose every second line is of another moment, one field at the full height.
+
+    It needs no neighbouring picture, unlike yadif, so that a video gives the same pictures however it is cut.
+    """
+    if not frame.interlaced_frame or len(image) < 2:
+        return image
+    return cast(Image, cv2.resize(image[::2], image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def sane_aspect(aspect: Fraction | None) -> Fraction | None:

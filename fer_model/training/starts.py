@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fer_model.atomic import write_atomically
 from fer_model.errors import WeightsError
 
 NAME = "imagenet-efficientnet-b0.safetensors"
@@ -29,9 +30,7 @@ def imagenet_features(cache: Path, url: str | None = None) -> Path:
             url, str(cache / "downloads"), map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
         features = {name: tensor for name, tensor in tensors.items() if name.startswith("features.")}
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(save(features))
-        partial.replace(path)
+        write_atomically(path, save(features))
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"the ImageNet weights cannot be had from {url} ({error}); download that file elsewhere into "

@@ -116,7 +116,7 @@ def test_a_visitor_may_fail_five_times_a_minute(closed: str) -> None:
     assert attempt("x" * 10_000, "192.0.2.3") == 403
 
 
-@pytest.mark.parametrize("origin", ["https://evil.test", "http://127.0.0.1:1", "null"])
+@pytest.mark.parametrize("origin", ["https://evil.test", "http://127.0.0.1:1", "null", "http://["])
 def test_other_sites_reach_neither_websocket_nor_routes(closed: str, open_page: str, origin: str) -> None:
     cookie = logged_in(closed).cookies["fer_session"]
     for url in (closed, open_page):

@@ -1,21 +1,24 @@
 """What is recorded of a webcam, in the database and on the page Streams."""
 
+from collections.abc import Callable
 from pathlib import Path
+from time import sleep
 
+import psycopg
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
 from fer_model.networks.manifest import read_models
 from fer_model.types import FaceObservation
-from results.database import reading, writing
+from results.database import connect, reading, upgrade, writing
 from results.errors import NameTakenError
 from results.read.streams import events_of, stream_statuses
 from results.streams import stop_stream
 from results.tables import Face, Frame, Job, Track
 from tests.support.pages import browsing, opened, serving_page
 from tests.support.watching import until
-from web.recording import Recording, _claimed, end_abandoned
+from web.recording import EVERY_S, Recording, _claimed, end_abandoned
 from workers.models.store import register
 
 
@@ -53,6 +56,41 @@ def test_frames_are_recorded_until_it_is_stopped(database: Database, ensemble_id
         assert (status.state, status.rows) == ("stopped", 6)
         # No worker serves its queue: none could open a visitor's camera.
         assert session.scalars(select(Job.queue)).one() == "webcam"
+
+
+def test_what_was_recorded_while_the_database_was_away_is_written_when_it_is_back(
+    postgresql: Callable[[], str], tmp_path: Path
+) -> None:
+    """Also when the recording was ended meanwhile."""
+    upgrade(url := postgresql())
+    database = connect(url)
+    name = database.url.database
+    with writing(database) as session:
+        ensemble = register(session, tmp_path, read_models()).id
+    recording = Recording(database, ensemble, "webcam-1", 0.4)
+    recording.add((640, 480), [face(1)])
+
+    def faces() -> list[int]:
+        with reading(database) as session:
+            return list(session.scalars(select(Frame.faces).order_by(Frame.time_ms)))
+
+    until(lambda: faces() == [1])
+    with psycopg.connect(postgresql(), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        for _ in range(3):
+            recording.add((640, 480), [face(1), face(2)])
+            sleep(1.2 * EVERY_S)
+        recording.add((640, 480), [face(3)])
+        recording.stop()
+        sleep(2 * EVERY_S)
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+    recording.join()
+    assert faces() == [1, 2, 2, 2, 1]
+    with reading(database) as session:
+        assert set(session.scalars(select(Track.track_id))) == {1, 2, 3}
+        assert stream_statuses(session)[0].state == "stopped"
+    database.dispose()
 
 
 def test_a_recording_that_is_stopped_elsewhere_ends(database: Database, ensemble_id: int) -> None:

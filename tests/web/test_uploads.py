@@ -51,6 +51,19 @@ def test_a_visit_ends_with_its_files_unless_they_were_kept_or_the_visitor_return
     assert list(tmp_path.rglob("*.mp4")) == [kept]
 
 
+def test_what_could_not_be_submitted_is_the_visit_s_again(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    path = uploads.new(token := uploads.begin(), "a.mp4")
+    path.write_text("film")
+    kept = uploads.keep(path)
+    assert uploads.find(token, path.parent.name) is None
+    uploads.give_back(kept, path)
+    assert uploads.find(token, path.parent.name) == path and path.read_text() == "film"
+    assert not kept.parent.exists()
+    uploads.keep(path)
+    uploads.close()
+
+
 def test_the_visits_of_a_killed_server_are_deleted_and_those_of_a_live_one_are_not(tmp_path: Path) -> None:
     live = Uploads(tmp_path)
     path = live.new(live.begin(), "a.mp4")

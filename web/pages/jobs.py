@@ -64,14 +64,23 @@ def _form() -> None:
 
 def _submit(paths: Sequence[str], name: str, fps: float | None, is_quick: bool, *, is_upload: bool) -> None:
     server = this_server()
-    if is_upload:
-        check_broker(queue())
-        paths = [_kept(Path(path)) for path in paths]
+    kept: list[tuple[Path, Path]] = []
     detect_every: Literal[1, "auto"] = "auto" if is_quick else 1
     threshold = server.settings.detection_threshold
     options = BatchOptions(fps=fps, detection_threshold=threshold, detect_every=detect_every)
     passed_over = PassedOver()
-    job = submit(queue(), server.database, paths, options, name=name or None, passed_over=passed_over)
+    try:
+        if is_upload:
+            check_broker(queue())
+            for path in map(Path, paths):
+                kept.append((_kept(path), path))
+            paths = [str(path) for path, _ in kept]
+        job = submit(queue(), server.database, paths, options, name=name or None, passed_over=passed_over)
+    except BaseException:
+        # The visitor may try again without uploading again.
+        for each in kept:
+            server.uploads.give_back(*each)
+        raise
     # A new place for uploads, without the files that the job has now.
     st.session_state["uploads"] = _uploads() + is_upload
     more = f" Passed over: {passed}." if (passed := passed_over.sentence()) else ""
@@ -83,9 +92,9 @@ def _uploads() -> int:
     return int(st.session_state.get("uploads", 0))
 
 
-def _kept(path: Path) -> str:
+def _kept(path: Path) -> Path:
     """An uploaded file where it outlives the visit. Raises `WebError` if workers may not read it there."""
     server = this_server()
     if server.roots and not any(lies_below(str(path), root) for root in server.roots):
         raise WebError("Uploads lie outside FER_MEDIA_ROOTS; set FER_UPLOADS_DIR to a folder below it.")
-    return str(server.uploads.keep(path))
+    return server.uploads.keep(path)

@@ -98,7 +98,7 @@ class Capture:
 
     def figures(self) -> Figures:
         line, read = self._line, self._read
-        source_fps = read[1].format.fps if read else None
+        source_fps = read[0].format.fps if read and read[0].format else None
         return self._tally.figures(line.state, line.reconnects, self._watch.clock, source_fps)
 
     def limit_rate(self, fps: float | None) -> None:
@@ -132,7 +132,7 @@ class Capture:
         if connection is None or not arrived or connection.format is None:
             return
         if self._read is None or self._read[0] is not connection:
-            self._read = connection, SourceClock(connection.format, connection.in_bursts)
+            self._read = connection, SourceClock(connection.in_bursts)
         for coded in self._read[1].settle(arrived):
             self._backlog.put(coded)
         self._tally.arrived(len(arrived))
@@ -158,7 +158,7 @@ class Capture:
 
     def _offer(self, frame: VideoFrame, coded: Coded) -> None:
         """Keeps a decoded picture to be taken, if the rate includes it."""
-        now, size = monotonic(), shown_size(frame, self._decoder.aspect())
+        now, size = monotonic(), shown_size(frame, self._decoder.aspect(), coded.format.turn)
         if self._line.connection and self._line.connection.format is coded.format:  # not of one that is lost by now
             self._line.picture(now, _description(size, coded.format))
         self._watch.see(now, size, coded.clock, self._read[1].off_by if self._read else None)
@@ -170,8 +170,9 @@ class Capture:
             self._tally.skip_chosen("overload")
             return
         due = coded.due + (pts - coded.at_ms) / 1000
+        convert = partial(self._converter, frame, size, coded.format.turn)
         with self._lock:
-            self._frames.append(LiveFrame(at_ms, size, coded.clock, due, partial(self._converter, frame, size)))
+            self._frames.append(LiveFrame(at_ms, size, coded.clock, due, convert))
             if self._realtime and len(self._frames) > MOST_FRAMES:
                 self._frames.popleft()
                 self._tally.skip_chosen("stale")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from threading import Event, Lock, Thread
@@ -25,6 +26,7 @@ from fer_model.sources.live import opening
 from fer_model.sources.live.loss import FAILED, LIST_ENDED, NO_VIDEO, QUIET_END, SILENT, STUCK, Loss, loss_of
 from fer_model.sources.live.opening import Source, opened
 from fer_model.sources.live.packets import Arrived, Format
+from fer_model.sources.upright import Turn, Upright
 
 UNTIMED = ("mpjpeg", "mjpeg", "h264", "hevc")
 """Containers without timestamps: FFmpeg makes them up, 40 ms apart."""
@@ -109,17 +111,32 @@ class Connection:
                 if self.in_bursts and self._source.read_s < opening.SEGMENTS_S:
                     self._source = replace(self._source, in_segments=True)
                     continue  # its segments may come further apart than was waited for
-                self.format = self.format or _format(stream)
+                self.format = self.format or replace(_format(stream), turn=self._turn())
                 loss = self._packets_of(container, stream, pace if recorded or self._source.is_file else None)
             if not self._source.is_file:
                 return loss
         return QUIET_END
+
+    def _turn(self) -> Turn | None:
+        """A file's. Of another source a second connection would have to decode a picture to know it."""
+        if not self._source.is_file:
+            return None
+        with opened(self._source) as (container, stream), suppress(av.FFmpegError):
+            for picture in container.decode(stream):
+                return Upright(container, stream).turn(picture)
+        return None
 
     def _packets_of(self, container: InputContainer, stream: VideoStream, pace: Pace | None) -> Loss:
         if pace is not None:
             pace.begin()
         timed = container.format.name not in UNTIMED
         for packet in container.demux(stream):
+            if packet.has_sidedata("new_extradata"):
+                # The source has another encoder's settings now, in a container that does not repeat them, as FLV.
+                settings = bytes(packet.get_sidedata("new_extradata"))
+                assert self.format is not None
+                if settings != self.format.extradata:
+                    self.format = replace(self.format, connection=next(_numbers), extradata=settings)
             if packet.size:
                 stamp = _seconds(packet, packet.pts) if timed else None
                 if pace is not None:
@@ -132,7 +149,9 @@ class Connection:
     def _put(self, packet: Packet[Any], stamp: float | None) -> None:
         now = monotonic()
         self._first = self._first or now
-        self._packets.append(Arrived(bytes(packet), packet.is_keyframe, stamp, _sent(packet), time(), now))
+        assert self.format is not None
+        arrived = Arrived(bytes(packet), packet.is_keyframe, stamp, _sent(packet), time(), now, self.format)
+        self._packets.append(arrived)
         self.sign = now
         self._wake()
         while len(self._packets) > MOST and not self._over.wait(0.02):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
+from fer_model.sources.upright import Turn
 from fer_model.types import Image
 
 Clock = Literal["rtcp", "arrival"]
@@ -26,12 +27,15 @@ class Format:
     pixels: str | None
     aspect: Fraction | None
     fps: float | None
+    turn: Turn | None = None
+    """How a file's pictures are to be turned; other sources' lie as they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """A packet as it came: `stamp` is its own presentation time in seconds (None: it has none), `sent` the wall time
-    that the source gives for it, `at` and `monotonic` when it arrived, by the two clocks of this machine."""
+    that the source gives for it, `at` and `monotonic` when it arrived, by the two clocks of this machine, `format` what
+    its decoder needs."""
 
     data: bytes
     key: bool
@@ -39,6 +43,7 @@ class Arrived:
     sent: float | None
     at: float
     monotonic: float
+    format: Format
 
 
 @dataclass(frozen=True, slots=True)

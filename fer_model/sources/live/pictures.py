@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from fer_model.sources.container import MAX_PIXELS
 from fer_model.sources.live.packets import Coded, Format
-from fer_model.sources.upright import sane_aspect
+from fer_model.sources.upright import Turn, lies, one_moment, sane_aspect, turned
 from fer_model.types import Image
 
 
@@ -58,22 +58,24 @@ class Decoder:
 
 
 class Converter:
-    """Converts one source's pictures to RGB with square pixels; from any thread."""
+    """Converts one source's pictures to RGB with square pixels, upright; from any thread."""
 
     def __init__(self) -> None:
         self._reformatter, self._lock = VideoReformatter(), Lock()
 
-    def __call__(self, frame: VideoFrame, size: tuple[int, int]) -> Image:
+    def __call__(self, frame: VideoFrame, size: tuple[int, int], turn: Turn | None) -> Image:
+        """The picture as RGB, `size` (width, height) large, turned."""
         with self._lock:
-            converted = self._reformatter.reformat(frame, *size, format="rgb24")
+            converted = self._reformatter.reformat(frame, *(size[::-1] if lies(turn) else size), format="rgb24")
         (plane,) = converted.planes
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
-        image = lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3)
-        return cast(Image, np.ascontiguousarray(image))
+        image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
+        return np.ascontiguousarray(turned(one_moment(image, frame), turn))
 
 
-def shown_size(frame: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
-    """Width and height with square pixels."""
-    if aspect is None:
-        return frame.width, frame.height
-    return (round(frame.width * aspect), frame.height) if aspect > 1 else (frame.width, round(frame.height / aspect))
+def shown_size(frame: VideoFrame, aspect: Fraction | None, turn: Turn | None) -> tuple[int, int]:
+    """Width and height with square pixels, upright."""
+    width, height = frame.width, frame.height
+    if aspect is not None:
+        width, height = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+    return (height, width) if lies(turn) else (width, height)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
-from fer_model.sources.live.packets import Arrived, Clock, Coded, Format
+from fer_model.sources.live.packets import Arrived, Clock, Coded
 
 BACK_S, ON_S = 0.5, 10.0
 """Steps back beyond the first (B-frames go back less) and forward beyond the second are a new clock."""
@@ -47,8 +47,8 @@ class SourceClock:
     begin anew. `in_bursts`: packets come a segment at a time, and are to be shown at the pace of their timestamps.
     """
 
-    def __init__(self, format: Format, in_bursts: bool = False) -> None:
-        self.format, self._in_bursts = format, in_bursts
+    def __init__(self, in_bursts: bool = False) -> None:
+        self._in_bursts = in_bursts
         self._restart()
 
     def _restart(self) -> None:
@@ -91,7 +91,7 @@ class SourceClock:
             later = self._wall(packet) if packet.stamp is not None else min(packet.at, later - 0.001)
             times.append(later)
         for packet in run:
-            yield Coded(packet.data, packet.key, round(times.pop() * 1000), self._due(packet), self.kind, self.format)
+            yield Coded(packet.data, packet.key, round(times.pop() * 1000), self._due(packet), self.kind, packet.format)
 
     def _due(self, packet: Arrived) -> float:
         """When it is to be shown, on the monotonic clock: at once, unless it came in a burst, or too late."""

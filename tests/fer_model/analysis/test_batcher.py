@@ -1,6 +1,8 @@
 """Batches of what several threads submit: order, fairness, backpressure, errors, closing."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from queue import Full
@@ -246,6 +248,23 @@ def test_closing_cancels_what_has_not_begun_and_waits_for_what_has() -> None:
     with pytest.raises(RuntimeError, match="closed"):
         batcher.submit(1, "a")
     batcher.close()
+
+
+def test_one_that_is_let_go_of_leaves_neither_thread_nor_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_model.analysis.batcher.IDLE_S", 0.2)
+    batcher: Batcher[int, int] = Batcher(lambda items: lambda: items, 4)
+    assert batcher.submit(1, "a").result(9) == 1
+    thread = batcher._thread
+    assert thread is not None
+    thread.join(9)
+    assert not thread.is_alive() and batcher.submit(2, "a").result(9) == 2, "the next item starts another"
+    kept, thread = weakref.ref(batcher), batcher._thread
+    del batcher
+    assert thread is not None
+    thread.join(9)
+    del thread
+    gc.collect()
+    assert kept() is None
 
 
 def test_one_that_was_never_used_has_no_thread() -> None:

@@ -66,6 +66,35 @@ def test_pixels_become_square_before_the_picture_is_turned(tmp_path: Path) -> No
     assert np.abs(next(read_video(str(path))).image.astype(int) - expected).mean() < 12
 
 
+def woven(path: Path, pictures: list[Image]) -> Path:
+    """An interlaced video: the lines of each picture are in turn of two moments."""
+    with av.open(str(path), "w") as container:
+        options = {"flags": "+ildct+ilme", "top": "1", "b": "4000000"}
+        stream = container.add_stream("mpeg2video", rate=25, options=options)
+        assert isinstance(stream, av.video.stream.VideoStream)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for first, second in zip(pictures[::2], pictures[1::2], strict=True):
+            both = first.copy()
+            both[1::2] = second[1::2]
+            frame = av.VideoFrame.from_ndarray(both, format="rgb24").reformat(format="yuv420p")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def test_of_interlaced_video_each_picture_shows_one_moment(tmp_path: Path) -> None:
+    smooth = cv2.GaussianBlur(noise_picture(), (0, 0), 4).mean(axis=2, keepdims=True).repeat(3, axis=2)
+    grey = ((smooth - smooth.min()) * 255 / np.ptp(smooth)).astype(np.uint8)
+    # Twelve pixels from one moment to the next.
+    pictures = list(panning_frames(grey, 192, (96, 64)))[::12]
+    found = list(read_video(str(woven(tmp_path / "a.mpg", pictures))))
+    assert len(found) == 8 and {frame.image.shape for frame in found} == {(64, 96, 3)}
+    for frame, shown, other in zip(found, pictures[::2], pictures[1::2], strict=True):
+        error, to_other = (np.abs(frame.image.astype(int) - each).mean() for each in (shown, other))
+        assert error < 8 and to_other > 2 * error
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_aspect_ratio_that_changes_changes_with_its_picture(tmp_path: Path, threads: int) -> None:
     parts = [

@@ -13,6 +13,7 @@ from fer_model.errors import StreamAddressError
 from fer_model.sources.live.address import parse_address
 from fer_model.sources.live.capture import Capture
 from fer_model.sources.roots import check_permitted
+from fer_model.sources.video import read_video
 from tests.support.captures import Gathered
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.live_servers import (
@@ -142,6 +143,14 @@ def test_pixels_that_are_not_square_and_pictures_without_a_codec(tmp_path: Path,
     wide = write_clip(tmp_path / "wide.mp4", frames, options={"x264-params": "sar=2/1"})
     frame = Gathered(capturing(f"file://{wide}")).more(1).frames[0]
     assert frame.size == (128, 48) and frame.image().shape == (48, 128, 3)
+
+
+def test_a_file_s_pictures_are_turned_as_it_says(tmp_path: Path, capturing: Capturing) -> None:
+    frames = list(panning_frames(noise_picture(), 25, (64, 48)))
+    clip = write_clip(tmp_path / "tall.mp4", frames, rotation=90)
+    frame = Gathered(capturing(f"file://{clip}")).more(1).frames[0]
+    assert frame.size == (48, 64) and frame.image().shape == (64, 48, 3)
+    assert np.abs(frame.image().astype(int) - next(read_video(str(clip))).image).mean() < 3
 
 
 def test_a_file_begins_again_at_its_end_and_time_goes_on(tmp_path: Path, capturing: Capturing) -> None:

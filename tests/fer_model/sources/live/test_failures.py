@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 
 from fer_model.sources.live.capture import Capture
@@ -200,6 +201,40 @@ def test_another_resolution_another_pid_and_timestamps_that_jump_back_are_the_sa
         assert all(earlier.at_ms < later.at_ms for earlier, later in pairwise(got.frames))
         assert got.of("resolution")[0].detail == "the picture is 64x48 now, and was 96x64"
         assert "lost" not in got.kinds
+        over.set()
+
+
+def flash_video(path: Path, size: tuple[int, int]) -> list[tuple[int, bytes]]:
+    """The video tags of an FLV with 25 pictures: time in ms and body."""
+    content, at, tags = write_clip(path, panning_frames(noise_picture(), 25, size), bframes=0).read_bytes(), 13, []
+    while at + 11 <= len(content):
+        length = int.from_bytes(content[at + 1 : at + 4], "big")
+        if content[at] == 9:
+            tags.append((int.from_bytes(content[at + 4 : at + 7], "big"), content[at + 11 : at + 11 + length]))
+        at += 11 + length + 4
+    return tags
+
+
+def test_another_encoder_s_settings_are_taken_where_keyframes_do_not_repeat_them(
+    tmp_path: Path, capturing: Capturing
+) -> None:
+    """Else the pictures are noise of the former size."""
+    sizes, over = ((96, 64), (64, 48)), Event()
+
+    def answer(client: int) -> Iterable[bytes]:
+        yield b"FLV\x01\x01\0\0\0\x09\0\0\0\0"
+        for number, size in enumerate(sizes):
+            for time_ms, body in flash_video(tmp_path / f"{number}.flv", size):
+                head = b"\x09" + len(body).to_bytes(3, "big") + (1000 * number + time_ms).to_bytes(3, "big") + bytes(4)
+                yield head + body + (11 + len(body)).to_bytes(4, "big")
+        over.wait(20)
+
+    with tcp_sending(answer) as url:
+        got = Gathered(capturing(url, policy="everything", spool=tmp_path)).more(45)
+        assert [frame.size for frame in got.frames[:45]] == [sizes[0]] * 25 + [sizes[1]] * 20
+        expected = list(panning_frames(noise_picture(), 25, sizes[1]))[19]
+        assert np.abs(got.frames[44].image().astype(int) - expected).mean() < 25
+        assert got.of("resolution")[0].detail == "the picture is 64x48 now, and was 96x64" and "lost" not in got.kinds
         over.set()
 
 

@@ -27,6 +27,7 @@ def arrivals(
             None if sent is None else time + sent,
             time + delay,
             time - BEGUN + delay,
+            FORMAT,
         )
         for number, (time, delay) in enumerate(zip(times, delays, strict=True))
     ]
@@ -42,24 +43,24 @@ def offsets(coded: list[Coded], begun: float = BEGUN) -> list[int]:
 
 
 def test_the_packet_that_came_quickest_fixes_the_offset() -> None:
-    coded = settled(SourceClock(FORMAT), arrivals([0.3, 0.1, 0.5, 0.2]))
+    coded = settled(SourceClock(), arrivals([0.3, 0.1, 0.5, 0.2]))
     assert offsets(coded) == [300, 100, 100, 100] and {each.clock for each in coded} == {"arrival"}
 
 
 def test_packets_that_come_together_have_the_times_of_the_newest() -> None:
     burst = arrivals([1.0 - number * STEP for number in range(25)])
-    assert set(offsets(settled(SourceClock(FORMAT), burst, together=True))) == {40}
+    assert set(offsets(settled(SourceClock(), burst, together=True))) == {40}
 
 
 def test_the_offset_is_forgotten_or_a_drift_would_add_up() -> None:
     minutes = 10 * 60 * 25
     drifting = arrivals([0.05 + number * STEP * 1e-3 for number in range(minutes)])
-    late = offsets(settled(SourceClock(FORMAT), drifting))
+    late = offsets(settled(SourceClock(), drifting))
     assert late[-1] == pytest.approx(50 + 600, abs=121)
 
 
 def test_the_source_s_own_clock_counts_from_its_first_report() -> None:
-    clock = SourceClock(FORMAT)
+    clock = SourceClock()
     coded = settled(
         clock,
         arrivals([0.4] * 3)
@@ -74,20 +75,20 @@ def test_the_source_s_own_clock_counts_from_its_first_report() -> None:
 
 @pytest.mark.parametrize("error", [-3600.0, 6.0, -5.5])
 def test_a_source_s_clock_that_is_wrong_is_not_used(error: float) -> None:
-    clock = SourceClock(FORMAT)
+    clock = SourceClock()
     coded = settled(clock, arrivals([0.1] * 3, sent=error))
     assert offsets(coded) == [100] * 3 and clock.kind == "arrival"
     assert clock.off_by == pytest.approx(error - 0.1, abs=0.01)
 
 
 def test_no_picture_is_captured_after_it_came() -> None:
-    coded = settled(SourceClock(FORMAT), arrivals([0.1] * 3, sent=2.0))
+    coded = settled(SourceClock(), arrivals([0.1] * 3, sent=2.0))
     assert offsets(coded) == [100] * 3
 
 
 @pytest.mark.parametrize("first", [0.0, 1e6])
 def test_timestamps_that_jump_begin_anew(first: float) -> None:
-    clock = SourceClock(FORMAT)
+    clock = SourceClock()
     before = settled(clock, arrivals([0.1] * 5, first=5000.0, sent=0.0))
     after = settled(clock, arrivals([0.2] * 5, first=first, begun=BEGUN + 60), together=True)
     assert offsets(before) == [0] * 5
@@ -96,26 +97,26 @@ def test_timestamps_that_jump_begin_anew(first: float) -> None:
 
 def test_a_jump_within_a_burst_spoils_no_time() -> None:
     packets = arrivals([0.1] * 5) + arrivals([0.1] * 5, first=0.0, begun=BEGUN + 5 * STEP)
-    assert offsets(settled(SourceClock(FORMAT), packets, together=True)) == [100] * 10
+    assert offsets(settled(SourceClock(), packets, together=True)) == [100] * 10
 
 
 def test_packets_without_timestamps_have_the_time_of_their_arrival() -> None:
     packets = arrivals([0.1, 0.3, 0.2])
     bare = [replace(each, stamp=None) for each in packets]
-    assert offsets(settled(SourceClock(FORMAT), bare)) == [100, 300, 200]
+    assert offsets(settled(SourceClock(), bare)) == [100, 300, 200]
     # RTSP's first packet has none, and is a keyframe that the next ones need.
-    first = settled(SourceClock(FORMAT), [bare[0], *packets[1:]], together=True)
+    first = settled(SourceClock(), [bare[0], *packets[1:]], together=True)
     assert first[0].at_ms < first[1].at_ms
 
 
 def test_what_comes_late_is_stale_at_once_and_a_camera_s_pause_is_not() -> None:
-    coded = settled(SourceClock(FORMAT), arrivals([0.1, 0.1 + JITTER_S, 3.1]))
+    coded = settled(SourceClock(), arrivals([0.1, 0.1 + JITTER_S, 3.1]))
     age = [each.due - (each.at_ms / 1000 - BEGUN) for each in coded]
     assert age == pytest.approx([0.0, JITTER_S, JITTER_S], abs=0.01)
 
 
 def test_segments_are_shown_at_the_pace_of_their_timestamps() -> None:
-    clock, due = SourceClock(FORMAT, in_bursts=True), []
+    clock, due = SourceClock(in_bursts=True), []
     for segment in range(4):
         delays = [1.0 - number * STEP for number in range(25)]
         packets = arrivals(delays, first=segment * 1.0, begun=BEGUN + segment)
