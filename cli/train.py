@@ -231,6 +231,7 @@ def _after_queueing(app: "Celery", database: "Database", runs: list[str], wait: 
 def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan") -> str:
     """Trains in this process; Ctrl-C ends it before the next batch, and the same command continues."""
     from cli.views.training import follow_training, look_up
+    from workers.batch.finishing import finish
     from workers.process import worker_name
     from workers.training.run import train
     from workers.training.submitting import local_training
@@ -251,13 +252,15 @@ def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan"
     view.start()
     try:
         mine = train(database, settings, shard, worker_name(), settings.device, stopping.is_set)
+        # A run whose process died in every attempt has failed now.
+        finish(database, run)
     finally:
         ended.set()
         view.join()
         for number, handler in before.items():
             signal.signal(number, handler)
     status = look_up(database, run)
-    if not mine:
+    if not mine and status.state == "running":
         say(f"Error: {status.worker} is at this run; if it died, try again in a minute.", err=True)
     elif stopping.is_set() and status.state == "running":
         say("Stopped. The same command goes on from the last epoch.", err=True)

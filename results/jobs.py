@@ -99,7 +99,14 @@ def retry_job(session: Session, job_id: str) -> int:
     job is reopened. A file of which nothing was analysed is taken as it is now.
     """
     again = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("failed", "cancelled")))
-    values = {"state": "pending", "attempts": 0, "error": None, "queued_at": None, "not_before": None}
+    values = {
+        "state": "pending",
+        "attempts": 0,
+        "error": None,
+        "queued_at": None,
+        "not_before": None,
+        "missing_since": None,
+    }
     count = changed(session, again.values({**values, **_counts()})) + _add_shards_for_failed(session, job_id)
     if count:
         waiting = exists().where(Shard.job_id == job_id, Shard.state == "pending", _covers())

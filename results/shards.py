@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, update
 from sqlalchemy.orm import Session
 
 from results.bulk import insert_rows
-from results.clock import ago, now
+from results.clock import ago
 from results.jobs import changed
 from results.leases import PAUSE_S, Claim, progress, renew, update_own
 from results.media import settle_media
@@ -52,9 +52,11 @@ def complete(
 def set_aside(session: Session, claim: Claim, positions: Sequence[int]) -> None:
     """Gives pictures that the worker could not find shards of their own, which other workers try in a while.
 
+    They count as missing only from their own first attempt: in a large job that may be hours later.
+
     Call it after `complete`, in the same transaction.
     """
-    alone = {"job_id": claim.job_id, "planned_frames": 1, "missing_since": now, "not_before": ago(-PAUSE_S)}
+    alone = {"job_id": claim.job_id, "planned_frames": 1, "not_before": ago(-PAUSE_S)}
     for n in positions:
         session.execute(insert(Shard).values(first_position=n, last_position=n, **alone))
 

@@ -99,7 +99,7 @@ class Recording:
             self._recorder.append()
         with self._lock:
             seen = list(self._seen)
-        self._recorder.gather(seen, [], _figures(seen), lost_ms)
+        self._recorder.gather(seen, [], lambda: _figures(seen), lost_ms)
         # Not before: gathering may have to ask the database.
         with self._lock:
             del self._seen[: len(seen)]

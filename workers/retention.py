@@ -27,7 +27,7 @@ EVERY_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A job, or its hour, that was deleted; `crops_left` is the folder of its crops if they are not on this machine."""
+    """A job, or its hour, that was deleted; `crops_left` is the folder of its crops if they could not be deleted."""
 
     job: str
     crops_left: Path | None
@@ -45,7 +45,7 @@ def remove(database: Database, job_id: str, crops_roots: Sequence[str]) -> Remov
     """Deletes a job with its results and, below `crops_roots` (`Settings.permitted_crops`), its crops.
 
     Rows first: a worker that still processes the job then stops, and deletes the crops it wrote since. Raises
-    `ResultsError`, or `OSError` if crops cannot be deleted.
+    `ResultsError`.
     """
     with writing(database) as session:
         options = get_job(session, job_id).options
@@ -63,7 +63,10 @@ def remove_hour(database: Database, hour: OldHour, crops_roots: Sequence[str]) -
 
 
 def _forget_crops(options: Mapping[str, Any], job_id: str, crops_roots: Sequence[str], part: str = "") -> Path | None:
-    """Deletes the crops of a job, or those in the sub-folder `part`; gives the folder if they are not here."""
+    """Deletes the crops of a job, or those in the sub-folder `part`; gives the folder if they stay.
+
+    The rows are gone, so that no later attempt would find them: the user has to be told.
+    """
     try:
         folder = folder_of(options, job_id, crops_roots)
     except (CropsRefusedError, ForgedJobError) as error:
@@ -72,7 +75,11 @@ def _forget_crops(options: Mapping[str, Any], job_id: str, crops_roots: Sequence
     if folder is None:
         return None
     missing = not folder.parent.is_dir()
-    crops.forget(folder / part)
+    try:
+        crops.forget(folder / part)
+    except OSError as error:
+        logger.error("pictures of faces could not be deleted: %s", error)
+        return folder / part
     return folder / part if missing else None
 
 

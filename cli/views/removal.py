@@ -12,7 +12,7 @@ def print_what_is_left(deletion: "Deletion") -> None:
     """On stderr: crops on other machines, and a database file that is not compacted yet."""
     for each in deletion.removed:
         if each.crops_left:
-            where = f"{each.crops_left} are not on this machine, or lie outside FER_CROPS_ROOTS"
+            where = f"{each.crops_left} are not on this machine, may not be deleted, or lie outside FER_CROPS_ROOTS"
             say(f"Note: the pictures of faces in {where}; delete them yourself.", err=True)
     if not deletion.compacted:
         say("Note: another job is not finished, so the file keeps its size until the next deletion.", err=True)

@@ -34,3 +34,12 @@ def test_one_of_many_workers_gets_each_turn(database: Database) -> None:
             # A worker that died during its sweep costs no more than the time until the next.
             with writing(database) as session:
                 session.execute(update(Sweep).values(swept_at=ago(11.0)))
+
+
+def test_a_clock_that_was_set_back_holds_no_sweep_up(database: Database) -> None:
+    with writing(database) as session:
+        assert take_turn(session, ["batch"], 10.0) == ["batch"]
+        session.execute(update(Sweep).values(swept_at=ago(-3 * 3600)))
+        assert due(session, ["batch"], 10.0)
+        assert take_turn(session, ["batch"], 10.0) == ["batch"]
+        assert not due(session, ["batch"], 10.0) and take_turn(session, ["batch"], 10.0) == []

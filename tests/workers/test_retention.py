@@ -19,6 +19,7 @@ from results.tables import Job, Media
 from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, new_stream, take, take_stream, track
 from tests.support.stack import running_worker
 from workers import retention
+from workers.batch import crops as crops_of_jobs
 from workers.errors import ForgedJobError
 from workers.training.checkpoints import run_folder
 
@@ -77,6 +78,24 @@ def test_crops_that_are_elsewhere_are_said_to_be(database: Database, tmp_path: P
     job_id = job(database, days=31, crops=crops)
     crops.rename(tmp_path / "unmounted")
     assert retention.remove(database, job_id, ()) == retention.Removed(job_id, crops / job_id)
+
+
+def test_crops_that_cannot_be_deleted_are_named_and_the_others_go(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are gone, so that nothing would look for them again."""
+    crops = tmp_path / "crops"
+    first, second = job(database, days=32, crops=crops), job(database, days=31, crops=crops)
+    forget = crops_of_jobs.forget
+
+    def fail_once(folder: Path) -> None:
+        if folder.name == first:
+            raise OSError(13, "Permission denied")
+        forget(folder)
+
+    monkeypatch.setattr(crops_of_jobs, "forget", fail_once)
+    assert purged(database) == [retention.Removed(first, crops / first), retention.Removed(second, None)]
+    assert left(database) == set() and [path.name for path in crops.iterdir()] == [first]
 
 
 def test_a_database_is_compact_again(database: Database) -> None:

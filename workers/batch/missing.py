@@ -25,15 +25,18 @@ def noticed(uri: str, roots: Sequence[str]) -> Iterator[None]:
     except (FerModelError, OSError) as error:
         check_permitted(uri, roots)
         # A share that was away for a moment may be back by now: what could not be opened is tried again.
-        if not is_missing(uri) and (is_remote(uri) or not _was_absent(error)):
+        if not is_missing(uri) and (is_remote(uri) or not _was_absent(error, uri)):
             raise
         raise _missing(uri) from error
 
 
-def _was_absent(error: BaseException) -> bool:
-    """Whether there was no file to be opened, whatever is there now."""
+def _was_absent(error: BaseException, uri: str) -> bool:
+    """Whether there was no file to be opened at `uri`, whatever is there now."""
     cause = error if isinstance(error, OSError) else error.__context__
-    return isinstance(cause, OSError) and cause.errno in (errno.ENOENT, errno.ENOTDIR)
+    if not isinstance(cause, OSError) or cause.errno not in (errno.ENOENT, errno.ENOTDIR):
+        return False
+    # Other files may be missing too: weights, for one.
+    return cause.filename is None or os.path.abspath(cause.filename) == os.path.abspath(to_path(uri))
 
 
 def _missing(uri: str) -> MissingMediaError:

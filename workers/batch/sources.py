@@ -27,18 +27,19 @@ def photographs(
     """The id and the picture of each medium that can be read.
 
     For every medium an update of its row is appended to `updates`: its size, or why it cannot be read. The position of
-    a file that is missing, though its folder is not, is appended to `missing` instead.
+    a file that is missing is appended to `missing` instead.
 
     Raises:
-        MissingMediaError: a file is missing with its folder, or all are.
+        MissingMediaError: all files are missing.
     """
     for medium, read in read_ahead(media, roots):
         try:
             with noticed(medium.uri, roots):
                 frame = read()
-        except MissingMediaError as error:
+        except MissingMediaError:
             missing.append(medium.position)
-            if error.with_folder or len(missing) == len(media):
+            # Some of the folders may be there: pictures of many share a shard.
+            if len(missing) == len(media):
                 raise
             continue
         except (UnreadableMediaError, MemoryError) as error:

@@ -11,10 +11,17 @@ from typing import Any
 
 from sqlalchemy import Engine as Database
 
+from fer_model.errors import FerModelError
 from fer_model.sources.live.connection import abandoned
 from results import leases
 from results.database import writing
-from results.errors import JobCancelledError, ResultsError, ShardLostError
+from results.errors import (
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    JobCancelledError,
+    ResultsError,
+    ShardLostError,
+)
 from results.leases import Claim
 from workers.lease.outages import OUTAGES
 from workers.lease.policy import reason_of
@@ -156,13 +163,13 @@ class Hub:
                 return
 
     def _write(self, stream: Stream) -> bool:
-        """False if the database is away."""
+        """False if the database is away, full, or read-only for a while."""
         try:
             stream.write()
         except (JobCancelledError, ShardLostError) as error:
             logger.info("stream %s: ends here: %s", stream.name, error)
             self._drop(stream)
-        except OUTAGES as error:
+        except (*OUTAGES, DatabaseFullError, DatabaseReadOnlyError) as error:
             logger.warning("stream %s: nothing could be written, it is kept in memory: %s", stream.name, error)
             return False
         except Exception as error:
@@ -200,7 +207,7 @@ class Hub:
         if now < self._second_at:
             return
         self._second_at = now + 1.0
-        for stream in self._streams.values():
+        for stream in list(self._streams.values()):
             self._publish(stream.name, stream.summary())
         gpu_memory()
         if (analysis := self._analysis) is not None:
@@ -223,7 +230,7 @@ class Hub:
         try:
             if is_in_use(self.database, self.settings.models_dir, analysis.ensemble_id):
                 return
-        except ResultsError as error:
+        except (ResultsError, FerModelError, OSError) as error:
             logger.warning("the ensemble in use is unknown: %s", error)
             return
         # A stream that is being added would meet networks that are gone; the next time will do.

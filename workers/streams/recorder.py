@@ -2,7 +2,7 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,9 +60,13 @@ class Recorder:
         self.waiting: Batch | None = None
 
     def gather(
-        self, seen: Sequence[Seen], events: Sequence[CaptureEvent], figures: Mapping[str, Any], lost_ms: float | None
+        self,
+        seen: Sequence[Seen],
+        events: Sequence[CaptureEvent],
+        figures: Callable[[], Mapping[str, Any]],
+        lost_ms: float | None,
     ) -> None:
-        """Makes the next batch; the one before must have been appended.
+        """Makes the next batch; the one before must have been appended. `figures` is called once it is sure.
 
         Tracks that were not seen for `lost_ms` have ended; with None all have. Raises what `append` raises if an hour
         must be looked up; nothing has changed then.
@@ -70,7 +74,7 @@ class Recorder:
         assert self.waiting is None
         for at_ms in (*(each.at_ms for each in seen), *(event.at_ms for event in events)):
             self._hour(at_ms)
-        batch = Batch(seen, figures)
+        batch = Batch(seen, figures())
         for each in seen:
             self._add(batch, each)
         for event in events:
@@ -112,6 +116,9 @@ class Recorder:
             )
         self._appends += 1
         self.waiting = None
+        # Not while a batch is gathered, which may be of many hours after an outage: each has one count of its frames.
+        while len(self._hours) > HOURS:
+            self._hours.popitem(last=False)
         self._write_crops(batch)
         return batch.seen
 
@@ -145,8 +152,6 @@ class Recorder:
         if began not in self._hours:
             with writing(self._database) as session:
                 self._hours[began] = recording.hour(session, self._claim, began)
-            while len(self._hours) > HOURS:
-                self._hours.popitem(last=False)
         return self._hours[began]
 
 

@@ -98,7 +98,7 @@ class Stream:
         ends |= self._recorder.has_open_tracks and now - self._seen_at > self.feed.lost_ms / 1000 + IDLE_S
         if not (self._seen or self._events or ends or now - self._written_at > HEARTBEAT_S):
             return
-        self._recorder.gather(self._seen, self._events, self._columns(), None if ends else self.feed.lost_ms)
+        self._recorder.gather(self._seen, self._events, self._columns, None if ends else self.feed.lost_ms)
         self._seen, self._events = [], []
         self._append()
 

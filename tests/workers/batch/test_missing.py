@@ -9,12 +9,15 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 
+from fer_model.errors import WeightsError
+from fer_model.networks.manifest import WeightsFile
 from fer_model.sources import open_source
 from results import leases
 from results.attempts import attempts_of
 from results.backlog import backlog
 from results.clock import ago
 from results.database import reading, writing
+from results.jobs import retry_job
 from results.leases import give_up_missing
 from results.presence import absent_workers
 from results.read.status import JobStatus, job_status
@@ -108,6 +111,65 @@ def test_one_deleted_picture_is_left_to_other_workers_and_then_fails_alone(
     assert status.failures == "1 of 9 files failed" and not status.is_a_failure
     (error,) = status.errors
     assert error["uri"] == str(lost) and "was there when the job was submitted" in error["error"]
+
+
+def test_a_deleted_folder_fails_its_own_pictures_alone(
+    database: Database, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures of several folders share a shard."""
+    monkeypatch.setattr(planning, "PICTURES_PER_SHARD", 50)
+    anna = share / "anna"
+    anna.mkdir()
+    (share / "0.png").rename(anna / "0.png")
+    job_id, ids = planned(database, [share])
+    (anna / "0.png").unlink()
+    anna.rmdir()
+    work(database, ids)
+    (alone,) = open_shards(database, job_id)
+    with reading(database) as session:
+        assert job_status(session, job_id).frames == 7 + 5
+    work(database, [alone])
+    with writing(database) as session:
+        session.execute(update(Shard).where(Shard.id == alone).values(missing_since=ago(2 * leases.LEFT_S)))
+        assert give_up_missing(session, [job_id]) == 1
+    status = ended(database, job_id)
+    assert (status.state, status.failed) == ("done", 1)
+    assert "is missing on" in status.errors[0]["error"]
+
+
+def test_a_picture_that_was_set_aside_counts_as_missing_from_its_own_first_attempt(
+    database: Database, share: Path
+) -> None:
+    """In a large job that may be hours later."""
+    job_id, ids = planned(database, [share])
+    (share / "3.png").unlink()
+    work(database, ids)
+    (alone,) = open_shards(database, job_id)
+    with reading(database) as session:
+        assert session.get_one(Shard, alone).missing_since is None
+
+
+def test_retry_forgets_for_how_long_a_file_was_missing(database: Database, share: Path) -> None:
+    job_id, ids = planned(database, [share])
+    away = share.rename(share.parent / "away")
+    work(database, ids)
+    with writing(database) as session:
+        session.execute(update(Shard).values(missing_since=ago(2 * leases.LEFT_S)))
+        assert give_up_missing(session, [job_id]) == len(ids)
+    assert ended(database, job_id).state == "failed"
+    away.rename(share)
+    with writing(database) as session:
+        assert retry_job(session, job_id) == len(ids)
+        assert give_up_missing(session, [job_id]) == 0, "not before they are tried"
+    work(database, ids)
+    status = ended(database, job_id)
+    assert (status.state, status.frames) == ("done", 8 + 5)
+
+
+def test_another_file_that_is_missing_is_not_called_the_medium(samples: Path) -> None:
+    """As weights that a host does not have."""
+    with pytest.raises(WeightsError, match="/nowhere/lost"), noticed(str(samples / "clip.mp4"), ()):
+        WeightsFile("lost", Path("/nowhere/lost.safetensors"), "0" * 64).verify()
 
 
 def test_what_stays_missing_ends_the_job_although_no_worker_tries_it(database: Database, share: Path) -> None:

@@ -19,7 +19,7 @@ from fer_model.networks.manifest import ModelSet
 from fer_model.types import EMOTIONS
 from results import recording as appends
 from results.database import reading, writing
-from results.errors import DatabaseUnreachableError
+from results.errors import DatabaseFullError, DatabaseReadOnlyError, DatabaseUnreachableError
 from results.leases import MAX_ATTEMPTS
 from results.streams import Login, start_stream, stop_stream
 from results.tables import Face, Shard
@@ -225,6 +225,43 @@ def test_a_lost_lease_ends_the_work_on_a_stream(database: Database, networks: En
         until(lambda: not process.hub.serves(shard), 5)
     assert shard_of(database).state == "running", "it is another's"
     check_rows(database)
+
+
+@pytest.mark.parametrize("error", [DatabaseFullError, DatabaseReadOnlyError])
+def test_a_database_that_takes_nothing_for_a_while_costs_no_row(
+    database: Database, networks: Engine, clip: str, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """A full disk, or a replica that is not the primary yet."""
+    shard = add(database, clip, fps=10.0)
+    refused: list[int] = []
+
+    def refuse(*_: Any, **__: Any) -> None:
+        refused.append(1)
+        raise error("nothing is written")
+
+    with running(database, networks) as process:
+        assert serve(process.hub, shard)
+        until(has_frames(database, 5))
+        with monkeypatch.context() as patch:
+            patch.setattr(appends, "append_stream", refuse)
+            until(lambda: len(refused) >= 3)
+            assert process.hub.serves(shard)
+        until(has_frames(database, len(frames_of(database)) + 10))
+        assert shard_of(database).epoch == 1, "no second attempt"
+    check_rows(database)
+
+
+def test_a_manifest_that_is_half_written_ends_no_stream(
+    database: Database, networks: Engine, clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.streams.hub.MODELS_S", 0.2)
+    shard = add(database, clip, fps=10.0)
+    with running(database, networks, models_dir=tmp_path) as process:
+        assert serve(process.hub, shard)
+        until(has_frames(database, 5))
+        (tmp_path / "manifest.json").write_text("{")
+        until(has_frames(database, len(frames_of(database)) + 20))
+        assert process.hub.serves(shard) and process.ended == []
 
 
 def test_rows_that_the_database_refuses_are_a_counted_attempt(

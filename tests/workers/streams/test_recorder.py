@@ -10,10 +10,12 @@ from fer_model.sources.live.packets import CaptureEvent
 from fer_model.types import EMOTIONS, FaceObservation
 from results import recording
 from results.database import reading, writing
+from results.errors import DatabaseUnreachableError
 from results.leases import claim
 from results.streams import StreamOptions
 from results.tables import Face, Frame, Media, Track
-from tests.support.on_air import add, check_rows, events_of
+from tests.support.on_air import add, check_rows, events_of, stream_of
+from tests.support.outages import always_away
 from workers.streams.pump import Seen
 from workers.streams.recorder import Recorder
 
@@ -39,7 +41,7 @@ def recorder(database: Database) -> Recorder:
 
 
 def append(recorder: Recorder, seen: list[Seen], lost_ms: float | None = 1000.0) -> None:
-    recorder.gather(seen, [], {}, lost_ms)
+    recorder.gather(seen, [], dict, lost_ms)
     assert recorder.append() == seen
 
 
@@ -47,7 +49,7 @@ def test_each_hour_has_its_frames_and_its_part_of_a_track(database: Database, re
     append(recorder, at(-200, -100, 0, 100))
     append(recorder, at(200))
     assert recorder.has_open_tracks
-    recorder.gather([], [CaptureEvent(FULL_HOUR - 1, "clock", "It was set back.")], {}, None)
+    recorder.gather([], [CaptureEvent(FULL_HOUR - 1, "clock", "It was set back.")], dict, None)
     recorder.append()
     with reading(database) as session:
         hours = session.scalars(select(Media).order_by(Media.position)).all()
@@ -78,7 +80,7 @@ def test_each_hour_has_its_frames_and_its_part_of_a_track(database: Database, re
 
 def test_an_append_whose_acknowledgement_was_lost_is_repeated_as_it_was(database: Database, recorder: Recorder) -> None:
     append(recorder, at(0, 100))
-    recorder.gather(at(200, 300), [], {"skipped_stale": 3}, 1000.0)
+    recorder.gather(at(200, 300), [], lambda: {"skipped_stale": 3}, 1000.0)
     batch = recorder.waiting
     recorder.append()
     # As if nothing had come back.
@@ -88,3 +90,37 @@ def test_an_append_whose_acknowledgement_was_lost_is_repeated_as_it_was(database
     check_rows(database)
     with reading(database) as session:
         assert session.scalars(select(Frame.time_ms).order_by(Frame.frame_index)).all() == [0, 100, 200, 300, 400]
+
+
+def test_a_batch_of_many_hours_has_each_frame_and_each_track_once(database: Database, recorder: Recorder) -> None:
+    """As after an outage of hours, with one look an hour."""
+    hours = [FULL_HOUR + number * 3_600_000 for number in range(6)]
+    events = [CaptureEvent(hour, "clock", "It was set back.") for hour in hours]
+    seen = [Seen(hour + late_ms, (640, 360), [FACE], ()) for hour in hours for late_ms in (0, 100)]
+    recorder.gather(seen, events, dict, None)
+    recorder.append()
+    append(recorder, [Seen(hours[0] + 200, (640, 360), [FACE], ())], None)
+    check_rows(database)
+    with reading(database) as session:
+        assert list(session.scalars(select(Frame.frame_index).order_by(Frame.media_id, Frame.frame_index))) == [
+            *(0, 1, 2),
+            *(0, 1) * 5,
+        ]
+
+
+def test_figures_wait_with_a_batch_that_could_not_be_gathered(database: Database, recorder: Recorder) -> None:
+    """They are counts since the last call: those of a lost call would be missing for ever."""
+    asked: list[int] = []
+
+    def figures() -> dict[str, int]:
+        asked.append(1)
+        return {"skipped_stale": 7}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recording, "hour", always_away)
+        with pytest.raises(DatabaseUnreachableError):
+            recorder.gather(at(0), [], figures, None)
+    assert asked == [] and recorder.waiting is None
+    recorder.gather(at(0), [], figures, None)
+    recorder.append()
+    assert stream_of(database).skipped_stale == 7
