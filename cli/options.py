@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 DATA = "fer2013.csv (also .gz, .bz2, .xz, .zip), or a folder with a folder of pictures for each emotion."
 SPLIT = "Training, PublicTest or PrivateTest; of a folder, a sub-folder."
 
+LARGEST = 2**31 - 1
+"""Of a whole number: what a column of the database holds."""
+
+LONGEST_MS = 36_500 * 86_400_000
+"""A century: longer ones reach back beyond the first year."""
+
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -27,9 +33,12 @@ class Duration(click.ParamType[int]):
         if isinstance(value, int):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value)
-        if not match or (duration := round(float(match[1]) * UNITS_MS[match[2]])) < 1:
+        # Compared before it is rounded: hundreds of digits are no finite number.
+        if not match or (duration := float(match[1]) * UNITS_MS[match[2]]) < 0.5:
             self.fail(f"{value!r} is not a duration; write 500ms, 1s, 2m or 30d.", parameter, context)
-        return duration
+        if duration > LONGEST_MS:
+            self.fail(f"{value!r} is too long; write at most 36500d.", parameter, context)
+        return max(1, round(duration))
 
 
 class Number(click.FloatRange):
@@ -54,6 +63,12 @@ class Whole(click.IntRange):
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return "N"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        number = super().convert(value, parameter, context)
+        if number > LARGEST:
+            self.fail(f"{value} is too large; write at most {LARGEST}.", parameter, context)
+        return number
 
 
 class DetectEvery(Whole):

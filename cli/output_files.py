@@ -1,5 +1,6 @@
 """Files that a command writes completely or not at all."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +11,22 @@ from cli.standard_streams import binary_stdout
 
 @contextmanager
 def written(output: Path | None) -> Iterator[BinaryIO]:
-    """A file to write to, which replaces `output` when it is complete; stdout, if there is none. Raises `OSError`."""
+    """A file to write to, which replaces `output` when it is complete; stdout, if there is none.
+
+    A link stays one: its target is replaced. What is no file, as a pipe or a device, is written to as it is. Raises
+    `OSError`.
+    """
     if output is None:
         with binary_stdout() as stdout:
             yield stdout
         return
+    if output.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file in it", str(output))
+    if output.exists() and not output.is_file():
+        with output.open("wb") as special:
+            yield special
+        return
+    output = output.resolve()
     partial = output.with_name(output.name + ".partial")
     try:
         with partial.open("wb") as file:

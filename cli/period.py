@@ -34,6 +34,9 @@ class Zone(click.ParamType[ZoneInfo]):
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> ZoneInfo:
         try:
+            # Of these, writers of tables know nothing.
+            if value in ("localtime", "posixrules", "Factory"):
+                raise KeyError(value)
             return ZoneInfo(value)
         except (ValueError, OSError, KeyError):
             self.fail(f"{value!r} is not a known time zone; write UTC, or one as Europe/Berlin.", parameter, context)
@@ -58,7 +61,14 @@ def period_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def period_from(last: int | None, until: datetime | None, zone: tzinfo | None) -> "Period":
-    """The chosen `Period`; an `until` without an offset is in `zone`, or in this machine's."""
+    """The chosen `Period`; an `until` without an offset is in `zone`, or in this machine's. Raises `UsageError`."""
+    try:
+        return _period(last, until, zone)
+    except (ValueError, OverflowError):
+        raise click.UsageError("The period lies beyond the years 1 to 9999.") from None
+
+
+def _period(last: int | None, until: datetime | None, zone: tzinfo | None) -> "Period":
     from results.read.parts import Period
 
     if until is not None and until.tzinfo is None:

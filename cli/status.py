@@ -35,6 +35,8 @@ def status(settings: "Settings", job: str | None, watch: bool, verbose: bool, as
         job_id = job_or_newest(session, job).id
         state = job_status(session, job_id)
     training = state.kind == "train"
+    if watch and state.kind == "stream":
+        raise click.UsageError(f"A stream has no end to wait for; `fer-batch tail {state.name}` follows it.")
     if watch:
         watcher = follow_training if training else follow
         watcher(database, job_id)

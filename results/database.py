@@ -260,6 +260,8 @@ def _ping_after_a_pause(database: Database) -> None:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Python's sqlite3 would begin transactions itself, at the first write.
     connection.isolation_level = None
+    # SQLite's own knows only the letters of ASCII.
+    connection.create_function("lower", 1, lambda words: words and str(words).lower(), deterministic=True)
     for pragma in ("foreign_keys=ON", "synchronous=NORMAL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -94,6 +94,12 @@ def full(url: str | URL) -> ResultsError:
 
 
 def _read_only(url: str | URL) -> ResultsError:
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path((parsed.database or "").removeprefix("file:")).exists():
+        return DatabaseReadOnlyError(
+            f"The folder of the database {describe(url)}, which does not exist yet, cannot be written to; name another "
+            "place with --db."
+        )
     return DatabaseReadOnlyError(f"The database {describe(url)} can be read but not written.")
 
 

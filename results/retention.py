@@ -37,6 +37,10 @@ class OldHour:
     options: Mapping[str, Any]
 
 
+LONGEST = timedelta(days=36_500)
+"""A retention beyond it would reach back beyond the first year, and fail that of all other streams."""
+
+
 def old_jobs(session: Session, age: timedelta) -> Sequence[Job]:
     """The jobs with faces that ended at least `age` ago, the oldest first. An unfinished job is never old."""
     ended = Job.finished_at <= utc_now(session) - age
@@ -53,7 +57,7 @@ def old_hours(session: Session, age: timedelta | None, *, own: bool) -> list[Old
     moment = utc_now(session)
     for job in session.scalars(select(Job).where(Job.kind == "stream").order_by(Job.id)).all():
         kept_ms = StreamOptions.of(job.options).retention_ms if own else None
-        kept = age if kept_ms is None else timedelta(milliseconds=kept_ms)
+        kept = age if kept_ms is None else min(LONGEST, timedelta(milliseconds=kept_ms))
         if kept is None:
             continue
         ended = (Media.job_id == job.id, Media.position < hour_of(moment - kept))

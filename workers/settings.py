@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         description="permissions of face crops and annotated media; 0640 lets the group read them",
     )
     retention_days: float | None = Field(
-        None, ge=0, description="jobs that ended so many days ago are deleted by the workers; not set: never"
+        None, ge=0, le=36_500, description="jobs that ended so many days ago are deleted by the workers; not set: never"
     )
     cache_dir: Path = Field(Path("~/.cache/fer-batch"), description="compiled networks; may be deleted")
     metrics_port: int = Field(0, ge=0, le=65535, description="where a worker serves figures for Prometheus; 0: nowhere")

@@ -88,6 +88,8 @@ def print_errors(status: JobStatus) -> None:
         uri, reason = failure["uri"], failure["error"]
         word = "Failed" if failure["state"] == "failed" else "Note"
         say(f"{word}: {reason if reason.startswith(uri) else f'{uri}: {reason}'}", err=True)
+    if more := max(0, status.failed + status.noted - len(status.errors)):
+        say(f"And {more:,} more; they are in the table media.", err=True)
 
 
 def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:

@@ -88,6 +88,10 @@ def find_media(
     seen: set[str] = set()
     passed = passed_over or PassedOver()
     for name in paths:
+        if not name:
+            # As of a variable of the shell that is not set; it would be the current folder.
+            yield Found("''", None, "'': an empty path names no file")
+            continue
         try:
             found = _find_remote(name, roots, seen, passed) if is_remote(name) else _find(name, roots, seen, passed)
             yield from map(_storable, found)

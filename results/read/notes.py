@@ -21,7 +21,7 @@ def notes(status: JobStatus) -> Iterator[str]:
     if status.state == "failed" and status.kind != "train":
         yield f"job {status.job} failed."
     parts = [status.failures] if status.failures else []
-    if noted := sum(each["state"] != "failed" for each in status.errors):
+    if noted := status.noted:
         words = "a file is incomplete or has" if noted == 1 else f"{noted:,} files are incomplete or have"
         parts.append(f"{words} a note")
     if parts:

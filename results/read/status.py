@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, case, column, func, select, table
+from sqlalchemy import Row, case, column, func, not_, select, table
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
@@ -21,10 +21,10 @@ MADE_BY = ("ensemble", "role", "model_id", "model", "sha256", "share", "shards")
 class JobStatus:
     """A job at one moment. `frames` and `faces` include what running shards have reported so far.
 
-    `failed` counts the media that failed, `missing` the shards that wait for files that workers miss. `fps` is frames
-    per second of wall time since the job started; `eta_seconds` is None when unknown. `errors` are the
-    sentences about media, with the state of each: `failed`, or another where it is a note. `models` are the job's
-    rows of the view `job_models`: the models that made the results so far.
+    `failed` counts the media that failed, `noted` the others of which there is a sentence, `missing` the shards that
+    wait for files that workers miss. `fps` is frames per second of wall time since the job started; `eta_seconds` is
+    None when unknown. `errors` are the sentences about media, with the state of each: `failed`, or another where it is
+    a note. `models` are the job's rows of the view `job_models`: the models that made the results so far.
     """
 
     job: str
@@ -34,6 +34,7 @@ class JobStatus:
     error: str | None
     media: int
     failed: int
+    noted: int
     missing: int
     shards: dict[str, int]
     frames: int
@@ -86,7 +87,7 @@ def job_statuses(session: Session, job_ids: Sequence[str]) -> list[JobStatus]:
     media, errors = _count_media(session, job_ids), _errors(session, job_ids)
     work, models = _work(session, job_ids), _models(session, job_ids)
     return [
-        _status(jobs[key], media.get(key, (0, 0)), work.get(key, []), errors.get(key, []), models.get(key, []))
+        _status(jobs[key], media.get(key, (0, 0, 0)), work.get(key, []), errors.get(key, []), models.get(key, []))
         for key in job_ids
         if key in jobs
     ]
@@ -94,7 +95,7 @@ def job_statuses(session: Session, job_ids: Sequence[str]) -> list[JobStatus]:
 
 def _status(
     job: Job,
-    media: tuple[int, int],
+    media: tuple[int, int, int],
     work: Sequence[Row[Any]],
     errors: list[dict[str, str]],
     models: list[dict[str, Any]],
@@ -112,6 +113,7 @@ def _status(
         error=job.error,
         media=media[0],
         failed=media[1],
+        noted=media[2],
         missing=sum(row.missing for row in work),
         shards=dict.fromkeys(REPORTED_STATES, 0) | _counts(work),
         frames=frames,
@@ -125,11 +127,12 @@ def _status(
     )
 
 
-def _count_media(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """By job, its media and those of them that failed."""
-    counted = (func.count(), func.count().filter(Media.state == "failed"))
-    counts = select(Media.job_id, *counted).where(Media.job_id.in_(job_ids)).group_by(Media.job_id)
-    return {job_id: (media, failed) for job_id, media, failed in session.execute(counts)}
+def _count_media(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """By job, its media, those of them that failed, and the others of which there is a sentence."""
+    has_failed = Media.state == "failed"
+    kinds = (func.count().filter(has_failed), func.count().filter(not_(has_failed), Media.error.is_not(None)))
+    counts = select(Media.job_id, func.count(), *kinds).where(Media.job_id.in_(job_ids)).group_by(Media.job_id)
+    return {job_id: (media, failed, noted) for job_id, media, failed, noted in session.execute(counts)}
 
 
 def _work(session: Session, job_ids: Sequence[str]) -> dict[str, list[Row[Any]]]:

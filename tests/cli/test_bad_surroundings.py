@@ -32,6 +32,23 @@ def test_a_read_only_database(samples: Path, broker: str, tmp_path: Path) -> Non
     assert fer_batch("jobs", "--db", url).returncode == 0, "reading must still work"
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("timeline", "--last", "99999999d"), "is too long; write at most 36500d."),
+        (("timeline", "--bucket", "9" * 400 + "d"), "is too long"),
+        (("db", "purge", "--older-than", "9" * 30 + "d", "--dry-run"), "is too long"),
+        (("timeline", "--until", "0001-01-01T00:00", "--last", "2d"), "beyond the years 1 to 9999"),
+        (("timeline", "--timezone", "posixrules"), "is not a known time zone"),
+        (("jobs", "--limit", "99999999999999999999"), "is too large"),
+    ],
+)
+def test_what_no_calendar_and_no_column_holds_is_refused(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    upgrade(url := f"sqlite:///{tmp_path / 'results.db'}")
+    run = fer_batch(*words, "--db", url)
+    assert run.returncode == 2 and sentence in " ".join(run.stderr.split()) and "Traceback" not in run.stderr
+
+
 def test_a_database_newer_than_the_program(samples: Path, broker: str, database_url: str) -> None:
     upgrade(database_url)
     engine = connect(database_url)

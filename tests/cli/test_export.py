@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars
 import pytest
 from sqlalchemy import Engine as Database
+from sqlalchemy import update
 
+from results.database import writing
 from results.read.exports import COLUMNS
+from results.tables import Media
 from tests.support.answers_job import add_job, answered
 from tests.support.excel import read_excel
 
@@ -80,8 +84,37 @@ def test_a_file_that_cannot_be_written_is_one_sentence(database: Database, tmp_p
     assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith("Error: ") and "missing" in result.stderr
     assert "Traceback" not in result.output
     (tmp_path / "folder.csv").mkdir()
-    assert answered(database, "export", "--format", "csv", "-o", str(tmp_path / "folder.csv")).exit_code == 1
+    result = answered(database, "export", "--format", "csv", "-o", str(tmp_path / "folder.csv"))
+    assert result.exit_code == 1 and "is a folder; name a file in it" in result.stderr
+    assert "is a folder" in answered(database, "report", "-o", ".").stderr
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_links_and_pipes_stay_what_they_are(database: Database, tmp_path: Path) -> None:
+    add_job(database)
+    (tmp_path / "real").mkdir()
+    link, pipe = tmp_path / "link.csv", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "real" / "faces.csv")
+    os.mkfifo(pipe)
+    assert answered(database, "export", "--format", "csv", "-o", str(link)).exit_code == 0
+    written = (tmp_path / "real" / "faces.csv").read_bytes()
+    assert link.is_symlink() and written.count(b"\n") == 82
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        assert answered(database, "export", "--format", "csv", "-o", str(pipe)).exit_code == 0
+        assert read.result(20) == written and pipe.is_fifo()
+
+
+def test_a_long_name_that_is_not_latin_is_cut_by_its_bytes(database: Database, tmp_path: Path) -> None:
+    add_job(database)
+    with writing(database) as session:
+        session.execute(update(Media).where(Media.position == 0).values(uri=f"/srv/{'日' * 82}.mp4"))
+    result = answered(database, "export", "--format", "textgrid", "--each", "-o", str(tmp_path / "each"))
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "each").iterdir()) == [
+        f"00000-{'日' * 53}.TextGrid",
+        "00003-second.TextGrid",
+    ]
 
 
 @pytest.mark.parametrize("words", [("timeline",), ("export", "--format", "csv")])

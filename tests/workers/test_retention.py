@@ -255,6 +255,14 @@ def test_hours_of_streams_are_deleted_whole_after_their_own_retention_or_the_gen
     assert hours(database) == [("door", 0), ("gate", 0), ("lobby", 0)]
 
 
+def test_a_stream_that_is_kept_for_ages_keeps_no_other(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_next", 0.0)
+    stream(database, "for ever", 5, kept_h=24 * 9_999_999)
+    stream(database, "lobby", 5, 1, kept_h=3)
+    retention.enforce(database, None, ())
+    assert [name for name, _ in hours(database)] == ["for ever", "lobby"]
+
+
 def test_a_stream_is_no_old_job_when_it_is_stopped(database: Database) -> None:
     stream(database, "lobby", 0)
     with writing(database) as session:

@@ -1,5 +1,7 @@
 """Analyses a shard's pictures, or its segment of a video, into the shard's rows."""
 
+import errno
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -18,6 +20,7 @@ from workers.batch.planning import BatchOptions
 from workers.batch.rows import ShardRows
 from workers.batch.seams import Seam, after, through
 from workers.batch.sources import photographs, video_frames
+from workers.errors import CropsRefusedError
 from workers.metrics import recording
 
 DEFAULT_FPS = 25.0
@@ -105,8 +108,19 @@ def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Fra
 def _add(work: Work, rows: ShardRows, media_id: int, frame: Frame, faces: Sequence[FaceObservation]) -> None:
     rows.add(media_id, frame, faces)
     if work.crops:
-        crops.keep(work.crops, media_id, frame, faces)
+        _keep_crops(work.crops, media_id, frame, faces)
     recording.frame_done(len(faces))
+
+
+def _keep_crops(kept: crops.Kept, media_id: int, frame: Frame, faces: Sequence[FaceObservation]) -> None:
+    try:
+        crops.keep(kept, media_id, frame, faces)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            raise
+        # No fault of the picture, and trying again would not help.
+        place, reason = kept.folder.parent, os.strerror(error.errno)
+        raise CropsRefusedError(f"pictures of faces (--keep-crops) cannot be written in {place}: {reason}") from error
 
 
 def _source(work: Work, follow: Follow | None = None) -> SourceState:

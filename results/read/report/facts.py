@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from math import ceil
 from typing import Any
 
 from sqlalchemy import column, func, select, table
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, dominant, means, projected
 from results.read.face_filter import FaceFilter
+from results.read.faces import step_ms as pause_ms
 from results.read.parts import Part, hours_within
 from results.read.timelines import timeline
 from results.stream_tables import StreamEvent
@@ -124,7 +126,9 @@ def series_of(session: Session, job_id: str, medium: Medium, many: bool) -> Seri
     """A video over time; None if none of its frames was processed."""
     buckets, lanes = BUCKETS[many], LANES[many]
     last_ms = max(medium.duration_ms or 0, 1)
-    step_ms = next((step for step in NICE_MS if last_ms / step <= buckets), -(-last_ms // buckets))
+    # Not shorter than the pause between two processed frames, else most steps would be gaps.
+    shortest = max(last_ms / buckets, pause_ms(session, medium.id, 1))
+    step_ms = next((step for step in NICE_MS if step >= shortest), ceil(shortest))
     part: dict[str, Any] = {"bucket_ms": step_ms, "media_id": medium.id}
     rows = {row["start_ms"] // step_ms: row for row in timeline(session, job_id, with_affect=True, **part)}
     if not rows:

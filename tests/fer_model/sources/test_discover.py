@@ -83,6 +83,12 @@ def test_each_complaint_names_its_subject(tmp_path: Path) -> None:
         assert only_error(f"{tmp_path}/{name}") == f"{tmp_path}/{name}: {complaint}"
 
 
+def test_an_empty_path_is_not_the_current_folder(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a variable of the shell that is not set."""
+    monkeypatch.chdir(tree)
+    assert only_error("") == "'': an empty path names no file"
+
+
 @pytest.mark.parametrize("uri", ["rtsp://camera/1", "ftp://host/a.mp4", "S3://bucket/a.jpg"])
 def test_other_schemes_are_refused(uri: str) -> None:
     assert only_error(uri) == f"{uri}: only s3://, http:// and https:// can be read from elsewhere"

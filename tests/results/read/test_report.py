@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from results.closing import close_job
 from results.database import reading, writing
 from results.emotions import EMOTIONS
 from results.plans import MediaPlan, ShardPlan
+from results.read.parts import Part
 from results.read.report import facts
 from results.read.report.page import write_report
 from results.shards import complete
@@ -108,6 +110,33 @@ def test_a_video_takes_no_more_room_for_being_long(database: Database, hours: fl
     with writing(database) as session:
         close_job(session, job_id)
     assert len(page_of(database, job_id)) < 60_000
+
+
+def test_a_video_that_was_looked_at_rarely_has_no_false_gaps(database: Database) -> None:
+    """64 seconds at a frame a second: with steps of half a second every second one would be empty."""
+    with writing(database) as session:
+        media = [MediaPlan("/srv/slow.mp4", "video", duration_ms=64_000)]
+        job_id = new_job(session, media, [ShardPlan(0, 0, 64, video=True, start_ms=0)])
+        frames, faces = film(1, 64)
+        for row in (*frames, *faces):
+            row["time_ms"] = row["frame_index"] * 1000
+        complete(session, take(session, 1), frames, faces)
+    page = page_of(database, job_id)
+    stacked = page[page.index("plot emotions") : page.index("plot faces")]
+    assert "per 1 s" in page and max(each.count("M") for each in stacked.split("</path>")) <= 64
+    with reading(database) as session:
+        (medium,) = facts.media_of_report(session, Part(job_id), UTC)
+        series = facts.series_of(session, job_id, medium, many=False)
+    assert series is not None and series.step_ms == 1000 and sorted(series.rows) == list(range(64))
+
+
+def test_of_more_failures_than_are_listed_all_are_counted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("results.read.status.MAX_ERRORS", 2)
+    broken = [MediaPlan(f"/srv/{n}.jpg", "image", state="failed", error="is no picture") for n in range(5)]
+    with writing(database) as session:
+        job_id = new_job(session, [*broken, MediaPlan("/srv/good.jpg", "image")], [ShardPlan(5, 5, 1)])
+    page = page_of(database, job_id)
+    assert "<b>5</b> files that failed or have a note" in page and "And 3 more; they are in the table media." in page
 
 
 def test_of_too_many_files_the_first_ones_are_shown(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
