@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from results.database import connect, reading
 from results.markers import markers_of
+from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.pages import WAIT_MS, browsing, opened, serving_page
 from tests.support.timeline_job import (
     CHANGE_MS,
@@ -35,7 +36,7 @@ def site(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     clip = Path(shutil.copy(samples / "clip.mp4", folder / "a clip.mp4"))
     job_id = add_timeline(url, clip)
     with serving_page(folder / "web.log", url, FER_MEDIA_ROOTS=str(folder)) as address, browsing() as chromium:
-        yield SimpleNamespace(address=address, chromium=chromium, job=job_id, database=url, clip=clip)
+        yield SimpleNamespace(address=address, chromium=chromium, job=job_id, database=url, clip=clip, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,25 @@ def test_a_click_in_the_chart_moves_the_video_to_that_millisecond(page: Page) ->
     assert cursor(page) == round(1000 * seconds) and seconds % 1 != 0
     expect(page.locator(".now li").nth(3)).to_contain_text("happy")
     expect(page.locator(".now .state")).to_contain_text("faces")
+
+
+def test_times_count_from_the_first_picture_where_the_file_begins_before_it(
+    site: SimpleNamespace, tmp_path: Path
+) -> None:
+    """As where the sound begins two seconds earlier."""
+    late = write_clip(tmp_path / "late.mp4", panning_frames(noise_picture(960, 480), 200, (640, 360)), start=2000)
+    job_id = add_timeline(url := f"sqlite:///{tmp_path / 'results.db'}", late)
+    with serving_page(tmp_path / "web.log", url, FER_MEDIA_ROOTS=str(tmp_path)) as address:
+        page = opened(site.chromium, f"{address}/timeline?job={job_id}&medium=1")
+        page.locator(".plot").wait_for()
+        until_ready(page)
+        page.mouse.click(*place(page, 2500))
+        page.wait_for_function(f"Math.abs(({VIDEO}).currentTime - 4.5) < 0.02 && !({VIDEO}).seeking", timeout=WAIT_MS)
+        assert abs(cursor(page) - 2500) < 20
+        page.locator(".plot").focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(f"Math.abs(({VIDEO}).currentTime - 4.54) < 0.02 && !({VIDEO}).seeking", timeout=WAIT_MS)
+        page.close()
 
 
 def test_keys_step_a_frame_and_five_seconds(page: Page) -> None:

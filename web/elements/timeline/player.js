@@ -2,11 +2,23 @@
 
 const CHUNK_MS = 10000, KEPT = 12;
 
+// A first picture that has not been shown so long after the metadata, as in a hidden tab, is taken for one at 0.
+const UNSHOWN_MS = 1500;
+
 function makePlayer(root, onMove, onState) {
   const video = root.querySelector('video'), notice = root.querySelector('.notice');
   const own = { ms: 0, since: null };
   let usesVideo = false, length = 0, frame = 0;
-  const now = () => usesVideo ? video.currentTime * 1000 : own.since == null ? own.ms : Math.min(length, own.ms + performance.now() - own.since);
+  // Our times count from the first picture, the video's from its file's zero: sound may begin before the pictures.
+  let begins = 0, isKnown = true, wanted = null, loads = 0;
+  const settle = (load, ms) => {
+    if (isKnown || load !== loads) return;
+    begins = ms;
+    isKnown = true;
+    if (wanted != null) video.currentTime = (wanted + begins) / 1000;
+    wanted = null;
+  };
+  const now = () => usesVideo ? wanted ?? Math.max(0, video.currentTime * 1000 - begins) : own.since == null ? own.ms : Math.min(length, own.ms + performance.now() - own.since);
   const playing = () => usesVideo ? !video.paused && !video.ended : own.since != null;
   const tick = () => {
     // The same moment for both: the clock goes on while `onMove` paints, and would stop before the end is shown.
@@ -38,11 +50,19 @@ function makePlayer(root, onMove, onState) {
       if (still) { image.src = source; video.hidden = true; return; }
       video.hidden = false;
       notice.hidden = true;
+      const load = ++loads;
+      begins = 0;
+      wanted = null;
+      isKnown = !video.requestVideoFrameCallback;
       video.src = source;
+      if (isKnown) return;
+      video.requestVideoFrameCallback((_, shown) => settle(load, shown.mediaTime * 1000));
+      video.addEventListener('loadedmetadata', () => setTimeout(() => settle(load, 0), UNSHOWN_MS), { once: true });
     },
     seek(ms) {
       const to = Math.min(length, Math.max(0, ms));
-      if (usesVideo) video.currentTime = to / 1000;
+      if (usesVideo && !isKnown) wanted = to;
+      else if (usesVideo) video.currentTime = (to + begins) / 1000;
       else { own.ms = to; own.since = own.since == null ? null : performance.now(); }
       wake();
       onMove(to);
