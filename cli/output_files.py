@@ -1,6 +1,7 @@
 """Files that a command writes completely or not at all."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,13 @@ from cli.standard_streams import binary_stdout
 
 @contextmanager
 def written(output: Path | None) -> Iterator[BinaryIO]:
-    """A file to write to, which replaces `output` when it is complete; stdout, if there is none.
+    """A file to write to, which replaces `output` when it is complete; stdout, if there is none or it is named.
 
     A link stays one: its target is replaced. What is no file, as a pipe or a device, is written to as it is. Raises
     `OSError`.
     """
-    if output is None:
+    # It may be a file that holds something, and opening it anew would begin at its start.
+    if output is None or os.path.abspath(output) in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
         with binary_stdout() as stdout:
             yield stdout
         return
@@ -26,7 +28,7 @@ def written(output: Path | None) -> Iterator[BinaryIO]:
         with output.open("wb") as special:
             yield special
         return
-    output = output.resolve()
+    output = Path(os.path.realpath(output))
     partial = output.with_name(output.name + ".partial")
     try:
         with partial.open("wb") as file:

@@ -289,8 +289,7 @@ _PAUSES: list[Any] = [(Shard.attempts == k, literal_column(f"-{2.0 ** (k + 1)}")
 _WAIT = case(*_PAUSES, else_=literal_column(f"-{LONGEST_PAUSE_S}"))
 _NEXT = case((_APPENDS, ago(_WAIT)), else_=Shard.not_before)
 _MAY_TRY = or_(Shard.attempts < MAX_ATTEMPTS, _APPENDS)
-# Beyond the longest pause the clock was set back since.
-_RESTED = or_(~_APPENDS, Shard.not_before.is_(None), Shard.not_before <= now, Shard.not_before > ago(-LONGEST_PAUSE_S))
+_RESTED = or_(~_APPENDS, Shard.not_before.is_(None), Shard.not_before <= now)
 _CLAIM = (
     update(_SHARDS)
     .where(_FREE, _MAY_TRY, _RESTED)

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from fer_model.types import FaceObservation
 from results import leases, recording
 from results.database import reading, writing
-from results.errors import DatabaseBusyError, DatabaseUnreachableError, JobCancelledError, ShardLostError
+from results.errors import DatabaseFullError, DatabaseReadOnlyError, JobCancelledError, ShardLostError
 from results.jobs import UNFINISHED
 from results.leases import STREAM_LEASE_S, Claim
 from results.read.streams import stream_statuses
@@ -21,6 +21,7 @@ from results.recording import Resumed
 from results.stream_tables import Stream
 from results.streams import StreamOptions, add_stream, stop_stream
 from results.tables import Job, Shard
+from workers.lease.outages import OUTAGES
 from workers.streams.pump import Seen
 from workers.streams.recorder import Recorder
 
@@ -78,7 +79,10 @@ class Recording:
             while not self._ending.wait(EVERY_S):
                 self._patiently(lambda: self._write(LOST_MS))
             until = time.monotonic() + 2 * STREAM_LEASE_S
-            while not self._patiently(self._end) and time.monotonic() < until:
+            while not self._patiently(self._end):
+                if time.monotonic() > until:
+                    logger.error("the end of the recording %s was lost: the database was away", self.name)
+                    break
                 time.sleep(EVERY_S)
         except (JobCancelledError, ShardLostError) as error:
             logger.info("the recording %s has ended: %s", self.name, error)
@@ -89,7 +93,7 @@ class Recording:
         """Whether the database was there."""
         try:
             write()
-        except (DatabaseUnreachableError, DatabaseBusyError) as error:
+        except (*OUTAGES, DatabaseFullError, DatabaseReadOnlyError) as error:
             logger.warning("the recording %s waits for the database: %s", self.name, error)
             return False
         return True

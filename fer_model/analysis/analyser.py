@@ -43,7 +43,7 @@ class SourceState:
 class Analyser:
     """Faces with emotions, by an engine with the networks of `models`. Every method may be called by any thread.
 
-    Pictures and live frames go through one batcher. Its thread runs from the first item until `close`.
+    Pictures and live frames go through one batcher. Its thread runs while there is work, at most until `close`.
     """
 
     def __init__(self, engine: Engine, models: ModelSet) -> None:

@@ -24,7 +24,7 @@ WIDEST = 5
 # One side grows and the other stays, as in players: no pixels are lost. `sar` is the picture's own aspect ratio.
 _SQUARE = (
     f"w='if(between(sar,1,{WIDEST}),round(iw*sar),iw)':h='if(between(sar,1/{WIDEST},1),round(ih/sar),ih)'"
-    ":eval=frame:flags=bilinear"
+    ":eval=frame:flags=bilinear:interl=-1"
 )
 
 

@@ -207,7 +207,7 @@ def train_further(arguments: argparse.Namespace) -> None:
     try:
         faces = read_sources(arguments.data, arguments.extra)
         further(run, arguments.weights, faces, arguments.answers, arguments.output)
-    except (FerModelError, OSError) as error:
+    except (FerModelError, OSError, ValueError) as error:
         sys.exit(f"Error: {error}")
 
 

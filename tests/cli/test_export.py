@@ -103,6 +103,20 @@ def test_links_and_pipes_stay_what_they_are(database: Database, tmp_path: Path) 
         read = pool.submit(pipe.read_bytes)
         assert answered(database, "export", "--format", "csv", "-o", str(pipe)).exit_code == 0
         assert read.result(20) == written and pipe.is_fifo()
+    link.unlink()
+    link.symlink_to(link)
+    assert answered(database, "export", "--format", "csv", "-o", str(link)).exit_code == 0
+    assert link.read_bytes() == written, "one that leads nowhere is replaced"
+
+
+def test_stdout_by_its_name_is_not_begun_anew(database: Database, tmp_path: Path) -> None:
+    add_job(database)
+    environment = {**os.environ, "FER_DATABASE_URL": database.url.render_as_string(hide_password=False)}
+    export = f"{sys.executable} -P -m cli export --format csv -o /dev/stdout"
+    command = f"{{ echo before; {export}; echo after; }} > {tmp_path / 'log.txt'}"
+    subprocess.run(["bash", "-c", command], env=environment, check=True)
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert len(lines) == 84 and (lines[0], lines[-1]) == ("before", "after")
 
 
 def test_a_long_name_that_is_not_latin_is_cut_by_its_bytes(database: Database, tmp_path: Path) -> None:

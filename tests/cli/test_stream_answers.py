@@ -117,6 +117,17 @@ def test_the_status_is_that_of_the_stream(lobby: Database) -> None:
     assert "stream" in asked(lobby, "jobs")
 
 
+def test_a_stream_has_no_end_to_watch_for(lobby: Database) -> None:
+    assert "`fer-batch tail lobby` follows it" in " ".join(asked(lobby, "status", "lobby", "--watch", code=2).split())
+
+
+def test_a_period_without_hours_is_said_to_be_one(lobby: Database, tmp_path: Path) -> None:
+    period = ("--last", "1s", "--until", "2020-01-01T00:00Z", "-o", str(tmp_path / "none"))
+    for words in (("--format", "vtt"), ("--format", "csv", "--each")):
+        assert "Nothing was recorded in that period." in asked(lobby, "export", "lobby", *words, *period, code=2)
+    assert not (tmp_path / "none").exists()
+
+
 def test_annotate_refuses_a_stream_and_cancel_stops_it(lobby: Database, tmp_path: Path) -> None:
     refused = asked(lobby, "annotate", "lobby", "-o", str(tmp_path / "out"), code=1)
     assert "'lobby' is a stream: its pictures are not stored" in refused

@@ -6,6 +6,7 @@ from typing import Literal
 
 import streamlit as st
 
+from fer_model.errors import FerModelError
 from fer_model.sources.discover import PassedOver
 from fer_model.sources.roots import lies_below
 from web.elements.drop import drop
@@ -17,6 +18,7 @@ from web.parts.queue import queue
 from web.server import this_server
 from workers.batch.planning import BatchOptions
 from workers.batch.submitting import submit
+from workers.errors import WorkersError
 from workers.queue.broker import check_broker
 
 EVERY_S = 2.0
@@ -76,8 +78,8 @@ def _submit(paths: Sequence[str], name: str, fps: float | None, is_quick: bool, 
                 kept.append((_kept(path), path))
             paths = [str(path) for path, _ in kept]
         job = submit(queue(), server.database, paths, options, name=name or None, passed_over=passed_over)
-    except BaseException:
-        # The visitor may try again without uploading again.
+    except (FerModelError, WorkersError, WebError, OSError):
+        # The visitor may try again without uploading again. After an error of the database there may be a job.
         for each in kept:
             server.uploads.give_back(*each)
         raise

@@ -30,17 +30,20 @@ def photographs(
     a file that is missing is appended to `missing` instead.
 
     Raises:
-        MissingMediaError: all files are missing.
+        MissingMediaError: all files are missing; of one that is missing with its folder, if there is one.
     """
+    without_folder: MissingMediaError | None = None
     for medium, read in read_ahead(media, roots):
         try:
             with noticed(medium.uri, roots):
                 frame = read()
-        except MissingMediaError:
+        except MissingMediaError as error:
             missing.append(medium.position)
+            if error.with_folder:
+                without_folder = without_folder or error
             # Some of the folders may be there: pictures of many share a shard.
             if len(missing) == len(media):
-                raise
+                raise without_folder or error from error.__cause__
             continue
         except (UnreadableMediaError, MemoryError) as error:
             updates.append({"id": medium.id, "state": "failed", "error": reason_of(error)})

@@ -22,7 +22,7 @@ from results.errors import (
     ShardLostError,
     UnknownModelError,
 )
-from workers.errors import MissingMediaError, WorkersError, WorkerStoppingError
+from workers.errors import CropsRefusedError, MissingMediaError, WorkersError, WorkerStoppingError
 from workers.lease.outages import OUTAGES
 
 REFUSALS = (NameTakenError, UnknownModelError)
@@ -69,7 +69,9 @@ def judge(error: Exception, is_permanent: Callable[[Exception], bool]) -> Verdic
 
 def is_permanent(error: Exception) -> bool:
     """Whether every further attempt would fail too, as with a file that is no video."""
-    return isinstance(error, (FerModelError, *REFUSALS)) and not isinstance(error, TransientMediaError)
+    return isinstance(error, (FerModelError, CropsRefusedError, *REFUSALS)) and not isinstance(
+        error, TransientMediaError
+    )
 
 
 def reason_of(error: Exception) -> str:

@@ -95,7 +95,8 @@ class Recorder:
 
         Raises:
             JobCancelledError, ShardLostError: nothing was written.
-            DatabaseUnreachableError, DatabaseBusyError: call it again; it is known whether the rows were committed.
+            DatabaseUnreachableError, DatabaseBusyError, DatabaseFullError, DatabaseReadOnlyError: call it again; it is
+                known whether the rows were committed.
         """
         batch = self.waiting
         assert batch is not None

@@ -86,7 +86,8 @@ class Stream:
 
         Raises:
             JobCancelledError, ShardLostError: the stream is this process's no longer.
-            DatabaseUnreachableError, DatabaseBusyError: nothing is lost; call it again.
+            DatabaseUnreachableError, DatabaseBusyError, DatabaseFullError, DatabaseReadOnlyError: nothing is lost; call
+                it again.
         """
         if self._recorder.waiting is not None:
             self._append()

@@ -111,7 +111,11 @@ class Connection:
                 if self.in_bursts and self._source.read_s < opening.SEGMENTS_S:
                     self._source = replace(self._source, in_segments=True)
                     continue  # its segments may come further apart than was waited for
-                self.format = self.format or replace(_format(stream), turn=self._turn())
+                found = _format(stream)
+                if self.format is None:
+                    self.format = replace(found, turn=self._turn())
+                elif found.extradata != self.format.extradata:  # of a file whose settings changed in its last lap
+                    self.format = replace(found, turn=self.format.turn)
                 loss = self._packets_of(container, stream, pace if recorded or self._source.is_file else None)
             if not self._source.is_file:
                 return loss

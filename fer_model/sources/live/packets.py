@@ -16,9 +16,9 @@ Clock = Literal["rtcp", "arrival"]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What a decoder needs to know. `connection` makes it another one for each connection: a decoder's reference
-    pictures are worth nothing after a gap. `size` (width, height), `pixels` (their format), `aspect` (of a pixel) and
-    `fps` are the container's values."""
+    """What a decoder needs to know. `connection` makes it another one for each connection, and after a change of the
+    encoder's settings: a decoder's reference pictures are worth nothing then. `size` (width, height), `pixels` (their
+    format), `aspect` (of a pixel) and `fps` are the container's values."""
 
     connection: int
     codec: str

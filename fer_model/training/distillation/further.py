@@ -8,12 +8,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fer_model.errors import TrainingDataError
 from fer_model.networks.loading import load_classifier, read_metadata, save_weights
 from fer_model.training.datasets.ferplus import shows_face
 from fer_model.training.depthwise import quicken
@@ -59,6 +61,8 @@ def further(run: Further, start: Path, faces: Faces, told: Path, output: Path) -
 
     Raises:
         WeightsError: the weights cannot be read.
+        TrainingDataError: the answers cannot be read, or are not those for these faces.
+        OSError: the result cannot be written.
     """
     torch.manual_seed(run.seed)
     network, metadata = _ready(start, faces)
@@ -92,16 +96,27 @@ def _ready(start: Path, faces: Faces) -> tuple[nn.Module, dict[str, str]]:
     return quicken(network), metadata
 
 
+def _answers(told: Path, faces: Faces) -> tuple[Tensor, Tensor]:
+    """What the teachers say of Training, (N, 7), and of the unlabelled faces, (E, 7); none where there are none."""
+    try:
+        stored = np.load(told)
+        said, extra = (torch.from_numpy(stored[name].astype(np.float32)) for name in ("training", "extra"))
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise TrainingDataError(f"{told}: holds no teachers' answers ({error})") from error
+    for what, answered, count in (("rows of Training", said, len(faces.images)), ("--extra", extra, len(faces.extra))):
+        if len(answered) != count and (count or answered is said):
+            raise TrainingDataError(f"{told}: has answers for {len(answered)} faces, and {what} are {count}")
+    return said, extra
+
+
 def _course(run: Further, network: nn.Module, faces: Faces, told: Path) -> Course:
     device = torch.device(run.device)
-    stored = np.load(told)
-    said, others_said = (torch.from_numpy(stored[name].astype(np.float32)) for name in ("training", "extra"))
+    said, others_said = _answers(told, faces)
     clear = torch.from_numpy(shows_face(faces.votes))
     images = torch.from_numpy(faces.images)[clear].to(device)
-    targets = targets_of(faces, said[: len(clear)])[clear].to(device)
-    others = torch.from_numpy(faces.extra).to(device)
-    others_said = others_said[: len(others)].to(device)
-    extra = run.extra if len(others_said) else 0
+    targets = targets_of(faces, said)[clear].to(device)
+    others, others_said = torch.from_numpy(faces.extra).to(device), others_said.to(device)
+    extra = run.extra if len(others) else 0
     draw = Draw(torch.arange(len(images), device=device), min(run.batch - extra, len(images)))
     drawn = torch.zeros(extra, dtype=torch.int64, device=device)
 
@@ -125,6 +140,6 @@ def _course(run: Further, network: nn.Module, faces: Faces, told: Path) -> Cours
             logits = course.network(normal(torch.where(untouched, views, disturbed(views))))
         return functional.cross_entropy(logits.float(), wanted)
 
-    course = Course(Plan("further", run.learning_rate, run.batch, len(images)), network, loss, device)
+    course = Course(Plan("further", run.learning_rate, run.batch - extra, len(images)), network, loss, device)
     course.before_step = before_step
     return course

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select, update
 
+from fer_model.engines import Engine
 from fer_model.errors import WeightsError
 from fer_model.networks.manifest import WeightsFile
 from fer_model.sources import open_source
@@ -29,6 +30,7 @@ from workers.batch import absence, planning
 from workers.batch.absence import MISSES
 from workers.batch.finishing import finish
 from workers.batch.missing import noticed
+from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
 from workers.errors import MissingMediaError
 from workers.settings import Settings
@@ -137,6 +139,27 @@ def test_a_deleted_folder_fails_its_own_pictures_alone(
     assert "is missing on" in status.errors[0]["error"]
 
 
+def test_of_pictures_that_are_all_missing_one_without_its_folder_decides(
+    database: Database, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its share may come back; a deleted file would fail the shard after 20 s."""
+    monkeypatch.setattr(planning, "PICTURES_PER_SHARD", 50)
+    monkeypatch.setattr(leases, "MISSING_S", 0.0)
+    (share / "clip.mp4").unlink()
+    anna = share / "anna"
+    anna.mkdir()
+    (share / "0.png").rename(anna / "0.png")
+    job_id, ids = planned(database, [share])
+    (anna / "0.png").unlink()
+    anna.rmdir()
+    for number in range(1, 8):
+        (share / f"{number}.png").unlink()
+    (share / "other.txt").touch()
+    misses: list[str] = []
+    work(database, 2 * ids, misses)
+    assert open_shards(database, job_id) == ids and misses == [str(anna / "0.png")] * 2
+
+
 def test_a_picture_that_was_set_aside_counts_as_missing_from_its_own_first_attempt(
     database: Database, share: Path
 ) -> None:
@@ -164,6 +187,21 @@ def test_retry_forgets_for_how_long_a_file_was_missing(database: Database, share
     work(database, ids)
     status = ended(database, job_id)
     assert (status.state, status.frames) == ("done", 8 + 5)
+
+
+def test_crops_that_cannot_be_written_are_no_fault_of_the_pictures(
+    database: Database, samples: Path, networks: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    options = BatchOptions(keep_crops=str(tmp_path / "file" / "crops"))
+    job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"], options)
+    process_shard(database, Settings(), shard_id, "w", lambda models: networks)
+    status = ended(database, job_id)
+    with reading(database) as session:
+        assert session.get_one(Shard, shard_id).attempts == 1, "no other attempt would find another folder"
+    assert status.errors[0]["error"] == (
+        f"pictures of faces (--keep-crops) cannot be written in {tmp_path}/file/crops: Not a directory"
+    )
 
 
 def test_another_file_that_is_missing_is_not_called_the_medium(samples: Path) -> None:

@@ -13,7 +13,7 @@ from results.errors import (
     ShardLostError,
     UnknownModelError,
 )
-from workers.errors import WorkersError, WorkerStoppingError
+from workers.errors import CropsRefusedError, WorkersError, WorkerStoppingError
 from workers.lease.policy import TOO_LONG, Verdict, is_permanent, judge, reason_of
 
 
@@ -32,6 +32,7 @@ class SoftTimeLimitExceeded(Exception):
         (UnreadableMediaError("text.mp4: is not a video"), Verdict.FAIL),
         (WeightsError("the weights are not there"), Verdict.FAIL),
         (NameTakenError(), Verdict.FAIL),
+        (CropsRefusedError("pictures of faces cannot be written there"), Verdict.FAIL),
         (UnknownModelError(), Verdict.FAIL),
         (TransientMediaError("film.mp4: the server does not answer"), Verdict.RETRY),
         (OSError("the file system went away"), Verdict.RETRY),

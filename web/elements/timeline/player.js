@@ -2,7 +2,7 @@
 
 const CHUNK_MS = 10000, KEPT = 12;
 
-// A first picture that has not been shown so long after the metadata, as in a hidden tab, is taken for one at 0.
+// If a browser does not say so long after it has the first picture when that is, it is taken for one at 0.
 const UNSHOWN_MS = 1500;
 
 function makePlayer(root, onMove, onState) {
@@ -57,7 +57,8 @@ function makePlayer(root, onMove, onState) {
       video.src = source;
       if (isKnown) return;
       video.requestVideoFrameCallback((_, shown) => settle(load, shown.mediaTime * 1000));
-      video.addEventListener('loadedmetadata', () => setTimeout(() => settle(load, 0), UNSHOWN_MS), { once: true });
+      // In a hidden tab nothing is shown, and no one sees that a jump waits.
+      video.addEventListener('loadeddata', () => setTimeout(() => document.hidden || settle(load, 0), UNSHOWN_MS), { once: true });
     },
     seek(ms) {
       const to = Math.min(length, Math.max(0, ms));

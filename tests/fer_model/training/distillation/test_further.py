@@ -1,5 +1,6 @@
 """Training on by stored answers, on the CPU."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from fer_model.errors import TrainingDataError
 from fer_model.networks.loading import load_classifier, read_metadata
 from fer_model.networks.manifest import read_models
 from fer_model.training.distillation.further import Further, further, targets_of
@@ -65,6 +67,23 @@ def test_a_network_learns_what_the_teachers_say(
 def surprise(network: nn.Module, faces: Faces) -> float:
     """The mean probability of surprise on PublicTest."""
     return float(answers(lambda images: [network(images)], torch.from_numpy(faces.public))[:, 5].mean())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"training": np.zeros((279, 7), np.float16)}, "has answers for 279 faces, and rows of Training are 280"),
+        ({"extra": np.zeros((0, 7), np.float16)}, "has answers for 0 faces, and --extra are 40"),
+        ({}, "holds no teachers' answers"),
+    ],
+)
+def test_answers_to_other_faces_are_refused(
+    faces: Faces, told: Path, start: Path, wrong: dict[str, np.ndarray], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "answers.npz"
+    np.savez(path, **(dict(np.load(told)) | wrong)) if wrong else path.write_text("answers")
+    with pytest.raises(TrainingDataError, match=re.escape(reason)):
+        further(Further(1), start, faces, path, tmp_path / "end.safetensors")
 
 
 def test_an_adjustment_is_taken_back_and_the_architecture_is_kept(
