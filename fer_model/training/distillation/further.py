@@ -84,9 +84,10 @@ def further(run: Further, start: Path, faces: Faces, told: Path, output: Path) -
 
 
 def _ready(start: Path, faces: Faces) -> tuple[nn.Module, dict[str, str]]:
-    """The network, not adjusted, and what its weights' metadata say apart from that and its former accuracy."""
+    """The network, not adjusted, and what its weights' metadata say apart from that, its epoch and its accuracy."""
     network, metadata = load_classifier(start), dict(read_metadata(start))
-    metadata.pop("validation_accuracy", None)
+    for stale in ("validation_accuracy", "best_epoch"):
+        metadata.pop(stale, None)
     strength = float(metadata.pop(STRENGTH_KEY, 0))
     with torch.no_grad():
         network.get_parameter("classifier.1.bias").add_(strength * log_shares(faces.labels) if strength else 0)
