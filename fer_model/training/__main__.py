@@ -67,10 +67,19 @@ def _distil(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=560)
     parser.add_argument("--pupils", nargs=2, default=["large-maps", "middle-maps"], help="Variants of EfficientNet-B0.")
     parser.add_argument("--answers", type=Path, help="Teachers' answers of an earlier run, in place of teachers.")
+    parser.add_argument("--share", type=float, default=0.4, help="The teachers' share of the time, below 1.")
+    parser.add_argument(
+        "--start", type=_start, action="append", default=[], metavar="VARIANT=FILE", help="A pupil's initial weights."
+    )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="A few rows and small networks: does it run?")
     parser.set_defaults(action=distil)
+
+
+def _start(words: str) -> tuple[str, Path]:
+    variant, _, path = words.partition("=")
+    return variant, Path(path)
 
 
 def _further(parser: argparse.ArgumentParser) -> None:
@@ -187,11 +196,16 @@ def distil(arguments: argparse.Namespace) -> None:
     from fer_model.training.distillation.pack import read_pack
     from fer_model.training.distillation.run import Distillation, distil, smoke
 
+    starts = dict(arguments.start)
+    if unknown := set(starts) - set(arguments.pupils):
+        sys.exit(f"Error: --start names {min(unknown)!r}, which is none of the pupils {' and '.join(arguments.pupils)}")
     faces = read_pack(arguments.pack)
     run = Distillation(
         arguments.seconds,
         arguments.pupils,
+        starts,
         answers=arguments.answers,
+        share=arguments.share,
         seed=arguments.seed,
         device=arguments.device,
     )

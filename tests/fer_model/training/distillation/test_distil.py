@@ -12,7 +12,9 @@ import torch
 
 from fer_model.networks.classifiers import VARIANTS
 from fer_model.networks.loading import classifier_variant, load_classifier
+from fer_model.networks.manifest import read_models
 from fer_model.training import distillation
+from fer_model.training.__main__ import main
 from fer_model.training.distillation.loop import rate
 from fer_model.training.distillation.pack import Faces, photographs, read_pack, write_pack
 from fer_model.training.distillation.run import Distillation, Draw, Rows, distil, smoke
@@ -104,6 +106,20 @@ def test_stored_answers_take_the_place_of_teachers(faces: Faces, tmp_path: Path)
     log = distil(run, few, tmp_path / "out")
     assert not [entry for entry in log if "teacher" in entry["name"]]
     assert {entry["name"] for entry in log if "pupil" in entry["name"]} == {"pupil 0 large-maps", "pupil 1 middle-maps"}
+
+
+def test_a_pupil_starts_from_weights(faces: Faces, tmp_path: Path) -> None:
+    (shipped,) = (file for file in read_models().members if file.name == "emotion-large-maps")
+    write_pack(faces, tmp_path / "pack")
+    words = ["--seconds", "2", "--share", "0.1", "--device", "cpu", "--smoke", "--start", f"large-maps={shipped.path}"]
+    main(["distil", str(tmp_path / "pack"), str(tmp_path / "out"), *words])
+    with pytest.raises(SystemExit, match="--start names 'b0', which is none of the pupils"):
+        main(["distil", str(tmp_path / "pack"), str(tmp_path / "out"), "--start", f"b0={shipped.path}"])
+    start = load_classifier(shipped.path).state_dict()
+    end = load_classifier(tmp_path / "out" / "pupil-0-large-maps.safetensors").state_dict()
+    kernels = [name for name, tensor in start.items() if tensor.ndim == 4]
+    alike = [torch.corrcoef(torch.stack((start[name].flatten(), end[name].flatten())))[0, 1] for name in kernels]
+    assert min(alike) > 0.5, "random weights would have nothing in common with it"
 
 
 def test_the_shipped_answers_fit_fer2013() -> None:
