@@ -1,5 +1,6 @@
 """Pieces and samples of videos that are hard to cut have the pictures of the whole."""
 
+import os
 from collections.abc import Callable
 from math import floor
 from pathlib import Path
@@ -172,3 +173,9 @@ def test_the_nearest_frames_are_keyframes_where_there_are_some(tmp_path: Path) -
         chosen = set(nearest[:3])
         frames = list(frames_from(container, stream, keeps=lambda time_ms: time_ms in chosen))
     assert [frame.time_ms for frame in frames] == nearest[:3], "nothing else is decoded"
+
+
+def test_an_encoder_leaves_the_priority_of_its_process_alone(tmp_path: Path) -> None:
+    """Else every later process of these tests would have it too: a browser at real-time priority stops all others."""
+    write_clip(tmp_path / "a.mp4", PICTURES[:5], codec="libsvtav1", options={"preset": "12"})
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
