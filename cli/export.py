@@ -1,6 +1,6 @@
 """The command `export`: results as files for other programs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -75,11 +75,12 @@ def export(
             _write_table(session, job_id, style, output, terms | {"period": period})
             return
         media = [one for one in media_of_part(session, part) if style in TABLES or one.kind != "image"]
-        if not media and get_job(session, job_id).kind == "stream":
+        asked = get_job(session, job_id)
+        if not media and asked.kind == "stream":
             raise click.UsageError("Nothing was recorded in that period.")
         if each:
             assert output is not None
-            _write_each(session, media, style, output, terms)
+            _write_each(session, media, style, output, terms, asked.name if asked.kind == "stream" else None)
         else:
             video = _only_one(media)
             with written(output) as target:
@@ -97,29 +98,23 @@ def _write_table(session: "Session", job_id: str, style: str, output: Path | Non
         say(f"{output}: {faces:,} faces", err=True)
 
 
-def _write_each(session: "Session", media: "Sequence[Media]", style: str, folder: Path, terms: Terms) -> None:
+def _write_each(
+    session: "Session", media: "Sequence[Media]", style: str, folder: Path, terms: Terms, stream: str | None
+) -> None:
     from cli.views.progress import progress
-    from results.jobs import get_job
     from results.read.annotations.tiers import SUFFIXES
     from results.read.exports import export_faces
 
     folder.mkdir(parents=True, exist_ok=True)
-    names = {job_id: get_job(session, job_id).name for job_id in {medium.job_id for medium in media}}
     with progress("files", len(media)) as on_file:
         for medium in media:
-            with written(
-                folder / (file_name(medium, _stream(medium, names)) + SUFFIXES.get(style, f".{style}"))
-            ) as target:
+            with written(folder / (file_name(medium, stream) + SUFFIXES.get(style, f".{style}"))) as target:
                 if style in TABLES:
                     export_faces(session, medium.job_id, style, target, media_id=medium.id, **terms)
                 else:
                     _write_video(session, medium, style, target, terms["face_filter"])
             on_file(1)
     say(f"{folder}: {len(media):,} file{'' if len(media) == 1 else 's'}", err=True)
-
-
-def _stream(medium: "Media", names: "Mapping[str, str | None]") -> str | None:
-    return names[medium.job_id] if medium.kind == "stream" else None
 
 
 def _write_video(session: "Session", medium: "Media", style: str, target: BinaryIO, face_filter: "FaceFilter") -> None:

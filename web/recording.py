@@ -77,9 +77,9 @@ class Recording:
     def _run(self) -> None:
         try:
             while not self._ending.wait(EVERY_S):
-                self._patiently(lambda: self._write(LOST_MS))
+                self._attempt(lambda: self._write(LOST_MS))
             until = time.monotonic() + 2 * STREAM_LEASE_S
-            while not self._patiently(self._end):
+            while not self._attempt(self._end):
                 if time.monotonic() > until:
                     logger.error("the end of the recording %s was lost: the database was away", self.name)
                     break
@@ -89,7 +89,7 @@ class Recording:
         except Exception:
             logger.exception("the recording %s has ended", self.name)
 
-    def _patiently(self, write: Callable[[], None]) -> bool:
+    def _attempt(self, write: Callable[[], None]) -> bool:
         """Whether the database was there."""
         try:
             write()

@@ -65,7 +65,7 @@ class Upright:
     def shown(self, frame: VideoFrame) -> tuple[int, int]:
         """Width and height as a viewer shows them; of a picture from `square`."""
         size = self.size(frame)
-        return size[::-1] if lies(self.turn(frame)) else size
+        return size[::-1] if is_quarter_turn(self.turn(frame)) else size
 
     def turn(self, frame: VideoFrame) -> Turn | None:
         """The matrix's a, b, c, d; None where there is none."""
@@ -87,10 +87,10 @@ class Upright:
         # A view of the converted picture's memory, which lives as long as the array. Its lines may be padded.
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
         image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
-        return np.ascontiguousarray(turned(one_moment(image, frame), self.turn(frame)))
+        return np.ascontiguousarray(turned(deinterlaced(image, frame), self.turn(frame)))
 
 
-def lies(turn: Turn | None) -> bool:
+def is_quarter_turn(turn: Turn | None) -> bool:
     """Whether it is a quarter turn: the axes change places."""
     return turn is not None and abs(turn[1]) > abs(turn[0])
 
@@ -100,17 +100,17 @@ def turned(image: Image, turn: Turn | None) -> Image:
     if turn is None:
         return image
     a, b, c, d = turn
-    if lies(turn):
+    if is_quarter_turn(turn):
         image, a, d = cast(Image, cv2.transpose(image)), c, b
     if a < 0 or d < 0:
         image = cast(Image, cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0))
     return image
 
 
-def one_moment(image: Image, frame: VideoFrame) -> Image:
-    """Of an interlaced picture, whose every second line is of another moment, one field at the full height.
+def deinterlaced(image: Image, frame: VideoFrame) -> Image:
+    """An interlaced picture, whose every second line is of another moment, as the field of its even lines, full height.
 
-    It needs no neighbouring picture, unlike yadif, so that a video gives the same pictures however it is cut.
+    That needs no neighbouring picture, unlike yadif, so that a video gives the same pictures however it is cut.
     """
     if not frame.interlaced_frame or len(image) < 2:
         return image

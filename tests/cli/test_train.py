@@ -16,10 +16,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from rich.console import Console
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, update
 
 from cli.main import main
 from cli.views.training import curve, follow_training
+from results.clock import ago
+from results.database import connect, writing
+from results.leases import MAX_ATTEMPTS
+from results.tables import Shard
 from results.training import TrainingStatus
 from tests.support.commands import fer_batch, succeed
 from tests.support.databases import query
@@ -202,6 +206,27 @@ def test_an_interrupted_local_training_goes_on_with_the_same_command(faces: Path
     again = succeed(*words_for(faces, 4), "--local", **surroundings)
     assert again.stdout == out and "Going on" in again.stderr
     assert _epochs(surroundings["FER_DATABASE_URL"]) == [1, 2, 3, 4]
+
+
+def test_a_local_training_whose_process_died_in_every_attempt_has_failed(
+    faces: Path, surroundings: dict[str, str]
+) -> None:
+    """Else the same command would say for ever that another process is at it."""
+    words = (*words_for(faces, 4), "--local")
+    command = [sys.executable, "-P", "-m", "cli", *words]
+    with subprocess.Popen(command, env={**os.environ, **surroundings}, stdout=subprocess.PIPE) as process:
+        until = time.monotonic() + 100
+        while time.monotonic() < until and not _epochs(surroundings["FER_DATABASE_URL"]):
+            time.sleep(0.1)
+        process.kill()
+    database = connect(surroundings["FER_DATABASE_URL"])
+    with writing(database) as session:
+        session.execute(update(Shard).values(attempts=MAX_ATTEMPTS, heartbeat_at=ago(3600)))
+    database.dispose()
+    again = fer_batch(*words, **surroundings)
+    assert again.returncode == 1 and "is at this run" not in again.stderr
+    (job,) = json.loads(succeed("jobs", "--json", **surroundings).stdout)
+    assert job["state"] == "failed"
 
 
 def _epochs(url: str) -> list[int]:

@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from fer_model.sources.container import MAX_PIXELS
 from fer_model.sources.live.packets import Coded, Format
-from fer_model.sources.upright import Turn, lies, one_moment, sane_aspect, turned
+from fer_model.sources.upright import Turn, deinterlaced, is_quarter_turn, sane_aspect, turned
 from fer_model.types import Image
 
 
@@ -66,11 +66,13 @@ class Converter:
     def __call__(self, frame: VideoFrame, size: tuple[int, int], turn: Turn | None) -> Image:
         """The picture as RGB, `size` (width, height) large, turned."""
         with self._lock:
-            converted = self._reformatter.reformat(frame, *(size[::-1] if lies(turn) else size), format="rgb24")
+            converted = self._reformatter.reformat(
+                frame, *(size[::-1] if is_quarter_turn(turn) else size), format="rgb24"
+            )
         (plane,) = converted.planes
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
         image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
-        return np.ascontiguousarray(turned(one_moment(image, frame), turn))
+        return np.ascontiguousarray(turned(deinterlaced(image, frame), turn))
 
 
 def shown_size(frame: VideoFrame, aspect: Fraction | None, turn: Turn | None) -> tuple[int, int]:
@@ -78,4 +80,4 @@ def shown_size(frame: VideoFrame, aspect: Fraction | None, turn: Turn | None) ->
     width, height = frame.width, frame.height
     if aspect is not None:
         width, height = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
-    return (height, width) if lies(turn) else (width, height)
+    return (height, width) if is_quarter_turn(turn) else (width, height)

@@ -115,17 +115,23 @@ def test_one_deleted_picture_is_left_to_other_workers_and_then_fails_alone(
     assert error["uri"] == str(lost) and "was there when the job was submitted" in error["error"]
 
 
+def planned_with_a_folder_that_is_gone(database: Database, share: Path) -> tuple[str, list[int], Path]:
+    """The job and the shards of the share, and the one picture in its folder, both deleted since."""
+    picture = share / "anna" / "0.png"
+    picture.parent.mkdir()
+    (share / "0.png").rename(picture)
+    job_id, ids = planned(database, [share])
+    picture.unlink()
+    picture.parent.rmdir()
+    return job_id, ids, picture
+
+
 def test_a_deleted_folder_fails_its_own_pictures_alone(
     database: Database, share: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pictures of several folders share a shard."""
     monkeypatch.setattr(planning, "PICTURES_PER_SHARD", 50)
-    anna = share / "anna"
-    anna.mkdir()
-    (share / "0.png").rename(anna / "0.png")
-    job_id, ids = planned(database, [share])
-    (anna / "0.png").unlink()
-    anna.rmdir()
+    job_id, ids, _ = planned_with_a_folder_that_is_gone(database, share)
     work(database, ids)
     (alone,) = open_shards(database, job_id)
     with reading(database) as session:
@@ -146,18 +152,13 @@ def test_of_pictures_that_are_all_missing_one_without_its_folder_decides(
     monkeypatch.setattr(planning, "PICTURES_PER_SHARD", 50)
     monkeypatch.setattr(leases, "MISSING_S", 0.0)
     (share / "clip.mp4").unlink()
-    anna = share / "anna"
-    anna.mkdir()
-    (share / "0.png").rename(anna / "0.png")
-    job_id, ids = planned(database, [share])
-    (anna / "0.png").unlink()
-    anna.rmdir()
+    job_id, ids, gone = planned_with_a_folder_that_is_gone(database, share)
     for number in range(1, 8):
         (share / f"{number}.png").unlink()
     (share / "other.txt").touch()
     misses: list[str] = []
     work(database, 2 * ids, misses)
-    assert open_shards(database, job_id) == ids and misses == [str(anna / "0.png")] * 2
+    assert open_shards(database, job_id) == ids and misses == [str(gone)] * 2
 
 
 def test_a_picture_that_was_set_aside_counts_as_missing_from_its_own_first_attempt(
