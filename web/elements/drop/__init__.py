@@ -9,7 +9,7 @@ from web.elements.source import source
 from web.server import this_server
 
 _HTML = """
-<div class="drop" role="group">
+<div class="drop" role="group" style="visibility: hidden">
   <label><input type="file"><strong></strong><span class="hint"></span></label>
   <ul aria-live="polite"></ul>
 </div>

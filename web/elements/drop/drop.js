@@ -79,5 +79,7 @@ export default function (component) {
   root.querySelector(".hint").textContent = data.hint;
   Object.assign(root.querySelector("input"), { accept: data.accept, multiple: data.several });
   root.querySelector("input").setAttribute("aria-label", data.label);
+  // Until here it has no name for a screen reader.
+  root.style.visibility = "";
   return view.end;
 }

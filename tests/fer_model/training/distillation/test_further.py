@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,15 +22,19 @@ from fer_model.training.priors import STRENGTH_KEY, adjust
 @pytest.fixture(scope="module")
 def faces() -> Faces:
     """280 rows, of which FER+ calls one no face; the label and the teachers' answer differ."""
-    random = np.random.default_rng(0)
-    images = random.integers(0, 255, (280, 48, 48)).astype(np.uint8)
+    images = clouds(280, 48)
     labels = np.arange(280) % 7
     votes = np.zeros((280, 10), np.int64)
     votes[:, 0] = 10
     votes[6] = [0] * 9 + [10]
     soft = np.eye(7, dtype=np.float32)[(labels + 1) % 7]
-    extra = random.integers(0, 255, (40, 64, 64)).astype(np.uint8)
-    return Faces(images, labels, soft, votes, np.arange(280), images[:7], labels[:7], extra)
+    return Faces(images, labels, soft, votes, np.arange(280), images[:70], labels[:70], clouds(40, 64))
+
+
+def clouds(count: int, side: int) -> np.ndarray:
+    """Pictures as smooth as faces are: noise of every pixel is so far from them that the averages lag for long."""
+    coarse = np.random.default_rng(side).integers(0, 255, (count, 6, 6), np.uint8)
+    return np.stack([cv2.resize(each, (side, side), interpolation=cv2.INTER_CUBIC) for each in coarse])
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +63,12 @@ def test_a_network_learns_what_the_teachers_say(
     faces: Faces, told: Path, start: Path, has_extra: bool, tmp_path: Path
 ) -> None:
     given = faces if has_extra else replace(faces, extra=faces.extra[:0])
-    log = further(Further(8, 3e-3, 16, 2), start, given, told, tmp_path / "end.safetensors")
-    assert log[-1]["progress"] == 1 and log[-1]["steps"] >= 2
+    seconds, steps = 4, 0
+    while steps < 40:  # The machine may be slow or busy.
+        seconds *= 2
+        log = further(Further(seconds, 3e-3, 16, 2), start, given, told, tmp_path / "end.safetensors")
+        steps = log[-1]["steps"]
+    assert log[-1]["progress"] == 1
     before, after = (surprise(load_classifier(path), faces) for path in (start, tmp_path / "end.safetensors"))
     assert after > before + 0.05
 
