@@ -24,9 +24,8 @@ SHOWN = {
 }
 """By the way of connection: a script's expression for the element that shows the picture with its boxes."""
 
-SAMPLES = """async ({ shown, seconds, pause, bits, block, top, width }) => {
-  const { video } = { video: { width, frameRate: 30 } };
-  const stream = await navigator.mediaDevices.getUserMedia({ video });
+SAMPLES = """async ({ seconds, pause, bits, block, top, width }) => {
+  const stream = await navigator.mediaDevices.getUserMedia({ video: { width, frameRate: 30 } });
   const frames = new MediaStreamTrackProcessor({ track: stream.getVideoTracks()[0] }).readable.getReader();
   const strip = new OffscreenCanvas(bits, 1).getContext("2d", { willReadFrequently: true });
   strip.imageSmoothingEnabled = false;
@@ -113,4 +112,4 @@ def _seen(page: Page, way: str) -> Delay:
     page.wait_for_timeout(1000 * WARM_UP_S)
     sizes = {"bits": BITS, "block": BLOCK, "top": TOP, "width": WIDTH}
     script = SAMPLES.replace("SHOWN", SHOWN[way])
-    return delay_of(place.evaluate(script, sizes | {"seconds": SECONDS, "pause": PAUSE_MS, "shown": way}))
+    return delay_of(place.evaluate(script, sizes | {"seconds": SECONDS, "pause": PAUSE_MS}))

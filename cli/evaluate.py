@@ -94,7 +94,6 @@ def _keep(
 
 
 def _print(subject: "Subject", reports: "list[Report]", data: str) -> None:
-
     from cli.views.terminal import safe_text, terminal
     from fer_model.training.measurement.complexity import EFFICIENCY
 

@@ -107,6 +107,19 @@ SETTINGS = {
 }
 """The option of each setting that has one; each parameter is named as the field of `Settings`."""
 
+THRESHOLD = click.option(
+    "--detection-threshold",
+    type=Number(0, 1, min_open=True, max_open=True),
+    help="Lowest detection score that counts as a face.  [env: FER_DETECTION_THRESHOLD; default: 0.4]",
+)
+CROPS = click.option(
+    "--keep-crops",
+    metavar="DIR",
+    type=click.Path(file_okay=False, resolve_path=True),
+    help="Keep a picture of each face below this folder; none is kept otherwise.",
+)
+RESIZE = click.option("--resize", is_flag=True, help="Make pictures of other sizes than 48x48 fit.")
+
 
 def settings_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Options for these settings. The command gets `settings`: the environment, which the options override."""
@@ -153,22 +166,13 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 default=30.0,
                 help="Length of the segments into which a video is cut, in seconds.",
             ),
-            click.option(
-                "--detection-threshold",
-                type=Number(0, 1, min_open=True, max_open=True),
-                help="Lowest detection score that counts as a face.  [env: FER_DETECTION_THRESHOLD; default: 0.4]",
-            ),
+            THRESHOLD,
             click.option(
                 "--keep-member-scores",
                 is_flag=True,
                 help="Keep each classifier's probabilities, in the table face_scores.",
             ),
-            click.option(
-                "--keep-crops",
-                metavar="DIR",
-                type=click.Path(file_okay=False, resolve_path=True),
-                help="Keep a picture of each face below this folder; none is kept otherwise.",
-            ),
+            CROPS,
             click.option("--name", help="A name for the job."),
         )
     ):
@@ -215,7 +219,7 @@ def data_options(*, split: str | None) -> Callable[[Callable[..., Any]], Callabl
             (
                 click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA),
                 click.option("--split", **({"default": split} if split else {"required": True}), help=SPLIT),
-                click.option("--resize", is_flag=True, help="Make pictures of other sizes than 48x48 fit."),
+                RESIZE,
             )
         ):
             command = option(command)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import Duration, Number, Whole, json_option, settings_options
+from cli.options import CROPS, THRESHOLD, Duration, Number, Whole, json_option, settings_options
 from cli.views.lines import say
 
 if TYPE_CHECKING:
@@ -49,18 +49,9 @@ def stream() -> None:
 @click.option(
     "--retention", type=Duration(), metavar="TIME", help="Delete hours that are older: 7d.  [env: FER_RETENTION_DAYS]"
 )
-@click.option(
-    "--detection-threshold",
-    type=Number(0, 1, min_open=True, max_open=True),
-    help="Lowest detection score that counts as a face.  [env: FER_DETECTION_THRESHOLD; default: 0.4]",
-)
+@THRESHOLD
 @click.option("--keep-member-scores", is_flag=True, help="Keep each classifier's probabilities.")
-@click.option(
-    "--keep-crops",
-    metavar="DIR",
-    type=click.Path(file_okay=False, resolve_path=True),
-    help="Keep a picture of each face below this folder; none is kept otherwise.",
-)
+@CROPS
 @settings_options("database_url", "broker_url")
 def add(
     settings: "Settings",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import DATA, Number, Whole, json_option, settings_options
+from cli.options import DATA, RESIZE, Number, Whole, json_option, settings_options
 from cli.standard_streams import outlive_stdout
 from cli.views.lines import say
 from fer_model.training.definitions import ClassifierRun, DetectorRun
@@ -80,7 +80,7 @@ def _run_options(defaults: ClassifierRun | DetectorRun) -> Callable[[Callable[..
     "--teacher", "teachers", multiple=True, metavar="MODEL", help="Learn from its answers too; may be repeated."
 )
 @click.option("--patience", type=Whole(1), default=CLASSIFIER.patience, help="End after N epochs without improvement.")
-@click.option("--resize", is_flag=True, help="Make pictures of other sizes than 48x48 fit.")
+@RESIZE
 @_run_options(CLASSIFIER)
 def classifier(
     settings: "Settings", data: Path, recipe: str, name: str | None, wait: bool, local: bool, **options: Any

@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 from results.clock import now
 from results.tables import Media, Shard, ShardAttempt
 
+MOST = 1000
+"""Most attempts that are given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -36,8 +39,8 @@ def note_attempt(session: Session, shard_id: int, epoch: int, error: str, *, cou
     session.execute(insert(ShardAttempt).from_select(columns, row.where(Shard.id == shard_id, ~known)))
 
 
-def attempts_of(session: Session, job_id: str, limit: int = 1000) -> Sequence[Attempt]:
-    """The attempts at a job's shards that did not end in rows, in the order in which they ended; at most `limit`."""
+def attempts_of(session: Session, job_id: str) -> Sequence[Attempt]:
+    """The attempts at a job's shards that did not end in rows, in the order in which they ended; at most `MOST`."""
     uri = (
         select(Media.uri)
         .where(Media.job_id == Shard.job_id, Media.position == Shard.first_position)
@@ -47,4 +50,4 @@ def attempts_of(session: Session, job_id: str, limit: int = 1000) -> Sequence[At
     rest = (ShardAttempt.epoch, ShardAttempt.worker, ShardAttempt.ended_at, ShardAttempt.counted, ShardAttempt.error)
     wanted = select(ShardAttempt.shard_id, uri, *rest).join(Shard, Shard.id == ShardAttempt.shard_id)
     ordered = wanted.where(Shard.job_id == job_id).order_by(ShardAttempt.ended_at, ShardAttempt.shard_id)
-    return [Attempt(*row) for row in session.execute(ordered.limit(limit))]
+    return [Attempt(*row) for row in session.execute(ordered.limit(MOST))]

@@ -160,9 +160,14 @@ def get_job(session: Session, reference: str) -> Job:
     return found[0]
 
 
-def job_of_shard(session: Session, shard_id: int) -> str | None:
-    """The id of the job a shard belongs to; None if it was deleted."""
-    return session.scalar(select(Shard.job_id).where(Shard.id == shard_id))
+def shard_of(session: Session, job_id: str) -> int:
+    """The id of a job's only shard."""
+    return session.scalars(select(Shard.id).where(Shard.job_id == job_id)).one()
+
+
+def job_of_shard(session: Session, shard_id: int) -> Job | None:
+    """The job that a shard belongs to; None if it was deleted."""
+    return session.scalar(select(Job).join(Shard, Shard.job_id == Job.id).where(Shard.id == shard_id))
 
 
 def options_of(session: Session, job_id: str) -> dict[str, Any]:

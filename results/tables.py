@@ -97,7 +97,7 @@ class Shard(Base):
     A shard of a video has `media_id`, both positions are that medium's, and [start_ms, end_ms) is its part;
     without `start_ms` it is a whole video that has not been probed yet. `seam` are the boxes of its tracks in frames
     from `end_ms` on, as rows [frame_index, track_id, x1, y1, x2, y2]: there the next segment's tracks are joined.
-    A training, an evaluation or a stream is one shard without media. `epoch` is the fencing token, incremented by each
+    A training or a stream is one shard without media. `epoch` is the fencing token, incremented by each
     claim.
     `ensemble_id` is the ensemble that made the shard's rows. `last_worker` is the worker before `worker`. Its files are
     missing since `missing_since`, and it gets no message before `not_before`.

@@ -76,16 +76,6 @@ def add_training(session: Session, plan: TrainingPlan, queue: str = QUEUE) -> st
     return job.id
 
 
-def training_run(session: Session, job_id: str) -> TrainingRun | None:
-    """The run with this full id; None if there is none, or the job is of another kind."""
-    return session.get(TrainingRun, job_id)
-
-
-def shard_of(session: Session, job_id: str) -> int:
-    """The id of a run's one shard."""
-    return session.scalars(select(Shard.id).where(Shard.job_id == job_id)).one()
-
-
 def unfinished_run(session: Session, plan: TrainingPlan, queue: str) -> str | None:
     """The newest unfinished run of a queue with exactly this plan; None if there is none."""
     statement = (

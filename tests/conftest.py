@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where networks are compiled to in this test run, here and in the processes it starts.
 
-    With FER_TEST_CACHE they are kept there for the next one, which spares whoever runs single tests a minute.
+    With FER_TEST_CACHE they are kept there for the next run, which saves a single test a minute.
     """
     folder = Path(os.environ.get("FER_TEST_CACHE") or shared_folder(tmp_path_factory) / "cache")
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,9 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from fer_model.errors import FerModelError
-from results.errors import ResultsError
 from web.access import check_access, is_loopback, proxy_header
-from web.errors import WebError
 from web.gate import Gate
+from web.parts.failures import OURS
 from web.parts.theme import THEME
 from web.routes.boxes import boxes
 from web.routes.exports import export
@@ -23,7 +21,6 @@ from web.routes.frames import frame
 from web.routes.media import media
 from web.routes.uploads import upload
 from web.server import open_server, this_server
-from workers.errors import WorkersError
 from workers.settings import Settings
 
 SCRIPT = Path(__file__).parent / "entry" / "script.py"
@@ -81,7 +78,7 @@ def run(settings: Settings, address: str, port: int, on_ready: Callable[[], None
 
 def _in_a_sentence(error: Exception) -> bool:
     """Shows an error of ours on the page; True if it was one."""
-    if not isinstance(error, FerModelError | ResultsError | WebError | WorkersError):
+    if not isinstance(error, OURS):
         return False
     st.error(str(error))
     return True

@@ -2,7 +2,6 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
 from math import ceil
 
 MOST = 5
@@ -16,17 +15,16 @@ MOST_OF_ALL = 100
 class Attempts:
     """Failed logins of the last minute. Used by one event loop only."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._failures: deque[tuple[float, str]] = deque(maxlen=MOST_OF_ALL)
 
     def failed(self, visitor: str) -> None:
         """Counts a wrong password."""
-        self._failures.append((self._clock(), visitor))
+        self._failures.append((time.monotonic(), visitor))
 
     def wait_s(self, visitor: str) -> int:
         """Whole seconds until the visitor may try again; 0 if that is now."""
-        oldest = self._clock() - WINDOW_S
+        oldest = time.monotonic() - WINDOW_S
         recent = [(at, who) for at, who in self._failures if at > oldest]
         own = [at for at, who in recent if who == visitor]
         ends = [own[-MOST]] if len(own) >= MOST else []

@@ -138,14 +138,17 @@ class Person:
 
 STEPS = 120
 NOW_S, NOW_FRAMES = 1.5, 3
-"""Someone seen neither for so long nor in so many frames is not in the picture."""
+"""A face is in the picture if it was seen within so many seconds, or in one of the last so many frames."""
 
 STILL_S = 10.0
-"""After so long without a frame nobody is."""
+"""A face that was seen longer ago than this is not in the picture, even if no frame has come since."""
+
+MOST = 4
+"""Most people shown."""
 
 
-def people(moments: list[Moment], now_s: float, most: int = 4) -> list[Person]:
-    """The tracks of the last minute in `STEPS` steps; those seen last, at most `most`, by their numbers."""
+def people(moments: list[Moment], now_s: float) -> list[Person]:
+    """The tracks of the last minute in `STEPS` steps; those seen last, at most `MOST`, by their numbers."""
     steps: dict[int, list[str | None]] = {}
     last: dict[int, Moment] = {}
     for moment in moments:
@@ -154,7 +157,7 @@ def people(moments: list[Moment], now_s: float, most: int = 4) -> list[Person]:
             steps.setdefault(track, [None] * STEPS)[min(max(step, 0), STEPS - 1)] = emotion
             last[track] = moment
     present_s = min([now_s - NOW_S, *(moment.at_s for moment in moments[-NOW_FRAMES:])])
-    newest = sorted(steps, key=lambda track: (last[track].at_s, -track))[-most:]
+    newest = sorted(steps, key=lambda track: (last[track].at_s, -track))[-MOST:]
     return [_person(track, last[track], max(present_s, now_s - STILL_S), steps[track]) for track in sorted(newest)]
 
 

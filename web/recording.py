@@ -14,13 +14,13 @@ from fer_model.types import FaceObservation
 from results import leases, recording
 from results.database import reading, writing
 from results.errors import DatabaseFullError, DatabaseReadOnlyError, JobCancelledError, ShardLostError
-from results.jobs import UNFINISHED
+from results.jobs import UNFINISHED, shard_of
 from results.leases import STREAM_LEASE_S, Claim
 from results.read.streams import stream_statuses
 from results.recording import Resumed
 from results.stream_tables import Stream
 from results.streams import StreamOptions, add_stream, stop_stream
-from results.tables import Job, Shard
+from results.tables import Job
 from workers.lease.outages import OUTAGES
 from workers.streams.pump import Seen
 from workers.streams.recorder import Recorder
@@ -131,7 +131,7 @@ def _claimed(database: Database, name: str, threshold: float) -> tuple[Claim, Re
     with writing(database) as session:
         job = add_stream(session, name, URI, None, StreamOptions(detection_threshold=threshold))
         session.execute(update(Job).where(Job.id == job.id).values(queue=QUEUE))
-        shard = session.scalars(select(Shard.id).where(Shard.job_id == job.id)).one()
+        shard = shard_of(session, job.id)
         worker = f"{os.uname().nodename}:{os.getpid()}"
         claim = leases.claim(session, shard, worker, lease_s=STREAM_LEASE_S, kind="stream")
         assert claim is not None

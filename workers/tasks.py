@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from results import leases
 from results.database import reading, writing
 from results.jobs import job_of_shard
-from results.tables import Job
 from workers.batch import absence
 from workers.batch.finishing import finish
 from workers.process import WorkerProcess, this_process, worker_name
@@ -106,11 +105,12 @@ def _hand_back(process: WorkerProcess, shard_id: int) -> None:
 
 def _job_of(shard_id: int, kind: str) -> str | None:
     with reading(this_process().database) as session:
-        job_id = job_of_shard(session, shard_id)
-        job = session.get(Job, job_id) if job_id is not None else None
-    if job is not None and job.kind != kind:
+        job = job_of_shard(session, shard_id)
+    if job is None:
+        return None
+    if job.kind != kind:
         logger.error("the message for shard %s was skipped: it belongs to a job of kind %s", shard_id, job.kind)
-    return job_id
+    return job.id
 
 
 def _queue_next(session: Session, job_id: str) -> Callable[[], None]:

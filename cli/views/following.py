@@ -14,7 +14,7 @@ from cli.views.terminal import safe_text, terminal
 from fer_model.sources.discover import PassedOver
 from results.database import reading
 from results.plans import MediaPlan
-from results.read.status import JobStatus, job_status
+from results.read.status import JobStatus, job_status, sentence
 
 POLL_S = 0.25
 LINE_S = 5.0
@@ -85,9 +85,8 @@ def print_errors(status: JobStatus) -> None:
     if status.failures:
         say(f"{status.failures}.", err=True)
     for failure in status.errors:
-        uri, reason = failure["uri"], failure["error"]
         word = "Failed" if failure["state"] == "failed" else "Note"
-        say(f"{word}: {reason if reason.startswith(uri) else f'{uri}: {reason}'}", err=True)
+        say(f"{word}: {sentence(failure)}", err=True)
     if more := max(0, status.failed + status.noted - len(status.errors)):
         say(f"And {more:,} more; they are in the table media.", err=True)
 

@@ -65,13 +65,13 @@ def picture(status: TrainingStatus, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def curve(history: list[dict[str, Any]], width: int, height: int = CURVE_ROWS) -> str:
+def curve(history: list[dict[str, Any]], width: int) -> str:
     """Training and validation accuracy in per cent over the epochs, drawn with characters."""
     import plotext
 
     plotext.clear_figure()
     plotext.theme("clear")
-    plotext.plotsize(width, height)
+    plotext.plotsize(width, CURVE_ROWS)
     for column, label, colour in (
         ("train_accuracy", "training", "blue"),
         ("validation_accuracy", "validation", "green"),

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from fer_model.networks.architectures import STRIDES
 from fer_model.networks.loading import DETECTOR_CONFIG, load_classifier, load_detector
 from fer_model.networks.manifest import ModelSet
 from fer_model.preprocess import FACE_SIZE, normalise
@@ -27,7 +28,6 @@ FRAMES = 100
 REPETITIONS = 3
 WARM_UP = 10
 THRESHOLD = 0.4
-STRIDES = (8.0, 16.0, 32.0)
 
 
 def measure(models: ModelSet, clip: Path, device: str) -> list[float]:
@@ -58,7 +58,7 @@ def _ultralytics(models: ModelSet, device: str) -> Any:
     from ultralytics.models import YOLO
 
     network = load_detector(models.detector.path).to(device)
-    network.names, network.stride = {0: "face"}, torch.tensor(STRIDES)  # type: ignore[assignment]
+    network.names, network.stride = {0: "face"}, torch.tensor(STRIDES, dtype=torch.float32)  # type: ignore[assignment]
     yolo: Any = YOLO(DETECTOR_CONFIG, task="detect")
     yolo.model = network
     return yolo

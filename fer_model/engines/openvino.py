@@ -152,7 +152,7 @@ class _Request:
 
     def __init__(self, network: CompiledModel, shape: Shape) -> None:
         self.shape = shape
-        self.size, self.scale, self.size_bytes = (0, 0), 1.0, 0
+        self.size, self.scale = (0, 0), 1.0
         self._picture = np.empty((1, *shape, 3), np.uint8)
         self._boxes = np.empty(tuple(network.outputs[0].shape), np.float32)
         self._request: InferRequest = network.create_infer_request()
@@ -160,7 +160,7 @@ class _Request:
         self._request.set_output_tensor(openvino.Tensor(self._boxes, shared_memory=True))
 
     def start(self, picture: Image) -> None:
-        self.size, self.size_bytes = (picture.shape[1], picture.shape[0]), picture.nbytes
+        self.size = (picture.shape[1], picture.shape[0])
         _, self.scale = letterbox(picture, self._picture[0])
         self._request.start_async()
 

@@ -41,20 +41,26 @@ def described(network: "nn.Module") -> dict[str, str]:
     return {METADATA_KEY: json.dumps(parts, sort_keys=True)}
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file. Raises `WeightsError`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
+
+
 def architecture_of(path: Path) -> dict[str, Any] | None:
     """The Ultralytics configuration in a safetensors file's metadata; None where there is none.
 
     Raises:
         WeightsError: the file cannot be read, or describes an architecture that is not supported.
     """
-    from safetensors import SafetensorError, safe_open
-
+    text = read_metadata(path).get(METADATA_KEY)
     try:
-        with safe_open(path, "numpy") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
         return None if text is None else _checked(json.loads(text))
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: describes a detector that cannot be built ({error})") from error
 

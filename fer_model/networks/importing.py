@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from fer_model.digests import matches
 from fer_model.errors import WeightsError
 from fer_model.networks.classifiers import B0, classifier_network
-from fer_model.networks.loading import classifier_variant, load_detector, read_tensors, save_weights
+from fer_model.networks.loading import STEM, classifier_variant, load_detector, read_tensors, save_weights
 from fer_model.networks.published import REGISTRY, Kind
 from fer_model.preprocess import PIXEL_MEAN, PIXEL_STD
 from fer_model.telemetry import disable_ultralytics_telemetry
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-STEM = "features.0.0.weight"
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 

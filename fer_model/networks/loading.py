@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_model.atomic import write_atomically
 from fer_model.errors import WeightsError
-from fer_model.networks.architectures import architecture_of, check_head, described
+from fer_model.networks.architectures import architecture_of, check_head, described, read_metadata
 from fer_model.networks.classifiers import Variant, classifier_network, variant_in
 from fer_model.preprocess import FACE_SIZE
 from fer_model.telemetry import disable_ultralytics_telemetry
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 DETECTOR_CONFIG = "yolov8n.yaml"
+STEM = "features.0.0.weight"
 SIDE_KEY, LARGEST_SIDE = "side", 224
 
 
@@ -137,17 +138,6 @@ def _in_order(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file. Raises `WeightsError`."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
-
-
 def _halved(tensor: "torch.Tensor") -> "torch.Tensor":
     if not tensor.is_floating_point():
         return tensor
@@ -162,7 +152,7 @@ def start_classifier(network: "nn.Module", path: Path) -> "nn.Module":
         WeightsError: the file is neither.
     """
     tensors = read_tensors(path)
-    stem = tensors.get("features.0.0.weight")
+    stem = tensors.get(STEM)
     own = "classifier.1.weight" in tensors and stem is not None and stem.shape[1] == 1
     return load_weights(network, path) if own else start_from_features(network, path)
 
@@ -174,10 +164,9 @@ def start_from_features(network: "nn.Module", path: Path) -> "nn.Module":
     network would compute on a grey picture. Raises `WeightsError`.
     """
     tensors = read_tensors(path)
-    stem = "features.0.0.weight"
-    if stem not in tensors:
-        raise WeightsError(f"{path}: has no tensor {stem}: not an EfficientNet-B0 as torchvision names it")
-    tensors[stem] = tensors[stem].sum(dim=1, keepdim=True)
+    if STEM not in tensors:
+        raise WeightsError(f"{path}: has no tensor {STEM}: not an EfficientNet-B0 as torchvision names it")
+    tensors[STEM] = tensors[STEM].sum(dim=1, keepdim=True)
     try:
         missing, unexpected = network.load_state_dict(tensors, strict=False)
     except RuntimeError as error:

@@ -56,11 +56,7 @@ class Upright:
 
     def size(self, frame: VideoFrame) -> tuple[int, int]:
         """Width and height with square pixels, before turning; of a picture from `square`."""
-        if self._aspect is None:
-            return frame.width, frame.height
-        if self._aspect > 1:
-            return round(frame.width * self._aspect), frame.height
-        return frame.width, round(frame.height / self._aspect)
+        return square_size(frame, self._aspect)
 
     def shown(self, frame: VideoFrame) -> tuple[int, int]:
         """Width and height as a viewer shows them; of a picture from `square`."""
@@ -83,11 +79,25 @@ class Upright:
         """The picture as RGB; `frame` is one from `square`."""
         width, height = self.size(frame)
         converted = self._reformatter.reformat(frame, width, height, format="rgb24")
-        (plane,) = converted.planes
-        # A view of the converted picture's memory, which lives as long as the array. Its lines may be padded.
-        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
-        image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
-        return np.ascontiguousarray(turned(deinterlaced(image, frame), self.turn(frame)))
+        return upright_array(converted, frame, self.turn(frame))
+
+
+def square_size(frame: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+    """Width and height with square pixels, before turning."""
+    if aspect is None:
+        return frame.width, frame.height
+    if aspect > 1:
+        return round(frame.width * aspect), frame.height
+    return frame.width, round(frame.height / aspect)
+
+
+def upright_array(converted: VideoFrame, frame: VideoFrame, turn: Turn | None) -> Image:
+    """RGB (H, W, 3) of `converted`, which is `frame` as rgb24: deinterlaced, turned and mirrored."""
+    (plane,) = converted.planes
+    # A view of the converted picture's memory, which lives as long as the array. Its lines may be padded.
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
+    image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
+    return np.ascontiguousarray(turned(deinterlaced(image, frame), turn))
 
 
 def is_quarter_turn(turn: Turn | None) -> bool:

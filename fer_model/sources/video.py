@@ -108,10 +108,11 @@ def _clock_of(file: BufferedReader, part: bool, check: Callable[[], None]) -> Cl
 
     Whether the timestamps behind these are reliable, a piece learns from `ordered`.
     """
-    return without_pictures(file, _first_clock, check) if part else scan(file, check).clock
+    return without_pictures(file, first_clock, check) if part else scan(file, check).clock
 
 
-def _first_clock(container: InputContainer, stream: VideoStream) -> Clock:
+def first_clock(container: InputContainer, stream: VideoStream) -> Clock:
+    """The clock, from the first `HEAD` packets."""
     return clock_of(container, stream, list(islice(packets_of(container, stream), HEAD)))
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -45,7 +45,7 @@ class _State:
     best: float = -1.0
     stale: int = 0
     last: Epoch | None = None
-    loading: float = field(default=0.0)
+    loading: float = 0.0
 
     @property
     def epoch(self) -> int:

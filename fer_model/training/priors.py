@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from fer_model.errors import WeightsError
-from fer_model.networks.loading import load_classifier, read_metadata, save_weights
+from fer_model.networks.architectures import read_metadata
+from fer_model.networks.loading import load_classifier, save_weights
 from fer_model.types import EMOTIONS
 
 STRENGTH_KEY = "logit_adjustment"

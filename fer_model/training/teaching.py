@@ -13,7 +13,7 @@ from fer_model.atomic import write_atomically
 from fer_model.errors import TrainingError
 from fer_model.networks.manifest import WeightsFile
 from fer_model.training.datasets.labelled import LabelledFaces
-from fer_model.training.measurement.reports import load_members, member_outputs
+from fer_model.training.measurement.reports import load_members, member_outputs, mirrored
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def _ask(
     faces: LabelledFaces, teachers: Sequence[WeightsFile], kept: Path, device: str, before_batch: Callable[[], None]
 ) -> None:
     members = load_members(teachers, device)
-    views = (faces.images, np.ascontiguousarray(faces.images[:, :, ::-1]))
+    views = (faces.images, mirrored(faces.images))
     answers = np.mean([member_outputs(members, view, before_batch).mean(axis=0) for view in views], axis=0)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """The faces of one medium frame by frame, as drawing and hiding them needs."""
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -35,8 +36,20 @@ def looked_at(session: Session, media_id: int) -> list[tuple[int, int]]:
     return [(place, time_ms) for place, time_ms in session.execute(frames)]
 
 
+NICE_MS = (
+    10, 20, 40, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_200_000,
+)  # fmt: skip
+
+
 def step_ms(session: Session, media_id: int, otherwise: int = 1000) -> int:
     """How far apart the frames of a medium are that were looked at, on average; `otherwise` if there are not two."""
     columns = (func.count(), func.min(Frame.time_ms), func.max(Frame.time_ms))
     count, first, last = session.execute(select(*columns).where(Frame.media_id == media_id)).one()
     return max(1, round((last - first) / (count - 1))) if count > 1 else otherwise
+
+
+def nice_step_ms(session: Session, media_id: int, length_ms: int, steps: int) -> int:
+    """A round step for a chart of `length_ms`: at most `steps` of them, none shorter than the pause between two frames
+    that were looked at, else most steps would be gaps."""
+    shortest = max(length_ms / steps, step_ms(session, media_id, 1))
+    return next((nice for nice in NICE_MS if nice >= shortest), ceil(shortest))

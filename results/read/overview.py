@@ -9,16 +9,12 @@ from sqlalchemy import Double, Select, case, cast, func, select
 from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, means
-from results.read.faces import step_ms
+from results.read.faces import nice_step_ms
 from results.read.timelines import bucket_start
 from results.tables import Face, Frame
 
 STEPS = 1200
 """Steps of a chart, one for each pixel or two."""
-
-NICE_MS = (
-    10, 20, 40, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_200_000,
-)  # fmt: skip
 
 LOW_QUALITY = 0.5
 """Faces below this quality are of low quality, as in the view `media_quality`."""
@@ -87,9 +83,7 @@ def overview(session: Session, media_id: int, since_ms: int, until_ms: int, step
 
     A step is no shorter than the pause between two processed frames. `since_ms` is rounded down to a whole step.
     """
-    length = max(1, until_ms - since_ms)
-    shortest = max(length / steps, step_ms(session, media_id, 1))
-    step = next((nice for nice in NICE_MS if nice >= shortest), -(-length // steps))
+    step = nice_step_ms(session, media_id, max(1, until_ms - since_ms), steps)
     since_ms -= since_ms % step
     part = (media_id, since_ms, until_ms, step)
     looked = {row.start_ms: (row.frames, row.present) for row in session.execute(_looked(*part))}

@@ -1,6 +1,6 @@
 """The status of jobs: state, counts, speed, errors, and the models that made the results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -170,6 +170,12 @@ def _eta(job: Job, remaining: int, fps: float) -> float | None:
     if job.state not in ("queued", "running"):
         return 0.0 if job.state == "done" else None
     return round(remaining / fps, 1) if fps > 0 else None
+
+
+def sentence(failure: Mapping[str, str]) -> str:
+    """One of `errors` as a sentence that begins with the medium's address."""
+    uri, error = failure["uri"], failure["error"]
+    return error if error.startswith(uri) else f"{uri}: {error}"
 
 
 def _errors(session: Session, job_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:

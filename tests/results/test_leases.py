@@ -37,7 +37,7 @@ def test_a_claim_starts_the_job(database: Database) -> None:
         assert (ours.id, ours.epoch, ours.attempts, ours.first_position) == (2, 1, 1, 2)
         assert claim(session, 2, "w2") is None
         assert claim(session, 99, "w2") is None
-        assert (job_of_shard(session, 2), job_of_shard(session, 99)) == (job_id, None)
+        assert (job_of_shard(session, 2), job_of_shard(session, 99)) == (get_job(session, job_id), None)
         assert not start_job(session, job_id)
     with reading(database) as session:
         job = get_job(session, job_id)

@@ -10,7 +10,7 @@ from results.backlog import jobs_to_sweep
 from results.closing import close_job
 from results.database import reading, writing
 from results.errors import JobCancelledError, ShardLostError
-from results.jobs import cancel_job, delete_job, retry_job
+from results.jobs import cancel_job, delete_job, retry_job, shard_of
 from results.leases import MAX_ATTEMPTS, Claim, claim, fail, requeue
 from results.read.status import job_status
 from results.shards import complete
@@ -20,7 +20,6 @@ from results.training import (
     add_training,
     list_runs,
     record_epoch,
-    shard_of,
     training_status,
     unfinished_run,
 )

@@ -9,11 +9,11 @@ from sqlalchemy import Engine as Database
 
 from fer_model.training.definitions import ClassifierRun
 from results.database import reading, writing
+from results.jobs import shard_of
 from results.training import (
     TrainingPlan,
     TrainingStatus,
     add_training,
-    shard_of,
     training_status,
 )
 

@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -12,22 +11,13 @@ import streamlit as st
 from fer_model.errors import FerModelError
 from fer_model.networks.manifest import ModelSet
 from fer_model.types import FaceObservation
-from web.elements.drop import drop, visit
+from web.elements.drop import Dropped, drop, visit
 from web.parts.face_table import FACE_STYLE, face_table
 from web.parts.pictures import LOWEST, Analysed, analysed, as_csv, as_json, drawn, drawn_whole
 from web.server import this_server
 
 HINT = "Drop, choose or paste pictures. They stay on the server until you close the page, and nowhere else."
 REMEDY = "Larger ones can be submitted as a job."
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A picture of the visitor: its number, its name, and its file."""
-
-    number: str
-    name: str
-    path: Path
 
 
 def page() -> None:
@@ -43,7 +33,8 @@ def _results() -> None:
         source = st.segmented_control("Source", ["Files", "Camera"], default="Files", required=True)
         least = this_server().settings.detection_threshold
         threshold = st.slider("Detection threshold", LOWEST, 0.9, max(LOWEST, min(least, 0.9)), 0.01, key="threshold")
-    given = _photograph() if source == "Camera" else _files()
+    is_camera = source == "Camera"
+    given = _photograph() if is_camera else drop("Add pictures", HINT, key="pictures", accept="image/*")
     models = this_server().analyser()[1]
     shown = []
     for each in given:
@@ -55,12 +46,7 @@ def _results() -> None:
         _downloads(shown, models)
 
 
-def _files() -> list[Given]:
-    files = drop("Add pictures", HINT, key="pictures", accept="image/*")
-    return [Given(each.number, each.name, each.path) for each in files]
-
-
-def _photograph() -> list[Given]:
+def _photograph() -> list[Dropped]:
     photograph = st.camera_input("Take a photograph")
     if photograph is None:
         return []
@@ -69,10 +55,10 @@ def _photograph() -> list[Given]:
         path = this_server().uploads.new(visit(), "camera.jpg")
         path.write_bytes(photograph.getvalue())
         st.session_state[key] = path
-    return [Given(photograph.file_id, "camera.jpg", path)]
+    return [Dropped(photograph.file_id, "camera.jpg", path)]
 
 
-def _analysis(given: Given, models: ModelSet) -> Analysed | None:
+def _analysis(given: Dropped, models: ModelSet) -> Analysed | None:
     """What the networks gave for a picture, kept for the visit; None, and a sentence on the page, if it is not one."""
     known: dict[str, Analysed | str] = st.session_state.setdefault("analysed", {})
     key = f"{given.number} {models.key}"
@@ -86,7 +72,7 @@ def _analysis(given: Given, models: ModelSet) -> Analysed | None:
     return found
 
 
-def _fresh(given: Given) -> Analysed | str:
+def _fresh(given: Dropped) -> Analysed | str:
     try:
         with given.path.open("rb") as file:
             return analysed(file, given.name, this_server().analyser()[0])
@@ -95,7 +81,7 @@ def _fresh(given: Given) -> Analysed | str:
 
 
 def _draw(
-    given: Given, picture: Analysed, faces: Sequence[FaceObservation], models: ModelSet, threshold: float
+    given: Dropped, picture: Analysed, faces: Sequence[FaceObservation], models: ModelSet, threshold: float
 ) -> None:
     st.subheader(given.name, anchor=False)
     left, right = st.columns([11, 9], gap="medium")
@@ -116,7 +102,7 @@ def _draw(
             st.html("".join(face_table(face, models) for face in faces))
 
 
-def _annotated(given: Given, faces: Sequence[FaceObservation]) -> None:
+def _annotated(given: Dropped, faces: Sequence[FaceObservation]) -> None:
     st.download_button(
         "Annotated PNG",
         partial(drawn_whole, given.path, faces),

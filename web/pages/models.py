@@ -7,7 +7,7 @@ import streamlit as st
 from results.database import reading
 from results.jobs import UNFINISHED
 from results.read.evaluations import all_evaluations
-from results.training import list_runs
+from results.training import list_runs, training_status
 from web.parts import model_tables
 from web.parts.failures import one_sentence
 from web.parts.model_charts import confusion, curves
@@ -93,8 +93,6 @@ def _training() -> None:
 
 @st.fragment(run_every=EVERY_S)
 def _run(chosen: str) -> None:
-    from results.training import training_status
-
     with reading(this_server().database) as session:
         run = training_status(session, chosen)
     left = f" · {run.eta_seconds:,.0f} s left at most" if run.eta_seconds and run.state in UNFINISHED else ""

@@ -10,7 +10,7 @@ from results.jobs import UNFINISHED, cancel_job, list_jobs
 from results.printable import shown
 from results.read.choosing import WITH_FACES
 from results.read.notes import notes
-from results.read.status import JobStatus, job_statuses
+from results.read.status import JobStatus, job_statuses, sentence
 from web.parts.failures import one_sentence
 from web.parts.names import counted, job_title, state_name
 from web.parts.queue import queue
@@ -28,8 +28,8 @@ COLOURS: dict[str, Literal["blue", "gray", "red"]] = {
 }
 
 
-def draw() -> bool:
-    """Draws the list; returns whether a job of it is unfinished."""
+def draw() -> None:
+    """Draws the list."""
     with reading(this_server().database) as session:
         jobs = {job.id: job for job in list_jobs(session, limit=MOST)}
         statuses = job_statuses(session, list(jobs))
@@ -40,7 +40,6 @@ def draw() -> bool:
     for status in statuses:
         with st.container(border=True, key=f"job-{status.job}"):
             _draw(status, titles[status.job], moments[status.job])
-    return any(status.state in UNFINISHED for status in statuses)
 
 
 def _draw(status: JobStatus, title: str, moment: str) -> None:
@@ -81,12 +80,8 @@ def _buttons(status: JobStatus) -> None:
 
 def _sentences(status: JobStatus) -> list[str]:
     """Why files failed, and notes about others."""
-    named = [
-        each["error"] if each["error"].startswith(each["uri"]) else f"{each['uri']}: {each['error']}"
-        for each in status.errors[:ERRORS]
-    ]
     missing = [note for note in notes(status) if status.state == "cancelled"]
-    return [shown(sentence) for sentence in (*missing, *named)]
+    return [shown(each) for each in (*missing, *map(sentence, status.errors[:ERRORS]))]
 
 
 def _cancel(job_id: str) -> None:

@@ -37,8 +37,4 @@ def _seen(watch: Watch, body: bytes) -> dict[str, Any]:
     faces = watch.look(picture)
     if faces is None:
         return {"dropped": True}
-    seen = [
-        {"box": face.box, "track": face.track_id, "emotion": face.emotion, "confidence": face.confidence}
-        for face in faces
-    ]
-    return {"width": picture.shape[1], "height": picture.shape[0], "faces": seen}
+    return {"faces": [{"box": face.box, "emotion": face.emotion, "confidence": face.confidence} for face in faces]}

@@ -31,8 +31,10 @@ def finish(database: Database, job_id: str) -> None:
         ResultsError: the database cannot be used.
     """
     with writing(database) as session:
-        # A job without videos is closed at once.
-        if not closing.begin_closing(session, job_id) or (_next(session, job_id) is None and _close(session, job_id)):
+        if not closing.begin_closing(session, job_id):
+            return
+        if _next(session, job_id) is None:  # A job without videos is closed at once.
+            closing.close_job(session, job_id)
             return
     try:
         while _step(database, job_id):
@@ -47,11 +49,6 @@ def finish(database: Database, job_id: str) -> None:
             closing.closing_failed(session, job_id, _reason(error))
         if isinstance(error, ResultsError):
             raise
-
-
-def _close(session: Session, job_id: str) -> bool:
-    closing.close_job(session, job_id)
-    return True
 
 
 def _next(session: Session, job_id: str) -> labels.Unclosed | None:

@@ -16,7 +16,7 @@ from results.jobs import create_job, job_of_token
 from results.plans import MediaPlan, add_plan
 from results.read.status import job_status
 from results.tables import PRIORITY, Job
-from workers.batch import crops_roots as crops
+from workers.batch.crops_roots import check_permitted
 from workers.batch.planning import BatchOptions, plan
 from workers.errors import TokenTakenError
 from workers.queue.app import settings_of
@@ -70,7 +70,7 @@ def submit(
         # An earlier request with this token decides, even if the files have changed since.
         job_id = _repeated(earlier, paths, options) if earlier else None
     if job_id is None:
-        crops.check_permitted(options.keep_crops, settings.permitted_crops)
+        check_permitted(options.keep_crops, settings.permitted_crops)
         media, shards = plan(paths, options, settings.permitted_roots, on_medium, PATIENCE_S, passed_over)
         stored = {"paths": _shown(paths), **options.as_dict()}
         with writing(database) as session:

@@ -3,14 +3,12 @@
 from typing import Any
 
 from sqlalchemy import Engine as Database
-from sqlalchemy import select
 
 from fer_model.types import EMOTIONS
 from results import leases, shards
 from results.database import writing
-from results.jobs import create_job
+from results.jobs import create_job, shard_of
 from results.plans import MediaPlan, ShardPlan, add_plan
-from results.tables import Shard
 
 FRAME_MS = 40
 
@@ -22,7 +20,7 @@ def claimed(database: Database, frames: int) -> leases.Claim:
     with writing(database) as session:
         job, _ = create_job(session, kind="batch", name=None, options={})
         add_plan(session, job.id, [medium], [plan])
-        shard_id = session.scalars(select(Shard.id).where(Shard.job_id == job.id)).one()
+        shard_id = shard_of(session, job.id)
     with writing(database) as session:
         claim = leases.claim(session, shard_id, "bench")
     assert claim is not None

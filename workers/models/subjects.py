@@ -36,8 +36,8 @@ class Subject:
 
 
 def model_subject(database: Database | None, models_dir: Path, reference: str) -> Subject:
-    """One classifier; arguments and errors as of `find_classifier`."""
-    file = find_classifier(database, models_dir, reference)
+    """One classifier; arguments and errors as of `find_weights`."""
+    file = find_weights(database, models_dir, reference, "classifier")
     return Subject(file.name, (file,))
 
 
@@ -58,47 +58,39 @@ def ensemble_subject(database: Database | None, models_dir: Path, name: str | No
         return _subject(name, store.resolve(session, models_dir, catalogue.find_ensemble(session, name)))
 
 
-def find_classifier(database: Database | None, models_dir: Path, reference: str) -> WeightsFile:
-    """A classifier's weights: a path that ends in .safetensors, or an id or a name, shipped or in the catalogue.
+def find_weights(database: Database | None, models_dir: Path, reference: str, kind: str) -> WeightsFile:
+    """A `classifier`'s or `detector`'s weights: a path that ends in .safetensors, or the id or name of a shipped or
+    catalogued model.
 
     Raises:
         WeightsError: the reference is a path, and the file cannot be read.
-        UnknownModelError: there is no such classifier, or no database to look in.
+        UnknownModelError: there is no such model of this kind, or no database to look in.
     """
-    return _find(database, models_dir, reference, "classifier")
-
-
-def find_classifiers(database: Database | None, models_dir: Path, references: Sequence[str]) -> tuple[WeightsFile, ...]:
-    """Distinct classifiers, each as of `find_classifier`.
-
-    Raises:
-        SameModelError: two references name the same weights.
-    """
-    found: dict[str, tuple[str, WeightsFile]] = {}
-    for reference in references:
-        file = find_classifier(database, models_dir, reference)
-        if file.sha256 in found:
-            raise SameModelError(f"'{found[file.sha256][0]}' and '{reference}' are the same model; name each once.")
-        found[file.sha256] = reference, file
-    return tuple(file for _, file in found.values())
-
-
-def find_detector(database: Database | None, models_dir: Path, reference: str) -> WeightsFile:
-    """A detector's weights, as `find_classifier`."""
-    return _find(database, models_dir, reference, "detector")
-
-
-def _subject(name: str, models: ModelSet) -> Subject:
-    return Subject(name, models.members, models.shares, models.temperature, is_ensemble=True)
-
-
-def _find(database: Database | None, models_dir: Path, reference: str, kind: str) -> WeightsFile:
     if reference.endswith(MARK):
         return given_file(Path(reference))
     if database is None:
         return catalogued(None, models_dir, reference, kind)
     with reading(database) as session:
         return catalogued(session, models_dir, reference, kind)
+
+
+def find_classifiers(database: Database | None, models_dir: Path, references: Sequence[str]) -> tuple[WeightsFile, ...]:
+    """Distinct classifiers, each as of `find_weights`.
+
+    Raises:
+        SameModelError: two references name the same weights.
+    """
+    found: dict[str, tuple[str, WeightsFile]] = {}
+    for reference in references:
+        file = find_weights(database, models_dir, reference, "classifier")
+        if file.sha256 in found:
+            raise SameModelError(f"'{found[file.sha256][0]}' and '{reference}' are the same model; name each once.")
+        found[file.sha256] = reference, file
+    return tuple(file for _, file in found.values())
+
+
+def _subject(name: str, models: ModelSet) -> Subject:
+    return Subject(name, models.members, models.shares, models.temperature, is_ensemble=True)
 
 
 def catalogued(session: Session | None, models_dir: Path, reference: str, kind: str) -> WeightsFile:

@@ -86,10 +86,10 @@ def _short_folder() -> str:
     )
 
 
-def last_lines(log: Path, count: int = 3) -> str:
-    """The end of a log, in one line."""
+def last_lines(log: Path) -> str:
+    """The last three lines of a log, as one."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return " | ".join(lines[-count:]) or "its log is empty"
+    return " | ".join(lines[-3:]) or "its log is empty"
 
 
 @contextmanager

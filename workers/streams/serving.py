@@ -14,7 +14,6 @@ from results.jobs import job_of_shard
 from results.leases import STREAM_LEASE_S, Claim
 from results.recording import Resumed
 from results.streams import StreamOptions
-from results.tables import Job
 from workers.batch.crops import Kept
 from workers.batch.crops_roots import folder_of
 from workers.errors import WorkersError
@@ -64,8 +63,7 @@ def serve(hub: Hub, shard_id: int) -> bool:
 def _stream_of(database: Database, shard_id: int) -> tuple[str, StreamOptions] | None:
     """The name and the options of a stream; None if it was deleted, or is none."""
     with reading(database) as session:
-        job_id = job_of_shard(session, shard_id)
-        job = session.get(Job, job_id) if job_id is not None else None
+        job = job_of_shard(session, shard_id)
     if job is None:
         return None
     if job.kind != "stream":

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from fer_model.engines import actual_device
 from fer_model.errors import WeightsError
-from fer_model.networks.loading import read_metadata
+from fer_model.networks.architectures import read_metadata
 from fer_model.networks.manifest import WeightsFile
 from fer_model.training.definitions import BEST, Epoch, trained_facts
 from results import catalogue, leases, shards, training

@@ -9,9 +9,10 @@ from celery import Celery
 from sqlalchemy import Engine as Database
 
 from results.database import writing
-from results.training import TrainingPlan, add_training, shard_of, unfinished_run
+from results.jobs import shard_of
+from results.training import TrainingPlan, add_training, unfinished_run
 from workers.errors import WorkersError
-from workers.models.subjects import MARK, find_classifier, find_detector
+from workers.models.subjects import MARK, find_weights
 from workers.queue.broker import BROKER_ERRORS, check_broker
 from workers.queue.dispatching import LOCAL_QUEUE, advance
 from workers.training.trainers import IMAGENET, SCRATCH, SHIPPED
@@ -75,9 +76,8 @@ def _settled_init(database: Database, models_dir: Path, plan: TrainingPlan) -> s
 
 
 def _settled(database: Database, models_dir: Path, reference: str, kind: str) -> str:
-    find = find_classifier if kind == "classifier" else find_detector
     is_file = reference.endswith(MARK)
-    found = find(database, models_dir, str(Path(reference).absolute()) if is_file else reference)
+    found = find_weights(database, models_dir, str(Path(reference).absolute()) if is_file else reference, kind)
     return str(found.path) if is_file else found.sha256
 
 

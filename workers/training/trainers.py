@@ -15,7 +15,7 @@ from fer_model.networks.manifest import given_file
 from fer_model.training.definitions import CHECKPOINT, ClassifierRun, DetectorRun, Epoch
 from results.tables import TrainingRun
 from workers.models import store
-from workers.models.subjects import find_classifier, find_classifiers, find_detector
+from workers.models.subjects import find_classifiers, find_weights
 from workers.settings import Settings, writable_cache
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _start_of_classifier(database: Database, settings: Settings, init: str) -> s
         from fer_model.training.starts import imagenet_features
 
         return str(imagenet_features(writable_cache(settings.cache_dir)))
-    return str(find_classifier(database, settings.models_dir, init).path)
+    return str(find_weights(database, settings.models_dir, init, "classifier").path)
 
 
 def _train_detector(
@@ -111,7 +111,8 @@ def _train_detector(
     definition = DetectorRun(**{**chosen, "epochs": run.epochs, "device": device})
     init, given = run.definition["init"], run.definition["validation"]
     models_dir = settings.models_dir
-    start = store.shipped(models_dir).detector if init == SHIPPED else find_detector(database, models_dir, init)
+    shipped = store.shipped(models_dir).detector
+    start = shipped if init == SHIPPED else find_weights(database, models_dir, init, "detector")
     sources, held_out = [Path(each) for each in run.definition["data"]], Path(given) if given else None
     # Unpacked photographs may be gigabytes: they are deleted when the attempt ends, or, if its process is killed, with
     # the attempt's folder. The next attempt unpacks them again, maybe on another machine.

@@ -7,7 +7,6 @@ from threading import Lock
 from typing import cast
 
 import av
-import numpy as np
 from av.codec.context import ThreadType
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -15,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 
 from fer_model.sources.container import MAX_PIXELS
 from fer_model.sources.live.packets import Coded, Format
-from fer_model.sources.upright import Turn, deinterlaced, is_quarter_turn, sane_aspect, turned
+from fer_model.sources.upright import Turn, is_quarter_turn, sane_aspect, square_size, upright_array
 from fer_model.types import Image
 
 
@@ -69,15 +68,10 @@ class Converter:
             converted = self._reformatter.reformat(
                 frame, *(size[::-1] if is_quarter_turn(turn) else size), format="rgb24"
             )
-        (plane,) = converted.planes
-        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(converted.height, plane.line_size)
-        image = cast(Image, lines[:, : 3 * converted.width].reshape(converted.height, converted.width, 3))
-        return np.ascontiguousarray(turned(deinterlaced(image, frame), turn))
+        return upright_array(converted, frame, turn)
 
 
 def shown_size(frame: VideoFrame, aspect: Fraction | None, turn: Turn | None) -> tuple[int, int]:
     """Width and height with square pixels, upright."""
-    width, height = frame.width, frame.height
-    if aspect is not None:
-        width, height = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
-    return (height, width) if is_quarter_turn(turn) else (width, height)
+    size = square_size(frame, aspect)
+    return size[::-1] if is_quarter_turn(turn) else size

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fer_model.errors import TrainingDataError
-from fer_model.networks.loading import load_classifier, read_metadata, save_weights
+from fer_model.networks.architectures import read_metadata
+from fer_model.networks.loading import load_classifier, save_weights
 from fer_model.training.datasets.ferplus import shows_face
 from fer_model.training.depthwise import quicken
 from fer_model.training.distillation.loop import Course, Plan, train

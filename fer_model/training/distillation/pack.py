@@ -98,13 +98,13 @@ def boxed(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.stack([cv2.resize(face, (FER_SIDE, FER_SIDE), interpolation=cv2.INTER_LINEAR) for face in inside])
 
 
-def write_pack(faces: Faces, folder: Path, quality: int = 90) -> None:
+def write_pack(faces: Faces, folder: Path) -> None:
     """Writes the mosaics and `rows.npz` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, images in (("train", faces.images), ("extra", faces.extra)):
         for number, mosaic in enumerate(_mosaics(images)):
             path = folder / f"{name}-{number:02}.webp"
-            Image.fromarray(mosaic).convert("RGB").save(path, quality=quality, method=6)
+            Image.fromarray(mosaic).convert("RGB").save(path, quality=90, method=6)
     for number, mosaic in enumerate(_mosaics(faces.public)):
         Image.fromarray(mosaic).save(folder / f"public-{number:02}.png", optimize=True)
     np.savez_compressed(

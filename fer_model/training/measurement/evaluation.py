@@ -101,16 +101,14 @@ def accuracy(probabilities: Probabilities, labels: NDArray[np.int64]) -> float:
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
-def bootstrap_interval(
-    right: int, count: int, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """The percentile bootstrap interval (Efron, 1979) of an accuracy of `right` out of `count`, 0..1.
+def bootstrap_interval(right: int, count: int, resamples: int = RESAMPLES) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval (Efron, 1979) of an accuracy of `right` out of `count`, 0..1.
 
     The number of right answers in a resample of `count` faces is binomial, so that is drawn
     directly.
     """
-    accuracies = np.random.default_rng(seed).binomial(count, right / count, resamples) / count
-    low, high = np.quantile(accuracies, [(1 - level) / 2, (1 + level) / 2])
+    accuracies = np.random.default_rng(0).binomial(count, right / count, resamples) / count
+    low, high = np.quantile(accuracies, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -94,9 +94,9 @@ def cut_photographs(photographs: Iterable[LabelledPhotograph], share: float) -> 
         yield replace(photograph, image=image, boxes=face.astype(np.float32))
 
 
-def degrade_photographs(photographs: Sequence[LabelledPhotograph], seed: int = 0) -> list[LabelledPhotograph]:
+def degrade_photographs(photographs: Sequence[LabelledPhotograph]) -> list[LabelledPhotograph]:
     """Each photograph degraded by one of `degrade.KINDS`, in turn, like a video frame."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     return [
         replace(photograph, image=degrade(photograph.image, KINDS[number % len(KINDS)], random))
         for number, photograph in enumerate(photographs)

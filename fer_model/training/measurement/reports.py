@@ -57,6 +57,11 @@ def load_members(weights: Sequence[WeightsFile], device: str = "cpu") -> list[nn
         raise FerModelError(f"{device} cannot be used by this torch; use cpu ({error})") from error
 
 
+def mirrored(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Faces (N, 48, 48) with left and right exchanged."""
+    return np.ascontiguousarray(faces[:, :, ::-1])
+
+
 def member_outputs(
     members: Sequence[nn.Module], images: NDArray[np.uint8], before_batch: Callable[[], None] = lambda: None
 ) -> NDArray[np.float32]:
@@ -89,8 +94,8 @@ def report(
     outputs = member_outputs(members, faces.images, before_batch)
     reports = [Report(evaluate(combine(outputs, shares, temperature), faces.labels), Complexity(gmacs, parameters))]
     if mirror:
-        mirrored = member_outputs(members, np.ascontiguousarray(faces.images[:, :, ::-1]), before_batch)
-        both = evaluate(combine((outputs + mirrored) / 2, shares, temperature), faces.labels)
+        of_mirrored = member_outputs(members, mirrored(faces.images), before_batch)
+        both = evaluate(combine((outputs + of_mirrored) / 2, shares, temperature), faces.labels)
         reports.append(Report(both, Complexity(2 * gmacs, parameters)))
     return reports
 

@@ -8,15 +8,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_model.analysis.ensemble import combine
-from fer_model.training.measurement.reports import member_outputs
+from fer_model.training.measurement.reports import member_outputs, mirrored
 
 Faces = NDArray[np.uint8]
 """(N, 48, 48) grey, 0..255."""
-
-
-def mirrored(faces: Faces) -> Faces:
-    """Left and right changed places."""
-    return np.ascontiguousarray(faces[:, :, ::-1])
 
 
 def blurred(faces: Faces) -> Faces:

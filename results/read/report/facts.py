@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from math import ceil
 from typing import Any
 
 from sqlalchemy import column, func, select, table
@@ -11,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from results.emotions import EMOTIONS, dominant, means, projected
 from results.read.face_filter import FaceFilter
-from results.read.faces import step_ms as pause_ms
+from results.read.faces import nice_step_ms
 from results.read.parts import Part, hours_within
 from results.read.timelines import timeline
 from results.stream_tables import StreamEvent
@@ -31,8 +30,6 @@ MANY = 100
 
 BUCKETS, LANES = (160, 80), (12, 5)
 """Most steps in a video's timeline, and most tracks; the second value for more than `MANY` videos."""
-
-NICE_MS = (40, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_200_000)
 
 SMOOTH_BUCKETS = 2
 """Lanes are smoothed over so many steps: shorter changes would not be visible."""
@@ -126,9 +123,7 @@ def series_of(session: Session, job_id: str, medium: Medium, many: bool) -> Seri
     """A video over time; None if none of its frames was processed."""
     buckets, lanes = BUCKETS[many], LANES[many]
     last_ms = max(medium.duration_ms or 0, 1)
-    # Not shorter than the pause between two processed frames, else most steps would be gaps.
-    shortest = max(last_ms / buckets, pause_ms(session, medium.id, 1))
-    step_ms = next((step for step in NICE_MS if step >= shortest), ceil(shortest))
+    step_ms = nice_step_ms(session, medium.id, last_ms, buckets)
     part: dict[str, Any] = {"bucket_ms": step_ms, "media_id": medium.id}
     rows = {row["start_ms"] // step_ms: row for row in timeline(session, job_id, with_affect=True, **part)}
     if not rows:

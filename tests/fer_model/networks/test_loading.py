@@ -9,12 +9,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fer_model.errors import WeightsError
-from fer_model.networks.architectures import architecture_of
+from fer_model.networks.architectures import architecture_of, read_metadata
 from fer_model.networks.classifiers import classifier_network
 from fer_model.networks.loading import (
     detector_network,
     load_weights,
-    read_metadata,
     read_tensors,
     save_weights,
     start_classifier,

@@ -15,7 +15,8 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 from fer_model.errors import TrainingError
-from fer_model.networks.loading import detector_network, load_weights, read_metadata, save_weights
+from fer_model.networks.architectures import read_metadata
+from fer_model.networks.loading import detector_network, load_weights, save_weights
 from fer_model.telemetry import disable_ultralytics_telemetry
 from fer_model.training.definitions import DetectorRun
 from tests.support.clips import noise_picture

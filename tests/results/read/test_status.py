@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 from results.catalogue import ID_DIGITS, add_ensemble, add_model
 from results.closing import close_job
 from results.database import reading, writing
+from results.jobs import shard_of
 from results.leases import fail
 from results.plans import MediaPlan, ShardPlan
 from results.read import status
 from results.read.status import job_status, job_statuses
 from results.shards import complete
 from results.tables import Shard
-from results.training import TrainingPlan, add_training, shard_of
+from results.training import TrainingPlan, add_training
 from tests.support.answers_job import add_job
 from tests.support.rows import FOUR_PICTURES, ONE_VIDEO, THREE_SECONDS, TWO_PICTURES_EACH, frame, new_job, take
 from tests.support.statements import statements

@@ -18,8 +18,8 @@ from workers.models import store
 from workers.models.fitting import ensemble_template, keep_ensemble
 from workers.models.subjects import (
     ensemble_subject,
-    find_classifier,
     find_classifiers,
+    find_weights,
     model_subject,
 )
 
@@ -40,23 +40,23 @@ def given(tmp_path: Path) -> WeightsFile:
 def test_shipped_classifiers_need_no_database(given: WeightsFile, own_store: Path) -> None:
     member = store.shipped(own_store).members[1]
     for reference in (member.name, member.sha256, member.sha256[:12], str(member.path)):
-        assert find_classifier(None, own_store, reference).sha256 == member.sha256
-    assert find_classifier(None, own_store, str(given.path)) == given
+        assert find_weights(None, own_store, reference, "classifier").sha256 == member.sha256
+    assert find_weights(None, own_store, str(given.path), "classifier") == given
     assert model_subject(None, own_store, member.name).shares == (1.0,)
 
 
 def test_what_is_not_there_is_named(own_store: Path) -> None:
     with pytest.raises(UnknownModelError, match="no model 'other' among those shipped, and no database"):
-        find_classifier(None, own_store, "other")
+        find_weights(None, own_store, "other", "classifier")
     with pytest.raises(UnknownEnsembleError, match="no ensemble 'other' among those shipped, and no database"):
         ensemble_subject(None, own_store, "other")
     with pytest.raises(WeightsError, match=r"none\.safetensors: the weights cannot be read"):
-        find_classifier(None, own_store, "none.safetensors")
+        find_weights(None, own_store, "none.safetensors", "classifier")
 
 
 def test_what_the_catalogue_lacks_is_named(database: Database, own_store: Path) -> None:
     with pytest.raises(UnknownModelError, match="no model 'other'"):
-        find_classifier(database, own_store, "other")
+        find_weights(database, own_store, "other", "classifier")
     with pytest.raises(UnknownEnsembleError, match="no ensemble 'other'"):
         ensemble_subject(database, own_store, "other")
 
@@ -86,7 +86,7 @@ def test_a_kept_file_lies_in_the_store_and_is_found_by_its_name(
         "the same choice is the same ensemble"
     )
     assert [path.read_bytes() for path in own_store.iterdir()] == [given.path.read_bytes()]
-    assert find_classifier(database, own_store, "mine").path.parent == own_store
+    assert find_weights(database, own_store, "mine", "classifier").path.parent == own_store
 
 
 def test_an_ensemble_never_changes(database: Database, given: WeightsFile, own_store: Path) -> None:
@@ -118,4 +118,4 @@ def test_detectors_and_classifiers_are_not_mixed_up(database: Database, own_stor
     with pytest.raises(UnknownModelError, match="is a classifier, not a detector"):
         ensemble_template(database, own_store, None, models.members[0].name)
     with pytest.raises(UnknownModelError, match="is a detector, not a classifier"):
-        find_classifier(database, own_store, models.detector.name)
+        find_weights(database, own_store, models.detector.name, "classifier")

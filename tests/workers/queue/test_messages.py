@@ -12,9 +12,10 @@ from sqlalchemy import Engine as Database
 
 from results import leases
 from results.database import reading, writing
+from results.jobs import shard_of
 from results.read.status import job_status
 from results.tables import Shard
-from results.training import TrainingPlan, add_training, shard_of
+from results.training import TrainingPlan, add_training
 from tests.support.clips import noise_picture
 from tests.support.cluster import wait_for
 from tests.support.idle import IdleEngine

@@ -10,7 +10,7 @@ from web.server import this_server
 
 _HTML = """
 <div class="drop" role="group" style="visibility: hidden">
-  <label><input type="file"><strong></strong><span class="hint"></span></label>
+  <label><input type="file" multiple><strong></strong><span class="hint"></span></label>
   <ul aria-live="polite"></ul>
 </div>
 """
@@ -19,20 +19,20 @@ _element = st.components.v2.component("fer.drop", html=_HTML, css=source("drop",
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A file that has arrived: its number, which is its own, the name that the visitor knows, and where it lies."""
+    """A file of the visitor on the server: its number, the name that the visitor knows, and its path."""
 
     number: str
     name: str
     path: Path
 
 
-def drop(label: str, hint: str, *, key: str, accept: str, several: bool = True) -> list[Dropped]:
+def drop(label: str, hint: str, *, key: str, accept: str) -> list[Dropped]:
     """Draws the place and gives the files that have arrived, the first first.
 
     `accept` is as HTML's attribute: `image/*`. The files lie there until the visit ends; `Uploads.keep` saves one.
     """
     token = visit()
-    data = {"to": f"/fer/uploads/{token}/", "label": label, "hint": hint, "accept": accept, "several": several}
+    data = {"to": f"/fer/uploads/{token}/", "label": label, "hint": hint, "accept": accept}
     state = _element(key=key, data=data, on_files_change=lambda: None)
     given = [str(each.get("id")) for each in state.get("files") or [] if isinstance(each, dict)]
     found = [(number, this_server().uploads.find(token, number)) for number in given]

@@ -6,7 +6,7 @@ const size = (bytes) =>
 function create(root, view) {
   const list = root.querySelector("ul"), input = root.querySelector("input"), zone = root.querySelector("label");
   let files = [], waiting = Promise.resolve();
-  const publish = () => view.current.setStateValue("files", files.map(({ id, name, bytes }) => ({ id, name, bytes })));
+  const publish = () => view.current.setStateValue("files", files.map(({ id }) => ({ id })));
 
   function row(file) {
     const item = document.createElement("li");
@@ -49,7 +49,6 @@ function create(root, view) {
   function take(chosen) {
     const given = [...chosen];
     if (!given.length) return;
-    if (!view.current.data.several) { files = []; list.replaceChildren(); given.splice(1); }
     const rows = given.map(row);
     given.forEach((file, index) => { waiting = waiting.then(() => send(file, rows[index])); });
     waiting = waiting.then(publish);
@@ -77,7 +76,7 @@ export default function (component) {
   root.setAttribute("aria-label", data.label);
   root.querySelector("strong").textContent = data.label;
   root.querySelector(".hint").textContent = data.hint;
-  Object.assign(root.querySelector("input"), { accept: data.accept, multiple: data.several });
+  root.querySelector("input").accept = data.accept;
   root.querySelector("input").setAttribute("aria-label", data.label);
   // Until here it has no name for a screen reader.
   root.style.visibility = "";

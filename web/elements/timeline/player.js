@@ -40,7 +40,7 @@ function makePlayer(root, onMove, onState) {
   // The sound of a file is played even if its picture's codec is unknown.
   video.addEventListener('loadedmetadata', () => { if (!video.videoWidth) giveUp(); });
   return {
-    now, playing,
+    now,
     load({ source, length: ms, reason, still }) {
       const image = root.querySelector('.still');
       length = ms;
@@ -57,7 +57,7 @@ function makePlayer(root, onMove, onState) {
       video.src = source;
       if (isKnown) return;
       video.requestVideoFrameCallback((_, shown) => settle(load, shown.mediaTime * 1000));
-      // In a hidden tab nothing is shown, and no one sees that a jump waits.
+      // A hidden tab shows nothing, so a jump that waits is not seen.
       video.addEventListener('loadeddata', () => setTimeout(() => document.hidden || settle(load, 0), UNSHOWN_MS), { once: true });
     },
     seek(ms) {

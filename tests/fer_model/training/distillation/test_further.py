@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from fer_model.errors import TrainingDataError
-from fer_model.networks.loading import load_classifier, read_metadata
+from fer_model.networks.architectures import read_metadata
+from fer_model.networks.loading import load_classifier
 from fer_model.networks.manifest import read_models
 from fer_model.training.distillation.further import Further, further, targets_of
 from fer_model.training.distillation.pack import Faces
