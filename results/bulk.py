@@ -1,14 +1,22 @@
 """Bulk inserts, by the fastest way that each database has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from results.columns import Base
+
+T = TypeVar("T")
+
+
+def portions(items: Sequence[T], size: int = 1000) -> Iterator[Sequence[T]]:
+    """The items in portions: a statement of PostgreSQL takes 65,535 parameters, and one of SQLite 32,766."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def insert_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]], **same: Any) -> None:

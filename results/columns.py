@@ -11,6 +11,7 @@ from sqlalchemy import (
     Dialect,
     Double,
     ForeignKey,
+    Integer,
     MetaData,
     Text,
     TypeDecorator,
@@ -59,8 +60,9 @@ class Base(DeclarativeBase):
     }
 
 
-# A stream of a month has more milliseconds than 32 bits hold.
+# A stream of a month has more milliseconds than 32 bits hold, and one of a year more faces.
 Ms = Annotated[int, mapped_column(BigInteger)]
+Count = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"), default=0)]
 JobKey = Annotated[str, mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))]
 MediaKey = Annotated[int, mapped_column(ForeignKey("media.id", ondelete="CASCADE"))]
 ShardKey = Annotated[int, mapped_column(ForeignKey("shards.id", ondelete="CASCADE"))]

@@ -96,8 +96,9 @@ def retry_job(session: Session, job_id: str) -> int:
     """Makes failed and cancelled shards pending again, and nothing else; returns how many. A stream goes on.
 
     A picture that failed in a shard that is done, and a file that could not be read at planning, get a new shard. The
-    job is reopened. A file of which nothing was analysed is taken as it is now.
+    job is reopened. A file of which nothing was analysed is taken as it is now: a video is planned again, in one shard.
     """
+    _forget_plans(session, job_id)
     again = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("failed", "cancelled")))
     values = {
         "state": "pending",
@@ -113,13 +114,24 @@ def retry_job(session: Session, job_id: str) -> int:
         redo = update(Media).where(Media.job_id == job_id, waiting, or_(Media.kind != "image", Media.state != "done"))
         begun = exists().where(Shard.media_id == Media.id, Shard.state == "done")
         # A file of which nothing was analysed may have been mended since.
-        changed(session, redo.where(not_(begun)).values(size=None, modified=None, etag=None))
-        changed(session, redo.values(state="pending", error=None, closing=None))
+        changed(session, redo.where(not_(begun)).values(size=None, modified=None, etag=None, note=None))
+        changed(session, redo.values(state="pending", error=Media.note, closing=None))
     # A job whose closing failed has no shard to do.
     unclosed = and_(Job.state == "failed", Job.closing_attempts > 0)
     reopened = {"state": "running", "finished_at": None, "error": None, "closing_attempts": 0}
     changed(session, update(Job).where(Job.id == job_id, or_(literal(count > 0), unclosed)).values(reopened))
     return count
+
+
+def _forget_plans(session: Session, job_id: str) -> None:
+    """Leaves one shard, which is not planned, of each video of which all shards failed or were cancelled."""
+    of_job = (Shard.job_id == job_id, Shard.media_id.is_not(None))
+    ended = func.count().filter(Shard.state.in_(("failed", "cancelled")))
+    unseen = select(Shard.media_id).where(*of_job).group_by(Shard.media_id).having(func.count() == ended)
+    first = select(func.min(Shard.id)).where(*of_job).group_by(Shard.media_id)
+    changed(session, delete(Shard).where(*of_job, Shard.media_id.in_(unseen), Shard.id.not_in(first)))
+    unplanned = {"start_ms": None, "end_ms": None, "start_frame": 0, "planned_frames": 0, "seam": None}
+    changed(session, update(Shard).where(*of_job, Shard.media_id.in_(unseen)).values(unplanned))
 
 
 def _add_shards_for_failed(session: Session, job_id: str) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, select, update
+from sqlalchemy import BigInteger, and_, bindparam, case, cast, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from results.jobs import changed
@@ -59,12 +59,14 @@ def settle_media(session: Session, piece: Piece, updates: Sequence[Mapping[str, 
 
 
 def fail_media(session: Session, piece: Piece, reason: str) -> None:
-    """Marks the pictures as failed; of a video, notes which part failed unless it has an error already."""
+    """Marks the pictures as failed; of a video, notes the first part that failed."""
     if piece.media_id is None:
         changed(session, _SETTLE_PICTURES, _covered(piece) | {"state": "failed", "error": reason})
         return
-    video = update(Media).where(Media.id == piece.media_id)
-    changed(session, video.values(error=func.coalesce(Media.error, _part(piece) + reason)))
+    failed = _part(piece) + reason
+    first = case((Media.error.is_(None), failed), (Media.error == Media.note, Media.note + "; " + failed))
+    video = update(Media).where(Media.id == piece.media_id, or_(Media.error.is_(None), Media.error == Media.note))
+    changed(session, video.values(error=first))
     _settle_video(session, piece.media_id)
 
 
@@ -123,5 +125,6 @@ _COUNT_OF_VIDEO = select(
     func.count().filter(Shard.state.in_(("pending", "running"))),
     func.count().filter(Shard.state == "done"),
     func.sum(Shard.planned_frames).filter(Shard.state == "done"),
-    func.sum(Shard.frames).filter(Shard.state == "done"),
+    # The sum of 64-bit integers would be a decimal number.
+    cast(func.sum(Shard.frames).filter(Shard.state == "done"), BigInteger),
 ).where(Shard.media_id == bindparam("of_video"))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from results.bulk import portions
 from results.tables import Media, Shard
 
 CHUNK = 10_000
@@ -53,13 +54,14 @@ class ShardPlan:
 
 def add_plan(session: Session, job_id: str, media: Sequence[MediaPlan], shards: Sequence[ShardPlan]) -> None:
     """Writes the whole plan of a job that has none, in the caller's one transaction."""
-    for start in range(0, len(media), CHUNK):
-        chunk = media[start : start + CHUNK]
-        rows = [asdict(item) | {"job_id": job_id, "position": start + i} for i, item in enumerate(chunk)]
-        session.execute(insert(Media), rows)
+    rows = [asdict(item) | {"job_id": job_id, "position": position} for position, item in enumerate(media)]
+    for row in rows:
+        row["note"] = row["error"] if row["state"] == "pending" else None
+    for portion in portions(rows, CHUNK):
+        session.execute(insert(Media), portion)
     media_ids = _media_ids(session, job_id)
-    for start in range(0, len(shards), CHUNK):
-        session.execute(insert(Shard), [_row(job_id, item, media_ids) for item in shards[start : start + CHUNK]])
+    for chunk in portions(shards, CHUNK):
+        session.execute(insert(Shard), [_row(job_id, item, media_ids) for item in chunk])
 
 
 def add_segments(session: Session, place: Mapping[str, object], segments: Sequence[ShardPlan]) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from results.bulk import portions
 from results.tables import Face, Shard
 
 FRAMES_PER_QUERY = 1000
@@ -84,10 +85,10 @@ def _seen(session: Session, media_id: int, frames: Iterable[int]) -> dict[int, d
     """Shard -> frame index -> the tracked faces in that frame."""
     wanted = sorted(frames)
     seen: dict[int, dict[int, list[TrackBox]]] = {}
-    for start in range(0, len(wanted), FRAMES_PER_QUERY):
+    for some in portions(wanted, FRAMES_PER_QUERY):
         faces = select(Face.shard_id, Face.frame_index, Face.track_id, Face.x1, Face.y1, Face.x2, Face.y2).where(
             Face.media_id == media_id,
-            Face.frame_index.in_(wanted[start : start + FRAMES_PER_QUERY]),
+            Face.frame_index.in_(some),
         )
         for shard_id, frame_index, track_id, *box in session.execute(faces):
             if track_id is not None:

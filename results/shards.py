@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from results.bulk import insert_rows
@@ -87,12 +87,17 @@ def append(
 def split(session: Session, claim: Claim, medium: Mapping[str, Any], segments: Sequence[ShardPlan]) -> Claim:
     """Makes a shard that was a whole video its first segment, and adds the others; gives the claim to the first.
 
-    `medium` is what probing found, keyed as the columns of `media`. Raises as `leases.heartbeat`.
+    `medium` is what probing found, keyed as the columns of `media`. Idempotent for one claim: the answer to a commit
+    may be lost. Raises as `leases.heartbeat`.
     """
     first = segments[0]
     values = {name: getattr(first, name) for name in ("start_ms", "end_ms", "start_frame", "planned_frames")}
+    is_split = session.scalar(select(Shard.start_ms.is_not(None)).where(Shard.id == claim.id))
     update_own(session, claim, values)
-    changed(session, update(Media).where(Media.id == claim.media_id).values(dict(medium)))
+    if is_split:
+        return replace(claim, **values)
+    found = {**medium, "note": medium.get("error")}
+    changed(session, update(Media).where(Media.id == claim.media_id).values(found))
     place = {"job_id": claim.job_id, "media_id": claim.media_id, "first_position": claim.first_position}
     add_segments(session, place | {"last_position": claim.last_position}, segments[1:])
     return replace(claim, **values)

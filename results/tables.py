@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from results.columns import Base, EnsembleKey, JobKey, MediaKey, ModelKey, Ms, ShardKey, one_of
+from results.columns import Base, Count, EnsembleKey, JobKey, MediaKey, ModelKey, Ms, ShardKey, one_of
 
 JOB_KINDS = ("batch", "stream", "train", "evaluate")
 JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
@@ -52,7 +52,8 @@ class Media(Base):
 
     A video of which some segments failed is `done` and has an `error`. `uri` has neither login nor query; the query,
     which may hold a signature, is in `query`, for workers alone. `size` in bytes, `modified` (the file's mtime, seconds
-    since 1970 in UTC) and `etag` are those of planning. `closing` is how far `results.closing` has come with a video.
+    since 1970 in UTC) and `etag` are those of planning. `note` is what planning said about a video that can be read;
+    its `error` begins with it. `closing` is how far `results.closing` has come with a video.
     """
 
     __tablename__ = "media"
@@ -82,6 +83,7 @@ class Media(Base):
     etag: Mapped[str | None]
     query: Mapped[str | None]
     closing: Mapped[str | None]
+    note: Mapped[str | None]
     started_at: Mapped[datetime | None]
 
     @property
@@ -125,8 +127,8 @@ class Shard(Base):
     worker: Mapped[str | None]
     queued_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
-    frames: Mapped[int] = mapped_column(default=0)
-    faces: Mapped[int] = mapped_column(default=0)
+    frames: Mapped[Count]
+    faces: Mapped[Count]
     error: Mapped[str | None]
     ensemble_id: Mapped[EnsembleKey | None] = mapped_column(index=True)
     seam: Mapped[list[list[float]] | None]

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine as Database
 
+from results.bulk import portions
 from results.database import reading, writing
 from results.jobs import delete_job, get_job
 from results.read.status import JobStatus, job_statuses
@@ -100,7 +101,8 @@ def delete(database: Database, models_dir: Path, job_id: str, crops_roots: Seque
 def due(database: Database, age: timedelta) -> list[JobStatus]:
     """The jobs that `purge` would delete."""
     with reading(database) as session:
-        return job_statuses(session, [job.id for job in old_jobs(session, age)])
+        ids = [job.id for job in old_jobs(session, age)]
+        return [status for some in portions(ids) for status in job_statuses(session, some)]
 
 
 def due_hours(database: Database, age: timedelta | None, *, own: bool) -> list[OldHour]:
@@ -145,8 +147,9 @@ def enforce(database: Database, days: float | None, crops_roots: Sequence[str]) 
         return
     _next = time.monotonic() + EVERY_S
     age = None if days is None else timedelta(days=days)
-    jobs = [] if age is None else due(database, age)
-    removed = purge(database, [job.job for job in jobs], crops_roots).removed
+    with reading(database) as session:
+        jobs = [] if age is None else [job.id for job in old_jobs(session, age)]
+    removed = purge(database, jobs, crops_roots).removed
     for each in removed:
         logger.info("job %s is older than FER_RETENTION_DAYS and was deleted", each.job)
     for hour in due_hours(database, age, own=True):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, case, column, func, not_, select, table
+from sqlalchemy import BigInteger, Row, case, cast, column, func, not_, select, table
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
@@ -144,14 +144,15 @@ def _work(session: Session, job_ids: Sequence[str]) -> dict[str, list[Row[Any]]]
         Shard.job_id,
         Shard.state,
         func.count().label("shards"),
-        func.sum(Shard.frames).label("frames"),
+        cast(func.sum(Shard.frames), BigInteger).label("frames"),
         func.sum(Shard.planned_frames).label("planned_frames"),
-        func.sum(Shard.faces).label("faces"),
-        func.sum(case((is_open, remaining), else_=0)).label("remaining"),
+        cast(func.sum(Shard.faces), BigInteger).label("faces"),
+        cast(func.sum(case((is_open, remaining), else_=0)), BigInteger).label("remaining"),
         func.count().filter(Shard.state == "pending", Shard.missing_since.is_not(None)).label("missing"),
     )
     found: dict[str, list[Row[Any]]] = {}
-    for row in session.execute(select(*columns).where(Shard.job_id.in_(job_ids)).group_by(Shard.job_id, Shard.state)):
+    rows: Any = session.execute(select(*columns).where(Shard.job_id.in_(job_ids)).group_by(Shard.job_id, Shard.state))
+    for row in rows:
         found.setdefault(row.job_id, []).append(row)
     return found
 

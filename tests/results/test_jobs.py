@@ -142,6 +142,32 @@ def test_retrying_a_video_that_could_not_be_read_when_the_job_was_submitted(data
         assert session.get_one(Media, 5).state == "pending" and session.get_one(Media, 5).error is None
 
 
+NOTE = "film.mp4: ends after 10.0 s of 60.0 s: the file is truncated"
+
+
+def test_retrying_a_part_of_a_video_keeps_what_planning_said(database: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, [MediaPlan("film.mp4", "video", error=NOTE)], THREE_SECONDS)
+        for shard in (1, 2):
+            complete(session, take(session, shard), [frame(1, shard, shard * 100, 0)], [])
+        fail(session, take(session, 3), "the decoder broke")
+        assert str(session.scalar(select(Media.error))).startswith(f"{NOTE}; 2 s to 3 s: the decoder broke; ")
+        assert close_job(session, job_id)
+        assert retry_job(session, job_id) == 1
+        assert session.execute(select(Media.state, Media.error)).one() == ("pending", NOTE)
+
+
+def test_retrying_a_video_of_which_nothing_was_analysed_plans_it_again(database: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, [MediaPlan("film.mp4", "video", error=NOTE), *FOUR_PICTURES], THREE_SECONDS)
+        for shard in (1, 2, 3):
+            fail(session, take(session, shard), "the file has changed")
+        assert retry_job(session, job_id) == 1
+        assert session.scalars(select(Shard.id)).all() == [1]
+        assert take(session, 1).is_unplanned_video
+        assert session.execute(select(Media.state, Media.error).where(Media.id == 1)).one() == ("pending", None)
+
+
 def test_jobs_of_a_run_that_died_find_another_queue(database: Database) -> None:
     with writing(database) as session:
         dead, alive = (new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH) for _ in range(2))

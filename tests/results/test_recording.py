@@ -1,16 +1,18 @@
 """What a stream's worker writes: hours, fenced appends that may be repeated, take-overs, and its tracks."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from results.database import reading, writing
 from results.emotions import EMOTIONS
 from results.errors import JobCancelledError, ShardLostError
 from results.jobs import cancel_job, delete_job
 from results.leases import Claim, requeue
+from results.read.status import job_statuses
 from results.read.streams import events_of
 from results.recording import append_stream, hour, release, resume
 from results.stream_tables import Stream
@@ -28,6 +30,18 @@ def claim(database: Database) -> Claim:
         taken = take_stream(session, new_stream(session))
         resume(session, taken)
         return taken
+
+
+def test_a_stream_that_runs_for_years_counts_on(database: Database, claim: Claim) -> None:
+    with writing(database) as session:
+        session.execute(update(Shard).where(Shard.id == claim.id).values(frames=2**31 - 1, faces=2**31 - 1))
+    assert add(database, claim, 0, 0, 1)
+    with reading(database) as session:
+        assert session.execute(select(Shard.frames, Shard.faces)).one() == (2**31 + 1, 2**31 + 1)
+        (status,) = job_statuses(session, [claim.job_id])
+        assert json.loads(json.dumps([status.frames, status.faces])) == [2**31 + 1, 2**31 + 1]
+        progress = session.execute(text("SELECT frames, faces FROM job_progress")).one()
+        assert json.loads(json.dumps([*progress])) == [2**31 + 1, 2**31 + 1]
 
 
 def add(database: Database, claim: Claim, n: int, *indices: int) -> bool:

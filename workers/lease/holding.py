@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from math import inf
 from typing import Generic, Literal, TypeVar
 
@@ -137,7 +138,9 @@ def lease(
         ResultsError: the database cannot be used; the lease expires, and the shard is claimed again.
     """
     _uncount_owed(database)
-    claimed = insist(partial(_claim, database, shard_id, worker, lease_s, kind, begin))
+    claim = partial(_claim, database, shard_id, worker, lease_s, kind, begin)
+    attempt = count()
+    claimed = insist(lambda: claim(is_repeated=next(attempt) > 0))
     if claimed is None:
         yield None
         return
@@ -160,9 +163,13 @@ def _claim(
     lease_s: float,
     kind: str | None,
     begin: Callable[[Session, Claim], T],
+    is_repeated: bool,
 ) -> tuple[Claim, T] | None:
     with writing(database) as session:
         claim = leases.claim(session, shard_id, worker, lease_s=lease_s, kind=kind)
+        if claim is None and is_repeated:
+            # The first claim may have been committed, and its answer lost: a process works on one shard at a time.
+            claim = leases.held_by(session, shard_id, worker)
         return None if claim is None else (claim, begin(session, claim))
 
 

@@ -15,7 +15,7 @@ from fer_model.sources.identity import CHANGED, Identity
 from results.database import reading, writing
 from results.jobs import create_job, retry_job
 from results.plans import add_plan
-from results.tables import Media, Shard
+from results.tables import Frame, Media, Shard
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.planning import planned
 from tests.support.servers import FileServer, serving
@@ -71,6 +71,27 @@ def test_a_file_that_was_replaced_fails_alone(
     assert errors(database) == dict.fromkeys(("same.bmp", "touched.bmp", "coarse.bmp", "larger.bmp")) | {
         "clip.mp4": CHANGED
     }
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(50, 150), (10, 30)])
+def test_a_video_that_was_replaced_before_any_of_it_was_analysed_is_planned_again(
+    database: Database, networks: Engine, models: ModelSet, tmp_path: Path, fps: int, frames: int
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", panning_frames(noise_picture(), 75))
+    job_id, ids = planned(database, [clip], BatchOptions(shard_seconds=1))
+    shutil.copy(write_clip(tmp_path / "other.mp4", panning_frames(noise_picture(), frames), fps=fps), clip)
+    for shard_id in ids:
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
+    assert errors(database) == {"clip.mp4": CHANGED}
+    with writing(database) as session:
+        assert retry_job(session, job_id) == 1
+    # The first is cut, which adds the others.
+    for shard_id in range(1, 8):
+        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
+    assert errors(database) == {"clip.mp4": None}
+    with reading(database) as session:
+        times = session.execute(select(Frame.frame_index, Frame.time_ms).order_by(Frame.frame_index)).all()
+        assert times == [(index, round(index * 1000 / fps)) for index in range(frames)]
 
 
 def test_a_remote_video_is_the_one_that_was_planned(

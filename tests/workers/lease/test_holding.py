@@ -20,9 +20,10 @@ from results.database import reading, writing
 from results.errors import DatabaseReadOnlyError, DatabaseUnreachableError, JobCancelledError, ShardLostError
 from results.jobs import cancel_job
 from results.leases import MAX_ATTEMPTS, Claim
+from results.plans import MediaPlan, ShardPlan
 from results.tables import Frame, Job, Shard
 from tests.support.outages import away_once
-from tests.support.rows import FOUR_PICTURES, TWO_PICTURES_EACH, frame, new_job
+from tests.support.rows import FOUR_PICTURES, THREE_SECONDS, TWO_PICTURES_EACH, frame, new_job
 from tests.support.watching import until
 from workers.errors import WorkerStoppingError
 from workers.lease.holding import Lease, Outcome, lease
@@ -332,3 +333,46 @@ def test_seconds_are_those_since_the_claim(database: Database, job: str) -> None
         time.sleep(0.05)
         least = time.monotonic() - began
     assert took[0] >= least
+
+
+@contextmanager
+def answer_lost(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The next transaction of a lease is committed, and its worker does not learn of it."""
+    lost: list[bool] = []
+
+    @contextmanager
+    def writing_to_a_server_that_restarts(database: Database) -> Iterator[Session]:
+        with writing(database) as session:
+            yield session
+        if not lost:
+            lost.append(True)
+            raise DatabaseUnreachableError("server closed the connection")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.lease.holding.writing", writing_to_a_server_that_restarts)
+        yield
+    assert lost
+
+
+def test_a_claim_whose_answer_is_lost_is_held(
+    database: Database, job: str, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answer_lost(monkeypatch), taken(database) as ours:
+        ours.commit(write)
+    assert ours.outcome == "done" and rows(database) == 2
+    assert (shard(database).epoch, shard(database).attempts) == (1, 1)
+
+
+def test_a_split_whose_answer_is_lost_is_made_once(
+    database: Database, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing(database) as session:
+        new_job(session, [MediaPlan("film.mp4", "video")], [ShardPlan(0, 0, planned_frames=0, video=True)])
+    found = {"frame_count": 30, "error": "it is truncated"}
+    with taken(database) as ours:
+        with answer_lost(monkeypatch):
+            ours.claim = ours.commit(lambda session, claim: shards.split(session, claim, found, THREE_SECONDS))
+        assert (ours.claim.start_ms, ours.claim.end_ms) == (0, 1000)
+        ours.commit(lambda session, claim: shards.complete(session, claim, [frame(1, 0, 0, 0)], []))
+    with reading(database) as session:
+        assert session.scalars(select(Shard.start_ms).order_by(Shard.id)).all() == [0, 1000, 2000]
