@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from results.clock import ago, now
 from results.emotions import EMOTIONS, dominant, means
 from results.jobs import UNFINISHED, changed, utc_now
 from results.labels import unclosed
@@ -13,6 +14,9 @@ from results.tables import Face, Job, Media, Shard, Track
 
 MAX_CLOSINGS = 3
 """Attempts at closing a job, without progress in between, after which it fails."""
+
+CLOSING_LEASE_S = 20.0
+"""Seconds without a heartbeat after which the worker that closes a job counts as dead."""
 
 CLOSING_DIED = "the worker process died, for lack of memory, or because it took too long"
 
@@ -41,26 +45,38 @@ def ready_to_close(session: Session, job_id: str) -> bool:
 
 
 def begin_closing(session: Session, job_id: str) -> bool:
-    """Counts an attempt at closing the job; False if it is not ready to close, or used up its `MAX_CLOSINGS`.
+    """Counts an attempt at closing the job; False if it is not ready to close, or another worker is at it.
 
-    Then it fails: each attempt died without progress (`closing_went_on`).
+    False too if it used up its `MAX_CLOSINGS`. Then it fails: each attempt died without progress (`closing_went_on`).
     """
     if not ready_to_close(session, job_id):
         return False
+    if session.scalar(select(Job.closing_at > ago(CLOSING_LEASE_S)).where(Job.id == job_id)):
+        return False
     if closing_failed(session, job_id, CLOSING_DIED):
         return False
-    _set_attempts(session, job_id, Job.closing_attempts + 1)
+    _set(session, job_id, closing_attempts=Job.closing_attempts + 1, closing_at=now)
     return True
+
+
+def closing_alive(session: Session, job_id: str) -> None:
+    """The heartbeat of the worker that closes the job; reading the tracks of a long video takes minutes."""
+    _set(session, job_id, closing_at=now)
+
+
+def closing_left(session: Session, job_id: str) -> None:
+    """Lets another worker close the job at once."""
+    _set(session, job_id, closing_at=None)
 
 
 def closing_went_on(session: Session, job_id: str) -> None:
     """Restarts the count of attempts."""
-    _set_attempts(session, job_id, 1)
+    _set(session, job_id, closing_attempts=1)
 
 
 def closing_interrupted(session: Session, job_id: str) -> None:
     """Takes back the count of an attempt that ended because the database was away."""
-    _set_attempts(session, job_id, Job.closing_attempts - 1)
+    _set(session, job_id, closing_attempts=Job.closing_attempts - 1)
 
 
 def closing_failed(session: Session, job_id: str, reason: str) -> bool:
@@ -110,18 +126,19 @@ def close_job(session: Session, job_id: str) -> bool:
     # Should the job be opened again, all is done again: that changes nothing where nothing new came.
     changed(session, update(Media).where(Media.job_id == job_id, Media.closing.is_not(None)).values(closing=None))
     state, error = _outcome(session, job_id)
-    now = utc_now(session)
+    moment = utc_now(session)
     ended = {
         "state": state,
         "error": error,
-        "finished_at": now,
-        "started_at": func.coalesce(Job.started_at, now),
+        "finished_at": moment,
+        "started_at": func.coalesce(Job.started_at, moment),
+        "closing_at": None,
     }
     return changed(session, update(Job).where(Job.id == job_id).values(ended)) == 1
 
 
-def _set_attempts(session: Session, job_id: str, attempts: Any) -> None:
-    changed(session, update(Job).where(Job.id == job_id).values(closing_attempts=attempts))
+def _set(session: Session, job_id: str, **values: Any) -> None:
+    changed(session, update(Job).where(Job.id == job_id).values(values))
 
 
 def _outcome(session: Session, job_id: str) -> tuple[str, str | None]:

@@ -43,6 +43,7 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
     error: Mapped[str | None]
     closing_attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    closing_at: Mapped[datetime | None]
 
 
 class Media(Base):

@@ -1,6 +1,6 @@
-"""Counts of a stream that runs for years, and what planning said about a file.
+"""Counts of a stream that runs for years, what planning said about a file, and the lease of who closes a job.
 
-Workers of the earlier version go on meanwhile: a wider column takes what they write, and the new one may be null.
+Workers of the earlier version go on meanwhile: a wider column takes what they write, and the new ones may be null.
 """
 
 from importlib import import_module
@@ -17,6 +17,7 @@ COUNTS = ("frames", "faces")
 
 
 def upgrade() -> None:
+    op.add_column("jobs", sa.Column("closing_at", sa.DateTime(timezone=True)))
     op.add_column("media", sa.Column("note", sa.Text()))
     # Of what unfinished jobs planned before, a retry forgets the note, as it did.
     _alter(sa.BigInteger())
@@ -26,8 +27,9 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         # It can only rebuild the table, and refuses while views read it, except in its legacy mode.
         op.execute("PRAGMA legacy_alter_table = ON")
-    with op.batch_alter_table("media") as table:
-        table.drop_column("note")
+    for name, column in (("jobs", "closing_at"), ("media", "note")):
+        with op.batch_alter_table(name) as table:
+            table.drop_column(column)
     _alter(sa.Integer())
 
 

@@ -1,9 +1,10 @@
 """Ends a job: stitches the tracks of its videos and closes it, in many short transactions."""
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from threading import Event, Thread
 
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
@@ -18,6 +19,9 @@ from workers.lease.policy import reason_of
 
 LONGEST_S = 600.0
 """How long a step waits for a database that is away."""
+
+RENEW_S = closing.CLOSING_LEASE_S / 4
+"""Between two heartbeats of the worker that closes a job."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +41,9 @@ def finish(database: Database, job_id: str) -> None:
             closing.close_job(session, job_id)
             return
     try:
-        while _step(database, job_id):
-            pass
+        with _alive(database, job_id):
+            while _step(database, job_id):
+                pass
     except OUTAGES:
         with suppress(*OUTAGES), writing(database) as session:
             closing.closing_interrupted(session, job_id)
@@ -49,6 +54,31 @@ def finish(database: Database, job_id: str) -> None:
             closing.closing_failed(session, job_id, _reason(error))
         if isinstance(error, ResultsError):
             raise
+
+
+@contextmanager
+def _alive(database: Database, job_id: str) -> Iterator[None]:
+    """Keeps other workers from closing the job meanwhile, and lets them if the body ends with an exception."""
+    ended = Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW_S):
+            with suppress(ResultsError), writing(database) as session:
+                closing.closing_alive(session, job_id)
+
+    thread = Thread(target=renew, name="closing", daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        ended.set()
+        thread.join()
+        with suppress(ResultsError), writing(database) as session:
+            closing.closing_left(session, job_id)
+        raise
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _next(session: Session, job_id: str) -> labels.Unclosed | None:

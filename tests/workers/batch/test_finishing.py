@@ -1,11 +1,15 @@
 """The end of a job: in short steps that may be interrupted anywhere, and of any size."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from results import closing, labels
 from results.closing import MAX_CLOSINGS
@@ -13,6 +17,7 @@ from results.database import reading, writing
 from results.errors import DatabaseUnreachableError
 from results.jobs import get_job, retry_job
 from results.plans import MediaPlan, ShardPlan
+from results.seams import tracks_by_segment
 from results.shards import complete
 from results.tables import Face, Media, Shard, Track, TrackLabel
 from tests.support.rows import face, frame, new_job, take
@@ -157,6 +162,46 @@ def test_a_worker_that_is_killed_while_it_closes_is_counted(
     with reading(database) as session:
         found = get_job(session, job)
     assert found.state == "failed" and "the worker process died" in str(found.error)
+
+
+def test_a_worker_that_takes_long_is_not_taken_for_dead(
+    database: Database, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep sends `finish_job` again all the while."""
+    reads: list[int] = []
+    read = tracks_by_segment
+    begun, others_are_done = Event(), Event()
+
+    def slow(session: Session, media_id: int) -> Any:
+        reads.append(media_id)
+        begun.set()
+        others_are_done.wait(30)
+        return read(session, media_id)
+
+    monkeypatch.setattr(finishing, "tracks_by_segment", slow)
+    monkeypatch.setattr(closing, "CLOSING_LEASE_S", 1.0)
+    monkeypatch.setattr(finishing, "RENEW_S", 0.1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(finish, database, job)
+        assert begun.wait(30)
+        for _ in range(MAX_CLOSINGS + 1):
+            time.sleep(0.5)
+            finish(database, job)
+        others_are_done.set()
+        first.result()
+    assert len(reads) == VIDEOS, "the others left it alone"
+    check_joined(database, job)
+
+
+def test_a_closing_whose_process_was_killed_goes_on_once_its_lease_is_over(
+    database: Database, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing(database) as session:
+        assert closing.begin_closing(session, job)
+        assert not closing.begin_closing(session, job)
+    monkeypatch.setattr(closing, "CLOSING_LEASE_S", 0.0)
+    finish(database, job)
+    check_joined(database, job)
 
 
 def test_an_outage_while_closing_is_no_attempt(database: Database, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
