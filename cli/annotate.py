@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cli.options import filter_from, filter_options, settings_options
+from cli.options import Output, filter_from, filter_options, settings_options
 from cli.views.lines import say
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job", required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the new files.")
+@click.option("-o", "--output", type=Output(), required=True, help="Folder for the new files.")
 @click.option("--anonymise", type=click.Choice(["blur", "pixelate"]), help="Hide every detected face.")
 @filter_options
 @settings_options("database_url")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from cli.options import filter_from, filter_options, settings_options
+from cli.options import Output, filter_from, filter_options, settings_options
 from cli.output_files import written
 from cli.output_names import file_name
 from cli.period import period_from, period_options
@@ -36,7 +36,7 @@ Terms = dict[str, Any]
 @click.command()
 @click.argument("job", required=False)
 @click.option("--format", "style", type=click.Choice([*TABLES, *SMOOTHED]), required=True, help="Format of the file.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File, or with --each folder.  [default: stdout]")
+@click.option("-o", "--output", type=Output(), help="File, or with --each folder.  [default: stdout]")
 @click.option("--each", is_flag=True, help="One file for each photograph, video or hour of a stream.")
 @filter_options
 @period_options

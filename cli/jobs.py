@@ -30,7 +30,7 @@ def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from cli.views.terminal import terminal
+    from cli.views.terminal import print_table
 
     table = Table(box=None, pad_edge=False)
     # For 80 columns: only the name wraps.
@@ -43,4 +43,4 @@ def jobs(settings: "Settings", limit: int, as_json: bool) -> None:
         failed = f"{row.failed:,} of {row.media:,}" if row.failed else "0"
         counts = () if row.kind == "train" else (*(f"{n:,}" for n in (row.media, row.frames, row.faces)), failed)
         table.add_row(row.job, row.kind, row.name or "", row.state, *counts)
-    terminal().print(table)
+    print_table(table)

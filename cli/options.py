@@ -18,16 +18,19 @@ SPLIT = "Training, PublicTest or PrivateTest; of a folder, a sub-folder."
 LARGEST = 2**31 - 1
 """Of a whole number: what a column of the database holds."""
 
-LONGEST_MS = 36_500 * 86_400_000
+LONGEST_DAYS = 36_500
 """A century: longer ones reach back beyond the first year."""
 
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class Duration(click.ParamType[int]):
-    """`500ms`, `1s`, `2m`, `30d`: as milliseconds."""
+    """`500ms`, `1s`, `2m`, `30d`, at most `days`: as milliseconds."""
 
     name = "duration"
+
+    def __init__(self, days: int = LONGEST_DAYS) -> None:
+        self.days = days
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
         if isinstance(value, int):
@@ -36,9 +39,21 @@ class Duration(click.ParamType[int]):
         # Compared before it is rounded: hundreds of digits are no finite number.
         if not match or (duration := float(match[1]) * UNITS_MS[match[2]]) < 0.5:
             self.fail(f"{value!r} is not a duration; write 500ms, 1s, 2m or 30d.", parameter, context)
-        if duration > LONGEST_MS:
-            self.fail(f"{value!r} is too long; write at most 36500d.", parameter, context)
+        if duration > self.days * UNITS_MS["d"]:
+            self.fail(f"{value!r} is too long; write at most {self.days}d.", parameter, context)
         return max(1, round(duration))
+
+
+class Output(click.Path):
+    """Where a command writes; an empty path, as of a variable that is not set, would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Number(click.FloatRange):

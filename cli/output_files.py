@@ -9,16 +9,18 @@ from typing import BinaryIO
 
 from cli.standard_streams import binary_stdout
 
+STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
 
 @contextmanager
 def written(output: Path | None) -> Iterator[BinaryIO]:
-    """A file to write to, which replaces `output` when it is complete; stdout, if there is none or it is named.
+    """A file to write to, which replaces `output` when it is complete; stdout, if there is none, or it is named or `-`.
 
     A link stays one: its target is replaced. What is no file, as a pipe or a device, is written to as it is. Raises
     `OSError`.
     """
     # It may be a file that holds something, and opening it anew would begin at its start.
-    if output is None or os.path.abspath(output) in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+    if output is None or str(output) == "-" or os.path.abspath(output) in STDOUT:
         with binary_stdout() as stdout:
             yield stdout
         return

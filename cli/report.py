@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from cli.options import settings_options
+from cli.options import Output, settings_options
 from cli.output_files import written
 from cli.period import period_from, period_options
 from cli.views.lines import say
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job", required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page, such as report.html.")
+@click.option("-o", "--output", type=Output(), required=True, help="The page, such as report.html.")
 @period_options
 @settings_options("database_url")
 def report(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job", required=False)
-@click.option("--bucket", type=Duration(), default="1s", help="Length of one row: 500ms, 1s, 2m.")
+@click.option("--bucket", type=Duration(days=7), default="1s", help="Length of one row: 500ms, 1s, 2m.")
 @click.option("--by", type=click.Choice(["media", "track", "job"]), default="media", help="One series for each.")
 @click.option("--affect", is_flag=True, help="Add valence and arousal, a projection of the emotions, -1 to 1.")
 @filter_options
@@ -43,7 +43,7 @@ def timeline(
 ) -> None:
     """The emotions of a job, or of a stream by its name, over time. Of the newest job if none is named."""
     from cli.connection import asked_about
-    from cli.views.timeline import print_table
+    from cli.views.timeline import print_rows
     from results.read.naming import stream_of
     from results.read.timelines import COLUMNS, WITH_AFFECT
     from results.read.timelines import timeline as rows_of
@@ -52,7 +52,7 @@ def timeline(
     with asked_about(settings, job) as (session, job_id):
         rows = rows_of(session, job_id, bucket_ms=bucket, by=by, with_affect=affect, **terms)
         if style == "table":
-            print_table(rows, stream=stream_of(session, job_id), zone=zone)
+            print_rows(rows, stream=stream_of(session, job_id), zone=zone)
             return
         written_rows = (row | {"at": row["at"] and row["at"].astimezone(zone or UTC).isoformat()} for row in rows)
         if style == "csv":

@@ -177,7 +177,7 @@ def list_(settings: "Settings", limit: int, as_json: bool) -> None:
 def _print_runs(runs: "Sequence[TrainingStatus]") -> None:
     from rich.table import Table
 
-    from cli.views.terminal import terminal
+    from cli.views.terminal import print_table
 
     table = Table(box=None, pad_edge=False)
     # For 80 columns: only the name wraps.
@@ -187,7 +187,7 @@ def _print_runs(runs: "Sequence[TrainingStatus]") -> None:
         best = "" if each.best_accuracy is None else f"{each.best_accuracy:.2%}"
         progress = f"{each.epoch}/{each.epochs}"
         table.add_row(each.run, each.name or "", each.state, progress, best, each.model or "")
-    terminal().print(table)
+    print_table(table)
 
 
 def _definition(known: dict[str, Any]) -> dict[str, Any]:

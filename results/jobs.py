@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from results.columns import UtcDateTime
 from results.errors import UnknownJobError
@@ -99,7 +99,13 @@ def retry_job(session: Session, job_id: str) -> int:
     job is reopened. A file of which nothing was analysed is taken as it is now: a video is planned again, in one shard.
     """
     _forget_plans(session, job_id)
-    again = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("failed", "cancelled")))
+    # A picture that has a shard of its own does not get another one with each retry.
+    alone = and_(Shard.media_id.is_(None), Shard.first_position == Shard.last_position, Shard.state == "done")
+    is_failed = exists().where(
+        Media.job_id == job_id, Media.kind == "image", Media.state == "failed", Media.position == Shard.first_position
+    )
+    unfinished = or_(Shard.state.in_(("failed", "cancelled")), and_(alone, is_failed))
+    again = update(Shard).where(Shard.job_id == job_id, unfinished)
     values = {
         "state": "pending",
         "attempts": 0,
@@ -150,8 +156,21 @@ def _add_shards_for_failed(session: Session, job_id: str) -> int:
         for medium in session.execute(failed)
     ]
     if rows:
+        _plan_less(session, job_id)
         session.execute(insert(Shard), rows)
     return len(rows)
+
+
+def _plan_less(session: Session, job_id: str) -> None:
+    """Takes failed pictures, which get shards of their own, from the planned frames of the shards that they were in."""
+    own = aliased(Shard)
+    has_own = exists().where(
+        own.job_id == job_id, own.state == "pending", Media.position.between(own.first_position, own.last_position)
+    )
+    failed = (Media.job_id == job_id, Media.kind == "image", Media.state == "failed", not_(has_own))
+    covered = select(func.count()).where(*failed, _covers()).correlate(Shard).scalar_subquery()
+    done = update(Shard).where(Shard.job_id == job_id, Shard.media_id.is_(None), Shard.state == "done")
+    changed(session, done.values(planned_frames=Shard.planned_frames - covered))
 
 
 def get_job(session: Session, reference: str) -> Job:

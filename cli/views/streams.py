@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from cli.views.terminal import terminal
+from cli.views.terminal import print_table
 
 if TYPE_CHECKING:
     from results.read.streams import StreamStatus
@@ -26,7 +26,7 @@ def print_streams(streams: "Sequence[StreamStatus]") -> None:
         speeds = _number(each.capture_fps), _number(each.processed_fps)
         figures = (*speeds, delays) if each.state == "live" else ("", "", "")
         table.add_row(each.name, each.state, *figures, _skipped(each.skipped), each.worker or "", _last(each))
-    terminal().print(table)
+    print_table(table)
 
 
 def print_events(events: "Iterable[StreamEvent]") -> None:
@@ -36,7 +36,7 @@ def print_events(events: "Iterable[StreamEvent]") -> None:
         table.add_column(title, no_wrap=title != "what happened")
     for event in events:
         table.add_row(local_time(event.at), event.kind.replace("_", " "), event.detail)
-    terminal().print(table)
+    print_table(table)
 
 
 def live_line(summary: Summary) -> str:

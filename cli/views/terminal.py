@@ -3,9 +3,13 @@
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from results.printable import shown
+
+NARROWEST = 80
+"""Columns of a table."""
 
 
 class _Terminal(Console):
@@ -21,6 +25,13 @@ class _Terminal(Console):
 def terminal(*, stderr: bool = False) -> Console:
     """The console of stdout or stderr. Raises nothing for any name."""
     return _Terminal(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def print_table(table: Table) -> None:
+    """A table on stdout, at least 80 columns wide: a narrower terminal wraps its lines, but no number is cut off."""
+    console = terminal()
+    console.width = max(console.width, NARROWEST)
+    console.print(table)
 
 
 def safe_text(text: str, style: str = "") -> Text:

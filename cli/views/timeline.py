@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from cli.views.terminal import safe_text, terminal
+from cli.views.terminal import NARROWEST, print_table, safe_text, terminal
 from fer_model.rendering.palette import hex_colour
 from results.emotions import AFFECT, EMOTIONS
 from results.printable import shown
@@ -36,10 +36,10 @@ def print_first_rows(database: "Database", job_id: str) -> None:
     from results.read.timelines import timeline
 
     with reading(database) as session:
-        print_table(timeline(session, job_id), limit=FIRST_ROWS)
+        print_rows(timeline(session, job_id), limit=FIRST_ROWS)
 
 
-def print_table(
+def print_rows(
     rows: Iterator[Row], limit: int | None = None, *, stream: str | None = None, zone: tzinfo | None = None
 ) -> None:
     """The rows on stdout, or the first `limit` of them and how many more there are.
@@ -50,13 +50,13 @@ def print_table(
     if stream is not None:
         rows = (row | {"uri": stream, "at": row["at"].astimezone(zone)} for row in rows)
     first = [row for _, row in zip(range(limit), rows, strict=False)] if limit is not None else list(rows)
-    console.print(timeline_table(first, console.width))
+    print_table(timeline_table(first, max(console.width, NARROWEST)))
     if more := sum(1 for _ in rows):
         console.print(f"… and {more:,} more rows:", safe_text("fer-batch timeline", "bold"))
 
 
 def timeline_table(rows: Sequence[Row], width: int) -> Table:
-    """A table that fits a terminal of `width` columns, from 80 on.
+    """A table that fits a terminal of `width` columns, from `NARROWEST` on.
 
     Names are shortened in the middle if they must be; what names leave over, up to a limit, goes to the bars. Rows with
     affect show it in place of the second emotion.

@@ -1,15 +1,19 @@
 """Subtitles: each track's dominant emotion as it changes, for any player."""
 
-from collections.abc import Iterable, Iterator
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from results.read.face_filter import FaceFilter, filtered_faces
-from results.read.faces import step_ms
 from results.read.parts import Part
 from results.read.times import timestamp
+from results.tables import Frame, Media
 
 GAP_MS = 1000
 """Gaps in a track up to this long, in ms, keep its line on screen."""
@@ -46,8 +50,22 @@ def subtitles(session: Session, job_id: str, media_id: int, style: str, face_fil
 
 
 def spans(session: Session, job_id: str, media_id: int, face_filter: FaceFilter) -> list[Span]:
-    """The spans of each track of a video, by time; memory grows with the number of changes only."""
-    step = step_ms(session, media_id, GAP_MS)
+    """The spans of each track of a video, by time; memory grows with the changes, and by 8 bytes a frame.
+
+    A span ends when the next frame was looked at, or at the usual distance of two frames after its last, if that is
+    sooner; never after the video.
+    """
+    looked_at = array("q", session.scalars(select(Frame.time_ms).where(Frame.media_id == media_id)))
+    times = array("q", sorted(set(looked_at)))
+    # Not the mean: recordings with a variable frame rate may rest for hours.
+    step = round(median(b - a for a, b in pairwise(times))) if len(times) > 1 else GAP_MS
+    duration_ms = session.scalar(select(Media.duration_ms).where(Media.id == media_id))
+
+    def end_after(last_ms: int) -> int:
+        place = bisect_right(times, last_ms)
+        ends = (last_ms + step, *times[place : place + 1], duration_ms or 0)
+        return min(end for end in ends if end > last_ms)
+
     faces = filtered_faces(Part(job_id, media_id), face_filter).c
     followed = (
         select(faces.track_id, faces.time_ms, faces.emotion)
@@ -55,7 +73,7 @@ def spans(session: Session, job_id: str, media_id: int, face_filter: FaceFilter)
         .order_by(faces.time_ms, faces.track_id)
     )
     rows = session.execute(followed, execution_options={"yield_per": 10_000})
-    found = _joined(((int(track), time, emotion) for track, time, emotion in rows), step)
+    found = _joined(((int(track), time, emotion) for track, time, emotion in rows), max(GAP_MS, 2 * step), end_after)
     # Two frames of a damaged file may have the same time.
     return sorted(span for span in found if span.end_ms > span.start_ms)
 
@@ -79,16 +97,15 @@ def cues(found: Iterable[Span]) -> Iterator[Cue]:
             del shown[track_id]
 
 
-def _joined(rows: Iterable[tuple[int, int, str]], step_ms: int) -> Iterator[Span]:
-    """Joins rows (track, time, emotion), sorted by time, to spans."""
-    gap = max(GAP_MS, 2 * step_ms)
+def _joined(rows: Iterable[tuple[int, int, str]], gap_ms: int, end_after: Callable[[int], int]) -> Iterator[Span]:
+    """Joins rows (track, time, emotion), sorted by time, to spans; a longer gap than `gap_ms` ends one."""
     open_spans: dict[int, tuple[Span, int]] = {}
     for track, time_ms, emotion in rows:
         span, last_ms = open_spans.get(track, (None, 0))
-        if span is not None and (time_ms - last_ms > gap or span.emotion != emotion):
-            ends = time_ms if time_ms - last_ms <= gap else last_ms + step_ms
+        if span is not None and (time_ms - last_ms > gap_ms or span.emotion != emotion):
+            ends = time_ms if time_ms - last_ms <= gap_ms else end_after(last_ms)
             yield span._replace(end_ms=ends)
             span = None
         open_spans[track] = (span or Span(time_ms, time_ms, track, emotion), time_ms)
     for span, last_ms in open_spans.values():
-        yield span._replace(end_ms=last_ms + step_ms)
+        yield span._replace(end_ms=end_after(last_ms))

@@ -40,6 +40,9 @@ def test_a_read_only_database(samples: Path, broker: str, tmp_path: Path) -> Non
         (("db", "purge", "--older-than", "9" * 30 + "d", "--dry-run"), "is too long"),
         (("timeline", "--until", "0001-01-01T00:00", "--last", "2d"), "beyond the years 1 to 9999"),
         (("timeline", "--timezone", "posixrules"), "is not a known time zone"),
+        (("timeline", "--bucket", "8d"), "is too long; write at most 7d."),
+        (("export", "--format", "csv", "-o", ""), "the path is empty"),
+        (("annotate", "-o", ""), "the path is empty"),
         (("jobs", "--limit", "99999999999999999999"), "is too large"),
     ],
 )

@@ -18,6 +18,7 @@ from results.database import writing
 from results.read.exports import COLUMNS
 from results.tables import Media
 from tests.support.answers_job import add_job, answered
+from tests.support.commands import ROOT
 from tests.support.excel import read_excel
 
 
@@ -109,14 +110,16 @@ def test_links_and_pipes_stay_what_they_are(database: Database, tmp_path: Path) 
     assert link.read_bytes() == written, "one that leads nowhere is replaced"
 
 
-def test_stdout_by_its_name_is_not_begun_anew(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["/dev/stdout", "-"])
+def test_stdout_by_its_name_is_not_begun_anew(database: Database, tmp_path: Path, name: str) -> None:
     add_job(database)
     environment = {**os.environ, "FER_DATABASE_URL": database.url.render_as_string(hide_password=False)}
-    export = f"{sys.executable} -P -m cli export --format csv -o /dev/stdout"
+    export = f"{sys.executable} -P -m cli export --format csv -o {name}"
     command = f"{{ echo before; {export}; echo after; }} > {tmp_path / 'log.txt'}"
-    subprocess.run(["bash", "-c", command], env=environment, check=True)
+    subprocess.run(["bash", "-c", command], env=environment | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path, check=True)
     lines = (tmp_path / "log.txt").read_text().splitlines()
     assert len(lines) == 84 and (lines[0], lines[-1]) == ("before", "after")
+    assert [path.name for path in tmp_path.glob("-*")] == []
 
 
 def test_a_long_name_that_is_not_latin_is_cut_by_its_bytes(database: Database, tmp_path: Path) -> None:

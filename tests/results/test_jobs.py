@@ -128,7 +128,12 @@ def test_retrying_what_failed_and_nothing_else(database: Database) -> None:
         status = job_status(session, job_id)
         assert status.errors == [{"uri": "x.jpg", "error": "still no picture", "state": "failed"}]
         assert (status.frames, status.error) == (4, "1 of 5 files failed")
-        assert retry_job(session, job_id) == 1, "as often as one likes"
+        for _ in range(3):
+            assert retry_job(session, job_id) == 1, "as often as one likes"
+            complete(session, take(session, 4), [], [], [{"id": 5, "state": "failed", "error": "still no picture"}])
+            assert close_job(session, job_id)
+        status = job_status(session, job_id)
+        assert (status.frames, status.planned_frames, sum(status.shards.values())) == (4, 5, 4)
 
 
 def test_retrying_a_video_that_could_not_be_read_when_the_job_was_submitted(database: Database) -> None:

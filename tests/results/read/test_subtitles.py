@@ -44,6 +44,31 @@ def test_a_span_lasts_while_a_track_shows_one_emotion(database: Database) -> Non
     ]
 
 
+def test_a_span_ends_with_the_video_and_when_the_next_frame_was_looked_at(database: Database) -> None:
+    """A frame every 40 ms, a rest of an hour, and one more frame at the end."""
+    times = [0, 40, 80, 90, 3_600_000]
+    shown = [face(1, n, time_ms, track_id=n // 3, happy=1.0) for n, time_ms in enumerate(times)]
+    with writing(database) as session:
+        medium = MediaPlan("film.mp4", "video", duration_ms=3_600_010)
+        job_id = new_job(session, [medium], [ShardPlan(0, 0, 5, video=True)])
+        complete(session, take(session, 1), [frame(1, n, time_ms, 1) for n, time_ms in enumerate(times)], shown)
+    with reading(database) as session:
+        found = spans(session, job_id, 1, FaceFilter())
+    assert found == [
+        Span(0, 90, 0, "happy"),
+        Span(90, 130, 1, "happy"),
+        Span(3_600_000, 3_600_010, 1, "happy"),
+    ]
+
+
+def test_the_only_frame_is_shown_as_long_as_the_video(database: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, [MediaPlan("film.mp4", "video", duration_ms=40)], [ShardPlan(0, 0, 1, video=True)])
+        complete(session, take(session, 1), [frame(1, 0, 0, 1)], [face(1, 0, 0, track_id=0, sad=1.0)])
+    with reading(database) as session:
+        assert spans(session, job_id, 1, FaceFilter()) == [Span(0, 40, 0, "sad")]
+
+
 def test_cues_do_not_overlap_and_name_every_track() -> None:
     found = list(
         cues(
