@@ -6,7 +6,7 @@ from sqlalchemy import Select, and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from results.closing import insert_tracks
-from results.jobs import changed
+from results.jobs import changed, utc_now
 from results.tables import Face, Media, Track
 
 HOUR_MS = 3_600_000
@@ -31,9 +31,11 @@ def close_tracks(session: Session, job_id: str) -> None:
     """Gives rows of `tracks` to those tracks of a stream that have none, or an older one than their faces.
 
     A worker writes them as tracks end, so only those of one that died or was stopped are missing. They lie in the last
-    two hours.
+    two hours, or about now, where a clock that was set back has left later ones.
     """
-    hours = _newest(job_id, 2)
+    now = hour_of(utc_now(session))
+    about_now = select(Media.id).where(Media.job_id == job_id, Media.position.in_((now - 1, now)))
+    hours = {*session.scalars(_newest(job_id, 2)), *session.scalars(about_now)}
     known = select(Track.last_ms).where(Track.media_id == Face.media_id, Track.track_id == Face.track_id)
     is_open = func.max(Face.time_ms) > func.coalesce(known.scalar_subquery(), -1)
     seen = select(Face.media_id, Face.track_id).where(Face.media_id.in_(hours), Face.track_id.is_not(None))

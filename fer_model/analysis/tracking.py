@@ -53,7 +53,8 @@ def face_tracker(frame_rate: float, first_id: int = 0, *, apart: float = 1.0) ->
     def follow(found: Detections, time_ms: int) -> NDArray[np.int64]:
         nonlocal begun, before_ms
         ids = np.full(len(found), -1, np.int64)
-        tracks[:] = [track for track in tracks if time_ms - track.seen[-1][0] <= waits_ms]
+        # A clock may be set back: no track goes on before it was seen.
+        tracks[:] = [track for track in tracks if abs(time_ms - track.seen[-1][0]) <= waits_ms]
         steps = _steps(time_ms - before_ms, frame_rate)
         for track in tracks:
             for _ in range(steps):

@@ -61,10 +61,11 @@ def section(session: Session, media_id: int, since_ms: int, until_ms: int, track
 def boxes(session: Session, media_id: int, since_ms: int, until_ms: int) -> list[tuple[int, list[tuple[Any, ...]]]]:
     """Each processed frame's time, and its faces: track, x1, y1, x2, y2 (pixels), emotion, confidence.
 
-    It is for parts of some seconds.
+    They are in the order of time, which differs from that of indices where a clock was set back. It is for parts of
+    some seconds.
     """
     looked = (Frame.media_id == media_id, Frame.time_ms >= since_ms, Frame.time_ms < until_ms)
-    frames = select(Frame.frame_index, Frame.time_ms).where(*looked).order_by(Frame.frame_index)
+    frames = select(Frame.frame_index, Frame.time_ms).where(*looked).order_by(Frame.time_ms, Frame.frame_index)
     found: dict[int, tuple[int, list[tuple[Any, ...]]]] = {n: (time_ms, []) for n, time_ms in session.execute(frames)}
     if found:
         shown = (Face.frame_index, Face.track_id, Face.x1, Face.y1, Face.x2, Face.y2, Face.emotion, Face.confidence)

@@ -157,6 +157,19 @@ def test_a_takeover_is_an_event_and_closes_the_tracks_that_were_open(database: D
         assert len(events_of(session, "lobby", 9)) == 1
 
 
+def test_tracks_are_closed_in_the_present_hour_after_a_clock_was_set_back(database: Database, claim: Claim) -> None:
+    now = datetime.now(UTC)
+    with writing(database) as session:
+        for ahead in (2, 3):
+            hour(session, claim, now + timedelta(hours=ahead))
+        media_id = hour(session, claim, now).media_id
+        seen = [face(media_id, 0, 100, track_id=7, happy=1.0)]
+        append_stream(session, claim, 0, frames=[frame(media_id, 0, 100, 1)], faces=seen, next_track_id=8)
+    takeover(database, claim, "w2")
+    with reading(database) as session:
+        assert session.scalars(select(Track.media_id)).all() == [media_id]
+
+
 def test_a_track_may_be_written_again_and_has_a_row_in_each_hour(database: Database, claim: Claim) -> None:
     with writing(database) as session:
         first, second = (hour(session, claim, TWO + timedelta(hours=n)).media_id for n in range(2))

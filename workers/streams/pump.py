@@ -20,7 +20,7 @@ from workers.batch import crops
 logger = logging.getLogger(__name__)
 
 MOST_SEEN = 20_000
-"""Frames and faces that one stream keeps in memory while the database is away, some 20 MB; later ones are dropped."""
+"""Frames and faces of one stream that wait in memory to be committed, some 20 MB; later ones are dropped."""
 
 IDLE_S = 0.1
 DEFAULT_FPS = 25.0
@@ -58,7 +58,7 @@ class Feed:
     _source: SourceState | None = None
     # Each is changed by one thread alone.
     _added: int = 0
-    _taken: int = 0
+    _committed: int = 0
 
     @property
     def source(self) -> SourceState:
@@ -77,17 +77,19 @@ class Feed:
 
     def add(self, seen: Seen) -> None:
         """Keeps a result; drops it where too many wait for the database."""
-        if self._added - self._taken > MOST_SEEN:
+        if self._added - self._committed > MOST_SEEN:
             self.dropped += 1
             return
         self._added += 1 + len(seen.faces)
         self.seen.append(seen)
 
     def take(self) -> list[Seen]:
-        """The results so far, which are the caller's from now on."""
-        taken = [self.seen.popleft() for _ in range(len(self.seen))]
-        self._taken += sum(1 + len(each.faces) for each in taken)
-        return taken
+        """The results so far, which are the caller's from now on. Others get their room when they are committed."""
+        return [self.seen.popleft() for _ in range(len(self.seen))]
+
+    def committed(self, seen: Sequence[Seen]) -> None:
+        """Gives the room of results that were taken to others."""
+        self._committed += sum(1 + len(each.faces) for each in seen)
 
 
 class Pump:

@@ -68,8 +68,8 @@ class Recorder:
     ) -> None:
         """Makes the next batch; the one before must have been appended. `figures` is called once it is sure.
 
-        Tracks that were not seen for `lost_ms` have ended; with None all have. Raises what `append` raises if an hour
-        must be looked up; nothing has changed then.
+        Tracks that were not seen for `lost_ms` have ended and get their rows; with None all get theirs, and may go on.
+        Raises what `append` raises if an hour must be looked up; nothing has changed then.
         """
         assert self.waiting is None
         for at_ms in (*(each.at_ms for each in seen), *(event.at_ms for event in events)):
@@ -80,15 +80,15 @@ class Recorder:
         for event in events:
             batch.events.append((self._hour(event.at_ms).media_id, _moment(event.at_ms), event.kind, event.detail))
         if lost_ms is None:
-            batch.add_tracks(self._tracks.close())
+            batch.add_tracks(self._tracks.rows())
         elif seen:
             batch.add_tracks(self._tracks.ended(seen[-1].at_ms, lost_ms))
         self.waiting = batch
 
     @property
     def has_open_tracks(self) -> bool:
-        """Whether there are tracks without a row."""
-        return bool(self._tracks)
+        """Whether there are tracks without a row, or with an older one than their faces."""
+        return not self._tracks.is_written
 
     def append(self) -> Sequence[Seen]:
         """Appends the batch that waits; returns its frames, which are committed.

@@ -25,7 +25,8 @@ HEARTBEAT_S = 0.9
 """The longest pause between two appends, which renew the lease, also where there is nothing new."""
 
 IDLE_S = 2.0
-"""Tracks end when no frame came for so much longer than the tracker waits."""
+"""Open tracks get their rows when no frame came for so much longer than the tracker waits. They may go on: frames that
+a stall held back have times of capture without a gap."""
 
 MOST_EVENTS = 1000
 
@@ -39,7 +40,7 @@ class Stream:
         claim: Claim,
         resumed: Resumed,
         capture: Capture,
-        ensemble_id: int,
+        ensemble_id: int | None,
         kept: Kept | None,
     ) -> None:
         self.claim, self.name, self.options = claim, resumed.name, resumed.options
@@ -122,6 +123,7 @@ class Stream:
 
     def _append(self) -> None:
         committed = self._recorder.append()
+        self.feed.committed(committed)
         self._written_at = time.monotonic()
         self._gauge.committed(committed)
         for seen in committed:

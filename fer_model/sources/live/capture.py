@@ -162,7 +162,8 @@ class Capture:
         if self._line.connection and self._line.connection.format is coded.format:  # not of one that is lost by now
             self._line.picture(now, _description(size, coded.format))
         self._watch.see(now, size, coded.clock, self._read[1].off_by if self._read else None)
-        at_ms, pts = self._steady(cast(int, frame.pts)), cast(int, frame.pts)
+        pts = cast(int, frame.pts)
+        at_ms = self._steady(pts, round(time() * 1000))
         if not self._rate.wants(at_ms):
             return
         self._tally.want()

@@ -61,8 +61,8 @@ class Coded:
 
 @dataclass(frozen=True, slots=True)
 class LiveFrame:
-    """A picture with its capture time in ms since 1970 UTC, strictly increasing within a capture; `size` is its width
-    and height. It is converted only when `image` is called."""
+    """A picture with its capture time in ms since 1970 UTC, strictly increasing within a capture until the machine's
+    clock is set back; `size` is its width and height. It is converted only when `image` is called."""
 
     at_ms: int
     size: tuple[int, int]

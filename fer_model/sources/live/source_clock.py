@@ -19,6 +19,12 @@ WINDOW_S = 60.0
 JITTER_S = 0.5
 """A packet that is later than the others by more than this is old when it comes; cameras pause as long at keyframes."""
 
+SET_S = 1.0
+"""This machine's wall clock was set if it gains or loses more than this between two packets: NTP slews much less."""
+
+AHEAD_S = 5.0
+"""Times that are this much further on than the clock are of a clock that was set back since."""
+
 HOLD_S = 0.5
 """Between the arrival of a burst's slowest packet and its showing: longer than a burst is waited for."""
 
@@ -44,7 +50,8 @@ class SourceClock:
 
     A packet that came without delay fixes the offset: the least difference between arrival and timestamp. Where the
     source reports its own wall time (RTCP), that counts, unless it is more than `TRUST_S` off. Timestamps that jump
-    begin anew. `in_bursts`: packets come a segment at a time, and are to be shown at the pace of their timestamps.
+    begin anew, and so does the offset when this machine's wall clock is set. How late a packet comes is measured on the
+    monotonic clock. `in_bursts`: packets come a segment at a time, and are to be shown at the pace of their timestamps.
     """
 
     def __init__(self, in_bursts: bool = False) -> None:
@@ -53,7 +60,8 @@ class SourceClock:
 
     def _restart(self) -> None:
         self._last: float | None = None
-        self._offset, self._pace = Least(), Least()
+        self._offset, self._delay, self._pace = Least(), Least(), Least()
+        self._ahead: float | None = None
         self._sent: float | None = None
         self.off_by: float | None = None
         """Seconds by which the source's own clock is wrong; None while it is trusted or not known."""
@@ -76,8 +84,12 @@ class SourceClock:
         yield from self._timed(run)
 
     def _see(self, packet: Arrived, stamp: float) -> None:
-        self._last = stamp
+        self._last, ahead = stamp, packet.at - packet.monotonic
+        if self._ahead is not None and abs(ahead - self._ahead) > SET_S:
+            self._offset = Least()
+        self._ahead = ahead
         self._offset.see(packet.at - stamp, packet.monotonic)
+        self._delay.see(packet.monotonic - stamp, packet.monotonic)
         self._pace.see(stamp - packet.monotonic, packet.monotonic)
         if packet.sent is not None:
             off_by = packet.sent - stamp - self._offset.value
@@ -99,7 +111,7 @@ class SourceClock:
             return packet.monotonic
         if self._in_bursts:
             return packet.stamp - self._pace.value + HOLD_S
-        late = packet.at - packet.stamp - self._offset.value
+        late = packet.monotonic - packet.stamp - self._delay.value
         return packet.monotonic - max(0.0, late - JITTER_S)
 
     def _wall(self, packet: Arrived) -> float:
@@ -108,14 +120,20 @@ class SourceClock:
 
 
 class Steady:
-    """Makes the times of shown pictures strictly increasing: a correction backwards lets time go at half its speed."""
+    """Makes the times of shown pictures strictly increasing: a correction backwards lets time go at half its speed.
+
+    Only a clock that was set back by more than `AHEAD_S` takes them back: at half their speed they would be wrong for
+    twice as long as it was set back.
+    """
 
     def __init__(self) -> None:
         self._raw = self._given = -(2**62)
 
-    def __call__(self, at_ms: int) -> int:
+    def __call__(self, at_ms: int, now_ms: int) -> int:
+        """The time of a picture; `now_ms` is that of the wall clock."""
         step = max(1, (at_ms - self._raw) // 2)
-        self._raw, self._given = at_ms, max(at_ms, self._given + step)
+        is_set_back = self._given > max(at_ms, now_ms) + 1000 * AHEAD_S
+        self._raw, self._given = at_ms, at_ms if is_set_back else max(at_ms, self._given + step)
         return self._given
 
 

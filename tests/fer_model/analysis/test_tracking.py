@@ -38,6 +38,12 @@ def test_ids_belong_to_the_rows_as_they_were_given() -> None:
     assert ids(frames, 25) == [[0, 1], [1, 0], [0, 1, 2]]
 
 
+def test_a_clock_that_is_set_back_ends_tracks() -> None:
+    follow = face_tracker(25)
+    times = [3_600_000, 3_600_040, 5_000, 5_040]
+    assert [follow(faces((100, 100)), each).tolist() for each in times] == [[0], [0], [1], [1]]
+
+
 COVERED = {
     "shrinking at once": [
         (337, 125, 397, 232),

@@ -112,6 +112,15 @@ def test_the_boxes_of_a_part(video: Session) -> None:
     assert boxes(video, 1, 3000, 3200) == [(3000, []), (3100, [])] and boxes(video, 1, 4000, 6000) == []
 
 
+def test_boxes_are_in_the_order_of_time_also_after_a_clock_was_set_back(database: Database) -> None:
+    times = [5000, 5100, 1000, 1100]
+    with writing(database) as session:
+        new_job(session, [MediaPlan("a.mp4", "video")], [ShardPlan(0, 0, 80, video=True)])
+        complete(session, take(session, 1), [frame(1, n, time_ms, 0) for n, time_ms in enumerate(times)], [])
+    with reading(database) as session:
+        assert [time_ms for time_ms, _ in boxes(session, 1, 0, 60_000)] == sorted(times)
+
+
 def test_a_video_that_was_not_processed_yet(database: Database) -> None:
     with writing(database) as session:
         new_job(session, [MediaPlan("a.mp4", "video")], [ShardPlan(0, 0, 80, video=True)])

@@ -66,6 +66,18 @@ def test_every_kind_of_source_gives_its_pictures_with_their_times(
     assert figures.captured >= 30 and figures.reconnects == 0
 
 
+@pytest.mark.parametrize("set_by", [3600.0, -3600.0])
+def test_a_wall_clock_that_is_set_stops_no_frame_and_dates_the_next_ones(
+    set_by: float, small_clip: Path, capturing: Capturing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got = Gathered(capturing(f"file://{small_clip}")).more(10)
+    for module in ("capture", "connection"):
+        monkeypatch.setattr(f"fer_model.sources.live.{module}.time", lambda: time() + set_by)
+    goal = (time() + set_by) * 1000
+    got.until(lambda _: abs(got.frames[-1].at_ms - goal) < 60_000).more(30, seconds=20.0)
+    assert abs(got.frames[-1].at_ms - goal) < 120_000
+
+
 def test_everything_keeps_every_picture_while_none_is_taken(
     small_clip: Path, tmp_path: Path, capturing: Capturing
 ) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fer_model.sources.live.packets import Arrived, Coded, Format
-from fer_model.sources.live.source_clock import JITTER_S, Rate, SourceClock, Steady
+from fer_model.sources.live.source_clock import JITTER_S, SET_S, Rate, SourceClock, Steady
 
 FORMAT = Format(0, "h264", None, (320, 180), "yuv420p", None, 25.0)
 BEGUN, STEP = 1_800_000_000.0, 0.04
@@ -115,6 +115,17 @@ def test_what_comes_late_is_stale_at_once_and_a_camera_s_pause_is_not() -> None:
     assert age == pytest.approx([0.0, JITTER_S, JITTER_S], abs=0.01)
 
 
+@pytest.mark.parametrize("set_by", [-3600.0, -30.0, 0.5, 1.5, 3600.0])
+def test_a_wall_clock_that_is_set_makes_no_packet_late(set_by: float) -> None:
+    clock, packets = SourceClock(), arrivals([0.1] * 50 + [3.1])
+    after = [replace(each, at=each.at + set_by) for each in packets[25:]]
+    coded = settled(clock, packets[:25] + after)
+    moments = [packet.monotonic for packet in packets[:-1]]
+    assert [each.due for each in coded] == pytest.approx([*moments, packets[-1].monotonic - 3.0 + JITTER_S])
+    if abs(set_by) > SET_S:
+        assert offsets(coded) == [100] * 25 + [100 + round(1000 * set_by)] * 26
+
+
 def test_segments_are_shown_at_the_pace_of_their_timestamps() -> None:
     clock, due = SourceClock(in_bursts=True), []
     for segment in range(4):
@@ -129,9 +140,17 @@ def test_segments_are_shown_at_the_pace_of_their_timestamps() -> None:
 def test_times_go_on_at_half_their_speed_when_they_are_corrected_backwards() -> None:
     steady = Steady()
     raw = [0, 40, 80, -120, -80, -40, 0, 40, 80, 120, 160, 200]
-    given = [steady(each) for each in raw]
+    given = [steady(each, 300) for each in raw]
     assert given == [0, 40, 80, 81, 101, 121, 141, 161, 181, 201, 221, 241]
-    assert [steady(each) for each in (400, 440)] == [400, 440]
+    assert [steady(each, 500) for each in (400, 440)] == [400, 440]
+
+
+def test_times_go_back_only_with_a_clock_that_was_set_back() -> None:
+    hour, steady = 3_600_000, Steady()
+    assert [steady(hour + each, hour + each) for each in (0, 40)] == [hour, hour + 40]
+    assert [steady(each, each) for each in (80, 120)] == [80, 120]
+    # A playlist that is read again has older pictures by the same clock.
+    assert [steady(each, hour) for each in (hour, hour - 60_000, hour - 59_960)] == [hour, hour + 1, hour + 21]
 
 
 @pytest.mark.parametrize(("source", "fps", "expected"), [(25, 5, 50), (25, 25, 250), (30, 30, 300), (30, 7, 70)])
