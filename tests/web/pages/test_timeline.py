@@ -196,6 +196,27 @@ def test_a_brushed_span_gives_its_figures_and_escape_clears_it(page: Page) -> No
     expect(page.get_by_role("heading", name="0:00:00 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
 
 
+def test_brackets_set_the_ends_of_a_span(page: Page) -> None:
+    page.locator(".plot").focus()
+    page.keyboard.press("Home")
+    waits_at(page, 0)
+    page.keyboard.press("]")
+    expect(page.locator(".zoom")).to_be_disabled()
+    page.keyboard.press("ArrowRight")
+    waits_at(page, STEP_MS)
+    page.keyboard.press("[")
+    expect(page.get_by_role("heading", name="0:00:00.040 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("Shift+ArrowRight")
+    waits_at(page, STEP_MS + 5000)
+    # As a keyboard with brackets behind AltGr sends it.
+    page.keyboard.press("Control+Alt+]")
+    expect(page.get_by_role("heading", name="0:00:00.040 to 0:00:05.040")).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("[")
+    expect(page.get_by_role("heading", name="0:00:05.040 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="0:00:00 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
+
+
 def test_valence_and_arousal_have_lines_and_are_called_a_projection(page: Page) -> None:
     expect(page.get_by_test_id("stVegaLiteChart").locator("svg, canvas").first).to_be_visible(timeout=WAIT_MS)
     expect(page.get_by_text("A projection of the seven probabilities")).to_contain_text("not a measurement")

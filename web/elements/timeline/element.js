@@ -132,14 +132,23 @@ function saveNote(tl) {
   tl.root.querySelector('.plot').focus();
 }
 
+// Sets one end of the span to the cursor; the other stays, or is the chart's where it would not lie beyond the cursor.
+function setEnd(tl, isBegin) {
+  const { since, until } = tl.data, here = Math.min(until, Math.max(since, tl.player.now())), [from, to] = tl.span || [since, until];
+  const span = isBegin ? [here, to > here ? to : until] : [from < here ? from : since, here];
+  if (span[0] < span[1]) tl.select(span);
+}
+
 function onKey(tl, event) {
-  const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName), isBracket = event.key === '[' || event.key === ']';
   if (event.key === 'Escape') { tl.root.querySelector('.note').hidden = true; if (tl.span) tl.select(null); return; }
-  if (inField || event.ctrlKey || event.metaKey || event.altKey) return;
+  // Many keyboards have brackets behind AltGr, which counts as Ctrl and Alt.
+  if (inField || event.metaKey || ((event.ctrlKey || event.altKey) && !isBracket)) return;
   const step = event.shiftKey ? 5000 : tl.data.frame, here = tl.player.now();
   const actions = {
     ' ': () => tl.player.toggle(), ArrowLeft: () => tl.seek(here - step), ArrowRight: () => tl.seek(here + step),
     Home: () => tl.seek(tl.data.first), End: () => tl.seek(tl.data.length), m: () => openNote(tl), n: () => jump(tl, 1), p: () => jump(tl, -1),
+    '[': () => setEnd(tl, true), ']': () => setEnd(tl, false),
   };
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action || (event.key === ' ' && event.target.tagName === 'BUTTON')) return;
