@@ -45,6 +45,7 @@ function update(tl, data) {
   tl.data = data;
   tl.places = new Map(data.steps.map((step, n) => [step, n]));
   tl.shown = null;
+  tl.player.bound(data);
   makeRows(tl);
   if (!before || before.medium !== data.medium) {
     const [width, height] = data.size || [16, 9];
@@ -55,6 +56,7 @@ function update(tl, data) {
     tl.seek(data.since);
   }
   const plot = tl.root.querySelector('.plot');
+  plot.setAttribute('aria-valuemin', data.first);
   plot.setAttribute('aria-valuemax', data.length);
   showButtons(tl);
   showNow(tl);
