@@ -91,10 +91,11 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
     if not view.frames:
         st.info("No frame of this file is processed yet.")
         return
-    affect.draw(seen, origin_ms(medium))
-    markers.draw(session, medium.id, medium.uri)
-    spans.draw(session, medium, span or part, track_id, origin_ms(medium))
-    downloads.draw(medium, seen)
+    origin = origin_ms(medium)
+    affect.draw(seen, origin)
+    markers.draw(session, medium, origin)
+    spans.draw(session, medium, span or part, track_id, origin)
+    downloads.draw(session, medium, seen, origin)
 
 
 def length_ms(session: Session, medium: Media) -> int:
@@ -125,7 +126,7 @@ def _facts(session: Session, medium: Media, length: int) -> dict[str, Any]:
     return {
         "medium": medium.id,
         "length": length,
-        "origin": origin_ms(medium),
+        "origin": origin_ms(medium) if medium.kind == "stream" else None,
         "size": [medium.width, medium.height] if medium.width and medium.height else None,
         "frame": 1000 / medium.fps if medium.fps else pause,
         "pause": pause,

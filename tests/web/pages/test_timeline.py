@@ -17,7 +17,6 @@ from tests.support.timeline_job import (
     CHANGE_MS,
     GAP_MS,
     STEP_MS,
-    add_stream_hour,
     add_timeline,
     add_unfinished,
     finish_shard,
@@ -282,20 +281,4 @@ def test_the_timeline_of_an_unfinished_job_grows_by_itself(site: SimpleNamespace
     expect(faces).to_contain_text("25", timeout=WAIT_MS)
     finish_shard(site.database, job_id, 1)
     expect(faces).to_contain_text("50", timeout=WAIT_MS)
-    page.close()
-
-
-def test_a_stream_has_a_chart_in_utc_and_no_picture(site: SimpleNamespace) -> None:
-    job_id = add_stream_hour(site.database)
-    page = opened(site.chromium, f"{site.address}/timeline?job={job_id}")
-    page.locator(".plot").wait_for()
-    expect(page.locator(".clock")).to_have_text("14:20:00.000 UTC", timeout=WAIT_MS)
-    expect(page.locator(".notice")).to_contain_text("Nothing of a stream is kept but its figures")
-    expect(page.locator(".now li").nth(5)).to_contain_text("100%")
-    expect(page.locator(".zoom")).to_be_disabled()
-    expect(page.get_by_role("heading", name="14:20:00 to 14:20:02, all faces")).to_be_visible(timeout=WAIT_MS)
-    page.locator(".plot").focus()
-    page.keyboard.press(" ")
-    expect(page.locator(".play")).to_have_text("Play", timeout=WAIT_MS)
-    expect(page.locator(".clock")).to_have_text("14:20:02.000 UTC", timeout=WAIT_MS)
     page.close()

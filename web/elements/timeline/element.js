@@ -7,7 +7,7 @@ function makeTimeline(root, send) {
   const move = ms => {
     tl.cursor = ms;
     root.dataset.ms = Math.round(ms);
-    find('.clock').textContent = clock(tl.data.origin + ms) + (tl.data.origin ? ' UTC' : ` / ${clock(tl.data.length, false)}`);
+    find('.clock').textContent = moment(tl.data, ms) + (tl.data.origin != null ? ' UTC' : ` / ${clock(tl.data.length, false)}`);
     showNow(tl);
     draw();
   };
@@ -93,7 +93,7 @@ function showNow(tl) {
   const words = scores ? data.words[place] : within(data.skipped) ? 'not processed' : 'no face';
   list.lastChild.textContent = words;
   const best = scores && data.emotions[scores.indexOf(Math.max(...scores))];
-  plot.setAttribute('aria-valuetext', `${clock(data.origin + tl.cursor, false)}, ${best ? `${best}, ${words}` : words}`);
+  plot.setAttribute('aria-valuetext', `${moment(data, tl.cursor, false)}, ${best ? `${best}, ${words}` : words}`);
 }
 
 function jump(tl, direction) {
@@ -119,7 +119,7 @@ function openNote(tl) {
   if (!tl.data.markable) return;
   const note = tl.root.querySelector('.note');
   tl.noted = tl.span || [tl.player.now(), null];
-  note.querySelector('.where').textContent = tl.noted.filter(ms => ms != null).map(ms => clock(tl.data.origin + ms)).join(' to ');
+  note.querySelector('.where').textContent = tl.noted.filter(ms => ms != null).map(ms => moment(tl.data, ms)).join(' to ');
   note.hidden = false;
   note.querySelector('.label').focus();
 }
