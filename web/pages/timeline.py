@@ -42,7 +42,6 @@ def page() -> None:
         with right:
             medium = choose_medium(session, job)
         if medium is None:
-            st.info("No file of this job could be read. The page Jobs gives the reasons.")
             return
         state = _progress(session, job.id, medium.id)
         # Above the chart, where what it says is seen.
