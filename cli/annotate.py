@@ -27,8 +27,8 @@ def annotate(
     Labels are smoothed over a second unless --smooth is given. Your files stay as they are.
     """
     from cli.connection import asked_about
-    from cli.output_names import file_name
     from cli.views.progress import progress
+    from results.read.output_names import file_name
     from results.read.status import job_status
     from results.read.subtitles import SMOOTH_S
     from workers.batch.annotating import annotate_job

@@ -10,9 +10,9 @@ import click
 
 from cli.options import Output, filter_from, filter_options, settings_options
 from cli.output_files import written
-from cli.output_names import file_name
 from cli.period import period_from, period_options
 from cli.views.lines import say
+from results.read.output_names import file_name
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

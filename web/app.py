@@ -35,6 +35,7 @@ OPTIONS: dict[str, Any] = {
     "browser.gatherUsageStats": False,
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
+    "client.showErrorLinks": False,
     "logger.hideWelcomeMessage": True,
     "runner.magicEnabled": False,
     # It holds the interpreter for a tenth of a second and more after every run, also of fragments that a timer draws.

@@ -74,13 +74,13 @@ def finish_shard(database_url: str, job_id: str, number: int) -> None:
     database.dispose()
 
 
-def add_stream_hour(database_url: str) -> str:
-    """A stream that ran for two seconds from 14:20 on, with one face; returns its job's id."""
+def add_stream_hour(database_url: str, name: str = "door", hour: int = 14) -> str:
+    """A stream that ran for two seconds from 20 minutes after this hour on, with one face; returns its job's id."""
     database = connect(database_url)
-    began = datetime(2026, 3, 1, 14, tzinfo=UTC)
+    began = datetime(2026, 3, 1, hour, tzinfo=UTC)
     times = range(STREAM_MS, STREAM_MS + 2000, 100)
     with writing(database) as session:
-        job = add_stream(session, "door", "rtsp://camera/1", None, StreamOptions())
+        job = add_stream(session, name, "rtsp://camera/1", None, StreamOptions())
         medium = Media(
             job_id=job.id, position=1, uri="rtsp://camera/1", kind="stream", started_at=began, width=640, height=360
         )

@@ -11,6 +11,7 @@ from results.training import list_runs, training_status
 from web.parts import model_tables
 from web.parts.failures import one_sentence
 from web.parts.model_charts import confusion, curves
+from web.parts.names import told_apart
 from web.server import this_server
 from workers.models.inventory import details, overview
 from workers.models.store import SHIPPED_NAME, promote, shipped, shipped_name
@@ -72,9 +73,14 @@ def _evaluations() -> None:
         )
         return
     _table(model_tables.ablation(found), "Evaluations")
-    names = [f"{name}, {row.split} of {row.data}, {row.created_at:%d %b %Y}" for row, name, _ in found]
-    place = st.selectbox("Confusion matrix", range(len(found)), format_func=lambda place: names[place])
-    if matrix := found[place][0].report.get("confusion"):
+    rows = {row.id: row for row, _, _ in found}
+    names = told_apart(
+        {row.id: f"{name}, {row.split} of {row.data}, {row.created_at:%d %b %Y}" for row, name, _ in found},
+        lambda key: f"{rows[key].created_at:%H:%M:%S}",
+        str,
+    )
+    chosen = st.selectbox("Confusion matrix", list(rows), format_func=names.__getitem__)
+    if matrix := rows[chosen].report.get("confusion"):
         confusion(matrix)
 
 

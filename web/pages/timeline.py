@@ -42,29 +42,34 @@ def page() -> None:
         with right:
             medium = choose_medium(session, job)
         if medium is None:
-            st.info("No file of this job could be read. The page Jobs gives the reasons.")
             return
         state = _progress(session, job.id, medium.id)
-        _draw(session, medium, narrow, last)
-    if state[0] in UNFINISHED:
-        _refresh(job.id, medium.id, state)
+        # Above the chart, where what it says is seen.
+        if state is None or state[0] in UNFINISHED:
+            _refresh(job.id, medium.id, state)
+        if state is not None:
+            _draw(session, medium, narrow, last)
 
 
 @st.fragment(run_every=EVERY_S)
-def _refresh(job_id: str, media_id: int, drawn: Progress) -> None:
+def _refresh(job_id: str, media_id: int, drawn: Progress | None) -> None:
     """Draws the page anew when more of an unfinished job is there than was drawn."""
     with reading(this_server().database) as session:
-        has_more = _progress(session, job_id, media_id) != drawn
-    if has_more:
+        now = _progress(session, job_id, media_id)
+    if now is None:
+        st.info("The job was deleted.")
+    elif now != drawn:
         st.rerun()
 
 
-def _progress(session: Session, job_id: str, media_id: int) -> Progress:
+def _progress(session: Session, job_id: str, media_id: int) -> Progress | None:
+    """How far a job and one of its media are; None of a job that was deleted."""
     done = select(func.count()).where(Shard.job_id == job_id, Shard.state == "done").scalar_subquery()
     newest = select(Frame.time_ms).where(Frame.media_id == media_id).order_by(Frame.frame_index.desc()).limit(1)
-    state, shards, time_ms = session.execute(
-        select(Job.state, done, newest.scalar_subquery()).where(Job.id == job_id)
-    ).one()
+    found = session.execute(select(Job.state, done, newest.scalar_subquery()).where(Job.id == job_id)).one_or_none()
+    if found is None:
+        return None
+    state, shards, time_ms = found
     return state, shards, time_ms
 
 
@@ -85,10 +90,11 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
     if not view.frames:
         st.info("No frame of this file is processed yet.")
         return
-    affect.draw(seen, origin_ms(medium))
-    markers.draw(session, medium.id, medium.uri)
-    spans.draw(session, medium, span or part, track_id, origin_ms(medium))
-    downloads.draw(medium, seen)
+    origin = origin_ms(medium)
+    affect.draw(seen, origin)
+    markers.draw(session, medium, origin)
+    spans.draw(session, medium, span or part, track_id, origin)
+    downloads.draw(session, medium, seen, origin)
 
 
 def length_ms(session: Session, medium: Media) -> int:
@@ -119,7 +125,7 @@ def _facts(session: Session, medium: Media, length: int) -> dict[str, Any]:
     return {
         "medium": medium.id,
         "length": length,
-        "origin": origin_ms(medium),
+        "origin": origin_ms(medium) if medium.kind == "stream" else None,
         "size": [medium.width, medium.height] if medium.width and medium.height else None,
         "frame": 1000 / medium.fps if medium.fps else pause,
         "pause": pause,

@@ -5,8 +5,7 @@ import polars
 import streamlit as st
 
 from results.emotions import AFFECT, projected
-from results.read.report.charts import TICKS_S
-from web.parts.series import Shown
+from web.parts.series import Shown, ticks
 from web.parts.theme import ACCENT
 
 NOTE = (
@@ -14,7 +13,9 @@ NOTE = (
     "1977), smoothed as above; not a measurement. Its figures are in the table of the chart."
 )
 TICKS = 10
-"""Most labels of the time axis."""
+"""Most steps between the labels of the time axis."""
+
+CLOCK = "utcFormat(1000 * datum.value, datum.value % 1 ? '%-H:%M:%S.%L' : '%-H:%M:%S')"
 
 
 def draw(shown: Shown, origin_ms: int) -> None:
@@ -35,11 +36,10 @@ def draw(shown: Shown, origin_ms: int) -> None:
 
 
 def _time(shown: Shown, origin_ms: int) -> altair.X:
-    since, until = ((ms + origin_ms) / 1000 for ms in (shown.view.since_ms, shown.view.until_ms))
-    tick = next((tick for tick in TICKS_S if (until - since) / tick <= TICKS), TICKS_S[-1])
-    places = list(range(-(-int(since) // tick) * tick, int(until) + 1, tick))
-    axis = altair.Axis(values=places, labelExpr="utcFormat(1000 * datum.value, '%-H:%M:%S')")
-    return altair.X("seconds:Q", title=None, scale=altair.Scale(domain=[since, until], nice=False), axis=axis)
+    since, until = (ms + origin_ms for ms in (shown.view.since_ms, shown.view.until_ms))
+    axis = altair.Axis(values=[ms / 1000 for ms in ticks(since, until, TICKS)], labelExpr=CLOCK)
+    scale = altair.Scale(domain=[since / 1000, until / 1000], nice=False)
+    return altair.X("seconds:Q", title=None, scale=scale, axis=axis)
 
 
 def points(shown: Shown, origin_ms: int) -> polars.DataFrame:

@@ -1,5 +1,6 @@
 """Choosing a job and one of its media, which the page's address then names."""
 
+import re
 from collections.abc import Sequence
 
 import streamlit as st
@@ -7,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from results.read.choosing import MOST, jobs_with_faces, media_named
 from results.tables import Job, Media
-from web.parts.names import file_name, job_name
+from web.parts.names import folder_name, job_name, medium_name, told_apart
 
 
 def choose_job(session: Session) -> Job | None:
@@ -19,32 +20,51 @@ def choose_job(session: Session) -> Job | None:
     if not jobs:
         return None
     first = list(jobs).index(linked) if linked in jobs else 0
-    chosen = st.selectbox("Job", list(jobs), index=first, format_func=lambda key: job_name(jobs[key]))
+    names = told_apart({key: job_name(job) for key, job in jobs.items()}, lambda key: key[-4:], str)
+    chosen = st.selectbox("Job", list(jobs), index=first, format_func=names.__getitem__)
     st.query_params["job"] = chosen
     return jobs[chosen]
 
 
 def choose_medium(session: Session, job: Job) -> Media | None:
-    """The medium of the job that the visitor chose, or the first that has a length; None if there is none."""
-    media = media_named(session, job.id)
-    if len(media) == MOST:
-        words = st.text_input("Find a file", placeholder="A part of its name", key=f"words-{job.id}")
-        media = media_named(session, job.id, words)
+    """The medium of the job that the visitor chose, or the first that has a length; None if none is offered."""
+    label, media = _offered(session, job)
     if not media:
         return None
     found = {str(medium.id): medium for medium in media}
     linked = st.query_params.get("medium")
-    long = (str(medium.id) for medium in media if medium.kind != "image")
+    long = (key for key, medium in found.items() if medium.kind != "image")
     first = list(found).index(linked if linked in found else next(long, str(media[0].id)))
-    chosen = st.selectbox(_label(media), list(found), index=first, format_func=lambda key: _name(found[key]))
+    names = told_apart(
+        {key: medium_name(medium) for key, medium in found.items()},
+        lambda key: folder_name(found[key].uri),
+        lambda key: f"{found[key].position:05d}",
+    )
+    chosen = st.selectbox(label, list(found), index=first, format_func=names.__getitem__)
     st.query_params["medium"] = chosen
     return found[chosen]
 
 
-def _label(media: Sequence[Media]) -> str:
-    return f"File (the first {MOST} are listed)" if len(media) == MOST else "File"
+def _offered(session: Session, job: Job) -> tuple[str, Sequence[Media]]:
+    """The list's label and its media; of many, those that the visitor looks for. It says why there is none."""
+    media = media_named(session, job.id)
+    if not media:
+        st.info("No file of this job could be read. The page Jobs gives the reasons.")
+    if len(media) < MOST:
+        return "File", media
+    label = f"File (the first {MOST} are listed)"
+    words = st.text_input("Find a file", placeholder="A part of its name", key=f"words-{job.id}")
+    if not words:
+        return label, [*media, *_linked(session, job, media)]
+    media = media_named(session, job.id, words)
+    if not media:
+        # An alert would take the words for Markdown.
+        st.text(f"No file's name contains {words}.")
+    return label if len(media) == MOST else "File", media
 
 
-def _name(medium: Media) -> str:
-    """A file's name, or when an hour of a stream began."""
-    return f"{medium.started_at:%d %b %Y, %H:%M} UTC" if medium.kind == "stream" else file_name(medium.uri)
+def _linked(session: Session, job: Job, media: Sequence[Media]) -> list[Media]:
+    """The medium that the page's address names, if it is one of the job and not among `media`."""
+    linked = st.query_params.get("medium", "")
+    medium = session.get(Media, int(linked)) if re.fullmatch("[0-9]{1,18}", linked) else None
+    return [medium] if medium and medium.job_id == job.id and medium not in media else []

@@ -5,11 +5,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from sqlalchemy.orm import Session
 
 from results.emotions import AFFECT, EMOTIONS, projected
 from results.tables import Media
 from web.parts.figures import picture
-from web.parts.names import file_name, file_stem
+from web.parts.names import download_stem, medium_title
 from web.parts.series import Shown
 
 if TYPE_CHECKING:
@@ -21,16 +22,16 @@ NOTHING = (0, None, *(None for _ in EMOTIONS), None, None, None, None)
 """The values of a step without a face."""
 
 
-def draw(medium: Media, shown: Shown) -> None:
-    """Draws the chart's table and the downloads."""
+def draw(session: Session, medium: Media, shown: Shown, origin_ms: int) -> None:
+    """Draws the chart's table and the downloads; clocks show `origin_ms` at 0."""
     frame = table(shown)
     with st.expander("Table of the chart"):
         st.dataframe(frame, hide_index=True, alt="The mean probabilities in each step of the chart")
     st.markdown("**What is shown**")
-    name = f"{file_stem(medium.uri)}-timeline"
+    name, title = f"{download_stem(session, medium)}-timeline", medium_title(session, medium)
     with st.container(horizontal=True):
         for style, word in SHOWN.items():
-            made = partial(_made, style, frame, medium, shown)
+            made = partial(_made, style, frame, shown, title, origin_ms)
             st.download_button(word, made, f"{name}.{style}", on_click="ignore", key=f"shown-{style}")
     st.markdown("**Every face of the file**")
     links = (f'<a href="/fer/export/{medium.id}/{style}" download>{word}</a>' for style, word in FILES.items())
@@ -52,9 +53,9 @@ def table(shown: Shown) -> "polars.DataFrame":
     return polars.DataFrame(rows, {name: types.get(name, polars.Float64) for name in names}, orient="row")
 
 
-def _made(style: str, frame: "polars.DataFrame", medium: Media, shown: Shown) -> bytes:
+def _made(style: str, frame: "polars.DataFrame", shown: Shown, title: str, origin_ms: int) -> bytes:
     if style in ("png", "svg"):
-        return picture(shown, file_name(medium.uri), style)
+        return picture(shown, title, style, origin_ms)
     file = io.BytesIO()
     frame.write_csv(file) if style == "csv" else frame.write_parquet(file)
     return file.getvalue()

@@ -9,22 +9,28 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from fer_model.rendering.palette import hex_colour
 from results.emotions import EMOTIONS
 from results.read.jumps import faceless, low_quality, skipped
 from results.read.overview import BRIDGED, Overview, Run, Seen
-from results.read.times import clock
-from web.parts.series import Shown
+from results.read.times import exact_clock
+from web.parts.series import Shown, ticks
 
 INCHES, DPI = (11.0, 3.2), 200
 LANE_INCHES = 0.28
+TICKS = 8
+"""Most steps between the labels of the time axis."""
+
 GREY = "#9a9a9a"
 
 
-def picture(shown: Shown, title: str, style: str) -> bytes:
-    """The means stacked, gaps and low quality hatched, and a ribbon for each track, as `png` or `svg`."""
+def picture(shown: Shown, title: str, style: str, origin_ms: int) -> bytes:
+    """The means stacked, gaps and low quality hatched, and a ribbon for each track, as `png` or `svg`.
+
+    Clocks show `origin_ms` at 0.
+    """
     view, lanes = shown.view, shown.lanes
     figure = Figure((INCHES[0], INCHES[1] + LANE_INCHES * len(lanes)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -37,8 +43,8 @@ def picture(shown: Shown, title: str, style: str) -> bytes:
         _draw_lane(below, view, number, lane)
         below.text(-0.005, number + 0.5, f"#{track}", transform=below.get_yaxis_transform(), ha="right", va="center")
     below.set(ylim=(max(1, len(lanes)), 0), yticks=[], xlim=(view.since_ms / 1000, view.until_ms / 1000))
-    below.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 3, 5, 6, 10]))
-    below.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(round(1000 * seconds))))
+    times = ticks(view.since_ms, view.until_ms, TICKS)
+    below.set_xticks([ms / 1000 for ms in times], [exact_clock(ms + origin_ms) for ms in times])
     for axes in (above, below):
         axes.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(handles=_legend(), ncols=len(EMOTIONS) + 2, loc="outside lower left", frameon=False, fontsize=9)

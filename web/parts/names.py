@@ -1,21 +1,64 @@
 """Names of jobs and media, as a visitor knows them."""
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
+from sqlalchemy.orm import Session
+
 from results.printable import shown
-from results.tables import Job
+from results.read.naming import stream_of
+from results.read.output_names import file_name as output_name
+from results.tables import Job, Media
+
+Key = TypeVar("Key")
 
 
 def file_name(uri: str) -> str:
     """The last part of a medium's address, as one printable line."""
-    path = unquote(urlsplit(uri).path) if "://" in uri else uri
-    return shown(PurePosixPath(path).name or uri)
+    return shown(_path(uri).name or uri)
 
 
-def file_stem(uri: str) -> str:
-    """The same without its extension."""
-    return PurePosixPath(file_name(uri)).stem
+def folder_name(uri: str) -> str:
+    """The name of the folder that it lies in."""
+    return shown(_path(uri).parent.name)
+
+
+def _path(uri: str) -> PurePosixPath:
+    return PurePosixPath(unquote(urlsplit(uri).path) if "://" in uri else uri)
+
+
+def medium_name(medium: Media) -> str:
+    """A file's name, or when an hour of a stream began."""
+    is_hour = medium.kind == "stream"
+    return f"{medium.started_at:%d %b %Y, %H:%M} UTC" if is_hour else file_name(medium.uri)
+
+
+def medium_title(session: Session, medium: Media) -> str:
+    """The same, with the stream's name before its hour."""
+    stream = stream_of(session, medium.job_id)
+    return f"{shown(stream)}, {medium_name(medium)}" if stream else medium_name(medium)
+
+
+def download_stem(session: Session, medium: Media) -> str:
+    """A file's name without its extension; of a stream's hour, what commands call its files."""
+    if medium.kind == "stream":
+        return output_name(medium, stream_of(session, medium.job_id))
+    return PurePosixPath(file_name(medium.uri)).stem
+
+
+def told_apart(labels: Mapping[Key, str], *further: Callable[[Key], str]) -> dict[Key, str]:
+    """Labels of which none occurs twice: those that do get what `further` says of their keys, one after another.
+
+    Streamlit tells the options of a list apart by their labels.
+    """
+    found = dict(labels)
+    for say in further:
+        counts = Counter(found.values())
+        found = {key: f"{label} · {say(key)}" if counts[label] > 1 else label for key, label in found.items()}
+    return found
 
 
 def job_title(job: Job) -> str:

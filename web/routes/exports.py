@@ -17,7 +17,7 @@ from results.read.exports import export_faces
 from results.read.face_filter import FaceFilter
 from results.read.subtitles import SMOOTH_S
 from results.tables import Media
-from web.parts.names import file_stem
+from web.parts.names import download_stem
 from web.server import this_server
 
 TABLES = ("csv", "parquet")
@@ -37,7 +37,7 @@ def export(request: Request) -> Response:
         except TimelineError as error:
             file.close()
             return PlainTextResponse(str(error), 409)
-        name = file_stem(medium.uri) + SUFFIXES.get(style, f".{style}")
+        name = download_stem(session, medium) + SUFFIXES.get(style, f".{style}")
     headers = {
         "Content-Length": str(file.tell()),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",

@@ -1,6 +1,7 @@
 """The page Models, run as Streamlit runs it but without a browser: tables and charts; and promotion in a browser."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def add_ensemble(session: Session, folder: Path) -> Ensemble:
     return shipped
 
 
+def measured(ensemble: Ensemble, matrix: list[list[int]], at: datetime | None = None) -> Evaluation:
+    """A measurement of the ensemble at this time, or now."""
+    facts = {"split": "PublicTest", "data": "fer2013.csv", "n": 3589, "macro_f1": 0.66, "ece": 0.02}
+    figures = {"accuracy": 68.74, "ci_low": 67.2, "ci_high": 70.2, "gmacs": 0.046421376}
+    moment = {"created_at": at} if at else {}
+    return Evaluation(ensemble_id=ensemble.id, **facts, **figures, **moment, report={"confusion": matrix})
+
+
 def test_without_measurements_it_says_how_to_get_them(folder: Path) -> None:
     app = models_page()
     assert [each.value for each in app.subheader] == [
@@ -73,10 +82,7 @@ def test_without_measurements_it_says_how_to_get_them(folder: Path) -> None:
 def test_measurements_training_and_promotion(database: Database, folder: Path) -> None:
     with writing(database) as session:
         shipped = add_ensemble(session, folder)
-        measured = {"split": "PublicTest", "data": "fer2013.csv", "n": 3589, "macro_f1": 0.66, "ece": 0.02}
-        figures = {"accuracy": 68.74, "ci_low": 67.2, "ci_high": 70.2, "gmacs": 0.046421376}
-        report = {"report": {"confusion": MATRIX}}
-        catalogue.add_evaluation(session, Evaluation(ensemble_id=shipped.id, **measured, **figures, **report))
+        catalogue.add_evaluation(session, measured(shipped, MATRIX))
         run = add_training(session, TrainingPlan("classifier", "fer2013.csv", 3, {}, recipe="crp", name="again"))
         for epoch in (1, 2):
             row = {"loss": 1.0 / epoch, "validation_accuracy": 0.3 * epoch, "learning_rate": 1e-3, "seconds": 2.0}
@@ -94,6 +100,20 @@ def test_measurements_training_and_promotion(database: Database, folder: Path) -
     (history,) = (frame for frame in frames if "loss" in frame)
     assert history["validation_accuracy"].tolist() == [0.3, 0.6]
     assert any("epoch 2 of 3 · best 60.00%" in each.value for each in app.caption)
+
+
+def test_two_measurements_of_one_day_can_both_be_chosen(database: Database, folder: Path) -> None:
+    with writing(database) as session:
+        shipped = add_ensemble(session, folder)
+        for hour, faces in ((9, 900), (10, 1000)):
+            at = datetime(2026, 5, 1, hour, tzinfo=UTC)
+            catalogue.add_evaluation(session, measured(shipped, [[faces] * 7] * 7, at))
+    app = models_page()
+    (chosen,) = (box for box in app.selectbox if box.label == "Confusion matrix")
+    assert [option[-11:] for option in chosen.options] == [" · 10:00:00", " · 09:00:00"]
+    chosen.select(chosen.options[1]).run()
+    (confusion,) = (frame.value for frame in app.dataframe if "label" in frame.value)
+    assert confusion["happy"].tolist() == [900] * 7
 
 
 def test_a_pinned_release_is_called_so_and_follows_later_ones_again(database: Database, folder: Path) -> None:

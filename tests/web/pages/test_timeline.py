@@ -17,7 +17,6 @@ from tests.support.timeline_job import (
     CHANGE_MS,
     GAP_MS,
     STEP_MS,
-    add_stream_hour,
     add_timeline,
     add_unfinished,
     finish_shard,
@@ -196,6 +195,27 @@ def test_a_brushed_span_gives_its_figures_and_escape_clears_it(page: Page) -> No
     expect(page.get_by_role("heading", name="0:00:00 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
 
 
+def test_brackets_set_the_ends_of_a_span(page: Page) -> None:
+    page.locator(".plot").focus()
+    page.keyboard.press("Home")
+    waits_at(page, 0)
+    page.keyboard.press("]")
+    expect(page.locator(".zoom")).to_be_disabled()
+    page.keyboard.press("ArrowRight")
+    waits_at(page, STEP_MS)
+    page.keyboard.press("[")
+    expect(page.get_by_role("heading", name="0:00:00.040 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("Shift+ArrowRight")
+    waits_at(page, STEP_MS + 5000)
+    # As a keyboard with brackets behind AltGr sends it.
+    page.keyboard.press("Control+Alt+]")
+    expect(page.get_by_role("heading", name="0:00:00.040 to 0:00:05.040")).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("[")
+    expect(page.get_by_role("heading", name="0:00:05.040 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="0:00:00 to 0:00:08")).to_be_visible(timeout=WAIT_MS)
+
+
 def test_valence_and_arousal_have_lines_and_are_called_a_projection(page: Page) -> None:
     expect(page.get_by_test_id("stVegaLiteChart").locator("svg, canvas").first).to_be_visible(timeout=WAIT_MS)
     expect(page.get_by_text("A projection of the seven probabilities")).to_contain_text("not a measurement")
@@ -261,20 +281,4 @@ def test_the_timeline_of_an_unfinished_job_grows_by_itself(site: SimpleNamespace
     expect(faces).to_contain_text("25", timeout=WAIT_MS)
     finish_shard(site.database, job_id, 1)
     expect(faces).to_contain_text("50", timeout=WAIT_MS)
-    page.close()
-
-
-def test_a_stream_has_a_chart_in_utc_and_no_picture(site: SimpleNamespace) -> None:
-    job_id = add_stream_hour(site.database)
-    page = opened(site.chromium, f"{site.address}/timeline?job={job_id}")
-    page.locator(".plot").wait_for()
-    expect(page.locator(".clock")).to_have_text("14:20:00.000 UTC", timeout=WAIT_MS)
-    expect(page.locator(".notice")).to_contain_text("Nothing of a stream is kept but its figures")
-    expect(page.locator(".now li").nth(5)).to_contain_text("100%")
-    expect(page.locator(".zoom")).to_be_disabled()
-    expect(page.get_by_role("heading", name="14:20:00 to 14:20:02, all faces")).to_be_visible(timeout=WAIT_MS)
-    page.locator(".plot").focus()
-    page.keyboard.press(" ")
-    expect(page.locator(".play")).to_have_text("Play", timeout=WAIT_MS)
-    expect(page.locator(".clock")).to_have_text("14:20:02.000 UTC", timeout=WAIT_MS)
     page.close()

@@ -1,6 +1,7 @@
 """What is taken away from a chart: its table and its pictures."""
 
 import io
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,7 +14,7 @@ from web.elements.timeline.data import chart
 from web.parts.affect import points
 from web.parts.downloads import table
 from web.parts.figures import picture
-from web.parts.series import shown
+from web.parts.series import shown, ticks
 
 
 def seen(quality: float | None, **scores: float) -> Seen:
@@ -58,11 +59,24 @@ def test_the_chart_has_gaps_low_quality_and_jumps() -> None:
 
 
 def test_pictures_hold_the_chart() -> None:
-    svg = ElementTree.fromstring(picture(shown(VIEW, None, 0), "a <clip> $x$.mp4", "svg"))
+    svg = ElementTree.fromstring(picture(shown(VIEW, None, 0), "a <clip> $x$.mp4", "svg", 0))
     text = ElementTree.tostring(svg, encoding="unicode")
     assert "#f0e442" in text and "#0072b2" in text and text.count("pattern") > 2
 
-    pixels = np.asarray(Image.open(io.BytesIO(picture(shown(VIEW, None, 0), "clip", "png"))).convert("RGB"))
+    pixels = np.asarray(Image.open(io.BytesIO(picture(shown(VIEW, None, 0), "clip", "png", 0))).convert("RGB"))
     yellow, blue = ((pixels == colour).all(axis=2).mean() for colour in ((240, 228, 66), (0, 114, 178)))
     # Two of ten steps are three quarters happy; three are sad, and hatched with white.
     assert 0.05 < yellow < 0.2 and 0.1 < blue < 0.35
+
+
+def test_an_axis_names_round_times() -> None:
+    assert list(ticks(1_200_000, 1_202_000, 8)) == list(range(1_200_000, 1_202_001, 500))
+    assert list(ticks(100, 3_600_000, 8)) == [600_000 * n for n in range(1, 7)]
+    assert list(ticks(5, 45, 8)) == [10, 20, 30, 40]
+
+
+def test_labels_of_a_picture_are_times_of_the_clock_and_differ() -> None:
+    # The texts of an SVG are shapes, each behind a comment with its words.
+    words = re.findall("<!-- (.+?) -->", picture(shown(VIEW, None, 0), "a clip", "svg", 14 * 3_600_000).decode())
+    times = [word for word in words if ":" in word]
+    assert times[0] == "14:00:01" and times[-1] == "14:00:02" and len(times) == len(set(times)) > 4

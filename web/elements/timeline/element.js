@@ -7,7 +7,7 @@ function makeTimeline(root, send) {
   const move = ms => {
     tl.cursor = ms;
     root.dataset.ms = Math.round(ms);
-    find('.clock').textContent = clock(tl.data.origin + ms) + (tl.data.origin ? ' UTC' : ` / ${clock(tl.data.length, false)}`);
+    find('.clock').textContent = moment(tl.data, ms) + (tl.data.origin != null ? ' UTC' : ` / ${clock(tl.data.length, false)}`);
     showNow(tl);
     draw();
   };
@@ -45,6 +45,7 @@ function update(tl, data) {
   tl.data = data;
   tl.places = new Map(data.steps.map((step, n) => [step, n]));
   tl.shown = null;
+  tl.player.bound(data);
   makeRows(tl);
   if (!before || before.medium !== data.medium) {
     const [width, height] = data.size || [16, 9];
@@ -55,6 +56,7 @@ function update(tl, data) {
     tl.seek(data.since);
   }
   const plot = tl.root.querySelector('.plot');
+  plot.setAttribute('aria-valuemin', data.first);
   plot.setAttribute('aria-valuemax', data.length);
   showButtons(tl);
   showNow(tl);
@@ -91,7 +93,7 @@ function showNow(tl) {
   const words = scores ? data.words[place] : within(data.skipped) ? 'not processed' : 'no face';
   list.lastChild.textContent = words;
   const best = scores && data.emotions[scores.indexOf(Math.max(...scores))];
-  plot.setAttribute('aria-valuetext', `${clock(data.origin + tl.cursor, false)}, ${best ? `${best}, ${words}` : words}`);
+  plot.setAttribute('aria-valuetext', `${moment(data, tl.cursor, false)}, ${best ? `${best}, ${words}` : words}`);
 }
 
 function jump(tl, direction) {
@@ -117,7 +119,7 @@ function openNote(tl) {
   if (!tl.data.markable) return;
   const note = tl.root.querySelector('.note');
   tl.noted = tl.span || [tl.player.now(), null];
-  note.querySelector('.where').textContent = tl.noted.filter(ms => ms != null).map(ms => clock(tl.data.origin + ms)).join(' to ');
+  note.querySelector('.where').textContent = tl.noted.filter(ms => ms != null).map(ms => moment(tl.data, ms)).join(' to ');
   note.hidden = false;
   note.querySelector('.label').focus();
 }
@@ -132,14 +134,23 @@ function saveNote(tl) {
   tl.root.querySelector('.plot').focus();
 }
 
+// Sets one end of the span to the cursor; the other stays, or is the chart's where it would not lie beyond the cursor.
+function setEnd(tl, isBegin) {
+  const { since, until } = tl.data, here = Math.min(until, Math.max(since, tl.player.now())), [from, to] = tl.span || [since, until];
+  const span = isBegin ? [here, to > here ? to : until] : [from < here ? from : since, here];
+  if (span[0] < span[1]) tl.select(span);
+}
+
 function onKey(tl, event) {
-  const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName), isBracket = event.key === '[' || event.key === ']';
   if (event.key === 'Escape') { tl.root.querySelector('.note').hidden = true; if (tl.span) tl.select(null); return; }
-  if (inField || event.ctrlKey || event.metaKey || event.altKey) return;
+  // Many keyboards have brackets behind AltGr, which counts as Ctrl and Alt.
+  if (inField || event.metaKey || ((event.ctrlKey || event.altKey) && !isBracket)) return;
   const step = event.shiftKey ? 5000 : tl.data.frame, here = tl.player.now();
   const actions = {
     ' ': () => tl.player.toggle(), ArrowLeft: () => tl.seek(here - step), ArrowRight: () => tl.seek(here + step),
     Home: () => tl.seek(tl.data.first), End: () => tl.seek(tl.data.length), m: () => openNote(tl), n: () => jump(tl, 1), p: () => jump(tl, -1),
+    '[': () => setEnd(tl, true), ']': () => setEnd(tl, false),
   };
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action || (event.key === ' ' && event.target.tagName === 'BUTTON')) return;

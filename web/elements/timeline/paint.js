@@ -3,11 +3,16 @@
 const GUTTER = 44, MARKS = 16, CHART = 150, LANE = 18, SPACE = 4, AXIS = 22;
 const TICKS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
 
-function clock(ms, exact = true) {
+function clock(ms, exact = true, hasHours = false) {
   const whole = Math.max(0, Math.round(ms)), pad = (n, digits = 2) => String(n).padStart(digits, '0');
   const s = Math.floor(whole / 1000), hours = Math.floor(s / 3600), minutes = Math.floor(s / 60) % 60;
-  const text = hours ? `${hours}:${pad(minutes)}:${pad(s % 60)}` : `${minutes}:${pad(s % 60)}`;
+  const text = hours || hasHours ? `${hours}:${pad(minutes)}:${pad(s % 60)}` : `${minutes}:${pad(s % 60)}`;
   return exact ? `${text}.${pad(whole % 1000, 3)}` : text;
+}
+
+// A moment as the visitor reads it: of a stream the time of day, else counted from the beginning.
+function moment(data, ms, exact = true) {
+  return clock((data.origin ?? 0) + ms, exact, data.origin != null);
 }
 
 function layout(data) {
@@ -130,7 +135,7 @@ function paintAxis(g, data, at, to, see, width) {
   g.save();
   g.fillStyle = see.text;
   for (let ms = Math.ceil(data.since / tick) * tick; ms <= data.until; ms += tick) {
-    const x = Math.round(to.x(ms)), word = tick < 1000 ? clock(data.origin + ms).replace(/00$/, '') : clock(data.origin + ms, false);
+    const x = Math.round(to.x(ms)), word = tick < 1000 ? moment(data, ms).replace(/00$/, '') : moment(data, ms, false);
     g.globalAlpha = 0.1;
     g.fillRect(x, at.chart, 1, at.axis - at.chart);
     g.globalAlpha = 0.66;

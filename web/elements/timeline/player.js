@@ -8,7 +8,7 @@ const UNSHOWN_MS = 1500;
 function makePlayer(root, onMove, onState) {
   const video = root.querySelector('video'), notice = root.querySelector('.notice');
   const own = { ms: 0, since: null };
-  let usesVideo = false, length = 0, frame = 0;
+  let usesVideo = false, first = 0, length = 0, frame = 0;
   // Our times count from the first picture, the video's from its file's zero: sound may begin before the pictures.
   let begins = 0, isKnown = true, wanted = null, loads = 0;
   const settle = (load, ms) => {
@@ -32,7 +32,7 @@ function makePlayer(root, onMove, onState) {
   for (const name of ['play', 'pause', 'ended', 'seeked', 'seeking', 'loadedmetadata']) video.addEventListener(name, wake);
   const giveUp = () => {
     if (!usesVideo) return;
-    own.ms = 0;
+    own.ms = first;
     silent('This browser cannot play the video. The chart and the boxes work without it.');
     wake();
   };
@@ -41,9 +41,10 @@ function makePlayer(root, onMove, onState) {
   video.addEventListener('loadedmetadata', () => { if (!video.videoWidth) giveUp(); });
   return {
     now,
-    load({ source, length: ms, reason, still }) {
+    // Between these the cursor moves; a timeline that grows gets new ones.
+    bound(data) { first = data.first; length = data.length; },
+    load({ source, reason, still }) {
       const image = root.querySelector('.still');
-      length = ms;
       usesVideo = Boolean(source) && !still;
       image.hidden = !(source && still);
       if (!source) return silent(reason);
@@ -61,7 +62,7 @@ function makePlayer(root, onMove, onState) {
       video.addEventListener('loadeddata', () => setTimeout(() => document.hidden || settle(load, 0), UNSHOWN_MS), { once: true });
     },
     seek(ms) {
-      const to = Math.min(length, Math.max(0, ms));
+      const to = Math.min(length, Math.max(first, ms));
       if (usesVideo && !isKnown) wanted = to;
       else if (usesVideo) video.currentTime = (to + begins) / 1000;
       else { own.ms = to; own.since = own.since == null ? null : performance.now(); }
@@ -70,7 +71,7 @@ function makePlayer(root, onMove, onState) {
     },
     toggle() {
       if (usesVideo) { if (playing()) video.pause(); else video.play().catch(() => {}); }
-      else if (own.since == null) { own.ms = own.ms >= length ? 0 : own.ms; own.since = performance.now(); }
+      else if (own.since == null) { own.ms = own.ms >= length ? first : own.ms; own.since = performance.now(); }
       else { own.ms = now(); own.since = null; }
       wake();
     },

@@ -1,4 +1,4 @@
-"""Names of the files that commands write for the media of a job."""
+"""Names of the files that hold the results of a medium."""
 
 import re
 from pathlib import PurePosixPath
@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from results.tables import Media
-
 
 LONGEST = 160
 """Bytes of a name's stem: file systems take 255, and position and extensions come on top."""
