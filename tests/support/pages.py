@@ -35,8 +35,10 @@ def serving_page(log: Path, database_url: str, *words: str, **environment: str) 
     port = free_port()
     command = [sys.executable, "-P", "-m", "cli", "web", "--port", str(port), "--db", database_url, *words]
     url = f"http://127.0.0.1:{port}"
+    # Servers of other tests clear the usual folder when they start.
+    own = {"FER_UPLOADS_DIR": str(log.with_name("uploads"))} | environment
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=output, stderr=output)
     try:
         until(lambda: _answers(url) or process.poll() is not None, seconds=60)
         assert process.poll() is None, log.read_text()
