@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
+from time import sleep
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from results.leases import claim, renew
 from results.plans import MediaPlan, ShardPlan
 from results.stuck import end_stuck_copies
 from results.tables import Shard
+from tests.support.cluster import wait_for
 from tests.support.rows import FOUR_PICTURES, TWO_PICTURES_EACH, new_job, take
 
 pytestmark = pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
@@ -46,11 +49,41 @@ def test_a_worker_frozen_in_copy_loses_its_locks(database: Database, other: Data
             with pytest.raises(DatabaseBusyError), writing(other) as theirs:
                 claim(theirs, 1, "another", lease_s=-1)
             with writing(other) as theirs:
-                assert end_stuck_copies(theirs) == 0, "it is not old enough"
-                assert end_stuck_copies(theirs, age_s=0) == 1
+                assert end_stuck_copies(theirs) == 0, "it is not silent for long enough"
+                assert end_stuck_copies(theirs, silent_s=0) == 1
             with writing(other) as theirs:
                 assert claim(theirs, 1, "another", lease_s=-1) is not None
         session.execute(text("SELECT 1"))
+
+
+def test_a_slow_copy_is_left_alone_as_long_as_it_advances(database: Database, other: Database) -> None:
+    received = text(
+        "SELECT bytes_processed FROM pg_stat_progress_copy JOIN pg_stat_activity USING (pid) "
+        "WHERE wait_event = 'ClientRead' AND pg_stat_activity.datname = current_database()"
+    )
+
+    def has_arrived(count: int) -> bool:
+        with reading(other) as session:
+            return session.scalar(received) == count
+
+    def ended() -> int:
+        with writing(other) as session:
+            return end_stuck_copies(session, silent_s=0.2)
+
+    counts: list[int] = []
+    with pytest.raises(DatabaseUnreachableError), writing(database) as session:
+        session.execute(text("CREATE TEMPORARY TABLE lines (line text)"))
+        driver: Any = session.connection().connection.driver_connection
+        with driver.cursor() as cursor, cursor.copy("COPY lines FROM STDIN") as copy:
+            for sent in range(1, 4):
+                copy.write("x" * 99_999 + "\n")
+                driver.pgconn.flush()
+                wait_for(partial(has_arrived, 100_000 * sent), "the server waits for more")
+                counts.append(ended())
+                sleep(0.3)
+            counts.append(ended())
+        session.execute(text("SELECT 1"))
+    assert counts == [0, 0, 0, 1], "only once it received nothing more"
 
 
 def test_each_session_has_limits_of_its_own_whatever_the_server_says(database: Database) -> None:

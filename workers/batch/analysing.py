@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from fer_model.analysis.analyser import Analyser, SourceState
 from fer_model.analysis.observing import Follow
+from fer_model.analysis.tracking import face_tracker, lost_ms
 from fer_model.engines import Engine
 from fer_model.networks.manifest import ModelSet
 from fer_model.sources.sampling import Sampling
@@ -67,23 +68,29 @@ def _analyse_pictures(work: Work, rows: ShardRows) -> None:
 
 def _analyse_segment(work: Work, media_id: int, rows: ShardRows) -> None:
     claim = work.claim
-    seam, source = Seam(claim.end_ms), _source(work, _tracker(work))
+    rate, apart = _pace(work)
+    seam, follow = Seam(claim.end_ms, lost_ms(rate, apart)), face_tracker(rate, apart=apart)
     # Up to and including the first frame of the next segment, which is the seam.
     frames = through(video_frames(claim, work.media[0], work.options, work.roots, work.check), claim.end_ms)
-    for frame, faces in _analysed(work, frames, source, work.options.detected):
+    for frame, faces in _analysed(work, frames, _source(work, follow), work.options.detected):
         if not seam.note(frame, faces):
             _add(work, rows, media_id, frame, faces)
-    _look_beyond(work, seam, source)
+    _look_beyond(work, seam, follow)
     rows.seam = None if claim.end_ms is None else seam.rows
 
 
-def _look_beyond(work: Work, seam: Seam, source: SourceState) -> None:
-    """Follows tracks that are occluded at the seam into the next segment."""
+def _look_beyond(work: Work, seam: Seam, follow: Follow) -> None:
+    """Follows tracks that are occluded at the seam into the next segment.
+
+    It begins with the shared frame, as the next segment does: what is found between two detected frames depends on
+    both.
+    """
     if seam.shared is None or (until := seam.waits_until()) is None:
         return
     beyond = replace(work.claim, start_ms=seam.shared.time_ms, start_frame=seam.shared.index)
     rest = video_frames(beyond, work.media[0], work.options, work.roots, work.check, until + 1)
-    with closing(_analysed(work, after(rest, seam.shared.index), source, work.options.detected)) as seen:
+    source = _source(work, after(seam.shared.time_ms, follow))
+    with closing(_analysed(work, rest, source, work.options.detected)) as seen:
         seam.wait(seen)
 
 
@@ -127,9 +134,8 @@ def _source(work: Work, follow: Follow | None = None) -> SourceState:
     return SourceState(work.options.detection_threshold, follow)
 
 
-def _tracker(work: Work) -> Follow:
-    from fer_model.analysis.tracking import face_tracker
-
+def _pace(work: Work) -> tuple[float, float]:
+    """Frames that are looked at per second, and the most periods between two of them that follow each other."""
     rate = (work.media[0].fps or DEFAULT_FPS) / work.options.every
     # The nearest frames of two neighbouring samples may be almost two periods apart.
-    return face_tracker(min(rate, work.options.fps or rate), apart=2.0 if work.options.nearest else 1.0)
+    return min(rate, work.options.fps or rate), 2.0 if work.options.nearest else 1.0

@@ -7,10 +7,11 @@ followed further, until its face returns or the tracker would drop it.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from fer_model.analysis.tracking import LOST_SECONDS
-from fer_model.types import FaceObservation, Frame
+import numpy as np
 
-LOST_MS = round(1000 * LOST_SECONDS)
+from fer_model.analysis.observing import Follow, Ids
+from fer_model.engines.detection import Detections
+from fer_model.types import FaceObservation, Frame
 
 Row = list[float]
 
@@ -19,12 +20,13 @@ Row = list[float]
 class Seam:
     """The first box of each track at or after `end_ms`, its segment's end; None for the last segment of a video.
 
-    `rows` are [frame_index, track_id, x1, y1, x2, y2], at most one per track; tracks that begin at or after the end
-    belong to the next segment. `shared` is the frame at the seam, once it was analysed; `last_ms` is the time of each
-    track's last box before the end.
+    `lost_ms` is how long the tracker waits for a face. `rows` are [frame_index, track_id, x1, y1, x2, y2], at most one
+    per track; tracks that begin at or after the end belong to the next segment. `shared` is the frame at the seam, once
+    it was analysed; `last_ms` is the time of each track's last box before the end.
     """
 
     end_ms: int | None
+    lost_ms: float
     rows: list[Row] = field(default_factory=list)
     shared: Frame | None = None
     last_ms: dict[int, int] = field(default_factory=dict)
@@ -47,11 +49,11 @@ class Seam:
         if self.shared is None:
             return None
         joined = {track for _, track, *_ in self.rows}
-        away = [last + LOST_MS for track, last in self.last_ms.items() if track not in joined]
+        away = [int(last + self.lost_ms) for track, last in self.last_ms.items() if track not in joined]
         return max((until for until in away if until > self.shared.time_ms), default=None)
 
     def wait(self, seen: Iterator[tuple[Frame, list[FaceObservation]]]) -> None:
-        """Records the tracks in frames after the shared one, as long as an occluded track may return."""
+        """Records the tracks in frames from the shared one on, as long as an occluded track may return."""
         for frame, faces in seen:
             self.note(frame, faces)
             until = self.waits_until()
@@ -67,6 +69,10 @@ def through(frames: Iterator[Frame], end_ms: int | None) -> Iterator[Frame]:
             return
 
 
-def after(frames: Iterator[Frame], index: int) -> Iterator[Frame]:
-    """The frames after the one with this index."""
-    return (frame for frame in frames if frame.index > index)
+def after(time_ms: int, follow: Follow) -> Follow:
+    """`follow` for the frames after `time_ms`; in earlier ones, which it has seen, faces get no track."""
+
+    def follow_later(found: Detections, at_ms: int) -> Ids:
+        return follow(found, at_ms) if at_ms > time_ms else np.full(len(found), -1, np.int64)
+
+    return follow_later

@@ -16,7 +16,7 @@ def join_tracks(segments: Sequence[ShardTracks]) -> list[dict[int, int]]:
     """For each segment its track ids -> the ids in the whole video, counted from 0 in the order in which tracks begin.
 
     A track continues as that of a later segment with the same box in the same frame. The two need not be
-    neighbours: a segment shorter than `LOST_SECONDS`, in which the face is occluded throughout, may lie between.
+    neighbours: a segment in which the face is occluded throughout may lie between, if the tracker waits for longer.
     """
     joined: list[dict[int, int]] = []
     # Frame index -> id in the video -> box, of tracks seen beyond their segment's end; consumed by the frame's segment.

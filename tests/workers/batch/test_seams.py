@@ -1,8 +1,9 @@
 """Tracks through the seams of a video: people who cross, however the video is cut."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine as Database
 from sqlalchemy import delete, select, update
 
+from fer_model.analysis.tracking import LOST_SECONDS
 from fer_model.engines import Engine, Finish
 from fer_model.engines.detection import Detections
 from fer_model.sources.images import read_picture
@@ -21,12 +23,13 @@ from results.database import reading, writing
 from results.jobs import retry_job
 from results.seams import ShardTracks, TrackBox
 from results.tables import Face, Job, Media, Shard, Track
+from tests.support.brightness import BrightnessEngine
 from tests.support.clips import write_clip
 from tests.support.planning import planned
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
-from workers.batch.seams import LOST_MS, Seam
+from workers.batch.seams import Seam
 from workers.batch.stitching import join_tracks
 from workers.settings import Settings
 
@@ -83,8 +86,8 @@ def clip(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("crossing") / "crossing.mp4", frames, gop=25)
 
 
-def process(database: Database, networks: Engine, clip: Path, seconds: float) -> tuple[str, list[int]]:
-    job_id, shard_ids = planned(database, [clip], BatchOptions(shard_seconds=seconds))
+def process(database: Database, networks: Engine, clip: Path, seconds: float, **options: Any) -> tuple[str, list[int]]:
+    job_id, shard_ids = planned(database, [clip], BatchOptions(shard_seconds=seconds, **options))
     for shard_id in shard_ids:
         process_shard(database, Settings(), shard_id, "test", lambda _: networks)
     finish(database, job_id)
@@ -160,7 +163,38 @@ def test_finishing_twice_changes_nothing(database: Database, remembering: Rememb
         assert session.execute(numbered).all() == before
 
 
-FRAME_MS = 200
+def flickering(clip: Path, count: int, missed: Container[int]) -> Path:
+    """A clip of 25 frames a second in which `BrightnessEngine` sees a face, but for the missed frames."""
+    return write_clip(clip, (np.full((64, 96, 3), 0 if n in missed else 75, np.uint8) for n in range(count)), gop=25)
+
+
+@pytest.mark.parametrize("detect_every", [1, 5, "auto"])
+def test_a_face_missed_in_the_seams_frame_alone_keeps_its_track(
+    database: Database, tmp_path: Path, detect_every: Any
+) -> None:
+    """What is found in the frames after the seam depends on the seam's frame, before the seam as after it."""
+    clip = flickering(tmp_path / "flicker.mp4", 75, [25])
+    whole, _ = process(database, BrightnessEngine(), clip, 60, detect_every=detect_every)
+    job_id, shard_ids = process(database, BrightnessEngine(), clip, 1, detect_every=detect_every)
+    assert len(shard_ids) == 3
+    (only,) = spans(database, whole)
+    assert spans(database, job_id) == [only]
+
+
+@pytest.mark.parametrize("seconds", [1, 2, 4])
+def test_at_low_rates_a_hidden_face_is_waited_for_as_long_as_the_tracker_waits(
+    database: Database, tmp_path: Path, seconds: float
+) -> None:
+    """With `nearest` two frames may be almost two seconds apart at one frame a second."""
+    clip = flickering(tmp_path / "hidden.mp4", 250, range(100, 115))
+    whole, _ = process(database, BrightnessEngine(), clip, 60, fps=1, nearest=True)
+    job_id, shard_ids = process(database, BrightnessEngine(), clip, seconds, fps=1, nearest=True)
+    assert len(shard_ids) > 1
+    (only,) = spans(database, whole)
+    assert spans(database, job_id) == [only]
+
+
+FRAME_MS, LOST_MS = 200, 1000 * LOST_SECONDS
 PICTURE = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -197,7 +231,7 @@ def segment(tracks: list[list[int]], start: int, end: int, last: int) -> ShardTr
         picture = Frame(frame, frame * FRAME_MS, PICTURE)
         return picture, [observation(person, frame, numbers[person]) for person in there]
 
-    seam = Seam(end * FRAME_MS if end < last else None)
+    seam = Seam(end * FRAME_MS if end < last else None, LOST_MS)
     own = [seen(frame) for frame in range(start, end)]
     for frame, faces in own:
         assert not seam.note(frame, faces)
