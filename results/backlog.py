@@ -9,6 +9,7 @@ from sqlalchemy import and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from results.attempts import note_attempt
+from results.bulk import portions
 from results.clock import ago, now
 from results.jobs import UNFINISHED, changed, utc_now
 from results.leases import DIED, EXPIRED, EXPIRED_LEASE, LEASE_S, LEASE_START, STREAM_LEASE_S
@@ -93,8 +94,9 @@ def forget_lost_messages(session: Session, jobs: Sequence[str], sent: Collection
     """
     old = Shard.queued_at < utc_now(session) - timedelta(seconds=age_s)
     waiting = select(Shard.id).where(Shard.job_id.in_(jobs), Shard.state == "pending", old)
-    lost = set(session.scalars(waiting)) - set(sent)
-    return changed(session, update(Shard).where(Shard.id.in_(lost), Shard.state == "pending").values(queued_at=None))
+    lost = sorted(set(session.scalars(waiting)) - set(sent))
+    pending = update(Shard).where(Shard.state == "pending").values(queued_at=None)
+    return sum(changed(session, pending.where(Shard.id.in_(some))) for some in portions(lost))
 
 
 def pass_on(session: Session, shard_id: int, pause_s: float) -> bool:

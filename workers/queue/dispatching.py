@@ -10,6 +10,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from results.backlog import SENT_S, backlog, backlogs, forget_lost_messages, jobs_to_sweep, mark_queued
+from results.bulk import portions
 from results.database import looking, reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
 from results.leases import give_up_missing
@@ -92,13 +93,16 @@ def sweep(app: Celery, database: Database, queues: list[str], age_s: float = SEN
     with writing(database) as session:
         if ended := end_stuck_copies(session):
             logger.warning("%s sessions of frozen workers were ended: they held locks", ended)
-        forget_lost_messages(session, unfinished, sent, age_s)
-        give_up_missing(session, unfinished)
-    with reading(database) as session:
-        found = backlogs(session, unfinished, lease_s=settings_of(app).lease_seconds)
-    # Most jobs of many wait for nothing, and a transaction for each would take seconds.
-    open_jobs = [job_id for job_id, job in found.items() if job.wanted or (job.left == 0 and job_id not in closing)]
-    counts = {job_id: advance(app, database, job_id) for job_id in open_jobs}
+    counts: dict[str, int] = {}
+    for jobs in portions(unfinished):
+        with writing(database) as session:
+            forget_lost_messages(session, jobs, sent, age_s)
+            give_up_missing(session, jobs)
+        with reading(database) as session:
+            found = backlogs(session, jobs, lease_s=settings_of(app).lease_seconds)
+        # Most jobs of many wait for nothing, and a transaction for each would take seconds.
+        open_jobs = [job_id for job_id, job in found.items() if job.wanted or (job.left == 0 and job_id not in closing)]
+        counts |= {job_id: advance(app, database, job_id) for job_id in open_jobs}
     return {job_id: count for job_id, count in counts.items() if count}
 
 
