@@ -11,7 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from web.access import check_access, is_loopback, proxy_header
+from web.access import check_access, is_private, proxy_header
 from web.gate import Gate
 from web.parts.failures import OURS
 from web.parts.theme import THEME
@@ -51,7 +51,7 @@ def make_app(settings: Settings, address: str, on_ready: Callable[[], None]) -> 
         WebError: others could reach it without a password.
     """
     check_access(settings, address)
-    open_server(settings, is_private=is_loopback(address))
+    open_server(settings, is_private=is_private(settings, address))
     password = settings.web_password.get_secret_value() if settings.web_password else None
     gate = Middleware(Gate, password=password, proxy=proxy_header(settings))
     return st.App(
