@@ -14,6 +14,7 @@ from starlette.routing import Route
 from web.access import check_access, is_private, proxy_header
 from web.gate import Gate
 from web.parts.failures import OURS
+from web.parts.names import plain
 from web.parts.theme import THEME
 from web.routes.boxes import boxes
 from web.routes.exports import export
@@ -80,7 +81,7 @@ def _in_a_sentence(error: Exception) -> bool:
     """Shows an error of ours on the page; True if it was one."""
     if not isinstance(error, OURS):
         return False
-    st.error(str(error))
+    st.error(plain(str(error)))
     return True
 
 

@@ -15,6 +15,7 @@ from results.jobs import utc_now
 from results.read.parts import Period
 from results.read.streams import StreamStatus, events_of, stream_statuses
 from results.read.timelines import timeline
+from web.parts.names import plain
 from web.server import this_server
 
 EVERY_S = 2.0
@@ -73,7 +74,7 @@ def _last(name: str, minutes: int) -> None:
     with reading(this_server().database) as session:
         status = next((each for each in stream_statuses(session) if each.name == name), None)
         if status is None:
-            st.info(f"The stream {name} was removed.")
+            st.info(f"The stream {plain(name)} was removed.")
             return
         rows = _means(session, status, minutes)
         events = [
