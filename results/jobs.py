@@ -24,8 +24,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from results.columns import UtcDateTime
-from results.errors import UnknownJobError
-from results.stream_tables import Stream
+from results.errors import RecordingError, UnknownJobError
+from results.stream_tables import WEBCAM, Stream
 from results.tables import PRIORITY, Job, Media, Shard, new_job_id
 
 UNFINISHED = ("queued", "running")
@@ -96,8 +96,10 @@ def retry_job(session: Session, job_id: str) -> int:
     """Makes failed and cancelled shards pending again, and nothing else; returns how many. A stream goes on.
 
     A picture that failed in a shard that is done, and a file that could not be read at planning, get a new shard. The
-    job is reopened. A file of which nothing was analysed is taken as it is now.
+    job is reopened. A file of which nothing was analysed is taken as it is now. Raises `RecordingError` for a webcam's.
     """
+    if session.scalar(select(Stream.uri).where(Stream.job_id == job_id)) == WEBCAM:
+        raise RecordingError
     again = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("failed", "cancelled")))
     values = {
         "state": "pending",
@@ -179,6 +181,14 @@ def list_jobs(session: Session, *, kind: str | None = None, limit: int | None = 
     """The jobs, newest first, at most `limit` of them; with `kind` only those of that kind."""
     statement = select(Job).order_by(Job.id.desc()).limit(limit)
     return session.scalars(statement.where(Job.kind == kind) if kind else statement).all()
+
+
+def pressing_jobs(session: Session, least: int) -> tuple[Sequence[Job], int]:
+    """All unfinished jobs, then others, newest first, until there are `least` in all; and how many jobs there are."""
+    is_open = Job.state.in_(UNFINISHED)
+    total, unfinished = session.execute(select(func.count(), func.count().filter(is_open)).select_from(Job)).one()
+    statement = select(Job).order_by(is_open.desc(), Job.id.desc()).limit(max(least, unfinished))
+    return session.scalars(statement).all(), total
 
 
 def newest_job(session: Session, *, kind: str | None = None) -> Job:
