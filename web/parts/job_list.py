@@ -43,9 +43,8 @@ def draw() -> None:
         with st.container(border=True, key=f"job-{status.job}"):
             _draw(status, titles[status.job], moments[status.job], is_recording=jobs[status.job].queue == QUEUE)
     if len(jobs) < total:
-        st.caption(
-            f"The unfinished and the newest jobs, {len(jobs):,} of {total:,}; `fer-batch jobs --limit {total}` lists all."
-        )
+        listed = f"The unfinished and the newest jobs, {len(jobs):,} of {total:,}"
+        st.caption(f"{listed}; `fer-batch jobs --limit {total}` lists all.")
 
 
 def _draw(status: JobStatus, title: str, moment: str, *, is_recording: bool) -> None:

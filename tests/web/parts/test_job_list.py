@@ -1,4 +1,4 @@
-"""The list of jobs, run as Streamlit runs it but without a browser: which are listed, and what can be done with each."""
+"""The list of jobs, run as Streamlit runs it but without a browser: which it has, and what can be done with each."""
 
 from collections.abc import Iterator
 from pathlib import Path
