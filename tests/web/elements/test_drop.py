@@ -1,6 +1,5 @@
 """The place for files in a real browser: what is taken away while it waits, and what a long absence loses."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from tests.support.pages import WAIT_MS, browsing, opened, serving_page
-from tests.support.watching import until
 from web.uploads import GRACE_S
 
 FIRST, SECOND = "a*b*c $x$ y$z$.jpg", "R&amp;D.jpg"
@@ -48,11 +46,14 @@ def give(page: Page, folder: Path, *names: str) -> None:
 
 def test_a_file_that_waits_for_its_turn_can_be_taken_away(page: Page, url: str, tmp_path: Path) -> None:
     sent: list[str] = []
+    held: list[Route] = []
 
     def slowly(route: Route) -> None:
         sent.append(route.request.url.rpartition("/")[2])
-        time.sleep(2)
-        route.continue_()
+        if len(sent) == 1:
+            held.append(route)
+        else:
+            route.continue_()
 
     page.route("**/fer/uploads/**", slowly)
     page.goto(url)
@@ -60,6 +61,7 @@ def test_a_file_that_waits_for_its_turn_can_be_taken_away(page: Page, url: str, 
     give(page, tmp_path, "one.jpg", "two.jpg", "three.jpg")
     page.get_by_role("button", name="Remove two.jpg").click()
     expect(page.locator(".drop li .name")).to_have_text(["one.jpg", "three.jpg"])
+    held[0].continue_()
     expect(page.locator(".drop li progress")).to_have_count(0, timeout=WAIT_MS)
     assert sent == ["one.jpg", "three.jpg"]
     expect(page.get_by_role("button", name="Submit", exact=True)).to_be_enabled(timeout=WAIT_MS)
@@ -86,7 +88,12 @@ def test_after_a_long_absence_lost_files_say_so_and_others_are_taken(
     expect(submit).to_be_enabled(timeout=WAIT_MS)
     is_down = True
     connections[-1].close()
-    until(lambda: page.wait_for_timeout(500) or not list(uploads.rglob(FIRST)), seconds=GRACE_S + 60)
+    # Not `sleep`: the route has to be answered meanwhile.
+    for _ in range(2 * (int(GRACE_S) + 60)):
+        page.wait_for_timeout(500)
+        if not list(uploads.rglob(FIRST)):
+            break
+    assert not list(uploads.rglob(FIRST))
     is_down = False
     lost = page.locator(".drop li").filter(has_text=FIRST)
     expect(lost).to_contain_text("No longer on the server; add it again.", timeout=2 * WAIT_MS)
