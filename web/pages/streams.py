@@ -22,6 +22,9 @@ EVERY_S = 2.0
 BUCKETS = 150
 """Steps of a chart, at most."""
 
+WIDTHS = {"Delay, ms": st.column_config.TextColumn(width=150)}
+"""Pixels; beside a long event it would be cut."""
+
 MINUTES = {"5 minutes": 5, "30 minutes": 30, "3 hours": 180}
 HINT = "There is no stream yet. `fer-batch stream add rtsp://camera/stream --name lobby` adds one."
 
@@ -48,7 +51,7 @@ def page() -> None:
 def _states() -> None:
     with reading(this_server().database) as session:
         rows = [_row(status) for status in stream_statuses(session)]
-    st.dataframe(rows, hide_index=True, width="stretch", alt="The state of each stream")
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=WIDTHS, alt="The state of each stream")
 
 
 def _row(status: StreamStatus) -> dict[str, Any]:
