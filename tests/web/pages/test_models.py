@@ -122,10 +122,8 @@ def test_an_ensemble_is_promoted_by_a_click(tmp_path: Path) -> None:
         page.get_by_text("one is in use.").wait_for()
         narrow = opened(chromium, f"{address}/models", width=400)
         narrow.locator("[data-testid=stMarkdownContainer] table").first.wait_for()
-        widths = "main => [main.scrollWidth, main.clientWidth]"
-        assert narrow.get_by_test_id("stMain").evaluate(widths) == [400, 400], (
-            "the tables of a card scroll, not the page"
-        )
+        # The tables of a card scroll, not the page.
+        narrow.wait_for_function("document.querySelector('[data-testid=stMain]').scrollWidth === 400")
     with reading(database) as session:
         assert store.in_use(session, folder)[0] == "one"
     database.dispose()
