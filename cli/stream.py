@@ -148,7 +148,7 @@ def start(settings: "Settings", name: str) -> None:
 @stream.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@settings_options("database_url")
+@settings_options("database_url", "broker_url")
 def remove(settings: "Settings", name: str, yes: bool) -> None:
     """Stop a stream and delete all that it has recorded."""
     from cli.connection import current_database
@@ -156,7 +156,9 @@ def remove(settings: "Settings", name: str, yes: bool) -> None:
     from results.database import reading
     from results.read.streams import stream_statuses
     from results.streams import get_stream
+    from workers.queue.app import make_app
     from workers.retention import delete
+    from workers.streams.live import forget_summaries
 
     database = current_database(settings)
     with reading(database) as session:
@@ -164,6 +166,7 @@ def remove(settings: "Settings", name: str, yes: bool) -> None:
     if not yes and sys.stdin.isatty():
         click.confirm(f"Remove {name} with its {found.rows:,} rows?", abort=True)
     print_what_is_left(delete(database, settings.models_dir, found.job, settings.permitted_crops))
+    forget_summaries(make_app(settings), name)
     say(f"{name}: removed")
 
 

@@ -48,6 +48,10 @@ class UnknownStreamError(ResultsError):
     """There is no such stream."""
 
 
+class RecordingError(ResultsError):
+    """A recording of a webcam cannot be started again; begin another one on the page Live."""
+
+
 class ShardLostError(ResultsError):
     """The shard belongs to another worker now; nothing was written."""
 

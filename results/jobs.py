@@ -24,8 +24,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from results.columns import UtcDateTime
-from results.errors import UnknownJobError
-from results.stream_tables import Stream
+from results.errors import RecordingError, UnknownJobError
+from results.stream_tables import WEBCAM, Stream
 from results.tables import PRIORITY, Job, Media, Shard, new_job_id
 
 UNFINISHED = ("queued", "running")
@@ -97,7 +97,12 @@ def retry_job(session: Session, job_id: str) -> int:
 
     A picture that failed in a shard that is done, and a file that could not be read at planning, get a new shard. The
     job is reopened. A file of which nothing was analysed is taken as it is now: a video is planned again, in one shard.
+
+    Raises:
+        RecordingError: it is a recording of a webcam.
     """
+    if session.scalar(select(Stream.uri).where(Stream.job_id == job_id)) == WEBCAM:
+        raise RecordingError
     _forget_plans(session, job_id)
     # A picture that has a shard of its own does not get another one with each retry.
     alone = and_(Shard.media_id.is_(None), Shard.first_position == Shard.last_position, Shard.state == "done")
@@ -210,6 +215,14 @@ def list_jobs(session: Session, *, kind: str | None = None, limit: int | None = 
     """The jobs, newest first, at most `limit` of them; with `kind` only those of that kind."""
     statement = select(Job).order_by(Job.id.desc()).limit(limit)
     return session.scalars(statement.where(Job.kind == kind) if kind else statement).all()
+
+
+def pressing_jobs(session: Session, least: int) -> tuple[Sequence[Job], int]:
+    """All unfinished jobs, then others, newest first, until there are `least` in all; and how many jobs there are."""
+    is_open = Job.state.in_(UNFINISHED)
+    total, unfinished = session.execute(select(func.count(), func.count().filter(is_open)).select_from(Job)).one()
+    statement = select(Job).order_by(is_open.desc(), Job.id.desc()).limit(max(least, unfinished))
+    return session.scalars(statement).all(), total
 
 
 def newest_job(session: Session, *, kind: str | None = None) -> Job:

@@ -11,6 +11,9 @@ STREAM_STATES = ("waiting", "connecting", "live", "reconnecting", "stopped")
 STREAM_EVENTS = ("connected", "lost", "resumed", "clock", "resolution", "degraded", "taken_over", "stopped")
 CLOCKS = ("rtcp", "arrival")
 
+WEBCAM = "webcam:"
+"""The address of what the web page records of a visitor's webcam, which no worker could open."""
+
 
 class Stream(Base):
     """A stream, one to each job of kind `stream`; `uri` has no login.

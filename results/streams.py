@@ -101,7 +101,10 @@ def stop_stream(session: Session, name: str) -> bool:
 
 
 def start_stream(session: Session, name: str) -> bool:
-    """Has a stopped stream taken up again, after what it has recorded; False if it is on. Raises as `stop_stream`."""
+    """Has a stopped stream taken up again, after what it has recorded; False if it is on.
+
+    Raises as `stop_stream`, and `RecordingError` for a recording of a webcam.
+    """
     job_id = get_stream(session, name).job_id
     if not retry_job(session, job_id):
         return False

@@ -18,6 +18,11 @@ def check_access(settings: Settings, address: str) -> None:
         )
 
 
+def is_private(settings: Settings, address: str) -> bool:
+    """Whether all visitors are on this machine. A lock says that a proxy here may let in others."""
+    return is_loopback(address) and not (settings.web_password or settings.web_proxy_header)
+
+
 def is_loopback(address: str) -> bool:
     """Whether only this machine can reach what listens at an address."""
     with suppress(ValueError):

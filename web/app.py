@@ -11,9 +11,10 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from web.access import check_access, is_loopback, proxy_header
+from web.access import check_access, is_private, proxy_header
 from web.gate import Gate
 from web.parts.failures import OURS
+from web.parts.names import plain
 from web.parts.theme import THEME
 from web.routes.boxes import boxes
 from web.routes.exports import export
@@ -52,7 +53,7 @@ def make_app(settings: Settings, address: str, on_ready: Callable[[], None]) -> 
         WebError: others could reach it without a password.
     """
     check_access(settings, address)
-    open_server(settings, is_private=is_loopback(address))
+    open_server(settings, is_private=is_private(settings, address))
     password = settings.web_password.get_secret_value() if settings.web_password else None
     gate = Middleware(Gate, password=password, proxy=proxy_header(settings))
     return st.App(
@@ -81,7 +82,7 @@ def _in_a_sentence(error: Exception) -> bool:
     """Shows an error of ours on the page; True if it was one."""
     if not isinstance(error, OURS):
         return False
-    st.error(str(error))
+    st.error(plain(str(error)))
     return True
 
 

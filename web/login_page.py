@@ -15,10 +15,11 @@ _PAGE = """<!doctype html>
 body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--ground); color: var(--text);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }}
 form {{ width: min(20rem, 86vw); display: grid; gap: .75rem; }}
-h1 {{ font-size: 1.4rem; margin: 0; }} p {{ margin: 0; color: var(--soft); }} p[role=alert] {{ color: #d55e00; }}
+h1 {{ font-size: 1.4rem; margin: 0; }} p {{ margin: 0; color: var(--soft); }}
+p[role=alert] {{ color: color-mix(in srgb, #d55e00 80%, var(--text)); }}
 input, button {{ font: inherit; padding: .55rem .7rem; border-radius: 8px; border: 1px solid var(--line); width: 100%;
   box-sizing: border-box; background: transparent; color: inherit; }}
-button {{ background: var(--accent); border-color: var(--accent); color: #fff; cursor: pointer; }}
+button {{ background: var(--accent); border-color: var(--accent); color: var(--ground); cursor: pointer; }}
 label {{ display: grid; gap: .3rem; }}
 </style></head><body><form method="post" action="/fer/login?next={next}">
 <h1>fer-batch</h1><p>Who showed which emotion when.</p>

@@ -18,7 +18,7 @@ from results.jobs import UNFINISHED, shard_of
 from results.leases import STREAM_LEASE_S, Claim
 from results.read.streams import stream_statuses
 from results.recording import Resumed
-from results.stream_tables import Stream
+from results.stream_tables import WEBCAM, Stream
 from results.streams import StreamOptions, add_stream, stop_stream
 from results.tables import Job
 from workers.lease.outages import OUTAGES
@@ -27,8 +27,8 @@ from workers.streams.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
-URI, QUEUE = "webcam:", "webcam"
-"""The address of such a stream, and the queue of its job, which no worker serves: this server holds its lease."""
+QUEUE = "webcam"
+"""The queue of its job, which no worker serves: this server holds its lease."""
 
 EVERY_S = 1.0
 LOST_MS = 1000.0
@@ -119,7 +119,9 @@ def end_abandoned(database: Database) -> None:
     """Stops recordings of servers that were killed: no other process can go on with them."""
     with reading(database) as session:
         unfinished = session.scalars(
-            select(Stream.name).join(Job, Job.id == Stream.job_id).where(Stream.uri == URI, Job.state.in_(UNFINISHED))
+            select(Stream.name)
+            .join(Job, Job.id == Stream.job_id)
+            .where(Stream.uri == WEBCAM, Job.state.in_(UNFINISHED))
         ).all()
         dead = [each.name for each in stream_statuses(session) if each.name in unfinished and each.worker is None]
     for name in dead:
@@ -129,7 +131,7 @@ def end_abandoned(database: Database) -> None:
 
 def _claimed(database: Database, name: str, threshold: float) -> tuple[Claim, Resumed]:
     with writing(database) as session:
-        job = add_stream(session, name, URI, None, StreamOptions(detection_threshold=threshold))
+        job = add_stream(session, name, WEBCAM, None, StreamOptions(detection_threshold=threshold))
         session.execute(update(Job).where(Job.id == job.id).values(queue=QUEUE))
         shard = shard_of(session, job.id)
         worker = f"{os.uname().nodename}:{os.getpid()}"

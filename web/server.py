@@ -36,7 +36,7 @@ class Server:
         self.database: Database = connect(settings.database_url)
         self.uploads = _uploads(settings)
         self.is_private = is_private
-        """Whether it listens at the loopback interface alone."""
+        """Whether all visitors are on this machine."""
         self.watches: dict[str, Watch] = {}
         """What visitors show to their webcams, by a token of each visit."""
         self.recordings: dict[str, Recording] = {}

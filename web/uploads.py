@@ -45,6 +45,10 @@ class Uploads:
         if timer := self._ending.pop(token, None):
             timer.cancel()
 
+    def is_open(self, token: str) -> bool:
+        """Whether the visit takes files; not after `end`, once the visitor was away too long."""
+        return (self._visits / token).is_dir()
+
     def end(self, token: str, grace_s: float = GRACE_S) -> None:
         """Deletes what was uploaded in a visit and not submitted, unless the visitor comes back in time."""
         timer = self._ending[token] = Timer(grace_s, self._delete, [token])

@@ -18,6 +18,7 @@ from results.database import reading, writing
 from results.leases import Claim
 from results.recording import append_stream, hour, resume
 from tests.support.rows import face, frame, take_stream
+from workers.streams.live import FIELD, KEY
 
 TWO = datetime(2026, 11, 26, 14, 0, tzinfo=UTC)
 URI = "rtsp://anna:s%40cret@127.0.0.1:1/cam"
@@ -95,7 +96,10 @@ def test_a_stream_from_its_addition_to_its_removal(fer: Terminal) -> None:
     assert fer("stream", "start", "lobby").stdout == "lobby is on already\n"
     assert fer.listed()[0]["state"] == "waiting"
 
-    assert fer("stream", "remove", "lobby").stdout == "lobby: removed\n"
+    with redis.Redis(unix_socket_path=fer.broker.removeprefix("redis+socket://")) as server:
+        server.xadd(KEY + "lobby", {FIELD: "{}"})
+        removed = fer("stream", "remove", "lobby")
+        assert (removed.stdout, removed.stderr, server.exists(KEY + "lobby")) == ("lobby: removed\n", "", 0)
     for table_name in ("streams", "stream_logins", "stream_events", "jobs", "media", "frames", "faces", "tracks"):
         assert fer.rows(f"SELECT count(*) FROM {table_name}") == [(0,)], table_name
     assert "s@cret" not in fer.printed and "s%40cret" not in fer.printed and "anna" not in fer.printed
@@ -143,6 +147,18 @@ def test_a_password_may_come_from_the_environment(fer: Terminal) -> None:
 def test_without_a_broker_no_stream_is_added(fer: Terminal, tmp_path: Path) -> None:
     words = ("stream", "add", URI, "--name", "lobby", "--broker", "redis://127.0.0.1:1/0")
     assert "start Redis" in sentence_of(fer(*words, code=1))
+    assert fer.listed() == []
+
+
+def test_a_deleted_stream_leaves_nothing_in_redis_and_is_deleted_without_it_too(fer: Terminal) -> None:
+    with redis.Redis(unix_socket_path=fer.broker.removeprefix("redis+socket://")) as server:
+        for name in ("lobby", "door"):
+            job_id = fer("stream", "add", URI, "--name", name).stdout.strip()
+            fer("stream", "stop", name)
+            server.xadd(KEY + name, {FIELD: "{}"})
+            words = () if name == "lobby" else ("--broker", "redis://127.0.0.1:1/0")
+            assert fer("delete", job_id, *words).stdout == f"{job_id}: deleted\n"
+        assert (server.exists(KEY + "lobby"), server.exists(KEY + "door")) == (0, 1)
     assert fer.listed() == []
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 
 from results.closing import ready_to_close
 from results.database import reading, writing
-from results.errors import JobCancelledError, NameTakenError, UnknownStreamError
+from results.errors import JobCancelledError, NameTakenError, RecordingError, UnknownStreamError
 from results.jobs import cancel_job, delete_job, get_job, retry_job
 from results.leases import heartbeat, reclaim
 from results.read.naming import name_of_shard
@@ -16,6 +16,7 @@ from results.read.notes import notes
 from results.read.status import job_status
 from results.read.streams import events_of, stream_statuses
 from results.recording import append_stream, hour, resume
+from results.stream_tables import WEBCAM
 from results.streams import Login, StreamOptions, add_stream, get_stream, start_stream, stop_stream
 from results.tables import Job, Shard, Track
 from tests.support.rows import face, frame, new_stream, silence, take_stream
@@ -153,3 +154,17 @@ def test_the_status_is_that_of_a_living_worker(database: Database) -> None:
         assert stream_statuses(session, job_id)[0].error == "its process was killed"
     with reading(database) as session:
         assert stream_statuses(session, "none") == []
+
+
+def test_a_recording_of_a_webcam_is_not_started_again(database: Database) -> None:
+    with writing(database) as session:
+        job_id = add_stream(session, "webcam-1", WEBCAM, None, StreamOptions()).id
+        take_stream(session, job_id)
+        assert stop_stream(session, "webcam-1")
+    with writing(database) as session:
+        with pytest.raises(RecordingError, match="cannot be started again"):
+            start_stream(session, "webcam-1")
+        with pytest.raises(RecordingError, match="cannot be started again"):
+            retry_job(session, job_id)
+    with reading(database) as session:
+        assert stream_statuses(session)[0].state == "stopped" and get_job(session, job_id).state == "cancelled"

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
@@ -13,7 +13,7 @@ from threading import Timer
 import cv2
 import numpy as np
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from tests.support.browser import browser
 from tests.support.commands import ROOT
@@ -23,6 +23,9 @@ PASSWORD = "open sesame 42"
 CAMERA_FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 WAIT_MS = 60_000
 """Longest wait of the browser for anything; the machine may be busy."""
+
+READABLE = 4.5
+"""The least contrast of text (WCAG 2.2, 1.4.3)."""
 
 LONGEST_S = 900.0
 """Longest use of a browser. Playwright keeps its time limits itself, and pytest's exception is lost in its event loop
@@ -102,6 +105,31 @@ def opened(chromium: Browser, url: str, *, width: int = 1280, theme: str = "ligh
     page.set_default_timeout(WAIT_MS)
     page.goto(url)
     return page
+
+
+def contrast(text: Locator) -> float:
+    """The contrast of a text with what is behind it, from 1 to 21, as WCAG 2.2 defines it."""
+    colours: list[list[float]] = text.evaluate(
+        """text => {
+            const canvas = Object.assign(document.createElement('canvas'), { width: 1, height: 1 });
+            const brush = canvas.getContext('2d', { willReadFrequently: true }), layers = [];
+            for (let each = text; each; each = each.parentElement ?? each.getRootNode().host)
+                layers.unshift(getComputedStyle(each).backgroundColor);
+            const paint = (colour) => {
+                brush.fillStyle = colour;
+                brush.fillRect(0, 0, 1, 1);
+                return [...brush.getImageData(0, 0, 1, 1).data].slice(0, 3);
+            };
+            return [layers.map(paint).at(-1), paint(getComputedStyle(text).color)];
+        }"""
+    )
+    dark, light = sorted(_luminance(each) for each in colours)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: Sequence[float]) -> float:
+    linear = [each / 255 / 12.92 if each <= 10 else ((each / 255 + 0.055) / 1.055) ** 2.4 for each in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _answers(url: str) -> bool:

@@ -8,7 +8,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from results.database import prepare
-from tests.support.pages import PASSWORD, browsing, opened, serving_page
+from tests.support.pages import PASSWORD, READABLE, browsing, contrast, opened, serving_page
 
 PATHS = ("/", "/timeline", "/_stcore/health", "/_stcore/host-config", "/static/", "/media/x", "/fer/media/1", "/fer/x")
 SOCKET = "/_stcore/stream"
@@ -153,3 +153,13 @@ def test_the_gate_in_a_browser(closed: str) -> None:
         assert page.url == f"{closed}/jobs"
         assert page.evaluate("document.cookie.includes('fer_session')") is False
         assert page.get_by_text("Deploy").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_login_can_be_read(closed: str, theme: str) -> None:
+    with browsing() as chromium:
+        page = opened(chromium, f"{closed}/jobs", theme=theme)
+        page.get_by_label("Password").fill("wrong")
+        page.get_by_role("button", name="Enter").click()
+        assert contrast(page.get_by_role("alert")) >= READABLE
+        assert contrast(page.get_by_role("button", name="Enter")) >= READABLE

@@ -13,6 +13,7 @@ from fer_model.networks.manifest import ModelSet
 from fer_model.types import FaceObservation
 from web.elements.drop import Dropped, drop, visit
 from web.parts.face_table import FACE_STYLE, face_table
+from web.parts.names import plain
 from web.parts.pictures import LOWEST, Analysed, analysed, as_csv, as_json, drawn, drawn_whole
 from web.server import this_server
 
@@ -51,7 +52,8 @@ def _photograph() -> list[Dropped]:
     if photograph is None:
         return []
     path = st.session_state.get(key := f"photograph {photograph.file_id}")
-    if path is None:
+    # An absence that ended the visit took it away.
+    if path is None or not path.exists():
         path = this_server().uploads.new(visit(), "camera.jpg")
         path.write_bytes(photograph.getvalue())
         st.session_state[key] = path
@@ -63,11 +65,11 @@ def _analysis(given: Dropped, models: ModelSet) -> Analysed | None:
     known: dict[str, Analysed | str] = st.session_state.setdefault("analysed", {})
     key = f"{given.number} {models.key}"
     if key not in known:
-        with st.spinner(f"Analysing {given.name} …"):
+        with st.spinner(f"Analysing {plain(given.name)} …"):
             known[key] = _fresh(given)
     found = known[key]
     if isinstance(found, str):
-        st.warning(found)
+        st.warning(plain(found))
         return None
     return found
 
@@ -83,7 +85,7 @@ def _fresh(given: Dropped) -> Analysed | str:
 def _draw(
     given: Dropped, picture: Analysed, faces: Sequence[FaceObservation], models: ModelSet, threshold: float
 ) -> None:
-    st.subheader(given.name, anchor=False)
+    st.subheader(plain(given.name), anchor=False)
     left, right = st.columns([11, 9], gap="medium")
     words = f"{len(faces)} face{'s' if len(faces) != 1 else ''}: " + ", ".join(face.emotion for face in faces)
     with left:

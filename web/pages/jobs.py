@@ -13,7 +13,7 @@ from web.elements.drop import drop
 from web.errors import WebError
 from web.parts import job_list
 from web.parts.failures import one_sentence
-from web.parts.names import counted
+from web.parts.names import counted, plain
 from web.parts.queue import queue
 from web.server import this_server
 from workers.batch.planning import BatchOptions
@@ -85,7 +85,7 @@ def _submit(paths: Sequence[str], name: str, fps: float | None, is_quick: bool, 
         raise
     # A new place for uploads, without the files that the job has now.
     st.session_state["uploads"] = _uploads() + is_upload
-    more = f" Passed over: {passed}." if (passed := passed_over.sentence()) else ""
+    more = f" Passed over: {plain(passed)}." if (passed := passed_over.sentence()) else ""
     st.session_state["submitted"] = f"Job {job.job} has {counted(job.media, 'file')}.{more}"
 
 

@@ -12,6 +12,7 @@ from results.errors import ResultsError
 from web.elements.camera import camera
 from web.live import Watch, people
 from web.mirror import Mirror
+from web.parts.names import plain
 from web.parts.strip import STRIP_STYLE, strip
 from web.server import this_server
 
@@ -72,7 +73,7 @@ def _record(token: str) -> None:
         try:
             this_server().record(token, name)
         except ResultsError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         on = this_server().recordings[token]
     elif not wanted and on:

@@ -11,7 +11,7 @@ from results.training import list_runs, training_status
 from web.parts import model_tables
 from web.parts.failures import one_sentence
 from web.parts.model_charts import confusion, curves
-from web.parts.names import told_apart
+from web.parts.names import plain, told_apart
 from web.server import this_server
 from workers.models.inventory import details, overview
 from workers.models.store import SHIPPED_NAME, promote, shipped, shipped_name
@@ -28,7 +28,7 @@ def page() -> None:
     st.title("Models")
     found = overview(this_server().database, this_server().settings.models_dir)
     if done := st.session_state.pop("promoted", None):
-        st.success(f"{done} is in use.")
+        st.success(f"{plain(done)} is in use.")
     st.subheader("Ensembles")
     _table(model_tables.ensembles(found["ensembles"]), "Ensembles")
     _promotion(found["ensembles"])
@@ -105,7 +105,7 @@ def _run(chosen: str) -> None:
     best = f" · best {run.best_accuracy:.2%} in epoch {run.best_epoch}" if run.best_accuracy is not None else ""
     st.caption(f"{run.state} · epoch {run.epoch} of {run.epochs}{best}{left}")
     if run.error:
-        st.error(run.error)
+        st.error(plain(run.error))
     if run.history:
         curves(run.history, run.best_epoch)
 

@@ -15,11 +15,15 @@ from results.jobs import utc_now
 from results.read.parts import Period
 from results.read.streams import StreamStatus, events_of, stream_statuses
 from results.read.timelines import timeline
+from web.parts.names import plain
 from web.server import this_server
 
 EVERY_S = 2.0
 BUCKETS = 150
 """Steps of a chart, at most."""
+
+WIDTHS = {"Delay, ms": st.column_config.TextColumn(width=150)}
+"""Pixels; beside a long event it would be cut."""
 
 MINUTES = {"5 minutes": 5, "30 minutes": 30, "3 hours": 180}
 HINT = "There is no stream yet. `fer-batch stream add rtsp://camera/stream --name lobby` adds one."
@@ -47,7 +51,7 @@ def page() -> None:
 def _states() -> None:
     with reading(this_server().database) as session:
         rows = [_row(status) for status in stream_statuses(session)]
-    st.dataframe(rows, hide_index=True, width="stretch", alt="The state of each stream")
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=WIDTHS, alt="The state of each stream")
 
 
 def _row(status: StreamStatus) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def _last(name: str, minutes: int) -> None:
     with reading(this_server().database) as session:
         status = next((each for each in stream_statuses(session) if each.name == name), None)
         if status is None:
-            st.info(f"The stream {name} was removed.")
+            st.info(f"The stream {plain(name)} was removed.")
             return
         rows = _means(session, status, minutes)
         events = [

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fer_model.errors import FerModelError
 from results.errors import ResultsError
 from web.errors import WebError
+from web.parts.names import plain
 from workers.errors import WorkersError
 from workers.queue.broker import BROKER_ERRORS
 
@@ -21,6 +22,6 @@ def one_sentence(show: Callable[[str], object] = st.error) -> Iterator[None]:
     try:
         yield
     except OURS as error:
-        show(str(error))
+        show(plain(str(error)))
     except (*BROKER_ERRORS, SQLAlchemyError) as error:
         show(f"The server could not do it ({type(error).__name__}). Try again in a moment.")

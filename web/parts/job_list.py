@@ -1,4 +1,4 @@
-"""The jobs, newest first: state, progress, errors, and what can be done with them."""
+"""The jobs, those that are not finished first: state, progress, errors, and what can be done with them."""
 
 from functools import partial
 from typing import Literal
@@ -6,14 +6,15 @@ from typing import Literal
 import streamlit as st
 
 from results.database import reading, writing
-from results.jobs import UNFINISHED, cancel_job, list_jobs
+from results.jobs import UNFINISHED, cancel_job, pressing_jobs
 from results.printable import shown
 from results.read.choosing import WITH_FACES
 from results.read.notes import notes
 from results.read.status import JobStatus, job_statuses, sentence
 from web.parts.failures import one_sentence
-from web.parts.names import counted, job_title, state_name
+from web.parts.names import counted, job_title, plain, state_name
 from web.parts.queue import queue
+from web.recording import QUEUE
 from web.server import this_server
 from workers.queue.broker import BROKER_ERRORS
 from workers.queue.dispatching import retry
@@ -31,7 +32,8 @@ COLOURS: dict[str, Literal["blue", "gray", "red"]] = {
 def draw() -> None:
     """Draws the list."""
     with reading(this_server().database) as session:
-        jobs = {job.id: job for job in list_jobs(session, limit=MOST)}
+        found, total = pressing_jobs(session, MOST)
+        jobs = {job.id: job for job in found}
         statuses = job_statuses(session, list(jobs))
         titles = {key: job_title(job) for key, job in jobs.items()}
         moments = {key: f"{job.created_at:%d %b %Y, %H:%M} UTC" for key, job in jobs.items()}
@@ -39,15 +41,18 @@ def draw() -> None:
         st.info("There is no job yet.")
     for status in statuses:
         with st.container(border=True, key=f"job-{status.job}"):
-            _draw(status, titles[status.job], moments[status.job])
+            _draw(status, titles[status.job], moments[status.job], is_recording=jobs[status.job].queue == QUEUE)
+    if len(jobs) < total:
+        listed = f"The unfinished and the newest jobs, {len(jobs):,} of {total:,}"
+        st.caption(f"{listed}; `fer-batch jobs --limit {total}` lists all.")
 
 
-def _draw(status: JobStatus, title: str, moment: str) -> None:
+def _draw(status: JobStatus, title: str, moment: str, *, is_recording: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{_plain(title)}**", width="content")
+        st.markdown(f"**{plain(title)}**", width="content")
         st.badge(state_name(status.kind, status.state), color=COLOURS[status.state])
         st.caption(f"{status.kind} · {moment} · {status.job}", width="stretch")
-        _buttons(status)
+        _buttons(status, may_retry=not is_recording)
     if status.kind == "train":
         st.caption("The page Models shows its curves.")
     elif status.state in UNFINISHED and status.planned_frames:
@@ -65,7 +70,7 @@ def _progress(status: JobStatus) -> str:
     return f"{status.frames:,} of {status.planned_frames:,} frames · {status.fps:,.1f} a second{left}"
 
 
-def _buttons(status: JobStatus) -> None:
+def _buttons(status: JobStatus, *, may_retry: bool) -> None:
     if status.kind in WITH_FACES and status.faces:
         link = f'<a class="fer-link" href="/timeline?job={status.job}" target="_self">Timeline</a>'
         st.html(link, width="content")
@@ -75,7 +80,7 @@ def _buttons(status: JobStatus) -> None:
         # Both: a button that takes the place of another moves under the pointer, and the press is lost.
         cancel, again = partial(_cancel, status.job), partial(_retry, status.job)
         st.button("Cancel", key=f"cancel-{status.job}", on_click=cancel, disabled=not is_open)
-        st.button("Retry", key=f"retry-{status.job}", on_click=again, disabled=not can_retry)
+        st.button("Retry", key=f"retry-{status.job}", on_click=again, disabled=not (can_retry and may_retry))
 
 
 def _sentences(status: JobStatus) -> list[str]:
@@ -95,8 +100,3 @@ def _retry(job_id: str) -> None:
             retry(queue(), this_server().database, job_id)
         except BROKER_ERRORS:
             st.toast("The queue cannot be reached; the workers take the job up once it is back.")
-
-
-def _plain(text: str) -> str:
-    """Text without Markdown's marks."""
-    return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>()#+-.!|$:~" else letter for letter in text)

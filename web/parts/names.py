@@ -78,6 +78,11 @@ def state_name(kind: str, state: str) -> str:
     return "stopped" if (kind, state) == ("stream", "cancelled") else state
 
 
+def plain(text: str) -> str:
+    """Text that Streamlit's Markdown shows as it is."""
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>()#+-.!|$:~&" else letter for letter in text)
+
+
 def counted(count: int, thing: str) -> str:
     """`1 file`, `2,000 files`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"

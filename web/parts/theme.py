@@ -25,6 +25,8 @@ STYLE = """
 h1 { font-size: 1.6rem !important; font-weight: 600 !important; }
 h2, h3 { font-size: 1.15rem !important; font-weight: 600 !important; }
 [data-testid=stMetricValue] { font-size: 1.35rem; }
+/* Wide tables of a model's card: they scroll, not the page. */
+[data-testid=stMarkdownContainer] table { display: block; width: fit-content; max-width: 100%; overflow-x: auto; }
 .fer-files { display: flex; flex-wrap: wrap; gap: .5rem 1.25rem; margin: 0; }
 .fer-link {
   display: inline-block; padding: .45rem .75rem; border: 1px solid color-mix(in srgb, currentColor 20%, transparent);

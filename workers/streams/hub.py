@@ -47,7 +47,7 @@ MODELS_S = 30.0
 
 CLOSE_S = 10.0
 
-Publish = Callable[[str, dict[str, Any]], None]
+Publish = Callable[[str, dict[str, Any] | None], None]
 
 
 def end_process() -> None:
@@ -58,8 +58,8 @@ def end_process() -> None:
 class Hub:
     """Serves streams from `add` until they are stopped, lost, or `stopping` is true.
 
-    `load` gives the networks, `publish` takes the live summary of a stream each second, and `die` ends the process when
-    it is past help, after its leases are released.
+    `load` gives the networks, `publish` takes the live summary of a stream each second, and None at its end, and `die`
+    ends the process when it is past help, after its leases are released.
     """
 
     def __init__(
@@ -169,6 +169,8 @@ class Hub:
         except (JobCancelledError, ShardLostError) as error:
             logger.info("stream %s: ends here: %s", stream.name, error)
             self._drop(stream)
+            # Whoever removed it may have deleted its summaries before the last one.
+            self._publish(stream.name, None)
         except (*OUTAGES, DatabaseFullError, DatabaseReadOnlyError) as error:
             logger.warning("stream %s: nothing could be written, it is kept in memory: %s", stream.name, error)
             return False

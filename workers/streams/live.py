@@ -10,7 +10,8 @@ from typing import Any
 
 from celery import Celery
 
-from workers.queue.broker import BROKER_ERRORS
+from workers.errors import BrokerUnreachableError
+from workers.queue.broker import BROKER_ERRORS, check_broker
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +26,18 @@ FORGET_S = 2 * 3600
 MOST_WAITING = 1000
 PAUSE_S = 1.0
 
-Summary = tuple[str, Mapping[str, Any]]
-"""A stream's name and what its worker tells of it."""
+Summary = tuple[str, Mapping[str, Any] | None]
+"""A stream's name and what its worker tells of it; None when it is no longer the worker's."""
+
+
+def forget_summaries(app: Celery, name: str) -> None:
+    """Deletes what Redis has of a removed stream. Where Redis does not answer, it expires."""
+    try:
+        check_broker(app)
+        with app.connection_for_write() as connection:
+            connection.default_channel.client.delete(KEY + name)
+    except (BrokerUnreachableError, *BROKER_ERRORS) as error:
+        logger.warning("live summaries of %s stay for %d hours at most: %s", name, FORGET_S // 3600, error)
 
 
 class Live:
@@ -37,8 +48,8 @@ class Live:
         self._waiting: Queue[Summary] = Queue(MOST_WAITING)
         threading.Thread(target=self._run, name="live", daemon=True).start()
 
-    def publish(self, name: str, summary: Mapping[str, Any]) -> None:
-        """Sends a stream's summary soon; drops it while Redis is away."""
+    def publish(self, name: str, summary: Mapping[str, Any] | None) -> None:
+        """Sends a stream's summary soon, or with None deletes those that were sent; drops it while Redis is away."""
         try:
             self._waiting.put_nowait((name, summary))
         except Full:
@@ -59,12 +70,15 @@ class Live:
     def _send(self, client: Any, first: Summary) -> None:
         name, summary = first
         while True:
-            entry = {FIELD: json.dumps(summary)}
-            # Both or neither: a key that never expires would stay for good.
-            with client.pipeline() as both:
-                both.xadd(KEY + name, entry, maxlen=LENGTH, approximate=True)
-                both.expire(KEY + name, FORGET_S)
-                both.execute()
+            if summary is None:
+                client.delete(KEY + name)
+            else:
+                entry = {FIELD: json.dumps(summary)}
+                # Both or neither: a key that never expires would stay for good.
+                with client.pipeline() as both:
+                    both.xadd(KEY + name, entry, maxlen=LENGTH, approximate=True)
+                    both.expire(KEY + name, FORGET_S)
+                    both.execute()
             name, summary = self._waiting.get()
 
     def _forget(self) -> None:

@@ -95,5 +95,6 @@ class Line:
         pause = self._pauses.after(self._failures, loss)
         self._failures, self._next = self._failures + 1, now + pause
         if loss.reason != self._last_reason:
+            # Without the pause: later ones are longer, and no event says so.
             self._last_reason = loss.reason
-            self._note("lost", f"{loss.reason}; the next attempt is in {pause:.1f} s")
+            self._note("lost", f"{loss.reason}; it is tried again, after pauses of up to a minute")

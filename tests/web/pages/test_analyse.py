@@ -137,6 +137,15 @@ def test_nothing_uploaded_outlives_the_visit(chromium: Browser, url: str, upload
     until(lambda: not pictures(), seconds=GRACE_S + 60)
 
 
+def test_a_name_is_shown_as_it_is(page: Page, samples: Path, tmp_path: Path) -> None:
+    name = "a*b*c $x$ y$z$ R&amp;D.jpg"
+    (tmp_path / name).write_bytes((samples / "zidane.jpg").read_bytes())
+    (tmp_path / "no *picture* &amp;.jpg").write_text("this is no picture")
+    give(page, tmp_path / name, tmp_path / "no *picture* &amp;.jpg")
+    page.get_by_role("heading", name=name, exact=True).wait_for()
+    page.get_by_text("no *picture* &amp;.jpg: is not a picture").wait_for()
+
+
 def test_a_picture_is_pasted(page: Page, samples: Path) -> None:
     page.locator("input[type=file]").wait_for(state="attached")
     page.evaluate(

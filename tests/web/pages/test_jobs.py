@@ -102,12 +102,12 @@ def test_a_job_is_cancelled_and_retried(page: Page, site: SimpleNamespace) -> No
     database = connect(site.stack.database_url)
     torn = MediaPlan("/srv/torn.mp4", "video", state="failed", error="/srv/torn.mp4: is not a video")
     with writing(database) as session:
-        job, _ = create_job(session, kind="batch", name="waits _for_ ever", options={}, queue="nobody")
+        job, _ = create_job(session, kind="batch", name="waits _for_ R&amp;D", options={}, queue="nobody")
         add_plan(
             session, job.id, [MediaPlan("/srv/a.mp4", "video"), torn], [ShardPlan(0, 0, 9, video=True, start_ms=0)]
         )
     database.dispose()
-    waiting = card(page, "waits _for_ ever")
+    waiting = card(page, "waits _for_ R&amp;D")
     expect(waiting).to_contain_text("queued", timeout=WAIT_MS)
     expect(waiting).to_contain_text("1 of 2 files failed")
     waiting.get_by_role("button", name="Cancel").click()

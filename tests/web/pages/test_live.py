@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from fer_model.types import EMOTIONS
-from tests.support.pages import WAIT_MS, browsing, camera_flags, opened, serving_page
+from tests.support.pages import READABLE, WAIT_MS, browsing, camera_flags, contrast, opened, serving_page
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,35 @@ def test_posted_frames(page: Page) -> None:
     status.first.wait_for()
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Start")).to_be_visible()
+
+
+def test_a_second_press_before_the_camera_is_open_opens_no_second_camera(chromium: Browser, url: str) -> None:
+    page = chromium.new_page(color_scheme="dark")
+    page.set_default_timeout(WAIT_MS)
+    # The visitor needs a moment to answer the browser's question.
+    page.add_init_script(
+        "window.cameras = [];"
+        "const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        "navigator.mediaDevices.getUserMedia = async (wanted) => {"
+        " await new Promise((done) => setTimeout(done, 2000));"
+        " window.cameras.push(await own(wanted)); return window.cameras.at(-1); };"
+    )
+    page.goto(f"{url}/live")
+    page.get_by_text("JPEG", exact=True).click()
+    start = page.get_by_role("button", name="Start")
+    start.click()
+    start.click(force=True)
+    page.get_by_role("button", name="Stop").click()
+    expect(start).to_be_enabled()
+    assert contrast(start) >= READABLE
+    states = "window.cameras.flatMap((camera) => camera.getTracks().map((track) => track.readyState))"
+    assert page.evaluate(states) == ["ended"]
+    # Who leaves before the answer has no camera running either.
+    start.click()
+    page.get_by_text("WebRTC", exact=True).click()
+    page.wait_for_function("window.cameras.length === 2")
+    page.wait_for_function(f"{states}.every((state) => state === 'ended')")
+    page.close()
 
 
 def test_webrtc(page: Page) -> None:

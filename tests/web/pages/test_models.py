@@ -15,6 +15,7 @@ from results.emotions import EMOTIONS
 from results.tables import Ensemble, EnsembleMember, Evaluation, TrainingEpoch, TrainingRun
 from results.training import TrainingPlan, add_training
 from tests.support.pages import browsing, opened, serving_page
+from web.parts.names import plain
 from web.server import open_server
 from workers.models import store
 from workers.settings import Settings
@@ -122,7 +123,7 @@ def test_a_pinned_release_is_called_so_and_follows_later_ones_again(database: Da
     app = models_page()
     assert app.dataframe[0].value["In use"].tolist() == ["pinned"]
     app.button[0].click().run()
-    assert [each.value for each in app.success] == [f"{name} is in use."]
+    assert [each.value for each in app.success] == [f"{plain(name)} is in use."]
     assert app.dataframe[0].value["In use"].tolist() == ["yes"] and not app.button
     with reading(database) as session:
         assert catalogue.promoted(session) is None
@@ -139,6 +140,10 @@ def test_an_ensemble_is_promoted_by_a_click(tmp_path: Path) -> None:
         page = opened(chromium, f"{address}/models")
         page.get_by_role("button", name="Promote").click()
         page.get_by_text("one is in use.").wait_for()
+        narrow = opened(chromium, f"{address}/models", width=400)
+        narrow.locator("[data-testid=stMarkdownContainer] table").first.wait_for()
+        # The tables of a card scroll, not the page.
+        narrow.wait_for_function("document.querySelector('[data-testid=stMain]').scrollWidth === 400")
     with reading(database) as session:
         assert store.in_use(session, folder)[0] == "one"
     database.dispose()

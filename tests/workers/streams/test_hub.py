@@ -58,6 +58,7 @@ class Process:
 
     def __init__(self, database: Database, networks: Engine, **settings: Any) -> None:
         self.published: Summaries = []
+        self.forgotten: list[str] = []
         self.ended: list[bool] = []
         self.is_stopping = False
         self.hub = Hub(
@@ -65,10 +66,16 @@ class Process:
             Settings(**settings),
             f"{os.uname().nodename}:{os.getpid()}",
             lambda models: networks,
-            publish=lambda name, summary: self.published.append(summary),
+            publish=self.publish,
             stopping=lambda: self.is_stopping,
             die=lambda: self.ended.append(True),
         )
+
+    def publish(self, name: str, summary: dict[str, Any] | None) -> None:
+        if summary is None:
+            self.forgotten.append(name)
+        else:
+            self.published.append(summary)
 
 
 @contextmanager
@@ -103,6 +110,7 @@ def test_a_stream_gets_rows_within_a_second_until_it_is_stopped(
         count = len(frames_of(database))
         assert any(each["faces"] and each["tracks"] for each in process.published)
         last = process.published[-1]
+        until(lambda: process.forgotten == [NAME])
         assert (last["stream"], last["state"]) == (NAME, "live") and set(last["skipped"]) == {
             "stale",
             "decode",
@@ -361,3 +369,6 @@ def test_live_summaries_reach_redis_and_an_outage_of_it_holds_nothing_up(broker:
         until(lambda: client.xlen(KEY + "door"))
         assert [json.loads(entry[FIELD.encode()]) for _, entry in client.xrange(KEY + "door")] == [{"faces": 2}]
         assert 0 < client.ttl(KEY + "door") <= FORGET_S
+        live.publish("door", {"faces": 3})
+        live.publish("door", None)
+        until(lambda: not client.exists(KEY + "door"))

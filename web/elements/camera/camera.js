@@ -61,18 +61,24 @@ function create(root, view) {
 
   async function start() {
     status.textContent = "Waiting for the camera …";
+    // A second press before the browser's question is answered would open a second stream, which nothing would end.
+    button.disabled = true;
     try {
       const wanted = { video: { width: WIDTH, height: HEIGHT, frameRate: 30 }, audio: false };
-      stream = await navigator.mediaDevices.getUserMedia(wanted);
+      const mine = stream = await navigator.mediaDevices.getUserMedia(wanted);
+      // The visitor may have left the page meanwhile.
+      if (!root.isConnected) return stop();
+      video.srcObject = mine;
+      await video.play();
+      button.textContent = "Stop";
+      loop(mine);
     } catch (error) {
+      stop();
       status.textContent = navigator.mediaDevices ? `The camera cannot be used: ${error.message}`
         : "Browsers open the camera over HTTPS, or on this machine, only.";
-      return;
+    } finally {
+      button.disabled = false;
     }
-    video.srcObject = stream;
-    await video.play();
-    button.textContent = "Stop";
-    loop(stream);
   }
 
   button.onclick = () => { if (stream) { stop(); status.textContent = ""; } else start(); };

@@ -40,10 +40,11 @@ def drop(label: str, hint: str, *, key: str, accept: str) -> list[Dropped]:
 
 
 def visit() -> str:
-    """The token of this visit, whose uploads are deleted when it ends."""
-    if "visit" not in st.session_state:
-        st.session_state["visit"] = this_server().uploads.begin()
-    return _held(st.session_state["visit"])
+    """The token of this visit, whose uploads are deleted when it ends; a new one after an absence that ended it."""
+    token = st.session_state.get("visit")
+    if token is None or not this_server().uploads.is_open(_held(token)):
+        token = st.session_state["visit"] = this_server().uploads.begin()
+    return _held(token)
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=lambda token: this_server().uploads.end(token))

@@ -16,28 +16,37 @@ function create(root, view) {
     item.querySelector(".size").textContent = size(file.size);
     item.querySelector("progress").setAttribute("aria-label", `Upload of ${file.name}`);
     item.querySelector("button").setAttribute("aria-label", `Remove ${file.name}`);
+    item.querySelector("button").onclick = () => {
+      files = files.filter((each) => each.item !== item);
+      item.remove();
+      publish();
+    };
     list.append(item);
     return item;
   }
 
+  function fail(item, reason) {
+    item.className = "failed";
+    item.querySelector(".size").textContent = reason;
+  }
+
+  view.lose = () => {
+    if (!files.length) return;
+    files.forEach(({ item }) => fail(item, "No longer on the server; add it again."));
+    files = [];
+    publish();
+  };
+
   function send(file, item) {
     return new Promise((done) => {
       const request = new XMLHttpRequest();
-      item.querySelector("button").onclick = () => {
-        request.abort();
-        files = files.filter((each) => each.item !== item);
-        item.remove();
-        publish();
-      };
+      item.querySelector("button").addEventListener("click", () => request.abort());
       request.upload.onprogress = (event) => { item.querySelector("progress").value = event.loaded / event.total; };
       request.onloadend = () => {
         item.querySelector("progress").remove();
         const answer = request.response ?? {};
         if (request.status === 200) files.push({ ...answer, item });
-        else if (item.isConnected) {
-          item.className = "failed";
-          item.querySelector(".size").textContent = answer.error ?? "The upload did not arrive; try it again.";
-        }
+        else if (item.isConnected) fail(item, answer.error ?? "The upload did not arrive; try it again.");
         done();
       };
       request.open("PUT", view.current.data.to + encodeURIComponent(file.name || "pasted.png"));
@@ -72,7 +81,10 @@ export default function (component) {
     views.set(root, (view = { current: component }));
     view.end = create(root, view);
   }
+  const before = view.current.data.to;
   view.current = component;
+  // Another visit: the connection was away too long, or the server was restarted, and what the earlier had is deleted.
+  if (data.to !== before) view.lose();
   root.setAttribute("aria-label", data.label);
   root.querySelector("strong").textContent = data.label;
   root.querySelector(".hint").textContent = data.hint;

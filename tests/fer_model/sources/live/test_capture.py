@@ -187,7 +187,9 @@ def test_the_roots_of_media_hold_for_streams_too(tmp_path: Path, small_clip: Pat
 def test_a_camera_at_this_machine_is_opened_by_its_device(capturing: Capturing) -> None:
     """No such device can be made here: that it is missing is all that can be seen."""
     got = Gathered(capturing("/dev/video93"))
-    assert got.event("lost").detail.startswith("there is no such file or device; the next attempt is in ")
+    assert got.event("lost").detail.startswith(
+        "there is no such file or device; it is tried again, after pauses of up to a minute"
+    )
     assert got.capture.figures().state == "connecting"
 
 

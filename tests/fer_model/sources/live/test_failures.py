@@ -46,7 +46,7 @@ def test_a_server_that_is_killed_is_found_again(
     with NETWORK[kind](small_clip) as server:
         got = Gathered(capturing(server.url)).more(5)
         server.kill()
-        assert re.fullmatch(r".+; the next attempt is in 0\.\d s", got.event("lost").detail)
+        assert got.event("lost").detail.endswith("; it is tried again, after pauses of up to a minute")
         assert got.capture.figures().state == "reconnecting"
         server.start()
         assert re.search(r", after \d+\.\d s$", got.event("resumed").detail)
@@ -90,8 +90,8 @@ def test_a_wrong_password_is_tried_rarely_and_never_shown(
         server.kill()
         right.event("lost")
         stop_at_once(wrong.capture)
-    pause = re.fullmatch(r"the user or the password is refused \(401\); the next attempt is in (\d+\.\d) s", lost)
-    assert pause is not None and 15 <= float(pause[1]) < 20 and bare.startswith("the user or the password is refused")
+    assert lost.startswith("the user or the password is refused (401); it is tried again, after pauses")
+    assert bare.startswith("the user or the password is refused")
     assert wrong.capture.figures().state == "connecting" and wrong.frames == []
     seen = [
         *capfd.readouterr(),
@@ -152,7 +152,7 @@ def test_a_web_camera_s_login_is_sent_to_it(tmp_path: Path, capturing: Capturing
 )
 def test_a_source_that_is_not_there_is_tried_again(uri: str, reason: str, capturing: Capturing) -> None:
     got = Gathered(capturing(uri, pauses=Pauses(first_s=0.01, longest_s=0.05)))
-    assert got.event("lost").detail.startswith(f"{reason}; the next attempt is in ")
+    assert got.event("lost").detail.startswith(f"{reason}; it is tried again, ")
     got.until(lambda _: got.capture._line._failures >= 5)
     assert got.kinds == ["lost"], "the same reason again is no event"
     stop_at_once(got.capture)

@@ -1,0 +1,70 @@
+"""The list of jobs, run as Streamlit runs it but without a browser: which it has, and what can be done with each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine as Database
+from streamlit.testing.v1 import AppTest
+
+from results.database import writing
+from results.jobs import cancel_job, create_job
+from results.stream_tables import WEBCAM
+from results.streams import StreamOptions, add_stream, stop_stream
+from tests.support.rows import new_stream, take_stream
+from web.parts.job_list import MOST
+from web.recording import QUEUE
+from web.server import open_server
+from workers.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def server(database: Database, tmp_path: Path) -> Iterator[None]:
+    url = database.url.render_as_string(hide_password=False)
+    opened = open_server(Settings(database_url=url, uploads_dir=tmp_path / "uploads"), is_private=True)
+    yield
+    opened.uploads.close()
+    opened.database.dispose()
+
+
+def listed() -> AppTest:
+    def script() -> None:
+        from web.parts.job_list import draw
+
+        draw()
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_a_job_that_runs_is_listed_however_old_and_the_page_says_what_it_leaves_out(database: Database) -> None:
+    with writing(database) as session:
+        for number in range(MOST + 5):
+            job, _ = create_job(session, kind="batch", name=f"job {number}", options={})
+            if number:
+                cancel_job(session, job.id)
+    app = listed()
+    titles = [each.value for each in app.markdown if each.value.startswith("**")]
+    assert titles[0] == "**job 0**" and len(set(titles)) == MOST
+    assert app.caption[-1].value == (
+        "The unfinished and the newest jobs, 30 of 35; `fer-batch jobs --limit 35` lists all."
+    )
+
+
+def test_a_few_jobs_are_all_listed_without_a_note(database: Database) -> None:
+    with writing(database) as session:
+        create_job(session, kind="batch", name="one", options={})
+    assert not [each.value for each in listed().caption if "newest" in each.value]
+
+
+def test_a_stopped_stream_can_be_retried_and_a_recording_of_a_webcam_cannot(database: Database) -> None:
+    with writing(database) as session:
+        lobby, webcam = new_stream(session), add_stream(session, "webcam-1", WEBCAM, None, StreamOptions())
+        webcam.queue = QUEUE
+        for name, job_id in (("lobby", lobby), ("webcam-1", webcam.id)):
+            take_stream(session, job_id)
+            stop_stream(session, name)
+    app = listed()
+    assert not app.button(f"retry-{lobby}").disabled
+    assert app.button(f"retry-{webcam.id}").disabled
