@@ -71,6 +71,7 @@ def _state(database: "Database", name: str, job_id: str) -> str:
     from results.database import reading
     from results.errors import ResultsError
     from results.read.streams import stream_statuses
+    from results.stream_tables import WEBCAM
 
     try:
         with reading(database) as session:
@@ -79,6 +80,8 @@ def _state(database: "Database", name: str, job_id: str) -> str:
         return f"nothing new from {name}, and the database does not answer: {error}"
     if not found:
         return f"{name} was removed."
+    if found[0].uri == WEBCAM:
+        return f"{name} is a recording of a webcam, and over."
     if found[0].state == "stopped":
         return f"{name} is stopped; fer-batch stream start {name} starts it."
     if found[0].state == "waiting":
