@@ -143,7 +143,7 @@ def test_an_empty_or_outdated_database_is_passed_over_with_a_word(
         assert run.stderr.startswith(f"Note: the database is not used: {words}")
 
 
-def test_a_database_that_cannot_be_written_keeps_nobody_from_the_figures(
+def test_the_figures_are_given_though_the_database_cannot_be_written(
     table: Path, nowhere: dict[str, str], tmp_path: Path
 ) -> None:
     upgrade(f"sqlite:///{tmp_path / 'results.db'}")

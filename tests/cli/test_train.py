@@ -168,9 +168,7 @@ def status_in(state: str) -> TrainingStatus:
 
 
 @pytest.mark.parametrize(("ended", "looks"), [(False, 2), (True, 1)])
-def test_whoever_follows_looks_once_more_after_the_end(
-    monkeypatch: pytest.MonkeyPatch, ended: bool, looks: int
-) -> None:
+def test_a_follower_looks_once_more_after_the_end(monkeypatch: pytest.MonkeyPatch, ended: bool, looks: int) -> None:
     """The run goes on until the test looks whether it has ended."""
     seen: list[str] = []
     states = {"now": "done" if ended else "running"}

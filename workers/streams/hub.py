@@ -169,7 +169,7 @@ class Hub:
         except (JobCancelledError, ShardLostError) as error:
             logger.info("stream %s: ends here: %s", stream.name, error)
             self._drop(stream)
-            # Whoever removed it may have deleted its summaries before the last one.
+            # The command that removed it may have deleted its summaries before the last one came.
             self._publish(stream.name, None)
         except (*OUTAGES, DatabaseFullError, DatabaseReadOnlyError) as error:
             logger.warning("stream %s: nothing could be written, it is kept in memory: %s", stream.name, error)

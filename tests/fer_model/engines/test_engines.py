@@ -81,7 +81,7 @@ def test_faces_come_in_the_order_of_the_pictures_and_stay_as_they_are(openvino_e
         np.testing.assert_array_equal(faces, kept[number % 3])
 
 
-def test_faces_that_nobody_waits_for_leave_the_engine_usable(openvino_engine: Engine, zidane: Image) -> None:
+def test_faces_that_are_not_waited_for_leave_the_engine_usable(openvino_engine: Engine, zidane: Image) -> None:
     (expected,) = detect(openvino_engine, [zidane])
     for _ in range(5):
         abandoned = ahead.detect([zidane] * 6, openvino_engine, THRESHOLD)

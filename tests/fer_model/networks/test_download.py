@@ -114,7 +114,7 @@ def test_two_at_once_do_not_mix(server: FileServer, tmp_path: Path) -> None:
             fetch(server, tmp_path)
 
 
-def test_nobody_else_has_it_before_it_is_used(server: FileServer, tmp_path: Path) -> None:
+def test_no_other_process_has_it_before_it_is_used(server: FileServer, tmp_path: Path) -> None:
     with downloaded(f"{server.url}/weights.bin", tmp_path / "weights.bin", PROMISED) as whole:
         with pytest.raises(DownloadError, match="another process is downloading this"):
             fetch(server, tmp_path)

@@ -84,7 +84,7 @@ class Malicious:
 
 
 @pytest.mark.parametrize("name", ["evil.pth", "evil.pt"])
-def test_a_pickle_that_nobody_vouches_for_runs_nothing(tmp_path: Path, name: str) -> None:
+def test_an_unverified_pickle_runs_nothing(tmp_path: Path, name: str) -> None:
     torch.save({"model": Malicious(tmp_path / "ran")}, tmp_path / name)
     target = tmp_path / "ours.safetensors"
     with pytest.raises(WeightsError, match=r"holds more than tensors|add --trust"):

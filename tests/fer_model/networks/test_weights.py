@@ -33,7 +33,7 @@ def test_each_file_has_a_card_that_says_everything(file: WeightsFile) -> None:
         assert re.search(rf"^\*\*{heading}\.\*\*", card, re.MULTILINE), heading
 
 
-def test_nothing_lies_beside_them_that_nobody_needs() -> None:
+def test_nothing_unneeded_lies_beside_them() -> None:
     expected = {"manifest.json"} | {file.path.name for file in FILES} | {f"{file.path.stem}.md" for file in FILES}
     expected |= {file.graph.path.name for file in FILES if file.graph}
     assert {path.name for path in SHIPPED.iterdir()} == expected

@@ -80,5 +80,5 @@ def test_a_face_may_be_there_up_to_the_next_frame_that_was_looked_at() -> None:
     ]
 
 
-def test_nobody_is_nowhere() -> None:
+def test_no_face_is_nowhere() -> None:
     assert paths().at(0, 0) == []

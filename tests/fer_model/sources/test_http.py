@@ -214,7 +214,7 @@ def test_a_server_that_goes_away_in_the_middle_is_no_end_of_the_video(tmp_path: 
         list(pieces)
 
 
-def test_nobody_is_there() -> None:
+def test_no_server_is_there() -> None:
     with serving(FileServer({})) as gone:
         pass
     assert complaint(f"{gone.url}/a.mp4", TransientMediaError) == "the server cannot be reached"
@@ -298,7 +298,7 @@ def test_passwords_come_from_the_file_that_the_environment_names(
             assert (server.authorizations[-1] is not None) == named
 
 
-def test_a_url_names_one_file_and_nobody_is_asked_for_it() -> None:
+def test_a_url_names_one_file_and_no_server_is_asked_for_it() -> None:
     urls = ["http://host/a.mp4?sig=1", "https://host/A.JPG", "http://host/a.mp4?sig=1", "http://host/*.png"]
     assert list(find_media(urls)) == [
         Found("http://host/a.mp4?sig=1", "video"),

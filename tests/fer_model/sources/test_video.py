@@ -171,7 +171,7 @@ def test_start_frame_and_end_are_half_open(clip: Path) -> None:
     assert [(frame.index, frame.time_ms) for frame in frames] == [(10, 400), (11, 440)]
 
 
-def test_whoever_watches_can_end_a_long_search_for_a_frame(tmp_path: Path) -> None:
+def test_a_watcher_can_end_a_long_search_for_a_frame(tmp_path: Path) -> None:
     """All of the file lies between its only keyframe and the frame that is wanted."""
     path = write_clip(tmp_path / "a.mp4", PICTURES, gop=250)
     seen: list[int] = []

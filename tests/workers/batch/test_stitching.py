@@ -72,7 +72,7 @@ def test_joining_what_was_joined_changes_nothing() -> None:
     assert join_tracks([first, again]) == [{0: 0, 1: 1}, {0: 0, 1: 1}]
 
 
-def test_across_a_segment_that_failed_nobody_is_the_same() -> None:
+def test_across_a_segment_that_failed_no_face_is_the_same() -> None:
     first = segment(0, 2, seam={10: {0: LEFT}, 21: {1: RIGHT}})
     third = segment(2, 2, seen={21: {0: LEFT, 1: RIGHT}})
     assert join_tracks([first, third]) == [{0: 0, 1: 1}, {0: 2, 1: 3}]

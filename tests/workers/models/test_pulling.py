@@ -145,7 +145,7 @@ def test_other_bytes_than_promised_reach_neither_the_store_nor_the_catalogue(
         assert list(catalogue.list_models(session)) == []
 
 
-def test_what_nobody_vouches_for_needs_trust(database: Database, server: FileServer, settings: Settings) -> None:
+def test_what_is_not_verified_needs_trust(database: Database, server: FileServer, settings: Settings) -> None:
     server.files["/newer/yolov13n-face.pt"] = next(server.files[path] for path in server.files if path.endswith(".pt"))
     url = f"{server.url}/newer/yolov13n-face.pt"
     with pytest.raises(DownloadError, match="add --trust"):

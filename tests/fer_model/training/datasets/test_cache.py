@@ -185,7 +185,7 @@ def test_two_processes_that_decode_at_once_both_get_the_faces(source: Path, tmp_
     assert {path.name for path in folder.iterdir()} == {"images.npy", "labels.npy"}
 
 
-def test_whoever_comes_second_takes_what_is_there(source: Path, tmp_path: Path) -> None:
+def test_a_second_process_takes_what_is_there(source: Path, tmp_path: Path) -> None:
     """Another process finishes while this one still decodes."""
     other = replace(FACES, labels=FACES.labels[::-1].copy())
 
