@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job", required=False)
-@click.option("-o", "--output", type=Output(), required=True, help="Folder for the new files.")
+@click.option("-o", "--output", type=Output(is_folder=True), required=True, help="Folder for the new files.")
 @click.option("--anonymise", type=click.Choice(["blur", "pixelate"]), help="Hide every detected face.")
 @filter_options
 @settings_options("database_url")

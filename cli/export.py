@@ -66,6 +66,8 @@ def export(
 
     if output is None and (each or style not in STREAMS):
         raise click.UsageError(f"{'--each' if each else style} needs -o.")
+    if each and str(output) == "-":
+        raise click.UsageError("--each needs a folder, and stdout is none.")
     face_filter = filter_from(**options, default=SMOOTH_S if style in SMOOTHED else 0.0)
     period = period_from(last, until, zone)
     terms: Terms = {"face_filter": face_filter, "zone": str(zone or "UTC")}

@@ -47,12 +47,15 @@ class Duration(click.ParamType[int]):
 class Output(click.Path):
     """Where a command writes; an empty path, as of a variable that is not set, would be the current folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_folder: bool = False) -> None:
         super().__init__(path_type=Path)
+        self.is_folder = is_folder
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("the path is empty.", param, ctx)
+        if value == "-" and self.is_folder:
+            self.fail("stdout is no folder; write ./- for a folder of that name.", param, ctx)
         return super().convert(value, param, ctx)
 
 

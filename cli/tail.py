@@ -81,7 +81,7 @@ def _state(database: "Database", name: str, job_id: str) -> str:
     if not found:
         return f"{name} was removed."
     if found[0].uri == WEBCAM:
-        return f"{name} is a recording of a webcam, and over."
+        return f"{name} is a recording of a webcam, of which only the database learns; it is {found[0].state}."
     if found[0].state == "stopped":
         return f"{name} is stopped; fer-batch stream start {name} starts it."
     if found[0].state == "waiting":

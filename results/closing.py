@@ -30,13 +30,13 @@ def shards_left(session: Session, job_id: str) -> int:
     return session.scalars(select(func.count()).where(Shard.job_id == job_id, unfinished)).one()
 
 
-def ready_to_close(session: Session, job_id: str) -> bool:
+def ready_to_close(session: Session, job_id: str, *, waits: bool = False) -> bool:
     """Whether the job is planned, unfinished, and has no shard left.
 
     If so, the job is locked until this transaction ends: stitch its tracks and close it here. False too while another
-    worker holds the lock; waiting for it would block this one for nothing.
+    transaction holds the lock, unless this one `waits` for it, as the worker that closes the job does.
     """
-    lock = select(Job.state).where(Job.id == job_id).with_for_update(key_share=True, skip_locked=True)
+    lock = select(Job.state).where(Job.id == job_id).with_for_update(key_share=True, skip_locked=not waits)
     if session.scalar(lock) not in UNFINISHED or shards_left(session, job_id):
         return False
     # A job whose files all failed at planning has media only, a training run a shard only.
@@ -61,12 +61,13 @@ def begin_closing(session: Session, job_id: str) -> bool:
 
 def closing_alive(session: Session, job_id: str) -> None:
     """The heartbeat of the worker that closes the job; reading the tracks of a long video takes minutes."""
-    _set(session, job_id, closing_at=now)
+    going_on = update(Job).where(Job.id == job_id, Job.closing_at.is_not(None), Job.state.in_(UNFINISHED))
+    changed(session, going_on.values(closing_at=now))
 
 
 def closing_left(session: Session, job_id: str) -> None:
-    """Lets another worker close the job at once."""
-    _set(session, job_id, closing_at=None)
+    """Lets another worker close the job, if it is not closed yet."""
+    changed(session, update(Job).where(Job.id == job_id, Job.closing_at.is_not(None)).values(closing_at=None))
 
 
 def closing_went_on(session: Session, job_id: str) -> None:

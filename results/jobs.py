@@ -30,6 +30,8 @@ from results.tables import PRIORITY, Job, Media, Shard, new_job_id
 
 UNFINISHED = ("queued", "running")
 
+MOST_PRESSING = 200
+
 
 def utc_now(session: Session) -> datetime:
     """The time by the clock that all workers share: PostgreSQL's, or on SQLite this machine's."""
@@ -129,7 +131,7 @@ def retry_job(session: Session, job_id: str) -> int:
         changed(session, redo.values(state="pending", error=Media.note, closing=None))
     # A job whose closing failed has no shard to do.
     unclosed = and_(Job.state == "failed", Job.closing_attempts > 0)
-    reopened = {"state": "running", "finished_at": None, "error": None, "closing_attempts": 0}
+    reopened = {"state": "running", "finished_at": None, "error": None, "closing_attempts": 0, "closing_at": None}
     changed(session, update(Job).where(Job.id == job_id, or_(literal(count > 0), unclosed)).values(reopened))
     return count
 
@@ -218,10 +220,14 @@ def list_jobs(session: Session, *, kind: str | None = None, limit: int | None = 
 
 
 def pressing_jobs(session: Session, least: int) -> tuple[Sequence[Job], int]:
-    """All unfinished jobs, then others, newest first, until there are `least` in all; and how many jobs there are."""
+    """Unfinished jobs, at most `MOST_PRESSING`, then others until there are `least`; and how many there are in all.
+
+    Those that run come first, then those that wait; of each the newest first.
+    """
     is_open = Job.state.in_(UNFINISHED)
     total, unfinished = session.execute(select(func.count(), func.count().filter(is_open)).select_from(Job)).one()
-    statement = select(Job).order_by(is_open.desc(), Job.id.desc()).limit(max(least, unfinished))
+    place = case((Job.state == "running", 0), (is_open, 1), else_=2)
+    statement = select(Job).order_by(place, Job.id.desc()).limit(max(least, min(unfinished, MOST_PRESSING)))
     return session.scalars(statement).all(), total
 
 

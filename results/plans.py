@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
@@ -54,20 +55,23 @@ class ShardPlan:
 
 def add_plan(session: Session, job_id: str, media: Sequence[MediaPlan], shards: Sequence[ShardPlan]) -> None:
     """Writes the whole plan of a job that has none, in the caller's one transaction."""
-    rows = [asdict(item) | {"job_id": job_id, "position": position} for position, item in enumerate(media)]
-    for row in rows:
-        row["note"] = row["error"] if row["state"] == "pending" else None
-    for portion in portions(rows, CHUNK):
-        session.execute(insert(Media), portion)
+    positions = count()
+    for chunk in portions(media, CHUNK):
+        session.execute(insert(Media), [_medium(job_id, next(positions), item) for item in chunk])
     media_ids = _media_ids(session, job_id)
-    for chunk in portions(shards, CHUNK):
-        session.execute(insert(Shard), [_row(job_id, item, media_ids) for item in chunk])
+    for some in portions(shards, CHUNK):
+        session.execute(insert(Shard), [_row(job_id, item, media_ids) for item in some])
 
 
 def add_segments(session: Session, place: Mapping[str, object], segments: Sequence[ShardPlan]) -> None:
     """Adds segments to a planned video; `place` are the columns of `shards` that identify it."""
     if segments:
         session.execute(insert(Shard), [{**_values(segment), **place} for segment in segments])
+
+
+def _medium(job_id: str, position: int, plan: MediaPlan) -> dict[str, object]:
+    note = plan.error if plan.state == "pending" else None
+    return asdict(plan) | {"job_id": job_id, "position": position, "note": note}
 
 
 def _media_ids(session: Session, job_id: str) -> dict[int, int]:

@@ -92,6 +92,7 @@ def split(session: Session, claim: Claim, medium: Mapping[str, Any], segments: S
     """
     first = segments[0]
     values = {name: getattr(first, name) for name in ("start_ms", "end_ms", "start_frame", "planned_frames")}
+    # Before the fence, which sets it, and refuses a late twin.
     is_split = session.scalar(select(Shard.start_ms.is_not(None)).where(Shard.id == claim.id))
     update_own(session, claim, values)
     if is_split:

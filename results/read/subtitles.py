@@ -4,9 +4,9 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from statistics import median
 from typing import NamedTuple
 
+import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -50,16 +50,19 @@ def subtitles(session: Session, job_id: str, media_id: int, style: str, face_fil
 
 
 def spans(session: Session, job_id: str, media_id: int, face_filter: FaceFilter) -> list[Span]:
-    """The spans of each track of a video, by time; memory grows with the changes, and by 8 bytes a frame.
+    """The spans of each track of a video, by time; memory grows with the changes, and by some 24 bytes a frame.
 
     A span ends when the next frame was looked at, or at the usual distance of two frames after its last, if that is
     sooner; never after the video.
     """
-    looked_at = array("q", session.scalars(select(Frame.time_ms).where(Frame.media_id == media_id)))
-    times = array("q", sorted(set(looked_at)))
-    # Not the mean: recordings with a variable frame rate may rest for hours.
-    step = round(median(b - a for a, b in pairwise(times))) if len(times) > 1 else GAP_MS
-    duration_ms = session.scalar(select(Media.duration_ms).where(Media.id == media_id))
+    looked_at = select(Frame.time_ms).where(Frame.media_id == media_id).distinct().order_by(Frame.time_ms)
+    times = array("q", session.scalars(looked_at, execution_options={"yield_per": 10_000}))
+    # The median, for recordings with a variable frame rate may rest for hours.
+    pauses = array("q", (after - before for before, after in pairwise(times)))
+    step = round(np.median(np.frombuffer(pauses, np.int64))) if pauses else GAP_MS
+    # An hour of a stream has no end but its last frame.
+    length = select(Media.duration_ms).where(Media.id == media_id, Media.kind == "video")
+    duration_ms = session.scalar(length)
 
     def end_after(last_ms: int) -> int:
         place = bisect_right(times, last_ms)

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +83,35 @@ def test_upgrade_is_repeatable_and_works_from_anywhere(
     upgrade(database_url)
     check_revision(database)
     assert current_revision(database) == head_revision()
+    database.dispose()
+
+
+def test_wider_counts_keep_grants_and_the_views_of_others(postgresql: Callable[[], str]) -> None:
+    url = postgresql()
+    upgrade(url)
+    database = connect(url)
+    with database.begin() as connection:
+        command.downgrade(database_module._alembic_config(connection), "0008")
+        connection.execute(text("GRANT SELECT ON job_progress TO PUBLIC"))
+        connection.execute(text("CREATE VIEW of_an_analyst AS SELECT job_id, frames FROM job_progress"))
+    upgrade(url)
+    with database.begin() as connection:
+        command.downgrade(database_module._alembic_config(connection), "0008")
+    upgrade(url)
+    with database.connect() as connection:
+        rights = connection.scalar(text("SELECT relacl::text FROM pg_class WHERE relname = 'job_progress'"))
+        assert "=r/" in str(rights)
+        assert connection.execute(text("SELECT * FROM of_an_analyst")).all() == []
+    database.dispose()
+
+
+def test_numbers_of_media_are_not_reused_after_going_back_and_forth(tmp_path: Path) -> None:
+    upgrade(url := f"sqlite:///{tmp_path / 'results.db'}")
+    database = connect(url)
+    with database.begin() as connection:
+        command.downgrade(database_module._alembic_config(connection), "0008")
+        made = connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = 'media'"))
+    assert "AUTOINCREMENT" in str(made)
     database.dispose()
 
 

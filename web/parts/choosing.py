@@ -66,5 +66,5 @@ def _offered(session: Session, job: Job) -> tuple[str, Sequence[Media]]:
 def _linked(session: Session, job: Job, media: Sequence[Media]) -> list[Media]:
     """The medium that the page's address names, if it is one of the job and not among `media`."""
     linked = st.query_params.get("medium", "")
-    medium = session.get(Media, int(linked)) if re.fullmatch("[0-9]{1,18}", linked) else None
+    medium = session.get(Media, int(linked)) if re.fullmatch("[0-9]{1,9}", linked) else None
     return [medium] if medium and medium.job_id == job.id and medium not in media else []

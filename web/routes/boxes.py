@@ -19,7 +19,7 @@ def boxes(request: Request) -> Response:
     if not 0 <= since_ms < until_ms <= min(since_ms + LONGEST_MS, 2**53):
         return PlainTextResponse(f"A part lasts at most {LONGEST_MS} milliseconds.", 400)
     number = request.path_params["number"]
-    if number >= 2**63:
+    if number >= 2**31:
         return PlainTextResponse("There is no such medium.", 404)
     with reading(this_server().database) as session:
         found = boxes_of(session, number, since_ms, until_ms)

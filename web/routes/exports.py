@@ -28,7 +28,7 @@ def export(request: Request) -> Response:
     """GET: a medium's faces as `csv` or `parquet`, or its tracks and markers as `eaf`, `textgrid` or `boris`."""
     number, style = request.path_params["number"], request.path_params["style"]
     with reading(this_server().database) as session:
-        medium = session.get(Media, number) if number < 2**63 else None
+        medium = session.get(Media, number) if number < 2**31 else None
         if medium is None or style not in (*TABLES, *SUFFIXES):
             return PlainTextResponse("There is no such medium or format.", 404)
         file = tempfile.TemporaryFile()  # noqa: SIM115

@@ -38,7 +38,7 @@ def media(request: Request) -> Response:
 
 
 def _medium(session: Session, number: int) -> Media | None:
-    medium = session.get(Media, number) if number < 2**63 else None
+    medium = session.get(Media, number) if number < 2**31 else None
     return medium if medium and medium.kind in ("image", "video") else None
 
 

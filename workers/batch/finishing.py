@@ -10,7 +10,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from results import closing, labels
-from results.database import reading, writing
+from results.database import connect, reading, writing
 from results.errors import ResultsError
 from results.seams import ShardTracks, tracks_by_segment
 from workers.batch.stitching import join_tracks
@@ -58,27 +58,26 @@ def finish(database: Database, job_id: str) -> None:
 
 @contextmanager
 def _alive(database: Database, job_id: str) -> Iterator[None]:
-    """Keeps other workers from closing the job meanwhile, and lets them if the body ends with an exception."""
+    """Keeps other workers from closing the job while the body does."""
     ended = Event()
+    # The only connection of a worker's process is taken while the tracks of a video are read.
+    own = connect(database.url.render_as_string(hide_password=False), connections=1)
 
     def renew() -> None:
         while not ended.wait(RENEW_S):
-            with suppress(ResultsError), writing(database) as session:
+            with suppress(ResultsError), writing(own) as session:
                 closing.closing_alive(session, job_id)
 
     thread = Thread(target=renew, name="closing", daemon=True)
     thread.start()
     try:
         yield
-    except BaseException:
-        ended.set()
-        thread.join()
-        with suppress(ResultsError), writing(database) as session:
-            closing.closing_left(session, job_id)
-        raise
     finally:
         ended.set()
         thread.join()
+        own.dispose()
+        with suppress(ResultsError), writing(database) as session:
+            closing.closing_left(session, job_id)
 
 
 def _next(session: Session, job_id: str) -> labels.Unclosed | None:
@@ -99,7 +98,7 @@ def _try_step(database: Database, job_id: str) -> bool:
     # Outside of transactions: one that waits for this process keeps its locks, and is ended by the server in the end.
     joined = None if segments is None else _joined(segments)
     with writing(database) as session:
-        if not closing.ready_to_close(session, job_id):
+        if not closing.ready_to_close(session, job_id, waits=True):
             return False
         if video is None:
             closing.close_job(session, job_id)

@@ -62,22 +62,28 @@ def test_a_second_press_before_the_camera_is_open_opens_no_second_camera(chromiu
         "window.cameras = [];"
         "const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
         "navigator.mediaDevices.getUserMedia = async (wanted) => {"
-        " await new Promise((done) => setTimeout(done, 2000));"
+        " await new Promise((done) => { window.answer = done; });"
         " window.cameras.push(await own(wanted)); return window.cameras.at(-1); };"
     )
     page.goto(f"{url}/live")
     page.get_by_text("JPEG", exact=True).click()
     start = page.get_by_role("button", name="Start")
     start.click()
+    page.wait_for_function("Boolean(window.answer)")
     start.click(force=True)
+    page.evaluate("window.answer()")
     page.get_by_role("button", name="Stop").click()
     expect(start).to_be_enabled()
     assert contrast(start) >= READABLE
     states = "window.cameras.flatMap((camera) => camera.getTracks().map((track) => track.readyState))"
     assert page.evaluate(states) == ["ended"]
     # Who leaves before the answer has no camera running either.
+    page.evaluate("window.answer = null")
     start.click()
+    page.wait_for_function("Boolean(window.answer)")
     page.get_by_text("WebRTC", exact=True).click()
+    page.get_by_role("img", name="Your webcam").wait_for(state="detached")
+    page.evaluate("window.answer()")
     page.wait_for_function("window.cameras.length === 2")
     page.wait_for_function(f"{states}.every((state) => state === 'ended')")
     page.close()

@@ -1,8 +1,8 @@
 """The end of a job: in short steps that may be interrupted anywhere, and of any size."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -13,14 +13,15 @@ from sqlalchemy.orm import Session
 
 from results import closing, labels
 from results.closing import MAX_CLOSINGS
-from results.database import reading, writing
+from results.database import connect, reading, writing
 from results.errors import DatabaseUnreachableError
 from results.jobs import get_job, retry_job
 from results.plans import MediaPlan, ShardPlan
 from results.seams import tracks_by_segment
 from results.shards import complete
-from results.tables import Face, Media, Shard, Track, TrackLabel
+from results.tables import Face, Job, Media, Shard, Track, TrackLabel
 from tests.support.rows import face, frame, new_job, take
+from tests.support.watching import until
 from workers.batch import finishing
 from workers.batch.finishing import finish
 
@@ -175,22 +176,32 @@ def test_a_worker_that_takes_long_is_not_taken_for_dead(
     def slow(session: Session, media_id: int) -> Any:
         reads.append(media_id)
         begun.set()
-        others_are_done.wait(30)
+        others_are_done.wait(300)
         return read(session, media_id)
 
+    def heartbeat() -> Any:
+        with reading(database) as session:
+            return session.scalar(select(Job.closing_at))
+
+    def renewed_after(moment: Any) -> bool:
+        return bool(heartbeat() > moment)
+
     monkeypatch.setattr(finishing, "tracks_by_segment", slow)
-    monkeypatch.setattr(closing, "CLOSING_LEASE_S", 1.0)
     monkeypatch.setattr(finishing, "RENEW_S", 0.1)
+    # As in a worker's process, whose one connection is busy with reading.
+    own = connect(database.url.render_as_string(hide_password=False), connections=1)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(finish, database, job)
+        first = pool.submit(finish, own, job)
         assert begun.wait(30)
         for _ in range(MAX_CLOSINGS + 1):
-            time.sleep(0.5)
+            until(partial(renewed_after, heartbeat()))
             finish(database, job)
         others_are_done.set()
         first.result()
+    own.dispose()
     assert len(reads) == VIDEOS, "the others left it alone"
     check_joined(database, job)
+    assert heartbeat() is None
 
 
 def test_a_closing_whose_process_was_killed_goes_on_once_its_lease_is_over(
@@ -205,7 +216,7 @@ def test_a_closing_whose_process_was_killed_goes_on_once_its_lease_is_over(
 
 
 def test_an_outage_while_closing_is_no_attempt(database: Database, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise DatabaseUnreachableError
 
     monkeypatch.setattr(finishing, "LONGEST_S", 0.0)
