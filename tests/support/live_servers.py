@@ -96,7 +96,8 @@ def rtsp_server(clip: Path, user: str | None = None, password: str | None = None
     login = None if user is None or password is None else (user, password)
     port, script = free_port(), Path(__file__).with_name("rtsp_server.py")
     command = [DEBIAN_PYTHON, str(script), str(port), str(clip), *(login or ())]
-    with _running(LiveServer(f"rtsp://127.0.0.1:{port}/cam", command, login, port)) as server:
+    # GStreamer was seen to crash; what waits for its pictures would wait for ever.
+    with _running(LiveServer(f"rtsp://127.0.0.1:{port}/cam", _again(command), login, port)) as server:
         yield server
 
 
@@ -209,7 +210,7 @@ def _ffmpeg(clip: Path, *output: str) -> list[str]:
 
 
 def _again(command: list[str]) -> list[str]:
-    """ffmpeg serves one client and ends: this runs it for ever."""
+    """Runs it for ever: ffmpeg serves one client and ends."""
     return ["bash", "-c", f"while :; do {shlex.join(command)}; sleep 0.1; done"]
 
 

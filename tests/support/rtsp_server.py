@@ -31,6 +31,7 @@ class Looped(GstRtspServer.RTSPMediaFactory):  # type: ignore[misc] # the bindin
     def __init__(self, clip: str) -> None:
         super().__init__()
         self.clip = clip
+        self.reader: Any = None
         self.set_shared(True)
         self.set_launch(SENDER)
         self.connect("media-configure", self.configure)
@@ -40,22 +41,27 @@ class Looped(GstRtspServer.RTSPMediaFactory):  # type: ignore[misc] # the bindin
         self.feed()
 
     def feed(self) -> None:
+        if self.reader is not None:
+            # That of the last client may still play: freed like that, GStreamer crashes.
+            self.reader.get_bus().remove_signal_watch()
+            self.reader.set_state(Gst.State.NULL)
         self.reader = Gst.parse_launch(READER)
         self.reader.get_by_name("file").set_property("location", self.clip)
         self.reader.get_by_name("out").connect("new-sample", self.push)
         bus = self.reader.get_bus()
         bus.add_signal_watch()
-        bus.connect("message::eos", self.again)
+        bus.connect("message::eos", self.again, self.reader)
         self.reader.set_state(Gst.State.PLAYING)
+
+    def again(self, _bus: Any, _message: Any, reader: Any) -> None:
+        # Another client may have begun a new one meanwhile.
+        if reader is self.reader:
+            self.feed()
 
     def push(self, out: Any) -> Any:
         sample = out.emit("pull-sample").get_buffer()
         self.source.emit("push-buffer", sample.copy_region(Gst.BufferCopyFlags.MEMORY, 0, sample.get_size()))
         return Gst.FlowReturn.OK
-
-    def again(self, *_: Any) -> None:
-        self.reader.set_state(Gst.State.NULL)
-        self.feed()
 
 
 def protect(server: Any, factory: Any, user: str, password: str) -> None:
