@@ -5,6 +5,7 @@ from __future__ import annotations  # PyAV's Packet is generic for type checkers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from math import ceil
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from fer_model.sources.container import is_shown
+from fer_model.sources.container import is_shown, packets_of
 
 HEAD = 64
 """Packets among which the first presented picture is: codecs reorder by at most 16."""
@@ -66,6 +67,11 @@ class Clock:
 
     def timeline(self) -> Timeline:
         return Timeline(self.step, self.leap)
+
+
+def first_clock(container: InputContainer, stream: VideoStream) -> Clock:
+    """The clock, from the first `HEAD` packets."""
+    return clock_of(container, stream, list(islice(packets_of(container, stream), HEAD)))
 
 
 def clock_of(container: InputContainer, stream: VideoStream, head: Sequence[Packet[Any]]) -> Clock:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from io import BufferedReader
-from itertools import chain, islice
+from itertools import chain
 from math import inf
 from typing import Any
 
@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from fer_model.sources.clock import HEAD, Clock, clock_of
+from fer_model.sources.clock import Clock, first_clock
 from fer_model.sources.container import is_shown, opened, packets_of
 from fer_model.sources.sampling import Ranked, nearest, ranker
 from fer_model.sources.scan import REORDERED
@@ -34,7 +34,7 @@ def scouted(
     for. `on_packet` is called before each packet and each read; an exception from it ends the reading.
     """
     with opened(file, check=on_packet) as (container, stream):
-        clock = clock or clock_of(container, stream, list(islice(packets_of(container, stream), HEAD)))
+        clock = clock or first_clock(container, stream)
         if not clock.ordered:
             yield None
             return

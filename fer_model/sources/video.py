@@ -16,7 +16,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from fer_model.errors import UnreadableMediaError
-from fer_model.sources.clock import HEAD, Clock, clock_of
+from fer_model.sources.clock import HEAD, Clock, clock_of, first_clock
 from fer_model.sources.container import decode, opened, packets_of, without_pictures
 from fer_model.sources.decoding import Decoded, LostError, decoded
 from fer_model.sources.identity import UNKNOWN, Identity
@@ -109,11 +109,6 @@ def _clock_of(file: BufferedReader, part: bool, check: Callable[[], None]) -> Cl
     Whether the timestamps behind these are reliable, a piece learns from `ordered`.
     """
     return without_pictures(file, first_clock, check) if part else scan(file, check).clock
-
-
-def first_clock(container: InputContainer, stream: VideoStream) -> Clock:
-    """The clock, from the first `HEAD` packets."""
-    return clock_of(container, stream, list(islice(packets_of(container, stream), HEAD)))
 
 
 def frames_from(
