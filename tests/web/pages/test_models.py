@@ -15,10 +15,9 @@ from results.emotions import EMOTIONS
 from results.tables import Ensemble, EnsembleMember, Evaluation, TrainingEpoch, TrainingRun
 from results.training import TrainingPlan, add_training
 from tests.support.pages import browsing, opened, serving_page
+from tests.support.scripted_pages import scripted, scripted_server
 from web.parts.names import plain
-from web.server import open_server
 from workers.models import store
-from workers.settings import Settings
 
 MATRIX = [[100 + n if n == m else m for m in range(7)] for n in range(7)]
 
@@ -26,12 +25,8 @@ MATRIX = [[100 + n if n == m else m for m in range(7)] for n in range(7)]
 @pytest.fixture
 def folder(database: Database, tmp_path: Path) -> Iterator[Path]:
     """The folder of models of a server, of which Models is the page."""
-    url = database.url.render_as_string(hide_password=False)
-    settings = Settings(database_url=url, models_dir=tmp_path / "models", uploads_dir=tmp_path / "uploads")
-    server = open_server(settings, is_private=True)
-    yield settings.models_dir
-    server.uploads.close()
-    server.database.dispose()
+    with scripted_server(database, tmp_path, models_dir=tmp_path / "models") as server:
+        yield server.settings.models_dir
 
 
 def models_page() -> AppTest:
@@ -40,9 +35,7 @@ def models_page() -> AppTest:
 
         page()
 
-    app = AppTest.from_function(script, default_timeout=60).run()
-    assert not app.exception, app.exception
-    return app
+    return scripted(script)
 
 
 def add_ensemble(session: Session, folder: Path) -> Ensemble:

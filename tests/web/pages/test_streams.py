@@ -12,17 +12,13 @@ from results.jobs import utc_now
 from results.recording import append_stream, hour
 from tests.support.live_rows import FIGURES, live_stream
 from tests.support.rows import new_stream, silence
-from web.server import open_server
-from workers.settings import Settings
+from tests.support.scripted_pages import scripted, scripted_server
 
 
 @pytest.fixture(autouse=True)
 def server(database: Database, tmp_path: Path) -> Iterator[None]:
-    url = database.url.render_as_string(hide_password=False)
-    opened = open_server(Settings(database_url=url, uploads_dir=tmp_path / "uploads"), is_private=True)
-    yield
-    opened.uploads.close()
-    opened.database.dispose()
+    with scripted_server(database, tmp_path):
+        yield
 
 
 def streams_page() -> AppTest:
@@ -31,9 +27,7 @@ def streams_page() -> AppTest:
 
         page()
 
-    app = AppTest.from_function(script, default_timeout=60).run()
-    assert not app.exception, app.exception
-    return app
+    return scripted(script)
 
 
 def test_without_a_stream_it_says_how_to_add_one(database: Database) -> None:

@@ -12,19 +12,15 @@ from results.jobs import cancel_job, create_job
 from results.stream_tables import WEBCAM
 from results.streams import StreamOptions, add_stream, stop_stream
 from tests.support.rows import new_stream, take_stream
+from tests.support.scripted_pages import scripted, scripted_server
 from web.parts.job_list import MOST
 from web.recording import QUEUE
-from web.server import open_server
-from workers.settings import Settings
 
 
 @pytest.fixture(autouse=True)
 def server(database: Database, tmp_path: Path) -> Iterator[None]:
-    url = database.url.render_as_string(hide_password=False)
-    opened = open_server(Settings(database_url=url, uploads_dir=tmp_path / "uploads"), is_private=True)
-    yield
-    opened.uploads.close()
-    opened.database.dispose()
+    with scripted_server(database, tmp_path):
+        yield
 
 
 def listed() -> AppTest:
@@ -33,9 +29,7 @@ def listed() -> AppTest:
 
         draw()
 
-    app = AppTest.from_function(script, default_timeout=60).run()
-    assert not app.exception, app.exception
-    return app
+    return scripted(script)
 
 
 def test_a_job_that_runs_is_listed_however_old_and_the_page_says_what_it_leaves_out(database: Database) -> None:
