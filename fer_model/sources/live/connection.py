@@ -116,6 +116,8 @@ class Connection:
                     self.format = replace(found, turn=self._turn())
                 elif found.extradata != self.format.extradata:  # of a file whose settings changed in its last lap
                     self.format = replace(found, turn=self.format.turn)
+                # FLV and MP4 name a duration of live pictures too, that of what has come; but those have no size.
+                recorded = recorded and container.size > 0
                 loss = self._packets_of(container, stream, pace if recorded or self._source.is_file else None)
             if not self._source.is_file:
                 return loss

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from threading import Event
 
+import av
 import numpy as np
 import pytest
 
@@ -235,6 +236,40 @@ def test_another_encoder_s_settings_are_taken_where_keyframes_do_not_repeat_them
         expected = list(panning_frames(noise_picture(), 25, sizes[1]))[19]
         assert np.abs(got.frames[44].image().astype(int) - expected).mean() < 25
         assert got.of("resolution")[0].detail == "the picture is 64x48 now, and was 96x64" and "lost" not in got.kinds
+        over.set()
+
+
+class Pipe:
+    """What is written to it cannot be changed later, as what has been sent."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def write(self, data: bytes) -> int:
+        self.sent += bytes(data)
+        return len(data)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("flv", {}), ("mp4", {"movflags": "empty_moov+frag_keyframe"})])
+def test_a_live_source_that_names_a_duration_is_shown_as_it_comes(
+    kind: str, options: dict[str, str], small_clip: Path, capturing: Capturing
+) -> None:
+    """Played as a recording it would stay behind by what the server had kept for the next client."""
+    pipe, over = Pipe(), Event()
+    with av.open(str(small_clip)) as clip, av.open(pipe, "w", format=kind, options=options) as live:
+        stream = live.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                live.mux(packet)
+
+    def answer(client: int) -> Iterable[bytes]:
+        yield b"HTTP/1.0 200 OK\r\n\r\n" + pipe.sent
+        over.wait(20)
+
+    with tcp_sending(answer) as url:
+        got = Gathered(capturing(url.replace("tcp", "http"))).more(1)
+        assert got.capture.figures().captured >= 70
         over.set()
 
 
