@@ -54,7 +54,7 @@ def serve(hub: Hub, shard_id: int) -> bool:
     finally:
         if not is_served:
             # A claim that came too early, or too late, is no reason for a pause.
-            pause_s = min(LONGEST_S, FULL_S * 2 ** hub.refusals[name]) if was_refused else 0.0
+            pause_s = min(LONGEST_S, FULL_S * 2 ** min(hub.refusals[name], 10)) if was_refused else 0.0
             with writing(hub.database) as session:
                 backlog.pass_on(session, shard_id, pause_s)
     return is_served

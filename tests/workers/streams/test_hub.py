@@ -188,6 +188,9 @@ def test_a_full_hub_leaves_a_stream_to_another(database: Database, networks: Eng
         assert row.not_before is not None
         with running(database, networks) as other:
             until(lambda: serve(other.hub, second))
+            # As after three hours.
+            process.hub.refusals["second"] = 1100
+            assert not serve(process.hub, second)
 
 
 def test_streams_of_a_full_detector_are_slowed_down_and_say_so(
