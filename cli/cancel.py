@@ -18,11 +18,10 @@ def cancel(settings: "Settings", job: str) -> None:
     """Stop a job. What it has written stays; workers stop within a second."""
     from cli.connection import current_database
     from results.database import writing
-    from results.jobs import cancel_job, get_job
-    from results.streams import stop_stream
+    from results.jobs import get_job
+    from results.streams import end_job
 
     with writing(current_database(settings)) as session:
         found = get_job(session, job)
-        is_stream = found.kind == "stream"
-        stopped = stop_stream(session, str(found.name)) if is_stream else cancel_job(session, found.id)
+        stopped = end_job(session, found)
     say(f"{found.id}: {'cancelled' if stopped else f'had ended already ({found.state})'}")

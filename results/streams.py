@@ -100,6 +100,11 @@ def stop_stream(session: Session, name: str) -> bool:
     return True
 
 
+def end_job(session: Session, job: Job) -> bool:
+    """Cancels a job; a stream is stopped. False if it had ended already."""
+    return stop_stream(session, str(job.name)) if job.kind == "stream" else cancel_job(session, job.id)
+
+
 def start_stream(session: Session, name: str) -> bool:
     """Has a stopped stream taken up again, after what it has recorded; False if it is on.
 

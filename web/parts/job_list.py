@@ -6,11 +6,12 @@ from typing import Literal
 import streamlit as st
 
 from results.database import reading, writing
-from results.jobs import UNFINISHED, cancel_job, pressing_jobs
+from results.jobs import UNFINISHED, get_job, pressing_jobs
 from results.printable import shown
 from results.read.choosing import WITH_FACES
 from results.read.notes import notes
 from results.read.status import JobStatus, job_statuses, sentence
+from results.streams import end_job
 from web.parts.failures import one_sentence
 from web.parts.names import counted, job_title, plain, state_name
 from web.parts.queue import queue
@@ -91,7 +92,7 @@ def _sentences(status: JobStatus) -> list[str]:
 
 def _cancel(job_id: str) -> None:
     with one_sentence(st.toast), writing(this_server().database) as session:
-        cancel_job(session, job_id)
+        end_job(session, get_job(session, job_id))
 
 
 def _retry(job_id: str) -> None:

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine as Database
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
-from results.database import writing
-from results.jobs import cancel_job, create_job
+from results.database import reading, writing
+from results.jobs import cancel_job, create_job, utc_now
+from results.read.streams import events_of
+from results.recording import append_stream, hour
 from results.stream_tables import WEBCAM
 from results.streams import StreamOptions, add_stream, stop_stream
-from tests.support.rows import new_stream, take_stream
+from results.tables import Track
+from tests.support.rows import face, frame, new_stream, take_stream
 from tests.support.scripted_pages import scripted, scripted_server
 from web.parts.job_list import MOST
 from web.recording import QUEUE
@@ -50,6 +54,20 @@ def test_a_few_jobs_are_all_listed_without_a_note(database: Database) -> None:
     with writing(database) as session:
         create_job(session, kind="batch", name="one", options={})
     assert not [each.value for each in listed().caption if "newest" in each.value]
+
+
+def test_a_stream_that_is_cancelled_is_stopped_with_its_event_and_its_tracks(database: Database) -> None:
+    """Without the event the page Streams would show the minutes of an earlier one."""
+    with writing(database) as session:
+        lobby = new_stream(session)
+        claim = take_stream(session, lobby)
+        place = hour(session, claim, utc_now(session))
+        rows = [frame(place.media_id, 0, 10, 1)], [face(place.media_id, 0, 10, track_id=0, happy=1.0)]
+        append_stream(session, claim, 0, frames=rows[0], faces=rows[1], next_track_id=1)
+    listed().button(f"cancel-{lobby}").click().run()
+    with reading(database) as session:
+        assert [event.kind for event in events_of(session, "lobby", 9)] == ["stopped"]
+        assert session.scalars(select(Track.track_id)).all() == [0]
 
 
 def test_a_stopped_stream_can_be_retried_and_a_recording_of_a_webcam_cannot(database: Database) -> None:
