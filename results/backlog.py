@@ -13,6 +13,7 @@ from results.bulk import portions
 from results.clock import ago, now
 from results.jobs import UNFINISHED, changed, utc_now
 from results.leases import DIED, EXPIRED, EXPIRED_LEASE, LEASE_S, LEASE_START, STREAM_LEASE_S
+from results.streams import QUEUE
 from results.tables import Job, Media, Shard
 
 LEAST_WAITING = 2
@@ -148,7 +149,9 @@ def longest_waits(session: Session, queues: Sequence[str]) -> dict[str, float]:
     return dict.fromkeys(queues, 0.0) | waits
 
 
-_OF_STREAM = exists().where(Job.id == Shard.job_id, Job.kind == "stream", Job.state.in_(UNFINISHED))
+# Not of a recording of a webcam, with which no other process could go on.
+_IS_SERVED = (Job.kind == "stream", Job.queue == QUEUE)
+_OF_STREAM = exists().where(Job.id == Shard.job_id, *_IS_SERVED, Job.state.in_(UNFINISHED))
 _shards, _jobs = Shard.metadata.tables["shards"], Job.metadata.tables["jobs"]
 _IS_DUE = or_(_shards.c.not_before.is_(None), _shards.c.not_before <= now)
 _NEEDS = or_(

@@ -11,12 +11,14 @@ from sqlalchemy import select
 
 from fer_model.networks.manifest import read_models
 from fer_model.types import FaceObservation
+from results.backlog import release_silent, streams_need_sweep
 from results.database import connect, reading, upgrade, writing
 from results.errors import NameTakenError
 from results.read.streams import events_of, stream_statuses
 from results.streams import stop_stream
-from results.tables import Face, Frame, Job, Track
+from results.tables import Face, Frame, Job, Shard, Track
 from tests.support.pages import browsing, opened, serving_page
+from tests.support.rows import silence
 from tests.support.watching import until
 from web.recording import EVERY_S, Recording, _claimed, end_abandoned
 from workers.models.store import register
@@ -101,6 +103,20 @@ def test_a_recording_that_is_stopped_elsewhere_ends(database: Database, ensemble
     until(lambda: not recording.is_on)
     with reading(database) as session:
         assert session.scalars(select(Frame)).all() == []
+
+
+def test_a_sweep_of_streams_after_an_outage_leaves_a_recording_to_its_server(
+    database: Database, ensemble_id: int
+) -> None:
+    recording = Recording(database, ensemble_id, "webcam-1", 0.4)
+    with writing(database) as session:
+        silence(session, session.scalars(select(Shard.id)).one(), 3600)
+        assert not streams_need_sweep(session) and release_silent(session, lambda worker: True) == []
+    recording.add((640, 480), [face(1)])
+    recording.stop()
+    recording.join()
+    with reading(database) as session:
+        assert stream_statuses(session)[0].state == "stopped" and len(session.scalars(select(Frame)).all()) == 1
 
 
 def test_recordings_of_a_killed_server_are_stopped(
