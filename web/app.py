@@ -90,7 +90,8 @@ def _lifespan(on_ready: Callable[[], None]) -> Callable[[st.App], AbstractAsyncC
     @asynccontextmanager
     async def living(_: st.App) -> AsyncIterator[None]:
         server = this_server()
-        Thread(target=server.warm_up, name="warm-up", daemon=True).start()
+        for work in (server.warm_up, server.end_abandoned):
+            Thread(target=work, name=work.__name__, daemon=True).start()
         on_ready()
         yield
         server.close()

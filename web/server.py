@@ -1,7 +1,7 @@
 """What the whole server shares: settings, one database, and one set of networks, loaded once."""
 
 import logging
-from threading import Lock
+from threading import Event, Lock
 
 import numpy as np
 from sqlalchemy import Engine as Database
@@ -10,6 +10,8 @@ from fer_model.analysis.analyser import Analyser
 from fer_model.engines import load_engine
 from fer_model.networks.manifest import ModelSet
 from results.database import connect, prepare, reading, writing
+from results.errors import ResultsError
+from results.leases import STREAM_LEASE_S
 from web.errors import WebError
 from web.live import Watch
 from web.recording import Recording, end_abandoned
@@ -18,6 +20,9 @@ from workers.models.store import current, in_use
 from workers.settings import Settings, expanded, writable_cache
 
 logger = logging.getLogger(__name__)
+
+ABANDONED_S = STREAM_LEASE_S + 1
+"""Seconds after its start in which a server leaves recordings alone: one that was killed just before has leases yet."""
 
 
 class Server:
@@ -41,7 +46,7 @@ class Server:
         """What visitors show to their webcams, by a token of each visit."""
         self.recordings: dict[str, Recording] = {}
         """Those of visits that record, by the same token."""
-        self._lock = Lock()
+        self._lock, self._is_closing = Lock(), Event()
         self._models: ModelSet | None = None
         self._analyser: Analyser | None = None
 
@@ -73,11 +78,19 @@ class Server:
     def warm_up(self) -> None:
         """Loads the networks, so that the first visitor need not wait; what fails is told when it is needed."""
         try:
-            end_abandoned(self.database)
             analyser, _ = self.analyser()
             analyser.image(np.zeros((360, 640, 3), np.uint8))
         except Exception as error:
             logger.warning("the networks are not ready: %s", error)
+
+    def end_abandoned(self) -> None:
+        """Stops recordings of servers that were killed, once their leases must be over."""
+        if self._is_closing.wait(ABANDONED_S):
+            return
+        try:
+            end_abandoned(self.database)
+        except ResultsError as error:
+            logger.warning("recordings of an earlier server are not ended: %s", error)
 
     def record(self, token: str, name: str) -> None:
         """Begins to record a visit's webcam as a stream of this name. Raises as `Recording`."""
@@ -96,6 +109,7 @@ class Server:
 
     def close(self) -> None:
         """Ends the work, writes what was recorded, and deletes the uploads that were not submitted."""
+        self._is_closing.set()
         recordings = list(self.recordings.values())
         for token in list(self.recordings):
             self.end_recording(token)

@@ -1,5 +1,6 @@
 """What is recorded of a webcam, in the database and on the page Streams."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from time import sleep
@@ -8,18 +9,22 @@ import psycopg
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select
+from streamlit import App
 
 from fer_model.networks.manifest import read_models
 from fer_model.types import FaceObservation
 from results.backlog import release_silent, streams_need_sweep
 from results.database import connect, reading, upgrade, writing
 from results.errors import NameTakenError
+from results.leases import STREAM_LEASE_S
 from results.read.streams import events_of, stream_statuses
 from results.streams import stop_stream
 from results.tables import Face, Frame, Job, Shard, Track
 from tests.support.pages import browsing, opened, serving_page
 from tests.support.rows import silence
+from tests.support.scripted_pages import scripted_server
 from tests.support.watching import until
+from web.app import SCRIPT, _lifespan
 from web.recording import EVERY_S, Recording, _claimed, end_abandoned
 from workers.models.store import register
 
@@ -117,6 +122,27 @@ def test_a_sweep_of_streams_after_an_outage_leaves_a_recording_to_its_server(
     recording.join()
     with reading(database) as session:
         assert stream_statuses(session)[0].state == "stopped" and len(session.scalars(select(Frame)).all()) == 1
+
+
+def test_a_server_that_starts_at_once_ends_the_recording_of_the_one_that_was_killed(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _claimed(database, "dead", 0.4)
+    with writing(database) as session:
+        silence(session, session.scalars(select(Shard.id)).one(), STREAM_LEASE_S - 1)
+    monkeypatch.setattr("web.server.ABANDONED_S", 2.0)
+
+    def state() -> str:
+        with reading(database) as session:
+            return stream_statuses(session)[0].state
+
+    async def served() -> None:
+        async with _lifespan(lambda: None)(App(SCRIPT)):
+            assert state() == "connecting", "its lease holds"
+            await asyncio.to_thread(until, lambda: state() == "stopped")
+
+    with scripted_server(database, tmp_path, device="cuda:63"):
+        asyncio.run(served())
 
 
 def test_recordings_of_a_killed_server_are_stopped(
