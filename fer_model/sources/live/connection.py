@@ -34,6 +34,10 @@ UNTIMED = ("mpjpeg", "mjpeg", "h264", "hevc")
 BURST_S = 0.3
 """So long after its last packet a segment is complete."""
 
+FIRST_BURST_S, LONGEST_BURST_S = 5.0, 0.4
+"""So long at most the first segment is waited for, and later ones: over a slow network a segment comes packet by
+packet, and pictures would be too old when it is complete."""
+
 START_S = 0.2
 """The first packets come together, those that were read to find out the format: so long they are waited for."""
 
@@ -60,19 +64,26 @@ class Connection:
         self.in_bursts = False
         self.loss: Loss | None = None
         """Why it ended; None while it is read."""
-        self._first = 0.0
+        self._has_begun = False
         self.sign = monotonic()
         """When it last gave a sign of life."""
         self._thread = Thread(target=self._run, daemon=True, name="stream connection")
         self._thread.start()
 
     def arrived(self, now: float) -> list[Arrived]:
-        """The packets that have come; of a burst all together, when it is complete."""
+        """The packets that have come; of a burst all together, if it is complete soon."""
         waiting = len(self._packets)
-        incomplete = now - self._first < START_S or (self.in_bursts and now - self.sign < BURST_S)
-        if incomplete and waiting < MOST and self.loss is None:
+        if waiting == 0 or (self._is_incomplete(now) and waiting < MOST and self.loss is None):
             return []
+        self._has_begun = True
         return [self._packets.popleft() for _ in range(waiting)]
+
+    def _is_incomplete(self, now: float) -> bool:
+        waited = now - self._packets[0].monotonic
+        longest = LONGEST_BURST_S if self._has_begun else FIRST_BURST_S
+        if self.in_bursts and waited < longest and now - self.sign < BURST_S:
+            return True
+        return not self._has_begun and waited < START_S
 
     @property
     def has_ended(self) -> bool:
@@ -154,7 +165,6 @@ class Connection:
 
     def _put(self, packet: Packet[Any], stamp: float | None) -> None:
         now = monotonic()
-        self._first = self._first or now
         assert self.format is not None
         arrived = Arrived(bytes(packet), packet.is_keyframe, stamp, _sent(packet), time(), now, self.format)
         self._packets.append(arrived)

@@ -1,10 +1,10 @@
 """Captures from real servers, of every kind that is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from pathlib import Path
-from time import time
+from time import monotonic, sleep, time
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ from tests.support.live_servers import (
     udp_ts,
     wait_until,
 )
-from tests.support.servers import FileServer, serving
+from tests.support.servers import FileServer, raw_server, serving
 
 Capturing = Callable[..., Capture]
 
@@ -146,6 +146,36 @@ def test_of_a_playlist_s_variants_the_largest_alone_is_fetched(tmp_path: Path, c
         wait_until(lambda: server.requests.count(("/large.m3u8", "bytes=0-")) >= 3)
         assert got.frames[0].size == (96, 64)
         assert server.requests.count(("/small.m3u8", "bytes=0-")) == 1
+
+
+def test_segments_that_come_as_slowly_as_they_last_lose_no_pictures(tmp_path: Path, capturing: Capturing) -> None:
+    """A network that is little faster than the stream."""
+    pictures, segments = list(panning_frames(noise_picture(), 50, (320, 180))), []
+    for number in range(8):
+        # Large: FFmpeg reads 32 kB at a time.
+        clip = write_clip(
+            tmp_path / f"{number}.ts", pictures, gop=25, bframes=0, start=2000 * number, options={"crf": "8"}
+        )
+        segments.append(clip.read_bytes())
+    begun = monotonic()
+
+    def answer(head: bytes) -> Iterable[bytes]:
+        name = head.split()[1].decode()
+        if name == "/live.m3u8":
+            newest = min(len(segments), int((monotonic() - begun) / 2) + 1)
+            listed = "".join(f"#EXTINF:2,\n{number}.ts\n" for number in range(newest))
+            yield f"HTTP/1.0 200 OK\r\n\r\n#EXTM3U\n#EXT-X-TARGETDURATION:2\n{listed}".encode()
+            return
+        yield b"HTTP/1.0 200 OK\r\n\r\n"
+        content = segments[int(name[1:].removesuffix(".ts"))]
+        for piece in range(0, len(content), len(content) // 20):
+            yield content[piece : piece + len(content) // 20]
+            sleep(0.08)
+
+    with raw_server(answer) as url:
+        got = Gathered(capturing(f"{url}/live.m3u8")).until(lambda got: got.capture.figures().captured >= 200)
+    figures = got.capture.figures()
+    assert figures.skipped["stale"] <= figures.captured / 4, "half of the first segment, before its pace is known"
 
 
 def test_pixels_that_are_not_square_and_pictures_without_a_codec(tmp_path: Path, capturing: Capturing) -> None:
