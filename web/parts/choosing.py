@@ -53,14 +53,23 @@ def _offered(session: Session, job: Job) -> tuple[str, Sequence[Media]]:
     if len(media) < MOST:
         return "File", media
     label = f"File (the first {MOST} are listed)"
-    words = st.text_input("Find a file", placeholder="A part of its name", key=f"words-{job.id}")
+    example = "26 Nov 2026, 14" if job.kind == "stream" else "A part of its name"
+    words = st.text_input("Find a file", placeholder=example, key=f"words-{job.id}")
     if not words:
         return label, [*media, *_linked(session, job, media)]
-    media = media_named(session, job.id, words)
+    media = _found(session, job, words)
     if not media:
         # An alert would take the words for Markdown.
         st.text(f"No file's name contains {words}.")
     return label if len(media) == MOST else "File", media
+
+
+def _found(session: Session, job: Job, words: str) -> Sequence[Media]:
+    if job.kind != "stream":
+        return media_named(session, job.id, words)
+    # What tells hours apart is no text of the database.
+    hours = media_named(session, job.id, most=None)
+    return [hour for hour in hours if words.lower() in medium_name(hour).lower()][:MOST]
 
 
 def _linked(session: Session, job: Job, media: Sequence[Media]) -> list[Media]:

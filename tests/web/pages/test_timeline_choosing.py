@@ -1,20 +1,24 @@
 """Choosing a job and a file on the page Timeline, in a browser."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from results.database import connect, prepare, writing
+from results.hours import begin_of, hour_of
 from results.jobs import utc_now
 from results.plans import MediaPlan
 from results.read.choosing import MOST
+from results.streams import StreamOptions, add_stream
 from results.tables import Job, Media
 from tests.support.pages import WAIT_MS, browsing, opened, serving_page
 from tests.support.rows import new_job
 
+NEW_YEAR = hour_of(datetime(2026, 1, 1, tzinfo=UTC))
 PATHS = ["/srv/a/clip.mp4", "/srv/b/clip.mp4", "/srv/b/clip.mp4", "/srv/b/talk.mp4"]
 
 
@@ -28,10 +32,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
         twins = [new_job(session, [MediaPlan(path, "video") for path in PATHS], []) for _ in "ab"]
         session.execute(update(Job).values(created_at=utc_now(session), state="done"))
         last = session.scalars(select(Media.id).where(Media.job_id == many).order_by(Media.position.desc())).first()
+        stream = add_stream(session, "lobby", "rtsp://camera/lobby", None, StreamOptions()).id
+        for position in range(NEW_YEAR, NEW_YEAR + MOST + 1):
+            hour = {"kind": "stream", "uri": "rtsp://camera/lobby", "started_at": begin_of(position)}
+            session.execute(insert(Media).values(job_id=stream, position=position, state="done", **hour))
     database.dispose()
     uploads = {"FER_UPLOADS_DIR": str(folder / "uploads")}
     with serving_page(folder / "web.log", url, **uploads) as address, browsing() as chromium:
-        yield SimpleNamespace(timeline=f"{address}/timeline", chromium=chromium, twins=twins, many=many, last=last)
+        yield SimpleNamespace(
+            timeline=f"{address}/timeline", chromium=chromium, twins=twins, many=many, last=last, stream=stream
+        )
 
 
 def in_address(page: Page, **words: object) -> None:
@@ -66,6 +76,17 @@ def test_a_link_to_a_file_that_is_not_listed_opens_it(site: SimpleNamespace) -> 
     page.keyboard.press("Enter")
     expect(page.get_by_text("No file's name contains *nothing* like it.")).to_be_visible(timeout=WAIT_MS)
     expect(page.get_by_text("could be read")).to_have_count(0)
+    page.close()
+
+
+def test_every_hour_of_a_stream_can_be_found(site: SimpleNamespace) -> None:
+    page = opened(site.chromium, f"{site.timeline}?job={site.stream}")
+    page.get_by_text("No frame of this file").wait_for()
+    oldest = MOST + 1 + 2 * len(PATHS) + 1
+    in_address(page, medium=oldest + MOST)
+    page.get_by_label("Find a file").fill("01 jan 2026, 00:")
+    page.keyboard.press("Enter")
+    in_address(page, medium=oldest)
     page.close()
 
 
