@@ -7,10 +7,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from sqlalchemy import Engine as Database
 
 from fer_model.atomic import create
 from fer_model.preprocess import face_square
 from fer_model.types import FaceObservation, Frame
+from results.database import reading
+from results.leases import Claim
+from results.tables import Job
+from workers.batch.crops_roots import folder_of
+from workers.errors import CropsRefusedError, ForgedJobError
 
 MARGIN = 0.2
 """The margin of the square around a face's box, as a fraction: enough to recognise face and context."""
@@ -69,3 +75,16 @@ def forget(folder: Path) -> None:
     """Deletes the crops of a job, if this machine has them. Raises `OSError`."""
     if folder.is_dir():
         shutil.rmtree(folder)
+
+
+def forget_of_deleted(database: Database, claim: Claim, roots: Sequence[str]) -> None:
+    """Deletes crops written after the job was deleted: no row refers to them. Raises as `reading`, and `OSError`."""
+    try:
+        folder = folder_of(claim.options, claim.job_id, roots)
+    except (CropsRefusedError, ForgedJobError):
+        return
+    if folder is None:
+        return
+    with reading(database) as session:
+        if session.get(Job, claim.job_id) is None:
+            forget(folder)

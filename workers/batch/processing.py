@@ -14,11 +14,11 @@ from fer_model.engines import Engine
 from fer_model.errors import UnreadableMediaError, WeightsError
 from fer_model.networks.manifest import ModelSet
 from results import shards
-from results.database import reading, room_held_back
+from results.database import room_held_back
 from results.errors import NameTakenError
 from results.leases import Claim
 from results.media import media_of
-from results.tables import Job, Media
+from results.tables import Media
 from workers.batch import crops
 from workers.batch.analysing import Work, analyse_shard
 from workers.batch.crops_roots import folder_of
@@ -26,7 +26,7 @@ from workers.batch.missing import noticed
 from workers.batch.planning import BatchOptions, deadline, look_into
 from workers.batch.rows import ShardRows
 from workers.batch.sources import submitted
-from workers.errors import CropsRefusedError, ForgedJobError, MissingMediaError
+from workers.errors import MissingMediaError
 from workers.lease import heartbeat
 from workers.lease.holding import Lease, fail, lease
 from workers.metrics import recording
@@ -101,7 +101,7 @@ def process_shard(
     if held is None:
         return None
     if held.outcome in ("cancelled", "lost"):
-        _forget_crops_of_deleted(held, settings.permitted_crops)
+        crops.forget_of_deleted(held.database, held.claim, settings.permitted_crops)
     return held.claim.job_id
 
 
@@ -179,16 +179,3 @@ def _cut(held: Lease[Start], options: BatchOptions, settings: Settings, queue: Q
 
     held.claim, send = held.commit(split)
     send()
-
-
-def _forget_crops_of_deleted(held: Lease[Start], roots: Sequence[str]) -> None:
-    """Deletes crops written after the job was deleted: no row refers to them."""
-    try:
-        folder = folder_of(held.claim.options, held.claim.job_id, roots)
-    except (CropsRefusedError, ForgedJobError):
-        return
-    if folder is None:
-        return
-    with reading(held.database) as session:
-        if session.get(Job, held.claim.job_id) is None:
-            crops.forget(folder)

@@ -23,6 +23,7 @@ from results.errors import (
     ShardLostError,
 )
 from results.leases import Claim
+from workers.batch import crops
 from workers.lease.outages import OUTAGES
 from workers.lease.policy import reason_of
 from workers.metrics.recording import gpu_memory
@@ -169,6 +170,7 @@ class Hub:
         except (JobCancelledError, ShardLostError) as error:
             logger.info("stream %s: ends here: %s", stream.name, error)
             self._drop(stream)
+            self._forget_crops(stream)
             # The command that removed it may have deleted its summaries before the last one came.
             self._publish(stream.name, None)
         except (*OUTAGES, DatabaseFullError, DatabaseReadOnlyError) as error:
@@ -178,6 +180,13 @@ class Hub:
             logger.exception("stream %s: its rows could not be written", stream.name)
             self._give_up(stream, reason_of(error))
         return True
+
+    def _forget_crops(self, stream: Stream) -> None:
+        """Of a stream that was removed while its last ones were written."""
+        try:
+            crops.forget_of_deleted(self.database, stream.claim, self.settings.permitted_crops)
+        except (ResultsError, OSError) as error:
+            logger.error("stream %s: pictures of faces may be left: %s", stream.name, error)
 
     def _give_up(self, stream: Stream, reason: str) -> None:
         """Leaves a stream to its next attempt, counted."""

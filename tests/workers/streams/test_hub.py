@@ -20,6 +20,7 @@ from fer_model.types import EMOTIONS
 from results import recording as appends
 from results.database import reading, writing
 from results.errors import DatabaseFullError, DatabaseReadOnlyError, DatabaseUnreachableError
+from results.jobs import delete_job, get_job
 from results.leases import MAX_ATTEMPTS
 from results.streams import Login, start_stream, stop_stream
 from results.tables import Face, Shard
@@ -304,6 +305,18 @@ def test_crops_are_kept_under_the_numbers_of_their_rows(
         path.relative_to(tmp_path / "crops" / shard_of(database).job_id).as_posix() for path in tmp_path.rglob("*.jpg")
     }
     assert there == {f"{medium}/{frame:08d}-{face:03d}.jpg" for medium, frame, face in faces} != set()
+
+
+def test_crops_that_are_written_while_a_stream_is_removed_are_deleted(
+    database: Database, networks: Engine, clip: str, tmp_path: Path
+) -> None:
+    shard = add(database, clip, fps=5.0, keep_crops=str(tmp_path / "crops"))
+    with running(database, networks) as process:
+        serve(process.hub, shard)
+        until(lambda: list(tmp_path.rglob("*.jpg")))
+        with writing(database) as session:
+            delete_job(session, get_job(session, NAME).id)
+        until(lambda: not list(tmp_path.rglob("*.jpg")))
 
 
 def test_a_source_outside_the_roots_is_refused_with_a_reason(
