@@ -89,6 +89,7 @@ class Stream:
             JobCancelledError, ShardLostError: the stream is this process's no longer.
             DatabaseUnreachableError, DatabaseBusyError, DatabaseFullError, DatabaseReadOnlyError: nothing is lost; call
                 it again.
+            Exception: its capture has ended; see `Capture.events`.
         """
         if self._recorder.waiting is not None:
             self._append()

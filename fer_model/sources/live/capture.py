@@ -78,6 +78,7 @@ class Capture:
         self._read: tuple[Connection, SourceClock] | None = None
         self._watch = Watch(self._note)
         self._full = False
+        self._failure: Exception | None = None
         self._thread = Thread(target=self._run, daemon=True, name="stream decoding")
         self._thread.start()
 
@@ -93,7 +94,9 @@ class Capture:
         return taken
 
     def events(self) -> list[CaptureEvent]:
-        """What has happened since the last call."""
+        """What has happened since the last call. Raises what has ended it, such as a lack of threads or of memory."""
+        if self._failure is not None:
+            raise self._failure
         return [self._events.popleft() for _ in range(len(self._events))]
 
     def figures(self) -> Figures:
@@ -120,6 +123,8 @@ class Capture:
                     due = min(self._backlog.due(), self._line.due()) - monotonic()
                     self._woken.wait(max(0.001, min(TICK_S, due)))
                     self._woken.clear()
+        except Exception as error:
+            self._failure = error
         finally:
             self._line.give_up()
             self._backlog.close()

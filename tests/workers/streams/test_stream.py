@@ -18,6 +18,7 @@ from results.leases import claim
 from results.tables import Frame, Track
 from tests.support.on_air import add, check_rows, unwritten_tracks
 from tests.support.outages import always_away
+from tests.support.watching import until
 from workers.streams.pump import Seen
 from workers.streams.stream import IDLE_S, Stream
 
@@ -70,6 +71,25 @@ def test_a_track_that_goes_on_after_a_stall_has_one_row_of_all_its_faces(databas
         (track,) = session.scalars(select(Track)).all()
     assert (track.first_ms, track.last_ms, track.observations, track.emotion) == (0, 40 * 74, 75, "happy")
     assert track.sad == pytest.approx(1 / 3)
+
+
+def test_a_capture_that_breaks_down_is_told(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the stream would have its lease, and no frame, for ever."""
+
+    def without_threads(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("fer_model.sources.live.line.Connection", without_threads)
+    stream.capture = Capture("udp://127.0.0.1:9")
+
+    def is_told() -> bool:
+        try:
+            stream.write()
+        except RuntimeError as error:
+            return "can't start new thread" in str(error)
+        return False
+
+    until(is_told, 5)
 
 
 @pytest.mark.parametrize("missing", ["hour", "append_stream"])
