@@ -42,19 +42,20 @@ ROUND_S = 2.0
 """How often a worker looks whether a sweep is due, and an absent one for its files."""
 
 
+Rounds = list[tuple[Callable[[], object], float]]
+"""What is done again and again, each in a thread of its own, and the pause in between in seconds."""
+
+
 @worker_ready.connect
 def start_rounds(sender: Any, **_: Any) -> None:
-    """Starts the thread that requeues lost work, deletes expired jobs and looks for missing files."""
-    Thread(target=_go_round_forever, args=(sender,), name="sweep", daemon=True).start()
-
-
-def _go_round_forever(consumer: Any) -> None:
+    """Starts the threads that requeue lost work, delete what has expired and look for missing files."""
     process = this_process()
-    pause_s = min(SWEEP_S, process.settings.lease_seconds / 4)
-    if process.serves_streams:
-        go_round, wait_s = _rounds_of_streams(process), sweeping.EVERY_S
-    else:
-        go_round, wait_s = _rounds(process, consumer, pause_s), min(ROUND_S, pause_s)
+    rounds = rounds_of_streams(process) if process.serves_streams else rounds_of_shards(process, sender)
+    for go_round, wait_s in rounds:
+        Thread(target=_go_round_forever, args=(go_round, wait_s), name="sweep", daemon=True).start()
+
+
+def _go_round_forever(go_round: Callable[[], object], wait_s: float) -> None:
     while True:
         try:
             go_round()
@@ -64,7 +65,9 @@ def _go_round_forever(consumer: Any) -> None:
         time.sleep(wait_s)
 
 
-def _rounds(process: WorkerProcess, consumer: Any, pause_s: float) -> Callable[[], None]:
+def rounds_of_shards(process: WorkerProcess, consumer: Any) -> Rounds:
+    """Those of a worker of any queue but that of streams."""
+    pause_s = min(SWEEP_S, process.settings.lease_seconds / 4)
     is_receiving = True
 
     def go_round() -> None:
@@ -72,20 +75,15 @@ def _rounds(process: WorkerProcess, consumer: Any, pause_s: float) -> Callable[[
         is_receiving = _look_for_files(consumer, is_receiving)
         sweep_in_turn(process, pause_s)
 
-    return go_round
+    return [(go_round, min(ROUND_S, pause_s))]
 
 
-def _rounds_of_streams(process: WorkerProcess) -> Callable[[], None]:
-    kept_at = 0.0
-
-    def go_round() -> None:
-        nonlocal kept_at
-        sweeping.sweep(process.app, process.database, is_dead)
-        if time.monotonic() - kept_at > SWEEP_S:
-            kept_at = time.monotonic()
-            _keep_house(process, process.settings.served_queues)
-
-    return go_round
+def rounds_of_streams(process: WorkerProcess) -> Rounds:
+    """A stream must not wait for a worker while hours of others are deleted."""
+    return [
+        (partial(sweeping.sweep, process.app, process.database, is_dead), sweeping.EVERY_S),
+        (partial(_keep_house, process, process.settings.served_queues), SWEEP_S),
+    ]
 
 
 def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +13,11 @@ from sqlalchemy import Engine as Database
 
 from results.database import reading, writing
 from results.leases import claim
-from results.tables import Shard
+from results.recording import hour
+from results.tables import Media, Shard
 from tests.support.planning import planned
-from workers import watchdog
+from tests.support.rows import new_stream, take_stream
+from workers import retention, watchdog
 from workers.lease.policy import TOO_LONG
 from workers.process import WorkerProcess
 from workers.queue.app import make_app
@@ -77,3 +80,28 @@ def test_the_shard_of_a_dead_child_is_reclaimed_although_the_broker_is_away(
 def test_other_failures_reclaim_nothing(task: str, error: Exception) -> None:
     on_death(SimpleNamespace(name=task), (1,), error)
     assert all(thread.name != "reclaim" for thread in threading.enumerate())
+
+
+def test_streams_are_swept_apart_from_the_deletion_of_their_old_hours(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may take hours after a pause, and messages for streams must not wait for it."""
+    url = database.url.render_as_string(hide_password=False)
+    app = make_app(Settings(database_url=url, broker_url=f"redis+socket://{tmp_path}/none.sock", queues="stream"))
+    worker = WorkerProcess(app)
+    with writing(database) as session:
+        claimed = take_stream(session, new_stream(session, retention_ms=1000))
+        place = hour(session, claimed, datetime(2026, 5, 1, tzinfo=UTC))
+    monkeypatch.setattr(retention, "_next", 0.0)
+    assert worker.serves_streams
+    (sweep, _), (keep_house, _) = watchdog.rounds_of_streams(worker)
+
+    def is_there() -> bool:
+        with reading(database) as session:
+            return session.get(Media, place.media_id) is not None
+
+    sweep()
+    assert is_there()
+    keep_house()
+    assert not is_there()
+    worker.database.dispose()
