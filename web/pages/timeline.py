@@ -48,7 +48,7 @@ def page() -> None:
         if state is None or state[0] in UNFINISHED:
             _refresh(job.id, medium.id, state)
         if state is not None:
-            _draw(session, medium, narrow, last)
+            _draw(session, medium, state, narrow, last)
 
 
 @st.fragment(run_every=EVERY_S)
@@ -73,7 +73,7 @@ def _progress(session: Session, job_id: str, media_id: int) -> Progress | None:
     return state, shards, time_ms
 
 
-def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
+def _draw(session: Session, medium: Media, progress: Progress, narrow: Any, last: Any) -> None:
     key = f"timeline-{medium.id}"
     span, zoomed = timeline.state(key)
     length = length_ms(session, medium)
@@ -84,7 +84,7 @@ def _draw(session: Session, medium: Media, narrow: Any, last: Any) -> None:
     chosen = narrow.selectbox("Track", [ALL, *(f"#{track}" for track in tracks)], key=f"track-{medium.id}")
     track_id = None if chosen == ALL else int(chosen[1:])
     smooth_s = last.selectbox("Smoothed over", SMOOTH_S, index=2, format_func=lambda seconds: f"{seconds:g} s")
-    facts = _facts(session, medium, length) | {"first": first, "whole": zoomed is None}
+    facts = _facts(session, medium, length) | {"first": first, "whole": zoomed is None, "progress": progress}
     seen = shown(view, track_id, round(1000 * smooth_s))
     timeline.draw(key, chart(seen) | facts, partial(markers.add, medium.id))
     if not view.frames:

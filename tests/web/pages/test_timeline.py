@@ -142,9 +142,9 @@ def test_boxes_follow_the_cursor_and_end_with_the_face(page: Page) -> None:
     expect(page.locator(".now .state")).to_have_text("no face")
 
 
-def until_painted(page: Page, wanted: bool) -> bool:
+def until_painted(page: Page, wanted: bool, part: tuple[int, int, int, int] = (95, 55, 110, 140)) -> bool:
     for _ in range(100):
-        if painted(page, 95, 55, 110, 140) == wanted:
+        if painted(page, *part) == wanted:
             return True
         page.wait_for_timeout(100)
     return False
@@ -279,6 +279,12 @@ def test_the_timeline_of_an_unfinished_job_grows_by_itself(site: SimpleNamespace
     page.locator(".plot").wait_for()
     faces = page.get_by_test_id("stMetric").filter(has_text="Faces").first
     expect(faces).to_contain_text("25", timeout=WAIT_MS)
+    page.locator(".plot").focus()
+    page.keyboard.press("End")
+    waits_at(page, 2000)
+    assert not painted(page, 0, 0, 8, 8)
     finish_shard(site.database, job_id, 1)
     expect(faces).to_contain_text("50", timeout=WAIT_MS)
+    waits_at(page, 2000)
+    assert until_painted(page, True, (0, 0, 8, 8)), "its boxes are there too"
     page.close()

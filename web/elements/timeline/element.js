@@ -54,7 +54,7 @@ function update(tl, data) {
     tl.player.load(data);
     tl.boxes.load(data.boxes);
     tl.seek(data.since);
-  }
+  } else if (String(before.progress) !== String(data.progress)) tl.boxes.refresh();
   const plot = tl.root.querySelector('.plot');
   plot.setAttribute('aria-valuemin', data.first);
   plot.setAttribute('aria-valuemax', data.length);

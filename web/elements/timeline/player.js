@@ -82,8 +82,8 @@ function makePlayer(root, onMove, onState) {
 function makeBoxes(root, redraw) {
   const canvas = root.querySelector('.boxes'), stage = root.querySelector('.stage');
   let address = null, chunks = new Map();
-  const fetched = (url, number) => {
-    const chunk = { frames: [] };
+  const fetched = (url, number, chunk = { frames: [] }) => {
+    chunk.isOld = false;
     chunks.set(number, chunk);
     if (chunks.size > KEPT) chunks.delete(chunks.keys().next().value);
     fetch(`${url}?since=${number * CHUNK_MS}&until=${(number + 1) * CHUNK_MS}`)
@@ -92,7 +92,10 @@ function makeBoxes(root, redraw) {
       .catch(() => chunks.delete(number));
     return chunk;
   };
-  const chunkAt = number => chunks.get(number) || fetched(address, number);
+  const chunkAt = number => {
+    const chunk = chunks.get(number);
+    return chunk && !chunk.isOld ? chunk : fetched(address, number, chunk);
+  };
   const at = (ms, pause) => {
     const frames = chunkAt(Math.floor(ms / CHUNK_MS)).frames;
     let low = 0, high = frames.length;
@@ -102,6 +105,8 @@ function makeBoxes(root, redraw) {
   };
   return {
     load(url) { address = url; chunks = new Map(); },
+    // More was processed: what is known is drawn until the rest is there.
+    refresh() { chunks.forEach(chunk => { chunk.isOld = true; }); },
     draw(tl) {
       const width = stage.clientWidth, height = stage.clientHeight, g = sized(canvas, width, height), data = tl.data;
       canvas.style.height = '100%';
