@@ -48,7 +48,7 @@ class Watch:
     """One visitor's webcam. Every method may be called by any thread."""
 
     def __init__(self, analyser: Analyser, threshold: float) -> None:
-        self._analyser = analyser
+        self.analyser = analyser
         self._source = SourceState(threshold, face_tracker(NOMINAL_FPS, first_id=1))
         self._busy = Lock()
         self._began_s = time.monotonic()
@@ -71,10 +71,11 @@ class Watch:
         try:
             at_s = time.monotonic()
             frame = Frame(self._index, round(1000 * (at_s - self._began_s)), image)
-            found = self._analyser.submit(frame, self._source, timeout=0).result()
+            found = self.analyser.submit(frame, self._source, timeout=0).result()
             self._index += 1
-            if self.record:
-                self.record(frame.size, found)
+            # Once: another thread may end the recording at this moment.
+            if (record := self.record) is not None:
+                record(frame.size, found)
             faces = [self._smoothed(face, at_s) for face in found]
             self._remember(at_s, faces)
             return faces

@@ -96,6 +96,8 @@ class Server:
         """Begins to record a visit's webcam as a stream of this name. Raises as `Recording`."""
         with writing(self.database) as session:
             ensemble_id, _ = current(session, self.settings.models_dir)
+        # The visit may have begun with networks that are out of use now, and the rows name those in use.
+        self.watches[token].analyser = self.analyser()[0]
         recording = Recording(self.database, ensemble_id, name, self.settings.detection_threshold)
         self.recordings[token] = recording
         self.watches[token].record = recording.add

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import sleep
 
+import numpy as np
 import psycopg
 import pytest
 from sqlalchemy import Engine as Database
@@ -25,8 +27,9 @@ from tests.support.rows import silence
 from tests.support.scripted_pages import scripted_server
 from tests.support.watching import until
 from web.app import SCRIPT, _lifespan
+from web.live import Watch
 from web.recording import EVERY_S, Recording, _claimed, end_abandoned
-from workers.models.store import register
+from workers.models.store import add_ensemble, promote, register
 
 
 def face(track_id: int) -> FaceObservation:
@@ -160,6 +163,28 @@ def test_recordings_of_a_killed_server_are_stopped(
     live.join()
     with reading(database) as session:
         assert {status.state for status in stream_statuses(session)} == {"stopped"}
+
+
+def test_what_is_recorded_is_by_the_networks_in_use(
+    database: Database, ensemble_id: int, cache: Path, prepared: None, tmp_path: Path
+) -> None:
+    """Though the visit began before others were promoted."""
+    shipped, folder = read_models(), tmp_path / "models"
+    with scripted_server(database, tmp_path, cache_dir=cache, models_dir=folder) as server:
+        server.watches["visit"] = Watch(server.analyser()[0], 0.4)
+        alone = replace(shipped, members=shipped.members[:1], shares=(1.0,))
+        with writing(database) as session:
+            other = add_ensemble(session, folder, "alone", alone).id
+        promote(database, folder, "alone")
+        server.record("visit", "webcam-1")
+        assert server.watches["visit"].look(np.zeros((360, 640, 3), np.uint8)) == []
+        recording = server.recordings["visit"]
+        server.end_recording("visit")
+        recording.join()
+        assert server.watches["visit"].analyser is server.analyser()[0]
+        server.analyser()[0].close()
+    with reading(database) as session:
+        assert session.scalars(select(Shard.ensemble_id)).all() == [other] != [ensemble_id]
 
 
 def test_a_recording_on_the_page_streams(database: Database, ensemble_id: int, tmp_path: Path) -> None:
