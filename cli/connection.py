@@ -16,6 +16,9 @@ from results.jobs import get_job, newest_job
 from results.tables import Job
 from workers.settings import Settings
 
+READING_S = 24 * 3600.0
+"""How long a transaction that only reads may idle: its output waits in a pager, or a film is written meanwhile."""
+
 
 def prepared_database(settings: Settings) -> Database:
     """The database; its tables are created if it is empty. Raises `ResultsError`."""
@@ -23,9 +26,9 @@ def prepared_database(settings: Settings) -> Database:
     return _closed_at_the_end(connect(settings.database_url))
 
 
-def current_database(settings: Settings) -> Database:
-    """The database, which must exist at this program's revision. Raises `ResultsError`."""
-    database = _closed_at_the_end(existing(settings.database_url))
+def current_database(settings: Settings, locks_s: float | None = None) -> Database:
+    """The database, which must exist at this program's revision; `locks_s` as in `connect`. Raises `ResultsError`."""
+    database = _closed_at_the_end(existing(settings.database_url, locks_s))
     check_revision(database)
     return database
 
@@ -43,7 +46,7 @@ def asked_about(settings: Settings, reference: str | None) -> Iterator[tuple[Ses
 
     Raises `ResultsError`.
     """
-    with reading(current_database(settings)) as session:
+    with reading(current_database(settings, READING_S)) as session:
         job_id = job_or_newest(session, reference).id
         note_what_is_missing(session, job_id)
         yield session, job_id

@@ -74,13 +74,13 @@ def connect(url: str, connections: int | None = None, locks_s: float | None = No
     return database
 
 
-def existing(url: str) -> Database:
+def existing(url: str, locks_s: float | None = None) -> Database:
     """As `connect`, but never creates a file: SQLite would create an empty one without tables.
 
     Raises:
         DatabaseUnreachableError: there is no such file.
     """
-    database = connect(url)
+    database = connect(url, locks_s=locks_s)
     file = database.url.database
     if database.dialect.name == "sqlite" and file and not file.startswith("file:") and not Path(file).exists():
         raise DatabaseUnreachableError(

@@ -3,14 +3,20 @@
 import csv
 import io
 import json
+from collections.abc import Callable
+from time import sleep
 
 import pytest
 from sqlalchemy import Engine as Database
 
+from cli.connection import asked_about
+from results.database import connect, upgrade
+from results.read.timelines import timeline
 from tests.support.answers_job import add_job, answered
 from tests.support.commands import succeed
 from tests.support.databases import query
 from tests.support.stack import Stack
+from workers.settings import Settings
 
 
 def test_timeline_in_every_form(stack: Stack, job: str) -> None:
@@ -74,3 +80,21 @@ def test_timeline_with_affect_in_every_form(database: Database) -> None:
 def test_timeline_used_wrongly(database: Database, wrong: tuple[str, ...]) -> None:
     add_job(database)
     assert answered(database, "timeline", *wrong).exit_code == 2
+
+
+def test_whoever_reads_the_output_may_take_longer_than_a_writer_may_idle(
+    postgresql: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `timeline | less`, or while `annotate` writes a film."""
+    upgrade(url := postgresql())
+    database = connect(url)
+    add_job(database)
+    database.dispose()
+    # Long enough for the first statements on a busy machine.
+    monkeypatch.setattr("results.database.LOCKS_S", 4.0)
+    with asked_about(Settings(database_url=url), None) as (session, job_id):
+        rows = timeline(session, job_id, bucket_ms=100)
+        first = next(rows)
+        sleep(4.5)
+        assert len([first, *rows]) == 41
+    session.get_bind().engine.dispose()
