@@ -16,6 +16,7 @@ from sqlalchemy import (
     insert,
     literal,
     not_,
+    null,
     or_,
     select,
     update,
@@ -131,9 +132,16 @@ def retry_job(session: Session, job_id: str) -> int:
         changed(session, redo.values(state="pending", error=Media.note, closing=None))
     # A job whose closing failed has no shard to do.
     unclosed = and_(Job.state == "failed", Job.closing_attempts > 0)
-    reopened = {"state": "running", "finished_at": None, "error": None, "closing_attempts": 0, "closing_at": None}
+    reopened = {"finished_at": None, "error": None, "closing_attempts": 0, "closing_at": None, **_begun(job_id)}
     changed(session, update(Job).where(Job.id == job_id, or_(literal(count > 0), unclosed)).values(reopened))
     return count
+
+
+def _begun(job_id: str) -> dict[str, Any]:
+    """State and start of a job that is opened again; its next claim starts one of which nothing is done."""
+    is_begun = exists().where(Shard.job_id == job_id, or_(Shard.state.in_(("running", "done")), Shard.frames > 0))
+    state = case((is_begun, "running"), else_="queued")
+    return {"state": state, "started_at": case((is_begun, Job.started_at), else_=null())}
 
 
 def _forget_plans(session: Session, job_id: str) -> None:

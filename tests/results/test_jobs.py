@@ -110,6 +110,24 @@ def test_retrying_after_cancelling(database: Database) -> None:
         assert job_status(session, job_id).shards == {"pending": 1, "running": 1, "done": 0, "failed": 0}
 
 
+def test_a_job_of_which_nothing_was_done_starts_with_the_first_claim_after_it_is_retried(database: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        cancel_job(session, job_id)
+    with writing(database) as session:
+        assert retry_job(session, job_id) == 2
+        job = session.get_one(Job, job_id)
+        assert (job.state, job.started_at) == ("queued", None)
+        complete(session, take(session, 1), [frame(n, 0, 0, 0) for n in (1, 2)], [])
+        session.refresh(job)
+        assert job.state == "running" and job.started_at is not None
+        began = job.started_at
+        fail(session, take(session, 2), "torn")
+        assert retry_job(session, job_id) == 1
+        session.refresh(job)
+        assert (job.state, job.started_at) == ("running", began), "half of it is done"
+
+
 def test_retrying_what_failed_and_nothing_else(database: Database) -> None:
     unreadable = MediaPlan(uri="x.jpg", kind="image", state="failed", error="no picture")
     with writing(database) as session:
