@@ -103,7 +103,8 @@ def _settle_video(session: Session, media_id: int) -> None:
         if (planned or 0) > (frames or 0):
             note = f"{planned - frames:,} of {planned:,} frames could not be decoded"
             values["error"] = func.coalesce(Media.error + "; ", "") + note
-        changed(session, update(Media).where(Media.id == media_id).values(values))
+        # Once, also where several of its last shards fail together.
+        changed(session, update(Media).where(Media.id == media_id, Media.state == "pending").values(values))
 
 
 # Statements of every shard are built once: building one takes SQLAlchemy longer than the database needs to answer.

@@ -59,6 +59,9 @@ def set_aside(session: Session, claim: Claim, positions: Sequence[int]) -> None:
     alone = {"job_id": claim.job_id, "planned_frames": 1, "not_before": ago(-PAUSE_S)}
     for n in positions:
         session.execute(insert(Shard).values(first_position=n, last_position=n, **alone))
+    if positions:
+        less = {"planned_frames": Shard.planned_frames - len(positions)}
+        changed(session, update(Shard).where(Shard.id == claim.id).values(less))
 
 
 def append(

@@ -19,13 +19,15 @@ from results.backlog import backlog
 from results.clock import ago
 from results.database import reading, writing
 from results.jobs import retry_job
-from results.leases import give_up_missing
+from results.leases import give_up_missing, postpone
 from results.presence import absent_workers
 from results.read.status import JobStatus, job_status
+from results.shards import complete
 from results.tables import Media, Shard
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.idle import IdleEngine
 from tests.support.planning import planned
+from tests.support.rows import ONE_VIDEO, THREE_SECONDS, frame, new_job, take
 from workers.batch import absence, planning
 from workers.batch.absence import MISSES
 from workers.batch.finishing import finish
@@ -110,6 +112,7 @@ def test_one_deleted_picture_is_left_to_other_workers_and_then_fails_alone(
     work(database, [alone])
     status = ended(database, job_id)
     assert (status.state, status.failed, status.frames) == ("done", 1, 7 + 5)
+    assert status.planned_frames == 8 + 5, "each picture is planned once"
     assert status.failures == "1 of 9 files failed" and not status.is_a_failure
     (error,) = status.errors
     assert error["uri"] == str(lost) and "was there when the job was submitted" in error["error"]
@@ -223,6 +226,18 @@ def test_what_stays_missing_ends_the_job_although_no_worker_tries_it(database: D
         assert give_up_missing(session, [job_id]) == len(ids) - 1
     status = ended(database, job_id)
     assert status.state == "done" and status.failed > status.media / 2 and status.is_a_failure
+
+
+def test_a_video_whose_last_parts_stay_missing_together_is_settled_once(database: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        complete(session, take(session, 1), [frame(1, n, 100 * n, 0) for n in range(8)], [])
+        for shard_id in (2, 3):
+            postpone(session, take(session, shard_id), "film.mp4: is missing", leases.LEFT_S)
+        session.execute(update(Shard).values(missing_since=ago(2 * leases.LEFT_S)))
+        assert give_up_missing(session, [job_id]) == 2
+        error = session.scalar(select(Media.error))
+    assert error is not None and error.count("2 of 10 frames could not be decoded") == 1
 
 
 def test_nothing_is_looked_for_outside_the_roots(database: Database, share: Path, tmp_path: Path) -> None:
