@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.orm import Session
 
+from results.errors import UnknownJobError
 from results.jobs import UNFINISHED, changed, create_job, utc_now
 from results.leases import Claim, progress
 from results.tables import Job, Shard, TrainingEpoch, TrainingRun
@@ -122,9 +123,10 @@ def list_runs(session: Session, *, limit: int | None = None) -> Sequence[Trainin
 
 
 def training_status(session: Session, job_id: str) -> TrainingStatus:
-    """The status of a run. Raises `sqlalchemy.exc.NoResultFound` if the job is no training run."""
-    run = session.scalars(select(TrainingRun).where(TrainingRun.job_id == job_id)).one()
-    job = session.get_one(Job, job_id)
+    """The status of a run. Raises `UnknownJobError` if there is no such training run."""
+    run, job = session.get(TrainingRun, job_id), session.get(Job, job_id)
+    if run is None or job is None:
+        raise UnknownJobError(f"There is no training run '{job_id}' any more.")
     worker = session.scalar(select(Shard.worker).where(Shard.job_id == job_id))
     history = _history(session, job_id)
     return TrainingStatus(

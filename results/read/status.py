@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Row, case, cast, column, func, not_, select, table
-from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
+from results.errors import UnknownJobError
 from results.tables import Job, Media, Shard
 
 REPORTED_STATES = ("pending", "running", "done", "failed")
@@ -70,11 +70,11 @@ def job_status(session: Session, job_id: str) -> JobStatus:
     """The status of the job whose full id is `job_id`.
 
     Raises:
-        sqlalchemy.exc.NoResultFound: there is no such job; `jobs.get_job` finds one by what a user typed.
+        UnknownJobError: there is no such job; `jobs.get_job` finds one by what a user typed.
     """
     found = job_statuses(session, [job_id])
     if not found:
-        raise NoResultFound(f"no job {job_id}")
+        raise UnknownJobError(f"There is no job '{job_id}' any more.")
     return found[0]
 
 

@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import update
-from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from results.catalogue import ID_DIGITS, add_ensemble, add_model
 from results.closing import close_job
 from results.database import reading, writing
+from results.errors import UnknownJobError
 from results.jobs import shard_of
 from results.leases import fail
 from results.plans import MediaPlan, ShardPlan
@@ -101,5 +101,5 @@ def test_errors_are_limited_for_each_job(database: Database, monkeypatch: pytest
 def test_there_is_no_status_of_an_unknown_job(database: Database) -> None:
     with reading(database) as session:
         assert job_statuses(session, []) == []
-        with pytest.raises(NoResultFound):
+        with pytest.raises(UnknownJobError):
             job_status(session, "no such job")
