@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -231,6 +232,7 @@ def _after_queueing(app: "Celery", database: "Database", runs: list[str], wait: 
 def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan") -> str:
     """Trains in this process; Ctrl-C ends it before the next batch, and the same command continues."""
     from cli.views.training import follow_training, look_up
+    from results.errors import ResultsError
     from workers.batch.finishing import finish
     from workers.process import worker_name
     from workers.training.run import train
@@ -248,7 +250,13 @@ def _train_here(settings: "Settings", database: "Database", plan: "TrainingPlan"
         signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    view = threading.Thread(target=follow_training, args=(database, run, ended.is_set))
+
+    def show() -> None:
+        # What ends it ends the training too, or it does not matter.
+        with suppress(ResultsError):
+            follow_training(database, run, ended.is_set)
+
+    view = threading.Thread(target=show)
     view.start()
     try:
         mine = train(database, settings, shard, worker_name(), settings.device, stopping.is_set)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -15,8 +15,14 @@ from fer_model.sources.discover import PassedOver
 from results.database import reading
 from results.plans import MediaPlan
 from results.read.status import JobStatus, job_status, sentence
+from workers.lease.outages import insist
+
+T = TypeVar("T")
 
 POLL_S = 0.25
+OUTAGE_S = 600.0
+"""How long a database that is away is waited for."""
+
 LINE_S = 5.0
 FINISHED = ("done", "failed", "cancelled")
 COLOURS = {"done": "green", "failed": "red"}
@@ -25,16 +31,40 @@ Show = Callable[[JobStatus], None]
 
 
 def follow(database: Database, job_id: str, check: Callable[[], None] = lambda: None, quiet: bool = False) -> JobStatus:
-    """Shows a job's progress until it has ended, or only waits; `check` may raise if its worker has died."""
+    """Shows a job's progress until it has ended, or only waits; `check` may raise if its worker has died.
+
+    An outage of the database is waited for, as the workers do. Raises `UnknownJobError` once the job was deleted.
+    """
+
+    def look() -> JobStatus:
+        with reading(database) as session:
+            return job_status(session, job_id)
+
     with nullcontext(_nothing) if quiet else _shown() as show:
         while True:
-            with reading(database) as session:
-                status = job_status(session, job_id)
-            show(status)
+            show(status := outlasting(look))
             if status.state in FINISHED:
                 return status
-            check()
+            outlasting(check)
             time.sleep(POLL_S)
+
+
+def outlasting(call: Callable[[], T], stop: Callable[[], bool] = lambda: False) -> T:
+    """What `call` returns; says that the database is away, and calls it again, for `OUTAGE_S` or until `stop`.
+
+    Raises the outage if it lasts longer.
+    """
+    is_told = False
+
+    def tell() -> None:
+        nonlocal is_told
+        if stop():
+            raise TimeoutError
+        if not is_told:
+            say("Note: the database does not answer; the work goes on without it, and this command waits.", err=True)
+        is_told = True
+
+    return insist(call, tell, OUTAGE_S)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine as Database
 
-from cli.views.following import COLOURS, FINISHED
+from cli.views.following import COLOURS, FINISHED, outlasting
 from cli.views.lines import say
 from cli.views.terminal import safe_text, terminal
 from results.database import reading
@@ -29,7 +30,10 @@ def look_up(database: Database, run: str) -> TrainingStatus:
 
 
 def follow_training(database: Database, run: str, stop: Callable[[], bool] = lambda: False) -> TrainingStatus:
-    """Shows a run on stderr until it has ended or `stop` returns true; returns its last status."""
+    """Shows a run on stderr until it has ended or `stop` returns true; returns its last status.
+
+    An outage of the database is waited for, as in `follow`.
+    """
     console = terminal(stderr=True)
     if not console.is_terminal:
         return _follow_in_lines(database, run, stop)
@@ -37,7 +41,7 @@ def follow_training(database: Database, run: str, stop: Callable[[], bool] = lam
         while True:
             # Before the look, so that the last picture shows the end.
             ending = stop()
-            status = look_up(database, run)
+            status = outlasting(partial(look_up, database, run), stop)
             live.update(picture(status, console.width), refresh=True)
             if status.state in FINISHED or ending:
                 return status
@@ -98,7 +102,7 @@ def _follow_in_lines(database: Database, run: str, stop: Callable[[], bool]) -> 
     shown = 0
     while True:
         ending = stop()
-        status = look_up(database, run)
+        status = outlasting(partial(look_up, database, run), stop)
         for row in status.history[shown:]:
             say(epoch_line(status, row), err=True)
         shown = max(shown, len(status.history))
