@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session, aliased
 from results.columns import UtcDateTime
 from results.errors import RecordingError, UnknownJobError
 from results.stream_tables import WEBCAM, Stream
-from results.tables import PRIORITY, Job, Media, Shard, new_job_id
+from results.tables import PRIORITY, Job, Media, Notification, Shard, new_job_id
 
 UNFINISHED = ("queued", "running")
 
@@ -133,7 +133,10 @@ def retry_job(session: Session, job_id: str) -> int:
     # A job whose closing failed has no shard to do.
     unclosed = and_(Job.state == "failed", Job.closing_attempts > 0)
     reopened = {"finished_at": None, "error": None, "closing_attempts": 0, "closing_at": None, **_begun(job_id)}
-    changed(session, update(Job).where(Job.id == job_id, or_(literal(count > 0), unclosed)).values(reopened))
+    if changed(session, update(Job).where(Job.id == job_id, or_(literal(count > 0), unclosed)).values(reopened)):
+        # It will end once more.
+        unsent = {"sent_at": None, "due_at": None, "attempts": 0, "error": None}
+        changed(session, update(Notification).where(Notification.job_id == job_id).values(unsent))
     return count
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from results.clock import ago, now
@@ -41,6 +41,7 @@ def take_due(session: Session, queues: Sequence[str]) -> Sequence[tuple[str, str
 
 
 def note_outcome(session: Session, job_id: str, error: str | None) -> None:
-    """Records that the end of a job was posted, or why not."""
+    """Records that the end of a job was posted, or why not; nothing if it was opened again meanwhile."""
     values = {"error": error} if error else {"error": None, "sent_at": now}
-    changed(session, update(Notification).where(Notification.job_id == job_id).values(values))
+    is_ended = exists().where(Job.id == job_id, Job.state.not_in(UNFINISHED))
+    changed(session, update(Notification).where(Notification.job_id == job_id, is_ended).values(values))

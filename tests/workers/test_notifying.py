@@ -12,8 +12,8 @@ from sqlalchemy import update
 
 from results.closing import close_job
 from results.database import reading, writing
-from results.jobs import cancel_job
-from results.notifications import notify
+from results.jobs import cancel_job, retry_job
+from results.notifications import note_outcome, notify
 from results.shards import complete
 from results.tables import Notification
 from tests.support.rows import FOUR_PICTURES, TWO_PICTURES_EACH, new_job, take
@@ -93,6 +93,20 @@ def test_the_end_is_posted_once_and_signed(database: Database, receiver: Receive
     assert signature == f"sha256={hmac.new(SECRET.encode(), body, 'sha256').hexdigest()}"
     told = json.loads(body)
     assert (told["job"], told["state"], told["media"], told["failed"]) == (job, "done", 4, 0)
+
+
+def test_each_end_of_a_job_that_is_retried_is_posted(database: Database, receiver: Receiver, job: str) -> None:
+    with writing(database) as session:
+        cancel_job(session, job)
+    assert post_ends(database, settings(receiver), ["batch"]) == 1
+    with writing(database) as session:
+        assert retry_job(session, job) == 2
+        # A worker that posts the earlier end at this moment.
+        note_outcome(session, job, None)
+    assert post_ends(database, settings(receiver), ["batch"]) == 0
+    finish(database, job)
+    assert post_ends(database, settings(receiver), ["batch"]) == 1
+    assert [json.loads(body)["state"] for body, _ in receiver.posted] == ["cancelled", "done"]
 
 
 def test_what_a_server_does_not_take_is_posted_again(database: Database, receiver: Receiver, job: str) -> None:
