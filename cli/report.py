@@ -51,7 +51,8 @@ def report(
         terms: dict[str, Any] = {"period": period, "zone": zone or UTC, "limits": limits_of(status.models)}
         write_report(session, job_id, page, palette=palette, notes=sentences, **terms)
         page.detach()
-    say(f"{output}: {math.ceil(output.stat().st_size / 1e3):,} kB", err=True)
+    if str(output) != "-" and output.is_file():
+        say(f"{output}: {math.ceil(output.stat().st_size / 1e3):,} kB", err=True)
 
 
 def sentence(note: str) -> str:

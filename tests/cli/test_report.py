@@ -24,6 +24,12 @@ def test_report_writes_one_file(database: Database, tmp_path: Path) -> None:
     assert answered(database, "report").exit_code == 2
 
 
+def test_a_report_may_go_to_stdout(database: Database) -> None:
+    add_job(database)
+    result = answered(database, "report", "-o", "-")
+    assert result.exit_code == 0 and result.stdout.endswith("</html>") and " kB" not in result.stderr
+
+
 def test_a_report_of_a_running_job_says_so(database: Database, tmp_path: Path) -> None:
     add_job(database, finished=False)
     result = answered(database, "report", "-o", str(tmp_path / "report.html"))
