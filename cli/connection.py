@@ -72,7 +72,8 @@ def job_or_newest(session: Session, reference: str | None, *, training: bool = F
     Raises:
         UnknownJobError: there is none, or the named job is no training run.
     """
-    if reference:
+    # An empty one, as of a variable that is not set, names no job.
+    if reference is not None:
         job = get_job(session, reference)
         if training and job.kind != "train":
             raise UnknownJobError(f"{job.id} is no training run; `fer-batch status {job.id}` shows what it is.")

@@ -40,6 +40,16 @@ def test_an_unknown_job_is_one_sentence(stack: Stack) -> None:
     assert run.stderr.strip() == "Error: There is no job '19990101'."
 
 
+@pytest.mark.parametrize("words", [("status",), ("timeline",), ("export", "--format", "csv"), ("train", "status")])
+def test_an_empty_reference_is_not_the_newest_job(database: Database, words: tuple[str, ...]) -> None:
+    """As of a variable of the shell that is not set."""
+    add_job(database)
+    with writing(database) as session:
+        add_training(session, TrainingPlan("detector", "faces", 1, {}))
+    found = answered(database, *words, "")
+    assert (found.exit_code, found.stdout, found.stderr) == (1, "", "Error: There is no job ''.\n")
+
+
 def test_a_job_that_is_deleted_while_it_is_followed_is_one_sentence(database: Database) -> None:
     job_id = add_job(database, finished=False)
     with ThreadPoolExecutor() as pool:
