@@ -15,6 +15,7 @@ from results.database import looking, reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
 from results.leases import give_up_missing
 from results.stuck import end_stuck_copies
+from results.training import QUEUE as TRAINING_QUEUE
 from workers.queue.app import PRIORITIES, limits_after, settings_of
 
 logger = logging.getLogger(__name__)
@@ -128,8 +129,10 @@ def retry(app: Celery, database: Database, job_id: str) -> int:
     """
     with writing(database) as session:
         job = get_job(session, job_id)
-        if job.state not in UNFINISHED and job.queue.startswith(RUN_QUEUE):
-            # Its `run` is over, and no other worker serves its queue.
+        # The command is over that worked on its queue, which no worker serves.
+        if job.state not in UNFINISHED and job.queue == LOCAL_QUEUE:
+            job.queue = TRAINING_QUEUE
+        elif job.state not in UNFINISHED and job.queue.startswith(RUN_QUEUE):
             job.queue = settings_of(app).submit_queue
         count = retry_job(session, job_id)
     # Without shards, too: only the end of the job may have failed.
