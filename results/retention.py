@@ -1,7 +1,7 @@
 """Retention: which jobs and hours of streams are old enough to delete, and compacting the database afterwards."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from results.database import reading
 from results.driver_errors import translate_errors
+from results.errors import DatabaseBusyError, DatabaseFullError
 from results.hours import begin_of, hour_of
 from results.jobs import UNFINISHED, changed, utc_now
 from results.streams import StreamOptions
@@ -81,15 +82,16 @@ def forget_hour(session: Session, media_id: int) -> bool:
 
 
 def compact(database: Database) -> bool:
-    """Frees the space of deleted rows; False, without a change, if that would block a running job.
+    """Frees the space of deleted rows; False if that would block a running job, or could not be done.
 
     SQLite's file shrinks, and no deleted row stays readable in it. That blocks all writers, so it is done only while
-    no job is unfinished. PostgreSQL keeps its files and reuses the space, which blocks no one.
+    no job is unfinished; it needs as much room as the rows that are left, and nobody else who reads meanwhile.
+    PostgreSQL keeps its files and reuses the space, which blocks no one.
 
     Raises:
-        DatabaseUnreachableError, DatabaseReadOnlyError, DatabaseBusyError.
+        DatabaseUnreachableError, DatabaseReadOnlyError.
     """
-    with translate_errors(database.url):
+    with suppress(DatabaseBusyError, DatabaseFullError), translate_errors(database.url):
         if database.dialect.name == "postgresql":
             with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text(f"VACUUM (ANALYZE) {TABLES}"))
@@ -99,5 +101,7 @@ def compact(database: Database) -> bool:
                 return False
         with closing(database.raw_connection()) as plain:
             plain.cursor().execute("VACUUM")
-            plain.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return True
+            # Until then the log holds what was deleted; who reads keeps it from being emptied.
+            is_held, *_ = plain.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not is_held
+    return False

@@ -36,7 +36,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Jobs that were deleted; `compacted` is False if the database's file keeps its size until the next deletion."""
+    """Jobs that were deleted; `compacted` is False if an SQLite file is to be compacted by the next deletion."""
 
     removed: list[Removed]
     compacted: bool

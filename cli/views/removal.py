@@ -15,4 +15,8 @@ def print_what_is_left(deletion: "Deletion") -> None:
             where = f"{each.crops_left} are not on this machine, may not be deleted, or lie outside FER_CROPS_ROOTS"
             say(f"Note: the pictures of faces in {where}; delete them yourself.", err=True)
     if not deletion.compacted:
-        say("Note: another job is not finished, so the file keeps its size until the next deletion.", err=True)
+        say(
+            "Note: what was deleted may stay readable in the database's file until the next deletion: another job is "
+            "not finished, another program uses the file, or its disk has no room to rewrite it.",
+            err=True,
+        )

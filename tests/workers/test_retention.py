@@ -1,6 +1,8 @@
 """Expired jobs are deleted with their crops, and their disk space is freed; on both databases."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
 
-from results.database import reading, writing
+from results.database import connect, reading, writing
 from results.jobs import create_job, list_jobs, utc_now
 from results.recording import append_stream, hour
 from results.retention import FRAMES, compact, old_jobs
 from results.shards import complete
 from results.streams import stop_stream
 from results.tables import Job, Media
+from tests.support.databases import sqlite_database
 from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, new_stream, take, take_stream, track
 from tests.support.stack import running_worker
 from workers import retention
@@ -141,6 +145,26 @@ def test_nothing_of_what_was_deleted_is_left_in_the_file(database: Database) -> 
 def test_a_running_job_is_not_held_up(database: Database) -> None:
     job(database, days=None)
     assert compact(database) == (database.dialect.name == "postgresql")
+
+
+@pytest.mark.parametrize("use", [reading, writing])
+def test_what_cannot_be_compacted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Database], AbstractContextManager[Session]]
+) -> None:
+    """As by a pager that waits, or a program of the user's."""
+    monkeypatch.setattr("results.database.BUSY_TIMEOUT_S", 0.2)
+    url = sqlite_database(tmp_path / "results.db")
+    database, others = connect(url), connect(url)
+    job(database, days=31)
+    with use(others) as session:
+        session.execute(text("SELECT count(*) FROM jobs"))
+        if use is reading:
+            with writing(database) as deleting:
+                deleting.execute(text("DELETE FROM jobs"))
+        assert not compact(database)
+    assert compact(database)
+    for each in (database, others):
+        each.dispose()
 
 
 def test_workers_keep_to_the_setting(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
