@@ -150,7 +150,8 @@ def requeue(session: Session, claim: Claim, reason: str | None = None, *, counte
     shard is not to blame: the worker stops, or the database was away. The `reason` of a counted attempt becomes the
     shard's error; None leaves an earlier one.
     """
-    values = _PENDING | ({"error": reason} if reason and counted else {})
+    # Its files were not what ended this attempt.
+    values = _PENDING | {"missing_since": None} | ({"error": reason} if reason and counted else {})
     if not counted:
         update_own(session, claim, values | {"attempts": Shard.attempts - 1, "not_before": None})
         _note(session, claim, reason, counted=False)

@@ -19,7 +19,7 @@ from results.backlog import backlog
 from results.clock import ago
 from results.database import reading, writing
 from results.jobs import retry_job
-from results.leases import give_up_missing, postpone
+from results.leases import give_up_missing, postpone, requeue
 from results.presence import absent_workers
 from results.read.status import JobStatus, job_status
 from results.shards import complete
@@ -226,6 +226,15 @@ def test_what_stays_missing_ends_the_job_although_no_worker_tries_it(database: D
         assert give_up_missing(session, [job_id]) == len(ids) - 1
     status = ended(database, job_id)
     assert status.state == "done" and status.failed > status.media / 2 and status.is_a_failure
+
+
+def test_a_shard_whose_files_came_back_is_not_given_up_when_its_worker_stops(database: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        postpone(session, take(session, 1), "film.mp4: is missing", leases.LEFT_S)
+        session.execute(update(Shard).where(Shard.id == 1).values(missing_since=ago(2 * leases.LEFT_S)))
+        assert requeue(session, take(session, 1), "the worker stops", counted=False)
+        assert give_up_missing(session, [job_id]) == 0
 
 
 def test_a_video_whose_last_parts_stay_missing_together_is_settled_once(database: Database) -> None:
