@@ -29,7 +29,7 @@ def retry(settings: "Settings", job: str) -> None:
     with reading(database) as session:
         found = get_job(session, job)
     count = retry_job(app, database, found.id)
-    # As in `results.jobs.retry_job`: all its shards are done, and its end failed.
-    unclosed = found.state == "failed" and found.closing_attempts > 0
+    # As in `results.jobs.retry_job`: all its shards are done, and its end failed or was cancelled.
+    unclosed = found.state == "cancelled" or (found.state == "failed" and found.closing_attempts > 0)
     otherwise = "its end is tried again" if unclosed else "nothing of it has failed"
     say(f"{found.id}: {f'{count:,} shards are queued again' if count else otherwise}")

@@ -130,8 +130,8 @@ def retry_job(session: Session, job_id: str) -> int:
         # A file of which nothing was analysed may have been mended since.
         changed(session, redo.where(not_(begun)).values(size=None, modified=None, etag=None, note=None))
         changed(session, redo.values(state="pending", error=Media.note, closing=None))
-    # A job whose closing failed has no shard to do.
-    unclosed = and_(Job.state == "failed", Job.closing_attempts > 0)
+    # A job whose closing failed, or was cancelled, has no shard to do.
+    unclosed = or_(and_(Job.state == "failed", Job.closing_attempts > 0), Job.state == "cancelled")
     reopened = {"finished_at": None, "error": None, "closing_attempts": 0, "closing_at": None, **_begun(job_id)}
     if changed(session, update(Job).where(Job.id == job_id, or_(literal(count > 0), unclosed)).values(reopened)):
         # It will end once more.

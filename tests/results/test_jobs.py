@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select, update
 
-from results.closing import close_job, shards_left
+from results.closing import begin_closing, close_job, shards_left
 from results.database import reading, writing
 from results.errors import JobCancelledError, ShardLostError, UnknownJobError
 from results.jobs import adopt_jobs, cancel_job, create_job, delete_job, get_job, list_jobs, retry_job
@@ -108,6 +108,19 @@ def test_retrying_after_cancelling(database: Database) -> None:
         with pytest.raises(ShardLostError):
             complete(session, late, [], [])
         assert job_status(session, job_id).shards == {"pending": 1, "running": 1, "done": 0, "failed": 0}
+
+
+def test_retrying_a_job_that_was_cancelled_while_it_was_closed(database: Database) -> None:
+    """As by Ctrl-C in the last minute of a `run`."""
+    with writing(database) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        for n in range(3):
+            complete(session, take(session, n + 1), [frame(1, 10 * n, 1000 * n, 0)], [])
+        assert begin_closing(session, job_id) and cancel_job(session, job_id)
+    with writing(database) as session:
+        assert retry_job(session, job_id) == 0
+        assert begin_closing(session, job_id) and close_job(session, job_id)
+        assert job_status(session, job_id).state == "done"
 
 
 def test_a_job_of_which_nothing_was_done_starts_with_the_first_claim_after_it_is_retried(database: Database) -> None:
