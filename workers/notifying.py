@@ -63,5 +63,5 @@ def _post(url: str, body: bytes, settings: Settings) -> str | None:
             return None if answer.ok and not answer.is_redirect else f"the server answered {answer.status_code}"
     except InnerAddressError:
         return "the address is not of the public internet; FER_MEDIA_ROOTS may name its host"
-    except OSError as error:  # as requests' own errors are
+    except (OSError, UnicodeError) as error:  # as requests' own errors are, and that of a name that is none: a..b
         return f"the server could not be reached ({type(error).__name__})"

@@ -95,6 +95,19 @@ def test_the_end_is_posted_once_and_signed(database: Database, receiver: Receive
     assert (told["job"], told["state"], told["media"], told["failed"]) == (job, "done", 4, 0)
 
 
+def test_a_name_that_is_no_hosts_keeps_no_other_job_from_being_posted(
+    database: Database, receiver: Receiver, job: str
+) -> None:
+    with writing(database) as session:
+        later = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        notify(session, later, session.get_one(Notification, job).url)
+        session.execute(update(Notification).where(Notification.job_id == job).values(url="http://a..b/hook"))
+        assert cancel_job(session, job) and cancel_job(session, later)
+    assert post_ends(database, settings(receiver), ["batch"]) == 1
+    with reading(database) as session:
+        assert session.get_one(Notification, job).error == "the server could not be reached (UnicodeError)"
+
+
 def test_each_end_of_a_job_that_is_retried_is_posted(database: Database, receiver: Receiver, job: str) -> None:
     with writing(database) as session:
         cancel_job(session, job)
