@@ -2,7 +2,7 @@
 
 import os
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from fer_model.errors import UnreadableMediaError
 
@@ -16,11 +16,11 @@ def to_path(uri: str) -> str:
     """The absolute path that a path, a path with `~` or a `file://` URI stands for.
 
     Raises:
-        UnreadableMediaError: the URI names a file on another host.
+        UnreadableMediaError: the URI names a file on another host, or is none.
     """
     if not uri.startswith("file:"):
         return os.path.abspath(os.path.expanduser(uri))
-    parts = urlsplit(uri)
+    parts = _split(uri)
     if parts.netloc not in ("", "localhost"):
         raise UnreadableMediaError(f"{uri}: a file on another host cannot be read")
     return os.path.abspath(unquote(parts.path))
@@ -66,6 +66,14 @@ def check_remote(uri: str) -> None:
     # Parsers disagree about backslashes and blanks in a host: the request could go to another host than was checked.
     if not host or re.search(r"[\\\s\x00-\x1f]", host):
         raise UnreadableMediaError(f"{masked(uri)}: names no valid host")
+    _split(uri)
+
+
+def _split(uri: str) -> SplitResult:
+    try:
+        return urlsplit(uri)
+    except ValueError:  # half of an IPv6 address, or letters that stand for others
+        raise UnreadableMediaError(f"{masked(uri)}: names no valid host") from None
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

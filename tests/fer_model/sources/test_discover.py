@@ -98,6 +98,12 @@ def test_a_file_on_another_host_is_refused() -> None:
     assert only_error("file://host/a.jpg") == "file://host/a.jpg: a file on another host cannot be read"
 
 
+@pytest.mark.parametrize("uri", ["http://[::1/a.jpg", "https://a\u2100b/a.jpg", "s3://b[/a.jpg", "file://[/a.jpg"])
+def test_what_is_no_uri_is_refused_alone(uri: str, tree: Path) -> None:
+    found = list(find_media([uri, str(tree)]))
+    assert found[0].error == f"{uri}: names no valid host" and len(found) > 1
+
+
 def test_the_search_is_lazy(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
