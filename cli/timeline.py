@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -51,14 +51,20 @@ def timeline(
     terms: dict[str, Any] = {"face_filter": filter_from(**options), "period": period_from(last, until, zone)}
     with asked_about(settings, job) as (session, job_id):
         rows = rows_of(session, job_id, bucket_ms=bucket, by=by, with_affect=affect, **terms)
-        if style == "table":
-            print_rows(rows, stream=stream_of(session, job_id), zone=zone)
-            return
-        written_rows = (row | {"at": row["at"] and row["at"].astimezone(zone or UTC).isoformat()} for row in rows)
         if style == "csv":
-            _print_csv(written_rows, WITH_AFFECT if affect else COLUMNS)
-        else:
-            say(json.dumps(list(written_rows)))
+            _print_csv(_written(rows, zone), WITH_AFFECT if affect else COLUMNS)
+            return
+        whole, stream = list(rows), stream_of(session, job_id)
+    # Now that nothing is read any more: a pager may wait for hours, and SQLite's log would grow meanwhile.
+    if style == "table":
+        print_rows(iter(whole), stream=stream, zone=zone)
+    else:
+        say(json.dumps(list(_written(whole, zone))))
+
+
+def _written(rows: Iterable[dict[str, Any]], zone: ZoneInfo | None) -> Iterator[dict[str, Any]]:
+    """The rows with their moments as text."""
+    return (row | {"at": row["at"] and row["at"].astimezone(zone or UTC).isoformat()} for row in rows)
 
 
 def _print_csv(rows: Iterator[dict[str, Any]], columns: Sequence[str]) -> None:

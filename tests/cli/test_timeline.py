@@ -3,18 +3,23 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from time import sleep
 
 import pytest
 from sqlalchemy import Engine as Database
+from sqlalchemy import text
 
 from cli.connection import asked_about
-from results.database import connect, upgrade
+from results.database import connect, upgrade, writing
 from results.read.timelines import timeline
+from results.retention import compact
 from tests.support.answers_job import add_job, answered
 from tests.support.commands import succeed
-from tests.support.databases import query
+from tests.support.databases import query, sqlite_database
 from tests.support.stack import Stack
 from workers.settings import Settings
 
@@ -98,3 +103,23 @@ def test_whoever_reads_the_output_may_take_longer_than_a_writer_may_idle(
         sleep(4.5)
         assert len([first, *rows]) == 41
     session.get_bind().engine.dispose()
+
+
+def test_a_pager_that_waits_holds_no_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("results.database.BUSY_TIMEOUT_S", 0.2)
+    database = connect(url := sqlite_database(tmp_path / "results.db"))
+    add_job(database)
+    with writing(database) as session:
+        # More than a pipe holds.
+        for table in ("frames", "faces"):
+            session.execute(text(f"UPDATE {table} SET time_ms = 1000 * frame_index"))
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) "
+        rows = "INSERT INTO frames (media_id, frame_index, shard_id, time_ms, faces) SELECT 1, i, 1, 1000 * i, 0 FROM n"
+        session.execute(text(numbers + rows))
+    command = [sys.executable, "-P", "-m", "cli", "timeline", "--db", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as pager:
+        assert pager.stdout is not None
+        assert pager.stdout.read(1) and pager.poll() is None
+        assert compact(database)
+        assert pager.stdout.read().count(b"\n") > 3000
+    database.dispose()
