@@ -91,6 +91,9 @@ def _further(parser: argparse.ArgumentParser) -> None:
         "--answers", type=Path, required=True, help="Teachers' answers, of `distil`, in the same order."
     )
     parser.add_argument("--seconds", type=float, default=6000)
+    parser.add_argument(
+        "--stage", choices=("answers", "labels"), default="answers", help="What weighs most; first the answers."
+    )
     parser.add_argument("--learning-rate", type=float, default=6e-4, help="At its peak.")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
@@ -217,7 +220,9 @@ def train_further(arguments: argparse.Namespace) -> None:
     from fer_model.training.distillation.further import Further, further
     from fer_model.training.distillation.pack import read_sources
 
-    run = Further(arguments.seconds, arguments.learning_rate, seed=arguments.seed, device=arguments.device)
+    run = Further(
+        arguments.seconds, arguments.stage, arguments.learning_rate, seed=arguments.seed, device=arguments.device
+    )
     try:
         faces = read_sources(arguments.data, arguments.extra)
         further(run, arguments.weights, faces, arguments.answers, arguments.output)

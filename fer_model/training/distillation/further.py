@@ -26,9 +26,6 @@ from fer_model.training.distillation.run import Draw, accuracy, answers, normal,
 from fer_model.training.distillation.views import disturbed, lit, placed
 from fer_model.training.priors import STRENGTH_KEY, log_shares
 
-TAUGHT, VOTED, LABELLED = 0.55, 0.2, 0.25
-"""Weights of the teachers' answers, of the labels' probabilities given the FER+ votes, and of the labels."""
-
 SMOOTHING = 0.02
 MOMENTUM = 0.02
 """Of batch normalisation's statistics: its default of 0.1 follows the last ten batches alone."""
@@ -37,10 +34,28 @@ LOOKS = 12
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """What a run learns from: weights of the teachers' answers, of the labels' probabilities given the FER+ votes, and
+    of the labels; `geometry` 0..1 is how far faces are turned, shifted and scaled until the end of the run calms it."""
+
+    taught: float
+    voted: float
+    labelled: float
+    geometry: float
+
+
+STAGES = {"answers": Stage(0.55, 0.2, 0.25, geometry=1.0), "labels": Stage(0.3, 0.1, 0.6, geometry=0.35)}
+"""First the answers, from which a network learns what faces have in common; then the labels, since a network that is
+taught softly underfits them: docs/decisions/training.md."""
+
+
+@dataclass(frozen=True, slots=True)
 class Further:
-    """A run of `seconds`; `extra` of each `batch` are unlabelled faces, rare emotions more often."""
+    """A run of `seconds`; `stage` is one of `STAGES`; `extra` of each `batch` are unlabelled faces, rare emotions more
+    often."""
 
     seconds: float
+    stage: str = "answers"
     learning_rate: float = 6e-4
     batch: int = 128
     extra: int = 14
@@ -48,10 +63,10 @@ class Further:
     device: str = "cpu"
 
 
-def targets_of(faces: Faces, said: Tensor) -> Tensor:
+def targets_of(stage: Stage, faces: Faces, said: Tensor) -> Tensor:
     """What each row of Training is taught, (N, 7); `said` (N, 7) are the teachers' probabilities."""
     labels = functional.one_hot(torch.from_numpy(faces.labels), 7).float()
-    together = TAUGHT * said + VOTED * torch.from_numpy(faces.soft) + LABELLED * labels
+    together = stage.taught * said + stage.voted * torch.from_numpy(faces.soft) + stage.labelled * labels
     return together * (1 - SMOOTHING) + SMOOTHING / 7
 
 
@@ -112,11 +127,11 @@ def _answers(told: Path, faces: Faces) -> tuple[Tensor, Tensor]:
 
 
 def _course(run: Further, network: nn.Module, faces: Faces, told: Path) -> Course:
-    device = torch.device(run.device)
+    device, stage = torch.device(run.device), STAGES[run.stage]
     said, others_said = _answers(told, faces)
     clear = torch.from_numpy(shows_face(faces.votes))
     images = torch.from_numpy(faces.images)[clear].to(device)
-    targets = targets_of(faces, said)[clear].to(device)
+    targets = targets_of(stage, faces, said)[clear].to(device)
     others, others_said = torch.from_numpy(faces.extra).to(device), others_said.to(device)
     extra = run.extra if len(others) else 0
     draw = Draw(torch.arange(len(images), device=device), min(run.batch - extra, len(images)))
@@ -128,16 +143,17 @@ def _course(run: Further, network: nn.Module, faces: Faces, told: Path) -> Cours
             drawn.copy_(torch.multinomial(often(others_said), extra, replacement=True))
 
     def loss(course: Course) -> Tensor:
-        views = placed(images[draw.ready][:, None].float(), course.strength)
+        strength = course.strength.clamp(max=stage.geometry)
+        views = placed(images[draw.ready][:, None].float(), strength)
         wanted = targets[draw.ready]
         if extra:
-            views = torch.cat((views, placed(others[drawn][:, None].float(), course.strength, EXTRA_ZOOM)))
+            views = torch.cat((views, placed(others[drawn][:, None].float(), strength, EXTRA_ZOOM)))
             wanted = torch.cat((wanted, others_said[drawn] * (1 - SMOOTHING) + SMOOTHING / 7))
         # `disturbed` goes by the place in the batch.
         order = torch.randperm(len(views), device=device)
         views, wanted = lit(views[order]), wanted[order]
         # Faces are measured undisturbed; once the geometry is calm, half of them are.
-        untouched = (course.strength < 1) & (torch.rand(len(views), 1, 1, 1, device=device) < 0.5)
+        untouched = (strength < 1) & (torch.rand(len(views), 1, 1, 1, device=device) < 0.5)
         with course.autocast():
             logits = course.network(normal(torch.where(untouched, views, disturbed(views))))
         return functional.cross_entropy(logits.float(), wanted)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from fer_model.errors import TrainingDataError
 from fer_model.networks.architectures import read_metadata
 from fer_model.networks.loading import load_classifier
 from fer_model.networks.manifest import read_models
-from fer_model.training.distillation.further import Further, further, targets_of
+from fer_model.training.distillation.further import STAGES, Further, further, targets_of
 from fer_model.training.distillation.pack import Faces
 from fer_model.training.distillation.run import answers
 from fer_model.training.priors import STRENGTH_KEY, adjust
@@ -53,9 +54,14 @@ def start() -> Path:
     return next(file.path for file in read_models().members if file.name == "emotion-large-maps")
 
 
-def test_a_row_is_taught_by_teachers_votes_and_its_label(faces: Faces) -> None:
-    targets = targets_of(faces, torch.eye(7)[[5]].repeat(280, 1))
-    assert targets[0].tolist() == pytest.approx([0.2478, 0.1988, 0.0029, 0.0029, 0.0029, 0.5419, 0.0029], abs=1e-4)
+@pytest.mark.parametrize(
+    ("stage", "label", "votes", "teachers"), [("answers", 0.2478, 0.1988, 0.5419), ("labels", 0.5909, 0.1009, 0.2969)]
+)
+def test_a_row_is_taught_by_teachers_votes_and_its_label(
+    faces: Faces, stage: str, label: float, votes: float, teachers: float
+) -> None:
+    targets = targets_of(STAGES[stage], faces, torch.eye(7)[[5]].repeat(280, 1))
+    assert targets[0].tolist() == pytest.approx([label, votes, 0.0029, 0.0029, 0.0029, teachers, 0.0029], abs=1e-4)
     assert torch.allclose(targets.sum(1), torch.ones(280))
 
 
@@ -64,19 +70,33 @@ def test_a_network_learns_what_the_teachers_say(
     faces: Faces, told: Path, start: Path, has_extra: bool, tmp_path: Path
 ) -> None:
     given = faces if has_extra else replace(faces, extra=faces.extra[:0])
-    seconds, steps = 4, 0
-    while steps < 40:  # The machine may be slow or busy.
-        seconds *= 2
-        log = further(Further(seconds, 3e-3, 16, 2), start, given, told, tmp_path / "end.safetensors")
-        steps = log[-1]["steps"]
+    log = trained("answers", start, given, told, tmp_path / "end.safetensors")
     assert log[-1]["progress"] == 1
     before, after = (surprise(load_classifier(path), faces) for path in (start, tmp_path / "end.safetensors"))
     assert after > before + 0.05
 
 
+def trained(stage: str, start: Path, faces: Faces, told: Path, end: Path) -> list[dict[str, Any]]:
+    """The log of a run of at least 40 steps: the machine may be slow or busy."""
+    seconds, steps = 4, 0
+    while steps < 40:
+        seconds *= 2
+        log = further(Further(seconds, stage, 3e-3, 16, 2), start, faces, told, end)
+        steps = log[-1]["steps"]
+    return log
+
+
 def surprise(network: nn.Module, faces: Faces) -> float:
     """The mean probability of surprise on PublicTest."""
     return float(answers(lambda images: [network(images)], torch.from_numpy(faces.public))[:, 5].mean())
+
+
+def test_in_the_second_stage_labels_weigh_more(faces: Faces, told: Path, start: Path, tmp_path: Path) -> None:
+    surprised = {}
+    for stage in STAGES:
+        trained(stage, start, faces, told, tmp_path / stage)
+        surprised[stage] = surprise(load_classifier(tmp_path / stage), faces)
+    assert surprised["labels"] < surprised["answers"] - 0.05
 
 
 @pytest.mark.parametrize(
@@ -101,7 +121,7 @@ def test_an_adjustment_is_taken_back_and_the_architecture_is_kept(
 ) -> None:
     """Else a second adjustment would come on top of the first."""
     end = tmp_path / "end.safetensors"
-    further(Further(1, 1e-9, 16, 4), start, faces, told, end)
+    further(Further(1, "answers", 1e-9, 16, 4), start, faces, told, end)
     described, left = read_metadata(start), read_metadata(end)
     strength = float(described.pop(STRENGTH_KEY))
     described.pop("best_epoch", None)
