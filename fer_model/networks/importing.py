@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fer_model.digests import matches
 from fer_model.errors import WeightsError
-from fer_model.networks.classifiers import B0, classifier_network
-from fer_model.networks.loading import STEM, classifier_variant, load_detector, read_tensors, save_weights
+from fer_model.networks.architectures import read_metadata
+from fer_model.networks.classifiers import METADATA_KEY, classifier_network
+from fer_model.networks.loading import (
+    SIDE_KEY,
+    STEM,
+    STRENGTH_KEY,
+    classifier_side,
+    classifier_variant,
+    load_detector,
+    read_tensors,
+    save_weights,
+)
 from fer_model.networks.published import REGISTRY, Kind
 from fer_model.preprocess import PIXEL_MEAN, PIXEL_STD
 from fer_model.telemetry import disable_ultralytics_telemetry
@@ -14,6 +24,9 @@ from fer_model.telemetry import disable_ultralytics_telemetry
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+KEPT = (SIDE_KEY, METADATA_KEY, STRENGTH_KEY)
+"""Metadata of a classifier without which its tensors would mean something else."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -43,17 +56,18 @@ def adopt_classifier(path: Path, target: Path, mean: float | None = None, std: f
     Raises:
         WeightsError: the file cannot be read, holds more than tensors, or is of another architecture.
     """
-    tensors = read_tensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    ours = path.suffix == ".safetensors"
+    tensors = read_tensors(path) if ours else _read_torch(path)
     prefix = next((name.removesuffix(STEM) for name in tensors if name.endswith(STEM)), "")
-    variant = classifier_variant(path) if path.suffix == ".safetensors" else B0
-    network = classifier_network(variant=variant)
+    network = classifier_network(classifier_side(path), classifier_variant(path)) if ours else classifier_network()
     try:
         network.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
     except RuntimeError as error:
         raise WeightsError(f"{path}: is not an EfficientNet-B0 of one channel and seven classes") from error
     if mean is not None and std is not None:
         renormalise(network, mean, std)
-    save_weights(network, target, {} if variant == B0 else variant.metadata)
+    metadata = read_metadata(path) if ours else {}
+    save_weights(network, target, {key: text for key, text in metadata.items() if key in KEPT})
 
 
 def renormalise(network: "nn.Module", mean: float, std: float) -> None:

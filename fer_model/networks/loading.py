@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DETECTOR_CONFIG = "yolov8n.yaml"
 STEM = "features.0.0.weight"
 SIDE_KEY, LARGEST_SIDE = "side", 224
+STRENGTH_KEY = "logit_adjustment"
+"""In a classifier's metadata: how strongly its logits were adjusted, see `training.priors`."""
 
 
 def load_classifier(path: Path) -> "nn.Module":

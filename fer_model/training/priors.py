@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from fer_model.errors import WeightsError
 from fer_model.networks.architectures import read_metadata
-from fer_model.networks.loading import load_classifier, save_weights
+from fer_model.networks.loading import STRENGTH_KEY, load_classifier, save_weights
 from fer_model.types import EMOTIONS
-
-STRENGTH_KEY = "logit_adjustment"
 
 
 def adjust(weights: Path, labels: NDArray[np.int64], strength: float, output: Path) -> None:

@@ -17,14 +17,14 @@ from torch.nn import functional
 
 from fer_model.errors import TrainingDataError
 from fer_model.networks.architectures import read_metadata
-from fer_model.networks.loading import load_classifier, save_weights
+from fer_model.networks.loading import STRENGTH_KEY, load_classifier, save_weights
 from fer_model.training.datasets.ferplus import shows_face
 from fer_model.training.depthwise import quicken
 from fer_model.training.distillation.loop import Course, Plan, train
 from fer_model.training.distillation.pack import EXTRA_ZOOM, Faces
 from fer_model.training.distillation.run import Draw, accuracy, answers, normal, often
 from fer_model.training.distillation.views import disturbed, lit, placed
-from fer_model.training.priors import STRENGTH_KEY, log_shares
+from fer_model.training.priors import log_shares
 
 SMOOTHING = 0.02
 MOMENTUM = 0.02

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from fer_model.errors import WeightsError
-from fer_model.networks.architectures import architecture_of
+from fer_model.networks.architectures import architecture_of, read_metadata
 from fer_model.networks.classifiers import classifier_network
 from fer_model.networks.importing import adopt_classifier, adopt_detector, kind_of, renormalise
 from fer_model.networks.loading import (
+    SIDE_KEY,
+    STRENGTH_KEY,
+    load_classifier,
     load_detector,
     load_weights,
     raw_detector,
@@ -31,6 +34,17 @@ def test_tensors_are_found_whatever_they_are_wrapped_in(tmp_path: Path, prefix: 
     with torch.inference_mode():
         pictures = normalise(PIXELS)
         torch.testing.assert_close(ours(pictures).softmax(1), network(pictures).softmax(1), atol=0.05, rtol=0)
+
+
+def test_a_classifier_of_ours_keeps_the_size_of_its_faces_and_its_adjustment(tmp_path: Path) -> None:
+    """A teacher sees faces enlarged to 96 pixels; without that it answers something else."""
+    path, added = tmp_path / "teacher.safetensors", tmp_path / "added.safetensors"
+    save_weights(random_classifier(), path, {SIDE_KEY: "96", STRENGTH_KEY: "0.5", "best_epoch": "3"})
+    adopt_classifier(path, added)
+    assert read_metadata(added) == {SIDE_KEY: "96", STRENGTH_KEY: "0.5"}
+    with torch.inference_mode():
+        theirs, ours = (load_classifier(each)(normalise(PIXELS)).softmax(1) for each in (path, added))
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_another_normalisation_is_folded_in() -> None:

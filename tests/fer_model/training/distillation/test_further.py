@@ -13,12 +13,12 @@ from torch import nn
 
 from fer_model.errors import TrainingDataError
 from fer_model.networks.architectures import read_metadata
-from fer_model.networks.loading import load_classifier
+from fer_model.networks.loading import STRENGTH_KEY, load_classifier
 from fer_model.networks.manifest import read_models
 from fer_model.training.distillation.further import STAGES, Further, further, targets_of
 from fer_model.training.distillation.pack import Faces
 from fer_model.training.distillation.run import answers
-from fer_model.training.priors import STRENGTH_KEY, adjust
+from fer_model.training.priors import adjust
 
 
 @pytest.fixture(scope="module")
