@@ -1,8 +1,10 @@
 """ImageNet weights as a classifier's initial weights, downloaded once, on first use."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from fer_model.atomic import write_atomically
+from fer_model.digests import digest
 from fer_model.errors import WeightsError
 
 NAME = "imagenet-efficientnet-b0.safetensors"
@@ -14,7 +16,7 @@ def imagenet_features(cache: Path, url: str | None = None) -> Path:
     `url` replaces torchvision's address of the download.
 
     Raises:
-        WeightsError: they are not in the cache and cannot be downloaded.
+        WeightsError: they are not in the cache and cannot be downloaded, or what was put there is another file.
     """
     path = cache / NAME
     if path.exists():
@@ -24,16 +26,19 @@ def imagenet_features(cache: Path, url: str | None = None) -> Path:
     from torchvision.models import EfficientNet_B0_Weights
 
     url = url or EfficientNet_B0_Weights.IMAGENET1K_V1.url
+    # The file's name ends with the first digits of its sha256. Torch compares them with what it downloads itself.
+    given = cache / "downloads" / PurePosixPath(urlsplit(url).path).name
     try:
-        # The file's name ends with the first digits of its sha256, which is verified.
+        if given.exists() and not digest(given, "sha256").startswith(given.stem.rpartition("-")[2]):
+            raise WeightsError(f"{given}: is not the file that {url} gives; delete it, or download it again")
         tensors = load_state_dict_from_url(
-            url, str(cache / "downloads"), map_location="cpu", progress=False, check_hash=True, weights_only=True
+            url, str(given.parent), map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
         features = {name: tensor for name, tensor in tensors.items() if name.startswith("features.")}
         write_atomically(path, save(features))
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"the ImageNet weights cannot be had from {url} ({error}); download that file elsewhere into "
-            f"{cache / 'downloads'}, or give a file of your own with --init PATH"
+            f"{given.parent}, or give a file of your own with --init PATH"
         ) from error
     return path

@@ -36,6 +36,20 @@ def test_a_file_that_is_not_the_promised_one_is_refused(tmp_path: Path) -> None:
         imagenet_features(tmp_path / "cache", url)
 
 
+def test_a_file_that_was_put_there_is_verified_too(tmp_path: Path) -> None:
+    url = published(tmp_path)
+    (whole,) = tmp_path.glob("*.pth")
+    given = tmp_path / "cache" / "downloads" / whole.name
+    given.parent.mkdir(parents=True)
+    for content in (whole.read_bytes()[:-100], b"<html>Not found</html>", b""):
+        given.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"downloads/efficientnet-.*\.pth: is not the file that file:"):
+            imagenet_features(tmp_path / "cache", url)
+    given.write_bytes(whole.read_bytes())
+    whole.unlink()
+    assert imagenet_features(tmp_path / "cache", url).exists()
+
+
 def test_without_a_way_there_the_error_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="give a file of your own with --init PATH"):
         imagenet_features(tmp_path / "cache", (tmp_path / "nowhere-12345678.pth").as_uri())
