@@ -5,12 +5,14 @@ nothing else of the project's dependencies.
 """
 
 import argparse
+import math
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_model.errors import FerModelError
+from fer_model.errors import FerModelError, TrainingDataError
 from fer_model.networks.manifest import SHIPPED
 
 if TYPE_CHECKING:
@@ -32,7 +34,21 @@ def main(words: list[str] | None = None) -> None:
     _stability(commands.add_parser("stability", help="How often a disturbed face keeps its label, by group."))
     _adjust(commands.add_parser("adjust", help="Make a classifier find rare emotions more often (logit adjustment)."))
     arguments = parser.parse_args(words)
-    arguments.action(arguments)
+    try:
+        arguments.action(arguments)
+    except (FerModelError, OSError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+
+
+def _number(most: float = math.inf) -> Callable[[str], float]:
+    """A type of argument: a number above 0 and below `most`."""
+
+    def number(text: str) -> float:
+        if not 0 < (value := float(text)) < most:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0 and below {most:g}")
+        return value
+
+    return number
 
 
 def _precision(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +65,7 @@ def _closeups(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", default="race", help="The column of groups.csv (image, race, ...) that names the group."
     )
-    parser.add_argument("--cut", type=float, help="Cut this share (0..1) of the face's side off at the picture's edge.")
+    parser.add_argument("--cut", type=_number(1), help="Cut this share of the face's side off at the picture's edge.")
     parser.add_argument("--quantised", action="store_true", help="WEIGHTS are the shipped detector in eight bits.")
     parser.set_defaults(action=closeups)
 
@@ -62,12 +78,15 @@ def _pack(parser: argparse.ArgumentParser) -> None:
 
 
 def _distil(parser: argparse.ArgumentParser) -> None:
+    from fer_model.networks.classifiers import VARIANTS
+
+    pupils = ["large-maps", "middle-maps"]
     parser.add_argument("pack", type=Path, help="A folder that `pack` made.")
     parser.add_argument("folder", type=Path, help="Where the weights and the log go.")
-    parser.add_argument("--seconds", type=float, default=560)
-    parser.add_argument("--pupils", nargs=2, default=["large-maps", "middle-maps"], help="Variants of EfficientNet-B0.")
+    parser.add_argument("--seconds", type=_number(), default=560)
+    parser.add_argument("--pupils", nargs=2, choices=VARIANTS, default=pupils, help="Variants of EfficientNet-B0.")
     parser.add_argument("--answers", type=Path, help="Teachers' answers of an earlier run, in place of teachers.")
-    parser.add_argument("--share", type=float, default=0.4, help="The teachers' share of the time, below 1.")
+    parser.add_argument("--share", type=_number(1), default=0.4, help="The teachers' share of the time, below 1.")
     parser.add_argument(
         "--start", type=_start, action="append", default=[], metavar="VARIANT=FILE", help="A pupil's initial weights."
     )
@@ -90,11 +109,11 @@ def _further(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--answers", type=Path, required=True, help="Teachers' answers, of `distil`, in the same order."
     )
-    parser.add_argument("--seconds", type=float, default=6000)
+    parser.add_argument("--seconds", type=_number(), default=6000)
     parser.add_argument(
         "--stage", choices=("answers", "labels"), default="answers", help="What weighs most; first the answers."
     )
-    parser.add_argument("--learning-rate", type=float, default=6e-4, help="At its peak.")
+    parser.add_argument("--learning-rate", type=_number(), default=6e-4, help="At its peak.")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(action=train_further)
@@ -140,12 +159,17 @@ def closeups(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         unpack([arguments.data], Path(folder))
         with (Path(folder) / "groups.csv").open(newline="") as rows:
-            groups = {row["image"]: row[arguments.by] for row in csv.DictReader(rows) if row["image"] in kept}
+            table = csv.DictReader(rows)
+            if absent := {"image", arguments.by} - set(table.fieldnames or ()):
+                raise TrainingDataError(f"{arguments.data}: groups.csv has no column {min(absent)!r}")
+            groups = {row["image"]: row[arguments.by] for row in table if row["image"] in kept}
         paths = (path for path in sorted((Path(folder) / "images").glob("*/*")) if path.name in groups)
         photographs: Iterable[LabelledPhotograph] = map(read_photograph, paths)
         if arguments.cut is not None:
             photographs = measuring.cut_photographs(photographs, arguments.cut)
         shares = measuring.shares_found(_detector(arguments, Path(folder)), photographs, groups)
+    if not shares:
+        raise TrainingDataError(f"{arguments.data}: holds none of the close-ups that are measured")
     for group, (share, count) in shares.items():
         print(f"{group}: {100 * share:.1f} % of {count}")
     total = sum(count for _, count in shares.values())
@@ -187,27 +211,25 @@ def adjust(arguments: argparse.Namespace) -> None:
     from fer_model.training import priors
     from fer_model.training.datasets.fer2013 import read_fer2013
 
-    try:
-        labels = read_fer2013(arguments.data, "Training").labels
-        priors.adjust(arguments.weights, labels, arguments.strength, arguments.output)
-    except (FerModelError, ValueError) as error:
-        sys.exit(f"Error: {error}")
+    labels = read_fer2013(arguments.data, "Training").labels
+    priors.adjust(arguments.weights, labels, arguments.strength, arguments.output)
 
 
 def distil(arguments: argparse.Namespace) -> None:
     """Trains teachers and pupils."""
-    from fer_model.training.distillation.pack import read_pack
+    from fer_model.training.distillation.pack import read_answers, read_pack
     from fer_model.training.distillation.run import Distillation, distil, smoke
 
     starts = dict(arguments.start)
     if unknown := set(starts) - set(arguments.pupils):
-        sys.exit(f"Error: --start names {min(unknown)!r}, which is none of the pupils {' and '.join(arguments.pupils)}")
+        pupils = " and ".join(arguments.pupils)
+        raise ValueError(f"--start names {min(unknown)!r}, which is none of the pupils {pupils}")
     faces = read_pack(arguments.pack)
     run = Distillation(
         arguments.seconds,
         arguments.pupils,
         starts,
-        answers=arguments.answers,
+        answers=read_answers(arguments.answers, faces) if arguments.answers else None,
         share=arguments.share,
         seed=arguments.seed,
         device=arguments.device,
@@ -223,11 +245,8 @@ def train_further(arguments: argparse.Namespace) -> None:
     run = Further(
         arguments.seconds, arguments.stage, arguments.learning_rate, seed=arguments.seed, device=arguments.device
     )
-    try:
-        faces = read_sources(arguments.data, arguments.extra)
-        further(run, arguments.weights, faces, arguments.answers, arguments.output)
-    except (FerModelError, OSError, ValueError) as error:
-        sys.exit(f"Error: {error}")
+    faces = read_sources(arguments.data, arguments.extra)
+    further(run, arguments.weights, faces, arguments.answers, arguments.output)
 
 
 if __name__ == "__main__":

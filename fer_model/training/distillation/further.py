@@ -8,20 +8,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fer_model.errors import TrainingDataError
 from fer_model.networks.architectures import read_metadata
 from fer_model.networks.loading import STRENGTH_KEY, load_classifier, save_weights
 from fer_model.training.datasets.ferplus import shows_face
 from fer_model.training.depthwise import quicken
 from fer_model.training.distillation.loop import Course, Plan, train
-from fer_model.training.distillation.pack import EXTRA_ZOOM, Faces
+from fer_model.training.distillation.pack import EXTRA_ZOOM, Faces, read_answers
 from fer_model.training.distillation.run import Draw, accuracy, answers, normal, often
 from fer_model.training.distillation.views import disturbed, lit, placed
 from fer_model.training.priors import log_shares
@@ -113,22 +110,9 @@ def _ready(start: Path, faces: Faces) -> tuple[nn.Module, dict[str, str]]:
     return quicken(network), metadata
 
 
-def _answers(told: Path, faces: Faces) -> tuple[Tensor, Tensor]:
-    """What the teachers say of Training, (N, 7), and of the unlabelled faces, (E, 7); none where there are none."""
-    try:
-        stored = np.load(told)
-        said, extra = (torch.from_numpy(stored[name].astype(np.float32)) for name in ("training", "extra"))
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise TrainingDataError(f"{told}: holds no teachers' answers ({error})") from error
-    for what, answered, count in (("rows of Training", said, len(faces.images)), ("--extra", extra, len(faces.extra))):
-        if len(answered) != count and (count or answered is said):
-            raise TrainingDataError(f"{told}: has answers for {len(answered)} faces, and {what} are {count}")
-    return said, extra
-
-
 def _course(run: Further, network: nn.Module, faces: Faces, told: Path) -> Course:
     device, stage = torch.device(run.device), STAGES[run.stage]
-    said, others_said = _answers(told, faces)
+    said, others_said = map(torch.from_numpy, read_answers(told, faces))
     clear = torch.from_numpy(shows_face(faces.votes))
     images = torch.from_numpy(faces.images)[clear].to(device)
     targets = targets_of(stage, faces, said)[clear].to(device)

@@ -56,7 +56,10 @@ def read_sources(data: Path, extra: Path | None) -> Faces:
         TrainingDataError: a file cannot be read, or a row is invalid.
     """
     training, public = (read_fer2013(data, usage) for usage in ("Training", "PublicTest"))
-    votes = read_votes(data.parent / "fer2013new.csv", "Training")
+    path = data.parent / "fer2013new.csv"
+    votes = read_votes(path, "Training")
+    if len(votes) != len(training.labels):
+        raise TrainingDataError(f"{path}: has {len(votes)} Training rows but {data.name} has {len(training.labels)}")
     labels = training.labels.astype(np.int64)
     return Faces(
         training.images,
@@ -85,6 +88,8 @@ def read_faces(path: Path, column: str | None = None) -> tuple[NDArray[np.uint8]
             groups = [group_of[name] for name in names] if column else []
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise TrainingDataError(f"{path}: cannot be read ({error})") from error
+    if not pictures:
+        raise TrainingDataError(f"{path}: holds no .jpg")
     if any(picture.size != (EXTRA_SIDE, EXTRA_SIDE) for picture in pictures):
         raise TrainingDataError(f"{path}: not all pictures have {EXTRA_SIDE}x{EXTRA_SIDE} pixels")
     return np.stack([np.asarray(picture) for picture in pictures]), groups
@@ -119,7 +124,7 @@ def write_pack(faces: Faces, folder: Path) -> None:
 
 
 def read_pack(folder: Path) -> Faces:
-    """The faces that `write_pack` wrote."""
+    """The faces that `write_pack` wrote. Raises `OSError`, and `TrainingDataError` if pictures are missing."""
     rows = np.load(folder / "rows.npz")
     return Faces(
         images=_tiles(folder, "train", FER_SIDE, len(rows["labels"])),
@@ -144,10 +149,31 @@ def _mosaics(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 
 def _tiles(folder: Path, name: str, side: int, count: int) -> NDArray[np.uint8]:
     parts = [np.zeros((0, side, side), np.uint8)]
-    for path in sorted(folder.glob(f"{name}-*")):
+    # The hundredth number has three digits.
+    for path in sorted(folder.glob(f"{name}-*"), key=lambda path: (len(path.name), path.name)):
         grey = np.asarray(Image.open(path).convert("L"))
         parts.append(grey.reshape(TILES, side, TILES, side).transpose(0, 2, 1, 3).reshape(-1, side, side))
-    return np.concatenate(parts)[:count].copy()
+    tiles = np.concatenate(parts)[:count].copy()
+    if len(tiles) < count:
+        raise TrainingDataError(f"{folder}: has {len(tiles)} of {count} pictures of {name!r}; files are missing")
+    return tiles
+
+
+def read_answers(path: Path, faces: Faces) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What teachers say of Training, (N, 7), and of the unlabelled faces, (E, 7), of which there may be none here.
+
+    Raises:
+        TrainingDataError: the file cannot be read, or has not as many answers as there are faces.
+    """
+    try:
+        stored = np.load(path)
+        said, extra = (stored[name].astype(np.float32) for name in ("training", "extra"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise TrainingDataError(f"{path}: holds no teachers' answers ({error})") from error
+    for what, answered, count in (("rows of Training", said, len(faces.images)), ("--extra", extra, len(faces.extra))):
+        if len(answered) != count and (count or answered is said):
+            raise TrainingDataError(f"{path}: has answers for {len(answered)} faces, and {what} are {count}")
+    return said, extra
 
 
 def photographs(images: NDArray[np.uint8], alike: float = ALIKE) -> NDArray[np.int64]:

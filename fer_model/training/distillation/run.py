@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,14 +34,14 @@ class Distillation:
     """A run. `seconds` in all, `share` of them for the teachers; `pupils` name variants, `starts` their weights.
 
     `taught` is the weight of the teacher's answer against the label's, `voted` that of the FER+ votes inside the
-    label's, `tagging` the weight of the second head's loss. With `answers`, a file of an earlier run's, no teachers are
-    trained: each row is taught by what the teacher without it answered then.
+    label's, `tagging` the weight of the second head's loss. With `answers`, as `read_answers` gives those of an earlier
+    run, no teachers are trained: each row is taught by what the teacher without it answered then.
     """
 
     seconds: float
     pupils: Sequence[str] = ("large-maps", "middle-maps")
     starts: dict[str, Path] = field(default_factory=dict)
-    answers: Path | None = None
+    answers: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     folds: int = 4
     share: float = 0.4
     batch: int = 512
@@ -71,10 +72,9 @@ class Rows:
         self.extra_answers = None
         if run.answers:
             # The file has all rows of Training, also those that FER+ calls no face.
-            said = np.load(run.answers)
-            training = torch.from_numpy(said["training"][: len(clear)][clear].astype(np.float32)).to(device)
-            self.targets = self.targets.lerp(training, run.taught)
-            self.extra_answers = torch.from_numpy(said["extra"][: len(faces.extra)].astype(np.float32)).to(device)
+            said, extra = run.answers
+            self.targets = self.targets.lerp(torch.from_numpy(said[clear]).to(device), run.taught)
+            self.extra_answers = torch.from_numpy(extra[: len(faces.extra)]).to(device)
         self.public = torch.from_numpy(faces.public).to(device)
         self.public_labels = torch.from_numpy(faces.public_labels).to(device)
         self.extra = torch.from_numpy(faces.extra).to(device)
@@ -231,6 +231,9 @@ def distil(run: Distillation, faces: Faces, output: Path) -> list[dict[str, Any]
     """Trains teachers and pupils, writes pupils, out-of-fold answers and `log.json` into `output`; gives the log."""
     began = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
+    for name, start in run.starts.items():
+        # A file that does not fit ends the run now, not after the teachers.
+        Pupil(name, start)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     rows = Rows(faces, run)
@@ -267,6 +270,7 @@ def distil(run: Distillation, faces: Faces, output: Path) -> list[dict[str, Any]
 
 def smoke(run: Distillation, faces: Faces, rows: int = 800) -> tuple[Distillation, Faces]:
     """The same in small, to see within a minute on a CPU that it runs."""
+    said = run.answers and (run.answers[0][:rows], run.answers[1][:100])
     few = Faces(
         faces.images[:rows],
         faces.labels[:rows],
@@ -277,7 +281,7 @@ def smoke(run: Distillation, faces: Faces, rows: int = 800) -> tuple[Distillatio
         faces.public_labels[:200],
         faces.extra[:100],
     )
-    return replace(run, batch=64, teacher_batch=32, extra=8, teacher_width=8), few
+    return replace(run, answers=said, batch=64, teacher_batch=32, extra=8, teacher_width=8), few
 
 
 def _ask(run: Distillation, rows: Rows, teachers: Sequence[nn.Module], faces: Faces, output: Path) -> Tensor | None:

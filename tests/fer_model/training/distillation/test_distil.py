@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from fer_model.networks.loading import classifier_variant, load_classifier
 from fer_model.networks.manifest import read_models
 from fer_model.training import distillation
 from fer_model.training.__main__ import main
+from fer_model.training.distillation import pack
 from fer_model.training.distillation.loop import rate
-from fer_model.training.distillation.pack import Faces, photographs, read_pack, write_pack
+from fer_model.training.distillation.pack import Faces, photographs, read_answers, read_pack, write_pack
 from fer_model.training.distillation.run import Distillation, Draw, Rows, distil, smoke
 
 
@@ -47,6 +49,55 @@ def test_a_pack_comes_back(faces: Faces, tmp_path: Path) -> None:
     for name in ("labels", "votes", "groups", "public_labels"):
         assert np.array_equal(getattr(back, name), getattr(faces, name)), name
     assert back.extra.shape == faces.extra.shape
+
+
+def test_more_than_a_hundred_files_of_pictures_keep_their_order(
+    faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack, "TILES", 1)
+    many = replace(faces, public=faces.images[:120], public_labels=faces.labels[:120])
+    write_pack(many, tmp_path)
+    assert np.array_equal(read_pack(tmp_path).public, many.public)
+
+
+def test_a_pack_that_lost_a_file_on_its_way_is_refused(faces: Faces, tmp_path: Path) -> None:
+    write_pack(faces, tmp_path)
+    (tmp_path / "train-00.webp").unlink()
+    with pytest.raises(SystemExit, match="has 0 of 240 pictures of 'train'; files are missing"):
+        main(["distil", str(tmp_path), str(tmp_path / "out"), "--device", "cpu"])
+
+
+def test_answers_to_other_faces_and_a_wrong_start_end_a_run_before_it_trains(faces: Faces, tmp_path: Path) -> None:
+    write_pack(faces, tmp_path / "pack")
+    np.savez(tmp_path / "answers.npz", training=np.ones((240, 7), np.float16), extra=np.ones((41, 7), np.float16))
+    words = ["distil", str(tmp_path / "pack"), str(tmp_path / "out"), "--device", "cpu", "--seconds", "2", "--smoke"]
+    with pytest.raises(SystemExit, match="has answers for 41 faces, and --extra are 40"):
+        main([*words, "--answers", str(tmp_path / "answers.npz")])
+    with pytest.raises(SystemExit, match=r"missing\.safetensors: cannot be read"):
+        main([*words, "--start", "large-maps=missing.safetensors"])
+    assert not (tmp_path / "out" / "answers.npz").exists(), "the teachers were not trained"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("precision face.safetensors --data missing.tar", r"Error: missing\.tar: cannot be unpacked"),
+        ("closeups face.safetensors --data missing.tar", r"Error: missing\.tar: cannot be unpacked"),
+        ("pack missing.csv out", r"Error: missing\.csv: cannot be read"),
+        ("distil missing out", "Error: .*'missing/rows.npz'"),
+        ("stability missing.zip", r"Error: missing\.zip: cannot be read"),
+        ("adjust missing.safetensors out --data missing.csv", r"Error: missing\.csv: cannot be read"),
+        ("distil missing out --seconds 0", "^2$"),
+        ("distil missing out --share 1", "^2$"),
+        ("distil missing out --pupils large-maps huge-maps", "^2$"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    words: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=reason):
+        main(words.split())
 
 
 def test_the_same_photograph_has_one_number_mirrored_too(faces: Faces) -> None:
@@ -100,7 +151,8 @@ def test_stored_answers_take_the_place_of_teachers(faces: Faces, tmp_path: Path)
     said = np.zeros((240, 7), np.float16)
     said[:, 3] = 1
     np.savez(tmp_path / "answers.npz", training=said, extra=np.full((40, 7), 1 / 7, np.float16))
-    run, few = smoke(Distillation(4, device="cpu", answers=tmp_path / "answers.npz", taught=0.9), faces)
+    told = read_answers(tmp_path / "answers.npz", faces)
+    run, few = smoke(Distillation(4, device="cpu", answers=told, taught=0.9), faces)
     rows = Rows(few, run)
     assert bool((rows.targets.argmax(1) == 3).all()) and rows.targets[:, 3].min() > 0.9
     log = distil(run, few, tmp_path / "out")

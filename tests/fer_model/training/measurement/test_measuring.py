@@ -60,6 +60,8 @@ def test_closeups_are_counted_by_group(
             tar.add(photographs / "zidane.jpg", f"images/close/{name}")
             tar.add(tmp_path / "label.txt", f"labels/close/{Path(name).stem}.txt")
     main(["closeups", str(models.detector.path), "--data", str(tmp_path / "faces.tar")])
+    with pytest.raises(SystemExit, match=r"groups\.csv has no column 'age'"):
+        main(["closeups", str(models.detector.path), "--data", str(tmp_path / "faces.tar"), "--by", "age"])
     assert capsys.readouterr().out.splitlines() == ["A: 100.0 % of 1", "B: 0.0 % of 1", "all: 50.0 % of 2"]
 
 
