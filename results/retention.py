@@ -42,10 +42,10 @@ LONGEST = timedelta(days=36_500)
 """A retention beyond it would reach back beyond the first year, and fail that of all other streams."""
 
 
-def old_jobs(session: Session, age: timedelta) -> Sequence[Job]:
-    """The jobs with faces that ended at least `age` ago, the oldest first. An unfinished job is never old."""
+def old_jobs(session: Session, age: timedelta) -> Sequence[str]:
+    """The ids of jobs with faces that ended at least `age` ago, the oldest first. An unfinished job is never old."""
     ended = Job.finished_at <= utc_now(session) - age
-    wanted = select(Job).where(Job.kind.in_(PURGED), Job.state.not_in(UNFINISHED), ended)
+    wanted = select(Job.id).where(Job.kind.in_(PURGED), Job.state.not_in(UNFINISHED), ended)
     return session.scalars(wanted.order_by(Job.id)).all()
 
 

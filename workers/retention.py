@@ -101,8 +101,7 @@ def delete(database: Database, models_dir: Path, job_id: str, crops_roots: Seque
 def due(database: Database, age: timedelta) -> list[JobStatus]:
     """The jobs that `purge` would delete."""
     with reading(database) as session:
-        ids = [job.id for job in old_jobs(session, age)]
-        return [status for some in portions(ids) for status in job_statuses(session, some)]
+        return [status for some in portions(old_jobs(session, age)) for status in job_statuses(session, some)]
 
 
 def due_hours(database: Database, age: timedelta | None, *, own: bool) -> list[OldHour]:
@@ -148,7 +147,7 @@ def enforce(database: Database, days: float | None, crops_roots: Sequence[str]) 
     _next = time.monotonic() + EVERY_S
     age = None if days is None else timedelta(days=days)
     with reading(database) as session:
-        jobs = [] if age is None else [job.id for job in old_jobs(session, age)]
+        jobs = [] if age is None else old_jobs(session, age)
     removed = purge(database, jobs, crops_roots).removed
     for each in removed:
         logger.info("job %s is older than FER_RETENTION_DAYS and was deleted", each.job)

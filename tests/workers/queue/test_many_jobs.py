@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import insert, update
+from sqlalchemy import String, cast, insert, literal, select, update
 
 from results.database import writing
 from results.jobs import utc_now
@@ -20,11 +20,14 @@ MANY = 66_000
 @pytest.fixture
 def jobs(database: Database) -> Database:
     """A database of so many jobs of one shard each, whose message has just been sent."""
-    ids = [f"20260101T{n:09}-abcd" for n in range(MANY)]
+    numbers = select(literal(0).label("n")).cte(recursive=True)
+    numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < MANY - 1))
+    ids = literal("20260101T1") + cast(10**8 + numbers.c.n, String) + "-abcd"
+    job = {"kind": literal("batch"), "queue": literal("many"), "options": literal({}, Job.options.type)}
     with writing(database) as session:
-        session.execute(insert(Job), [{"id": each, "kind": "batch", "queue": "many", "options": {}} for each in ids])
+        session.execute(insert(Job).from_select(["id", *job], select(ids, *job.values())))
         shard = {"first_position": 0, "last_position": 0, "planned_frames": 1, "queued_at": utc_now(session)}
-        session.execute(insert(Shard), [{"job_id": each, **shard} for each in ids])
+        session.execute(insert(Shard).from_select(["job_id", *shard], select(Job.id, *map(literal, shard.values()))))
     return database
 
 
