@@ -64,11 +64,7 @@ def test_a_video_whose_pictures_grow_ends_where_they_do(tmp_path: Path, monkeypa
     (tmp_path / "c.ts").write_bytes(small.read_bytes() + large.read_bytes())
     monkeypatch.setattr(container, "MAX_PIXELS", 2**20)
     monkeypatch.setattr(container, "_LIMIT", {"max_pixels": str(2**20)})
-    try:
-        sizes = {frame.size for frame in read_video(str(tmp_path / "c.ts"))}
-    except UnreadableMediaError:
-        return
-    assert all(width * height <= 2**20 for width, height in sizes)
+    assert [frame.size for frame in read_video(str(tmp_path / "c.ts"))] == [(96, 64)] * 10
 
 
 def test_a_budget_lets_no_more_through_and_the_largest_alone() -> None:

@@ -254,7 +254,7 @@ def test_nothing_is_looked_for_outside_the_roots(database: Database, share: Path
     share.rename(tmp_path / "away")
     work(database, ids, roots=tmp_path / "elsewhere")
     status = ended(database, job_id)
-    assert status.state == "failed"
+    assert status.state == "failed" and status.errors
     assert all(error["error"].endswith("lies outside FER_MEDIA_ROOTS") for error in status.errors)
 
 
