@@ -8,6 +8,7 @@ import yaml
 
 from fer_model.errors import TrainingDataError
 from fer_model.training.datasets.faces import unpack
+from fer_model.training.datasets.image_folder import is_picture
 from fer_model.training.datasets.splits import role_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
@@ -78,7 +79,8 @@ def _link(root: Path, name: str, folder: Path, alias: str) -> Path:
 
 
 def _photographs(sets: Sequence[tuple[str, Path]]) -> list[Path]:
-    return [path for _, folder in sets for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    found = (path for _, folder in sets for path in sorted(folder.iterdir()))
+    return [path for path in found if path.suffix.lower() in SUFFIXES and is_picture(path)]
 
 
 def _describe(folder: Path, training: list[Path], validation: list[Path]) -> Path:

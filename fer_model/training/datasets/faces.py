@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_model.errors import TrainingDataError
+from fer_model.training.datasets.image_folder import is_picture
 from fer_model.types import Image
 
 
@@ -56,7 +57,7 @@ def read_photographs(folder: Path, name: str) -> list[LabelledPhotograph]:
     images = folder / "images" / name
     if not images.is_dir():
         raise TrainingDataError(f"{images}: is not a folder of photographs")
-    return [read_photograph(path) for path in sorted(images.iterdir())]
+    return [read_photograph(path) for path in sorted(images.iterdir()) if is_picture(path)]
 
 
 def read_photograph(path: Path) -> LabelledPhotograph:

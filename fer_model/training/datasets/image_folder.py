@@ -82,10 +82,11 @@ def folder_label(folder: Path) -> int | None:
 def _pictures_of_one_class(folder: Path) -> list[LabelledPath]:
     if (label := folder_label(folder)) is None:
         raise TrainingDataError(f"{folder}: the folder's name is no known emotion; {KNOWN_CLASSES}")
-    return [(path, label) for path in sorted(folder.rglob("*")) if _is_picture(path)]
+    return [(path, label) for path in sorted(folder.rglob("*")) if is_picture(path)]
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its name; those of macOS' metadata (`._a.jpg`) are none."""
     return kind_of(path.name) == "image" and not path.name.startswith(".") and path.is_file()
 
 

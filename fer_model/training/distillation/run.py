@@ -28,6 +28,9 @@ from fer_model.training.distillation.pack import EXTRA_ZOOM, Faces, boxed
 from fer_model.training.distillation.teacher import Teacher
 from fer_model.training.distillation.views import disturbed, lit, mixed, placed
 
+SMOKE_S = 40.0
+"""Seconds of a trial."""
+
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
@@ -281,7 +284,9 @@ def smoke(run: Distillation, faces: Faces, rows: int = 800) -> tuple[Distillatio
         faces.public_labels[:200],
         faces.extra[:100],
     )
-    return replace(run, answers=said, batch=64, teacher_batch=32, extra=8, teacher_width=8), few
+    return replace(
+        run, seconds=min(run.seconds, SMOKE_S), answers=said, batch=64, teacher_batch=32, extra=8, teacher_width=8
+    ), few
 
 
 def _ask(run: Distillation, rows: Rows, teachers: Sequence[nn.Module], faces: Faces, output: Path) -> Tensor | None:

@@ -6,7 +6,7 @@ import yaml
 
 from fer_model.errors import TrainingDataError
 from fer_model.training.datasets.face_sets import FaceSets, arrange
-from fer_model.training.datasets.faces import read_photograph
+from fer_model.training.datasets.faces import read_photograph, read_photographs
 from tests.support.training_data import write_photograph
 
 
@@ -30,6 +30,15 @@ def listed(sets: FaceSets) -> tuple[list[str], list[str]]:
 def test_sets_named_for_validation_choose_and_test_sets_are_left_out(tmp_path: Path) -> None:
     source = dataset(tmp_path / "in", train=2, val=1, test=1)
     assert listed(arrange([source], None, tmp_path / "out")) == (["0-train/0", "0-train/1"], ["0-val/0"])
+
+
+def test_metadata_of_archivers_are_no_photographs(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "in", train=2, val=1)
+    for name in ("train", "val"):
+        (source / "images" / name / "._0.png").write_bytes(b"Mac OS X")
+        (source / "images" / name / ".DS_Store").write_bytes(b"Bud1")
+    assert listed(arrange([source], None, tmp_path / "out")) == (["0-train/0", "0-train/1"], ["0-val/0"])
+    assert [photograph.path.name for photograph in read_photographs(source, "train")] == ["0.png", "1.png"]
 
 
 def test_every_tenth_photograph_is_held_out_where_no_set_is(tmp_path: Path) -> None:

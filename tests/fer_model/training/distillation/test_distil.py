@@ -147,6 +147,10 @@ def test_a_small_run_leaves_pupils_that_load_and_answers_for_every_row(faces: Fa
     assert log[-1]["name"] == "large-maps and middle-maps" and log[-2]["steps"] >= 1
 
 
+def test_a_trial_takes_less_than_a_minute_and_no_longer_than_was_asked(faces: Faces) -> None:
+    assert [smoke(Distillation(seconds), faces)[0].seconds for seconds in (560, 8)] == [40, 8]
+
+
 def test_stored_answers_take_the_place_of_teachers(faces: Faces, tmp_path: Path) -> None:
     said = np.zeros((240, 7), np.float16)
     said[:, 3] = 1
