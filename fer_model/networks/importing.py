@@ -38,7 +38,7 @@ def kind_of(path: Path) -> Kind:
         WeightsError: it is a safetensors file that cannot be read.
     """
     if path.suffix == ".safetensors":
-        return "classifier" if STEM in read_tensors(path) else "detector"
+        return "classifier" if any(name.endswith(STEM) for name in read_tensors(path)) else "detector"
     return "classifier" if path.suffix == ".pth" else "detector"
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fer_model.errors import WeightsError
 from fer_model.networks.architectures import architecture_of, read_metadata
@@ -144,4 +145,7 @@ def test_a_file_tells_what_it_is(tmp_path: Path) -> None:
     for name, network in (("classifier", random_classifier()), ("detector", random_detector("yolov8n.yaml"))):
         save_weights(network, tmp_path / f"{name}.safetensors")
         assert kind_of(tmp_path / f"{name}.safetensors") == name
+    prefixed = {f"model.{name}": tensor for name, tensor in random_classifier().state_dict().items()}
+    save_file(prefixed, tmp_path / "prefixed.safetensors")
+    assert kind_of(tmp_path / "prefixed.safetensors") == "classifier"
     assert (kind_of(Path("x.pt")), kind_of(Path("x.pth"))) == ("detector", "classifier")
