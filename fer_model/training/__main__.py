@@ -217,6 +217,7 @@ def adjust(arguments: argparse.Namespace) -> None:
 
 def distil(arguments: argparse.Namespace) -> None:
     """Trains teachers and pupils."""
+    from fer_model.engines import actual_device
     from fer_model.training.distillation.pack import read_answers, read_pack
     from fer_model.training.distillation.run import Distillation, distil, smoke
 
@@ -232,19 +233,19 @@ def distil(arguments: argparse.Namespace) -> None:
         answers=read_answers(arguments.answers, faces) if arguments.answers else None,
         share=arguments.share,
         seed=arguments.seed,
-        device=arguments.device,
+        device=actual_device(arguments.device),
     )
     distil(*smoke(run, faces) if arguments.smoke else (run, faces), arguments.folder)
 
 
 def train_further(arguments: argparse.Namespace) -> None:
     """Trains a classifier on."""
+    from fer_model.engines import actual_device
     from fer_model.training.distillation.further import Further, further
     from fer_model.training.distillation.pack import read_sources
 
-    run = Further(
-        arguments.seconds, arguments.stage, arguments.learning_rate, seed=arguments.seed, device=arguments.device
-    )
+    device = actual_device(arguments.device)
+    run = Further(arguments.seconds, arguments.stage, arguments.learning_rate, seed=arguments.seed, device=device)
     faces = read_sources(arguments.data, arguments.extra)
     further(run, arguments.weights, faces, arguments.answers, arguments.output)
 

@@ -73,6 +73,8 @@ def test_answers_to_other_faces_and_a_wrong_start_end_a_run_before_it_trains(fac
     words = ["distil", str(tmp_path / "pack"), str(tmp_path / "out"), "--device", "cpu", "--seconds", "2", "--smoke"]
     with pytest.raises(SystemExit, match="has answers for 41 faces, and --extra are 40"):
         main([*words, "--answers", str(tmp_path / "answers.npz")])
+    with pytest.raises(SystemExit, match="cuda:99 is not available"):
+        main([*words, "--device", "cuda:99"])
     with pytest.raises(SystemExit, match=r"missing\.safetensors: cannot be read"):
         main([*words, "--start", "large-maps=missing.safetensors"])
     assert not (tmp_path / "out" / "answers.npz").exists(), "the teachers were not trained"
@@ -197,6 +199,7 @@ def test_the_entry_needs_no_more_than_torch_and_pictures(tmp_path: Path) -> None
 
         sys.meta_path.insert(0, Absent())
         import fer_model.training.__main__
+        import fer_model.engines
         import fer_model.training.distillation.run
     """
     subprocess.run([sys.executable, "-P", "-c", textwrap.dedent(code)], check=True, timeout=120)
