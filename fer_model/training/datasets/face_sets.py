@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from fer_model.errors import TrainingDataError
-from fer_model.training.datasets.faces import unpack
+from fer_model.training.datasets.faces import labels_of, unpack
 from fer_model.training.datasets.image_folder import is_picture
 from fer_model.training.datasets.splits import role_of
 
@@ -36,7 +36,7 @@ def arrange(
     copied, and nothing is written into them; tar files are unpacked. `before_file` is as for `unpack`.
 
     Raises:
-        TrainingDataError: a source is not in this layout, or training or validation would be empty.
+        TrainingDataError: a source is not in this layout, or training or validation would be empty or without labels.
     """
     folder = folder.resolve()
     given = [each for number, source in enumerate(sources) for each in _sets(source, folder, str(number), before_file)]
@@ -50,9 +50,10 @@ def arrange(
         if not chosen:
             chosen = training[HELD_OUT - 1 :: HELD_OUT] or training[1:2]
             training = [each for each in training if each not in set(chosen)]
-    if not training or not chosen:
-        what = "to train on" if not training else "to choose the epoch by"
-        raise TrainingDataError(f"{', '.join(map(str, sources))}: there is no photograph {what}")
+    for paths, use in ((training, "to train on"), (chosen, "to choose the epoch by")):
+        if not any(labels_of(path).exists() for path in paths):
+            what = "labels (labels/SET/NAME.txt) of photographs" if paths else "photographs"
+            raise TrainingDataError(f"{', '.join(map(str, sources))}: there are no {what} {use}")
     return FaceSets(_describe(folder, training, chosen), chosen)
 
 

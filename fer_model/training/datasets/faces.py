@@ -69,9 +69,12 @@ def read_photograph(path: Path) -> LabelledPhotograph:
     from fer_model.sources.images import read_picture
 
     image = read_picture(str(path))
-    folder = path.parent.parent.parent
-    boxes = _boxes(folder / "labels" / path.parent.name / f"{path.stem}.txt", image.shape[1], image.shape[0])
-    return LabelledPhotograph(path, image, boxes)
+    return LabelledPhotograph(path, image, _boxes(labels_of(path), image.shape[1], image.shape[0]))
+
+
+def labels_of(photograph: Path) -> Path:
+    """The file of a photograph's labels; may not exist."""
+    return photograph.parents[2] / "labels" / photograph.parent.name / f"{photograph.stem}.txt"
 
 
 def _boxes(path: Path, width: int, height: int) -> NDArray[np.float32]:

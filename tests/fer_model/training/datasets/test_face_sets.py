@@ -1,3 +1,4 @@
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -59,8 +60,21 @@ def test_a_validation_of_its_own_leaves_every_set_to_train_on(tmp_path: Path) ->
 
 def test_the_same_photographs_are_not_trained_on_and_validated_on(tmp_path: Path) -> None:
     source = dataset(tmp_path / "in", train=2)
-    with pytest.raises(TrainingDataError, match="no photograph to train on"):
+    with pytest.raises(TrainingDataError, match="no photographs to train on"):
         arrange([source], source, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("unlabelled", "use"), [("train", "to train on"), ("val", "to choose the epoch by")])
+def test_photographs_without_any_labels_are_refused(tmp_path: Path, unlabelled: str, use: str) -> None:
+    """One without is a picture without faces."""
+    source = dataset(tmp_path / "in", train=2, val=2)
+    (source / "labels" / unlabelled / "0.txt").unlink()
+    arrange([source], None, tmp_path / "out")
+    shutil.rmtree(source / "labels" / unlabelled)
+    with pytest.raises(
+        TrainingDataError, match=rf"in: there are no labels \(labels/SET/NAME.txt\) of photographs {use}"
+    ):
+        arrange([source], None, tmp_path / "out")
 
 
 def test_folders_and_archives_mix_and_twice_is_once(tmp_path: Path) -> None:
