@@ -49,7 +49,9 @@ def test_weights_that_are_missing_or_altered(tmp_path: Path) -> None:
     assert "promised was" in str(trouble(machine.weights, settings))
     detector.unlink()
     error = trouble(machine.weights, settings)
-    assert "cannot be read" in str(error) and "models promote shipped" in error.mend
+    assert "cannot be read" in str(error) and "mend manifest.json in FER_MODELS_DIR" in error.mend
+    (tmp_path / "manifest.json").unlink()
+    assert "have the promised sha256" in machine.weights(settings), "the remedy mends it"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
