@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import exists, insert, or_, select, update
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from results.clock import ago, now
@@ -21,8 +21,10 @@ def notify(session: Session, job_id: str, url: str) -> None:
     session.execute(insert(Notification).values(job_id=job_id, url=url))
 
 
-def take_due(session: Session, queues: Sequence[str]) -> Sequence[tuple[str, str]]:
-    """At most `AT_ONCE` jobs of these queues whose end is to be posted now, with the address; each to one caller.
+def take_due(session: Session, queues: Sequence[str]) -> Sequence[tuple[str, str, int]]:
+    """At most `AT_ONCE` jobs of these queues whose end is to be posted now; each to one caller.
+
+    With each its address and the number of the attempt.
 
     A caller that dies, or cannot post it, leaves it to the next minute.
     """
@@ -34,14 +36,15 @@ def take_due(session: Session, queues: Sequence[str]) -> Sequence[tuple[str, str
     taken = update(Notification).where(Notification.job_id.in_(select(ids.c.job_id)))
     values = {"attempts": Notification.attempts + 1, "due_at": ago(-RETRY_S)}
     rows = session.execute(
-        taken.values(values).returning(Notification.job_id, Notification.url),
+        taken.values(values).returning(Notification.job_id, Notification.url, Notification.attempts),
         execution_options={"synchronize_session": False},
     )
-    return [(job_id, url) for job_id, url in rows]
+    return [(job_id, url, attempt) for job_id, url, attempt in rows]
 
 
-def note_outcome(session: Session, job_id: str, error: str | None) -> None:
+def note_outcome(session: Session, job_id: str, attempt: int, error: str | None) -> None:
     """Records that the end of a job was posted, or why not; nothing if it was opened again meanwhile."""
     values = {"error": error} if error else {"error": None, "sent_at": now}
-    is_ended = exists().where(Job.id == job_id, Job.state.not_in(UNFINISHED))
-    changed(session, update(Notification).where(Notification.job_id == job_id, is_ended).values(values))
+    # Of the row alone: PostgreSQL checks that again after it has waited for a `retry`, which sets the attempts to 0.
+    mine = (Notification.job_id == job_id, Notification.attempts == attempt)
+    changed(session, update(Notification).where(*mine).values(values))

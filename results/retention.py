@@ -91,8 +91,9 @@ def compact(database: Database) -> bool:
     Raises:
         DatabaseUnreachableError, DatabaseReadOnlyError.
     """
+    is_server = database.dialect.name == "postgresql"
     with suppress(DatabaseBusyError, DatabaseFullError), translate_errors(database.url):
-        if database.dialect.name == "postgresql":
+        if is_server:
             with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text(f"VACUUM (ANALYZE) {TABLES}"))
             return True
@@ -104,4 +105,5 @@ def compact(database: Database) -> bool:
             # Until then the log holds what was deleted; who reads keeps it from being emptied.
             is_held, *_ = plain.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return not is_held
-    return False
+    # PostgreSQL does it by itself, later.
+    return is_server

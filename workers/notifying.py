@@ -10,6 +10,8 @@ from sqlalchemy import Engine as Database
 
 from fer_model.sources.roots import lies_below
 from results.database import reading, writing
+from results.errors import UnknownJobError
+from results.jobs import UNFINISHED
 from results.notifications import note_outcome, take_due
 from results.read.status import job_status
 from workers.settings import Settings
@@ -28,20 +30,28 @@ def post_ends(database: Database, settings: Settings, queues: Sequence[str]) -> 
     with writing(database) as session:
         due = take_due(session, queues)
     answered = 0
-    for job_id, url in due:
+    for job_id, url, attempt in due:
         with reading(database) as session:
             body = _body(session, job_id)
+        if body is None:
+            continue
         error = _post(url, body, settings)
         with writing(database) as session:
-            note_outcome(session, job_id, error)
+            note_outcome(session, job_id, attempt, error)
         answered += error is None
         if error:
             logger.warning("job %s: its end could not be posted: %s", job_id, error)
     return answered
 
 
-def _body(session: Any, job_id: str) -> bytes:
-    status = job_status(session, job_id)
+def _body(session: Any, job_id: str) -> bytes | None:
+    """What is posted; None if the job was deleted or opened again meanwhile."""
+    try:
+        status = job_status(session, job_id)
+    except UnknownJobError:
+        return None
+    if status.state in UNFINISHED:
+        return None
     counts = ("media", "failed", "frames", "faces", "shards")
     named = {name: getattr(status, name) for name in ("job", "name", "state", "error", *counts)}
     return json.dumps(named).encode()

@@ -18,9 +18,10 @@ from typing import Any
 from billiard import active_children
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure, worker_ready, worker_shutting_down
+from sqlalchemy import Engine as Database
 
 from results import sweeps
-from results.database import reading, writing
+from results.database import connect, reading, writing
 from results.errors import ResultsError
 from workers import notifying, retention
 from workers.batch import absence
@@ -31,6 +32,7 @@ from workers.metrics import recording
 from workers.process import WorkerProcess, this_process
 from workers.queue import dispatching
 from workers.queue.best_effort import try_advance
+from workers.settings import Settings
 from workers.streams import sweeping
 
 logger = logging.getLogger(__name__)
@@ -80,9 +82,18 @@ def rounds_of_shards(process: WorkerProcess, consumer: Any) -> Rounds:
 
 def rounds_of_streams(process: WorkerProcess) -> Rounds:
     """A stream must not wait for a worker while hours of others are deleted."""
+
+    def keep_house() -> None:
+        # Not by the process's only connection: the sweep would wait for it.
+        own = connect(process.settings.database_url, connections=1)
+        try:
+            _keep_house(own, process.settings, process.settings.served_queues)
+        finally:
+            own.dispose()
+
     return [
         (partial(sweeping.sweep, process.app, process.database, is_dead), sweeping.EVERY_S),
-        (partial(_keep_house, process, process.settings.served_queues), SWEEP_S),
+        (keep_house, SWEEP_S),
     ]
 
 
@@ -96,13 +107,13 @@ def sweep_in_turn(process: WorkerProcess, every_s: float) -> None:
         own = sweeps.take_turn(session, queues, every_s)
     if own:
         dispatching.sweep(process.app, process.database, own)
-        _keep_house(process, own)
+        _keep_house(process.database, process.settings, own)
 
 
-def _keep_house(process: WorkerProcess, queues: list[str]) -> None:
+def _keep_house(database: Database, settings: Settings, queues: list[str]) -> None:
     """Posts the ends of jobs, and deletes what has expired."""
-    notifying.post_ends(process.database, process.settings, queues)
-    retention.enforce(process.database, process.settings.retention_days, process.settings.permitted_crops)
+    notifying.post_ends(database, settings, queues)
+    retention.enforce(database, settings.retention_days, settings.permitted_crops)
 
 
 def _look_for_files(consumer: Any, is_receiving: bool) -> bool:

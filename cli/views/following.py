@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -15,13 +15,13 @@ from fer_model.sources.discover import PassedOver
 from results.database import reading
 from results.plans import MediaPlan
 from results.read.status import JobStatus, job_status, sentence
-from workers.lease.outages import insist
+from workers.lease.outages import OUTAGES, PAUSE_S
 
 T = TypeVar("T")
 
 POLL_S = 0.25
-OUTAGE_S = 600.0
-"""How long a database that is away is waited for."""
+OUTAGE_S, FILE_S = 600.0, 20.0
+"""How long a PostgreSQL server that is away is waited for, and an SQLite file."""
 
 LINE_S = 5.0
 FINISHED = ("done", "failed", "cancelled")
@@ -42,29 +42,40 @@ def follow(database: Database, job_id: str, check: Callable[[], None] = lambda: 
 
     with nullcontext(_nothing) if quiet else _shown() as show:
         while True:
-            show(status := outlasting(look))
+            show(status := outlasting(database, look, meanwhile=check))
             if status.state in FINISHED:
                 return status
-            outlasting(check)
+            outlasting(database, check)
             time.sleep(POLL_S)
 
 
-def outlasting(call: Callable[[], T], stop: Callable[[], bool] = lambda: False) -> T:
-    """What `call` returns; says that the database is away, and calls it again, for `OUTAGE_S` or until `stop`.
+def outlasting(
+    database: Database,
+    call: Callable[[], T],
+    stop: Callable[[], bool] = lambda: False,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> T:
+    """What `call` returns; calls it again while the database is away, for `OUTAGE_S` or until `stop`, and says so once.
 
-    Raises the outage if it lasts longer.
+    Calls `meanwhile` before each retry, for what else may have ended. Raises the outage if it lasts longer.
     """
+    # A file is away only as long as others write to it; what is missing or damaged does not come back.
+    until = time.monotonic() + (OUTAGE_S if database.dialect.name == "postgresql" else FILE_S)
     is_told = False
-
-    def tell() -> None:
-        nonlocal is_told
-        if stop():
-            raise TimeoutError
-        if not is_told:
-            say("Note: the database does not answer; the work goes on without it, and this command waits.", err=True)
-        is_told = True
-
-    return insist(call, tell, OUTAGE_S)
+    while True:
+        try:
+            return call()
+        except OUTAGES:
+            if stop() or time.monotonic() > until:
+                raise
+            if not is_told:
+                say(
+                    "Note: the database does not answer; the work goes on without it, and this command waits.", err=True
+                )
+            is_told = True
+        with suppress(*OUTAGES):
+            meanwhile()
+        time.sleep(PAUSE_S)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def follow_training(database: Database, run: str, stop: Callable[[], bool] = lam
         while True:
             # Before the look, so that the last picture shows the end.
             ending = stop()
-            status = outlasting(partial(look_up, database, run), stop)
+            status = outlasting(database, partial(look_up, database, run), stop)
             live.update(picture(status, console.width), refresh=True)
             if status.state in FINISHED or ending:
                 return status
@@ -102,7 +102,7 @@ def _follow_in_lines(database: Database, run: str, stop: Callable[[], bool]) -> 
     shown = 0
     while True:
         ending = stop()
-        status = outlasting(partial(look_up, database, run), stop)
+        status = outlasting(database, partial(look_up, database, run), stop)
         for row in status.history[shown:]:
             say(epoch_line(status, row), err=True)
         shown = max(shown, len(status.history))

@@ -115,7 +115,7 @@ def test_each_end_of_a_job_that_is_retried_is_posted(database: Database, receive
     with writing(database) as session:
         assert retry_job(session, job) == 2
         # A worker that posts the earlier end at this moment.
-        note_outcome(session, job, None)
+        note_outcome(session, job, 1, None)
     assert post_ends(database, settings(receiver), ["batch"]) == 0
     finish(database, job)
     assert post_ends(database, settings(receiver), ["batch"]) == 1

@@ -127,7 +127,7 @@ class Connection:
                     self.format = replace(found, turn=self._turn())
                 elif found.extradata != self.format.extradata:  # of a file whose settings changed in its last lap
                     self.format = replace(found, turn=self.format.turn)
-                # FLV and MP4 name a duration of live pictures too, that of what has come; but those have no size.
+                # FLV and MP4 name a duration of live pictures too, that of what has come; those have no Content-Length.
                 recorded = recorded and container.size > 0
                 loss = self._packets_of(container, stream, pace if recorded or self._source.is_file else None)
             if not self._source.is_file:

@@ -124,8 +124,14 @@ def write_pack(faces: Faces, folder: Path) -> None:
 
 
 def read_pack(folder: Path) -> Faces:
-    """The faces that `write_pack` wrote. Raises `OSError`, and `TrainingDataError` if pictures are missing."""
-    rows = np.load(folder / "rows.npz")
+    """The faces that `write_pack` wrote. Raises `OSError`, and `TrainingDataError` if it is damaged or incomplete."""
+    try:
+        rows = dict(np.load(folder / "rows.npz"))
+        extra = int(rows["extra"])
+    except (EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise TrainingDataError(
+            f"{folder}: its rows.npz cannot be read ({error}); make it again with `pack`"
+        ) from error
     return Faces(
         images=_tiles(folder, "train", FER_SIDE, len(rows["labels"])),
         labels=rows["labels"].astype(np.int64),
@@ -134,7 +140,7 @@ def read_pack(folder: Path) -> Faces:
         groups=rows["groups"].astype(np.int64),
         public=_tiles(folder, "public", FER_SIDE, len(rows["public_labels"])),
         public_labels=rows["public_labels"].astype(np.int64),
-        extra=_tiles(folder, "extra", EXTRA_SIDE, int(rows["extra"])),
+        extra=_tiles(folder, "extra", EXTRA_SIDE, extra),
     )
 
 
@@ -168,7 +174,7 @@ def read_answers(path: Path, faces: Faces) -> tuple[NDArray[np.float32], NDArray
     try:
         stored = np.load(path)
         said, extra = (stored[name].astype(np.float32) for name in ("training", "extra"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise TrainingDataError(f"{path}: holds no teachers' answers ({error})") from error
     for what, answered, count in (("rows of Training", said, len(faces.images)), ("--extra", extra, len(faces.extra))):
         if len(answered) != count and (count or answered is said):

@@ -83,12 +83,14 @@ function makeBoxes(root, redraw) {
   const canvas = root.querySelector('.boxes'), stage = root.querySelector('.stage');
   let address = null, chunks = new Map();
   const fetched = (url, number, chunk = { frames: [] }) => {
+    const turn = chunk.turn = (chunk.turn || 0) + 1;
     chunk.isOld = false;
     chunks.set(number, chunk);
     if (chunks.size > KEPT) chunks.delete(chunks.keys().next().value);
     fetch(`${url}?since=${number * CHUNK_MS}&until=${(number + 1) * CHUNK_MS}`)
-      .then(reply => reply.ok ? reply.json() : { frames: [] })
-      .then(found => { chunk.frames = found.frames; redraw(); })
+      .then(reply => reply.ok ? reply.json() : chunk)
+      // A later request may have been answered first.
+      .then(found => { if (turn === chunk.turn) { chunk.frames = found.frames; redraw(); } })
       .catch(() => chunks.delete(number));
     return chunk;
   };

@@ -268,8 +268,8 @@ def test_a_live_source_that_names_a_duration_is_shown_as_it_comes(
         over.wait(20)
 
     with tcp_sending(answer) as url:
-        got = Gathered(capturing(url.replace("tcp", "http"))).more(1)
-        assert got.capture.figures().captured >= 70
+        # A recording of three seconds would be played in three.
+        Gathered(capturing(url.replace("tcp", "http"))).until(lambda got: got.capture.figures().captured >= 70, 2)
         over.set()
 
 
