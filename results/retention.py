@@ -85,7 +85,7 @@ def compact(database: Database) -> bool:
     """Frees the space of deleted rows; False if that would block a running job, or could not be done.
 
     SQLite's file shrinks, and no deleted row stays readable in it. That blocks all writers, so it is done only while
-    no job is unfinished; it needs as much room as the rows that are left, and nobody else who reads meanwhile.
+    no job is unfinished; it needs as much room as the rows that are left, and no other reader meanwhile.
     PostgreSQL keeps its files and reuses the space, which blocks no one.
 
     Raises:

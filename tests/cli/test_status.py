@@ -62,7 +62,7 @@ def test_a_job_that_is_deleted_while_it_is_followed_is_one_sentence(database: Da
     assert found.stderr.splitlines()[-1].startswith(f"Error: There is no job '{job_id}'")
 
 
-def test_whoever_follows_a_job_outlasts_the_database(
+def test_a_command_that_follows_a_job_outlasts_the_database(
     postgresql: Callable[[], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     upgrade(url := postgresql())

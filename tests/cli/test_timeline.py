@@ -87,7 +87,7 @@ def test_timeline_used_wrongly(database: Database, wrong: tuple[str, ...]) -> No
     assert answered(database, "timeline", *wrong).exit_code == 2
 
 
-def test_whoever_reads_the_output_may_take_longer_than_a_writer_may_idle(
+def test_a_reader_of_the_output_may_take_longer_than_a_writer_may_idle(
     postgresql: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with `timeline | less`, or while `annotate` writes a film."""
