@@ -269,7 +269,8 @@ def test_a_live_source_that_names_a_duration_is_shown_as_it_comes(
 
     with tcp_sending(answer) as url:
         # A recording of three seconds would be played in three.
-        Gathered(capturing(url.replace("tcp", "http"))).until(lambda got: got.capture.figures().captured >= 70, 2)
+        got = Gathered(capturing(url.replace("tcp", "http"))).more(1)
+        got.until(lambda got: got.capture.figures().captured >= 70, 2)
         over.set()
 
 
