@@ -53,7 +53,7 @@ def test_every_kind_of_source_gives_its_pictures_with_their_times(
         got = Gathered(capturing(uri, login=login)).more(30)
         frames, figures = got.frames, got.capture.figures()
     assert got.kinds[0] == "connected" and got.events[0].detail.startswith("320x180, "), got.events
-    assert [frame.size for frame in frames] == [(320, 180)] * 30
+    assert {frame.size for frame in frames} == {(320, 180)}
     image = frames[-1].image()
     assert image.shape == (180, 320, 3) and image.dtype == np.uint8 and image.std() > 20
     times = [frame.at_ms for frame in frames]
