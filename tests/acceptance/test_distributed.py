@@ -3,11 +3,10 @@ one to expire times out."""
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ import cv2
 import pytest
 import redis
 
+from results.database import connect
 from tests.support.clips import noise_picture
-from tests.support.cluster import children
 from tests.support.commands import succeed
 from tests.support.databases import query
+from tests.support.freezing import everyone, freeze, freeze_at_work, thaw
 from tests.support.stack import running_worker
 from tests.support.watching import kill_at_work, until
 from workers.queue.local_stack import local_redis, stack_folder
@@ -60,25 +60,14 @@ class Place:
 
     @contextmanager
     def frozen(self, worker: "subprocess.Popen[bytes]", at_work: bool = False) -> Iterator[None]:
-        """Freezes the worker for the block, while it holds no database lock; with `at_work`, while it holds a shard."""
-        until(lambda: self._freeze(worker, at_work), WAIT_S)
+        """Freezes the worker for the block; with `at_work`, while it holds a shard."""
+        database = connect(self.environment["FER_DATABASE_URL"])
+        pids = everyone(worker)
+        until(lambda: freeze_at_work(database, worker) if at_work else freeze(database, pids), WAIT_S)
+        database.dispose()
         yield
         with suppress(ProcessLookupError):
-            os.killpg(worker.pid, signal.SIGCONT)
-
-    def _freeze(self, worker: "subprocess.Popen[bytes]", at_work: bool) -> bool:
-        os.killpg(worker.pid, signal.SIGSTOP)
-        try:
-            with closing(sqlite3.connect(self.folder / "results.db", timeout=0.1)) as lock:
-                lock.execute("BEGIN IMMEDIATE")
-            names = [f"%:{child}" for child in children(worker)]
-            working = "SELECT 1 FROM shards WHERE state = 'running' AND worker LIKE :name"
-            if not at_work or any(self.ask(working, name=name) for name in names):
-                return True
-        except sqlite3.OperationalError:
-            pass
-        os.killpg(worker.pid, signal.SIGCONT)
-        return False
+            thaw(pids)
 
     def until_working(self) -> None:
         """Returns when a shard is being worked on."""

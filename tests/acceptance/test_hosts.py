@@ -24,7 +24,6 @@ from tests.support.chaos import OPTIONS
 from tests.support.cluster import (
     WORKER,
     end,
-    freeze_at_work,
     local_url,
     make_postgresql,
     pg_ctl,
@@ -35,6 +34,7 @@ from tests.support.cluster import (
 )
 from tests.support.comparing import differences, ended, miscounted, rows_of
 from tests.support.faults import shard_of
+from tests.support.freezing import freeze_at_work
 from tests.support.media import write_media
 
 SERVER, SECRET = "10.77.0.1", "secret"

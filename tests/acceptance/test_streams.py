@@ -2,11 +2,10 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from sqlalchemy import Engine as Database
 from results.database import connect, upgrade, writing
 from results.streams import Login, start_stream, stop_stream
 from tests.support.cluster import children, end, start_redis, wait_for
+from tests.support.freezing import everyone, freeze
 from tests.support.live_servers import LiveServer, rtsp_server, write_live_clip
 from tests.support.on_air import (
     NAME,
@@ -149,45 +149,13 @@ def kill_worker(station: Station, name: str) -> None:
 
 
 def freeze_child(station: Station, name: str) -> None:
-    (child,) = children(station.workers[name])
-    freeze_between_appends(station, [child])
+    pids = children(station.workers[name])
+    wait_for(lambda: freeze(station.database, pids), "the process freezes")
 
 
 def freeze_worker(station: Station, name: str) -> None:
-    worker = station.workers[name]
-    freeze_between_appends(station, [worker.pid, *children(worker)])
-
-
-def freeze_between_appends(station: Station, pids: Sequence[int]) -> None:
-    """SQLite has no server that takes a lock away: frozen inside a transaction, a process would stop everyone."""
-    while True:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        # On a busy machine a process runs on until its signal is delivered, and may begin a transaction.
-        wait_for(lambda: all(map(is_stopped, pids)), "the processes stand still", 10.0)
-        if station.database.dialect.name != "sqlite" or not is_locked(station.database):
-            return
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        time.sleep(0.1)
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether each thread of a process has stopped."""
-    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
-
-
-def is_locked(database: Database) -> bool:
-    probe = sqlite3.connect(str(database.url.database), timeout=1.0, isolation_level=None)
-    try:
-        probe.execute("BEGIN IMMEDIATE")
-        probe.execute("ROLLBACK")
-    except sqlite3.OperationalError:
-        return True
-    finally:
-        probe.close()
-    return False
+    pids = everyone(station.workers[name])
+    wait_for(lambda: freeze(station.database, pids), "the worker freezes")
 
 
 @pytest.mark.parametrize("fault", [kill_child, crash_child, kill_worker, freeze_child, freeze_worker])

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine as Database
-from sqlalchemy import select
 
-from results.database import connect, reading, upgrade
-from results.tables import Shard
+from results.database import connect, upgrade
 from tests.support.launching import launched, started
 from workers.queue.local_stack import last_lines, redis_server
 
@@ -185,27 +183,6 @@ def children(worker: "subprocess.Popen[bytes]") -> list[int]:
     return []
 
 
-def held(database: Database, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
-    """The shard that a worker holds, and its epoch."""
-    names = [f"{os.uname().nodename}:{pid}" for pid in children(worker)]
-    statement = select(Shard.id, Shard.epoch).where(Shard.state == "running", Shard.worker.in_(names))
-    with reading(database) as session:
-        row = session.execute(statement).first()
-    return None if row is None else (row.id, row.epoch)
-
-
-def freeze_at_work(database: Database, worker: "subprocess.Popen[bytes]") -> tuple[int, int] | None:
-    """Freezes a worker and its children if it holds a shard; returns the shard and its epoch, or None.
-
-    Freezes first and checks then: between a check and the freeze a fast worker could end its shard.
-    """
-    os.killpg(worker.pid, signal.SIGSTOP)
-    if found := held(database, worker):
-        return found
-    os.killpg(worker.pid, signal.SIGCONT)
-    return None
-
-
 def submit(media: Path, options: Sequence[str], environment: Mapping[str, str], within: Sequence[str] = ()) -> str:
     """Queues a folder of media; returns the job's id."""
     words, given = ["submit", str(media), "--json", *options], {**os.environ, **environment}
@@ -218,11 +195,11 @@ def submit(media: Path, options: Sequence[str], environment: Mapping[str, str], 
     return str(json.loads(run.stdout)["job"])
 
 
-def wait_for(look: Callable[[], T | None], what: str, seconds: float = START_S) -> T:
+def wait_for(look: Callable[[], T | None], what: str, seconds: float = START_S, every_s: float = 0.2) -> T:
     """The result of `look` once that is true."""
     until = time.monotonic() + seconds
     while not (seen := look()):
         if time.monotonic() > until:
             raise TimeoutError(f"{what}: not within {seconds:g} s")
-        time.sleep(0.2)
+        time.sleep(every_s)
     return seen

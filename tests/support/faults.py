@@ -21,8 +21,6 @@ from tests.support.cluster import (
     Cluster,
     children,
     end,
-    freeze_at_work,
-    held,
     pg_ctl,
     revive,
     start_redis,
@@ -30,6 +28,7 @@ from tests.support.cluster import (
     wait_for,
 )
 from tests.support.commands import succeed
+from tests.support.freezing import freeze_at_work, held
 
 
 class JobEndedError(Exception):

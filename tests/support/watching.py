@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from results.database import connect
-from tests.support.cluster import children, freeze_at_work
+from tests.support.cluster import children
+from tests.support.freezing import freeze_at_work, thaw
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ def kill_at_work(database_url: str, worker: "subprocess.Popen[bytes]", seconds: 
     until(lambda: freeze_at_work(database, worker), seconds)
     (process,) = children(worker)
     os.kill(process, signal.SIGKILL)
-    os.killpg(worker.pid, signal.SIGCONT)
+    thaw([worker.pid])
     database.dispose()
     return process
 
