@@ -19,8 +19,9 @@ from results.database import reading, writing
 from results.jobs import cancel_job
 from results.tables import Shard
 from tests.support.chaos import OPTIONS, run_job
-from tests.support.cluster import WORKERS, Cluster, cluster, end, held, start_worker, submit, wait_for
+from tests.support.cluster import WORKERS, Cluster, cluster, end, start_worker, submit, wait_for
 from tests.support.comparing import done, ended
+from tests.support.freezing import held
 from tests.support.media import write_media
 
 LEASE_S = 60.0
