@@ -76,6 +76,10 @@ class Supervised:
         time.sleep(BACK_S)
         self._start()
 
+    def read_to_the_end(self) -> None:
+        """Returns when the log of a program that has ended is read."""
+        self._reader.join(STOP_S)
+
     def _start(self) -> None:
         self.ready.clear()
         self._last = deque(maxlen=LAST_LINES)
@@ -143,6 +147,8 @@ def _stop(programs: Sequence[Supervised], log: Log) -> None:
     with suppress(OSError, SystemExit):
         log("up", f"stopping {', '.join(each.program.name for each in programs)}")
     stop(*(each.process for each in programs), seconds=max(each.program.stop_s for each in programs))
+    for each in programs:
+        each.read_to_the_end()
 
 
 def _ending(code: int) -> str:

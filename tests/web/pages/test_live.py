@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from fer_model.types import EMOTIONS
 from tests.support.pages import READABLE, WAIT_MS, browsing, camera_flags, contrast, opened, serving_page
+from tests.support.watching import until
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +92,14 @@ def test_a_second_press_before_the_camera_is_open_opens_no_second_camera(chromiu
 
 def test_webrtc(page: Page) -> None:
     frame = page.frame_locator("iframe[title*=webrtc]")
+    video = frame.locator("video")
     # Twice: what the first connection used serves the second.
     for _ in range(2):
         frame.get_by_role("button", name="Start").click()
-        video = frame.locator("video")
         expect(video).to_have_js_property("readyState", 4, timeout=2 * WAIT_MS)
         assert label(page) in EMOTIONS
-        size = video.evaluate("video => [video.videoWidth, video.videoHeight]")
-        assert size[0] > 0 and size[0] * 3 == size[1] * 4
+        # Until the first picture is decoded Chromium shows one of 2x2.
+        until(lambda: video.evaluate("video => video.videoWidth && 3 * video.videoWidth == 4 * video.videoHeight"))
         frame.get_by_role("button", name="Stop").click()
         expect(frame.get_by_role("button", name="Start")).to_be_enabled(timeout=WAIT_MS)
 

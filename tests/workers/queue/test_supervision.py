@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -78,8 +79,20 @@ def test_groups_start_in_order_and_stop_in_the_reverse_order() -> None:
         assert [each.program.name for each in programs] == ["redis", "worker 1", "worker 2"]
         assert log[0] == ("redis", "ready"), "the workers began when Redis was ready"
     assert log.of("up") == ["stopping worker 1, worker 2", "stopping redis"]
-    assert log[-1] == ("redis", "ending") or log.index(("redis", "ending")) > log.index(("worker 2", "ending"))
+    assert log[-1] == ("redis", "ending") and log.index(("worker 2", "ending")) < log.index(("up", "stopping redis"))
     assert all(each.process.poll() == 0 for each in programs)
+
+
+def test_a_slow_log_has_the_last_lines_of_a_program_too() -> None:
+    log = Lines()
+
+    def slow(name: str, line: str) -> None:
+        time.sleep(0.5)
+        log(name, line)
+
+    with running([[program("worker 1")]], slow):
+        pass
+    assert log[-1] == ("worker 1", "ending")
 
 
 def test_a_program_that_dies_is_started_again() -> None:
