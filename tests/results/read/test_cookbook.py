@@ -138,3 +138,38 @@ def test_every_query_gives_the_answer(known: Database) -> None:
         for title, query in queries().items():
             rows = [tuple(map(plain, row)) for row in session.execute(text(query))]
             assert rows == EXPECTED[title], title
+
+
+def test_queries_hold_where_data_are_awkward(database: Database) -> None:
+    """Two files of one path, ties, seconds that were not sampled, files and hours without a face, several faces."""
+    media = [MediaPlan(uri, "video") for uri in (CALM, CALM, "/srv/calm-02.mp4")]
+    with writing(database) as session:
+        job_id = new_job(session, media, [ShardPlan(n, n, 60, video=True, start_ms=0) for n in range(3)])
+        # Two of three seconds, ever happier, and a last one between two emotions.
+        happy = [face(1, n, n * 1000, track_id=0, happy=n / 100) for n in range(50, 100) if n % 3]
+        tied = face(1, 120, 120_000, track_id=0, happy=0.5, angry=0.5)
+        frames = [frame(1, row["frame_index"], row["time_ms"], 1) for row in (*happy, tied)]
+        complete(session, take(session, 1), frames, [*happy, tied])
+        complete(session, take(session, 2), [frame(2, 0, 0, 1)], [face(2, 0, 0, track_id=0, sad=1.0)])
+        complete(session, take(session, 3), [frame(3, 0, 0, 0)], [])
+    with writing(database) as session:
+        assert close_job(session, job_id)
+        claim = take_stream(session, new_stream(session, "lobby"))
+        first, second = (hour(session, claim, THREE + timedelta(days=day)).media_id for day in range(2))
+        frames = [frame(first, 0, 0, 1), frame(first, 1, 1000, 3), frame(first, 2, 60_000, 0), frame(second, 0, 0, 0)]
+        faces = [face(first, 0, 0, happy=1.0), *(face(first, 1, 1000, n, sad=1.0) for n in range(3))]
+        append_stream(session, claim, 0, frames=frames, faces=faces, events=[], next_track_id=0)
+
+    def answer(title: str) -> list[tuple[Any, ...]]:
+        with reading(database) as session:
+            return [tuple(map(plain, row)) for row in session.execute(text(queries()[title]))]
+
+    minutes = [(CALM, 0, 1, "sad"), (CALM, 0, 7, "happy"), (CALM, 1, 26, "happy"), (CALM, 2, 1, "angry")]
+    assert sorted(answer("The dominant emotion of each minute")) == minutes
+    assert answer("The longest happy span of each track") == [(CALM, 0, 50, 49)]
+    assert answer("The share of the time without a face")[2] == ("/srv/calm-02.mp4", 100)
+    assert answer("Groups of files compared by their names") == [("calm", 3, 35, 71, 4)]
+    assert [row[1] for row in answer("The most negative files")] == [1, 34]
+    assert answer("A mean that glides over five seconds")[0] == (CALM, 55, 55)
+    assert answer("The busiest minutes of a stream")[0] == ("2026-05-01 15:00:00", 4, 25)
+    assert answer("A stream by the hour of the day") == [(15, 2, 4, 25)]
