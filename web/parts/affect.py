@@ -5,6 +5,8 @@ import polars
 import streamlit as st
 
 from results.emotions import AFFECT, projected
+from results.read.jumps import stretches
+from results.read.overview import BRIDGED
 from web.parts.series import Shown, ticks
 from web.parts.theme import ACCENT
 
@@ -24,12 +26,13 @@ def draw(shown: Shown, origin_ms: int) -> None:
         return
     st.markdown("**Valence and arousal**")
     axes, legend = list(AFFECT), altair.Legend(title=None, orient="top")
-    lines = altair.Chart(points(shown, origin_ms)).mark_line(interpolate="step-after")
+    lines = altair.Chart(points(shown, origin_ms)).mark_line(interpolate="step-after", clip=True)
     chart = lines.encode(
         x=_time(shown, origin_ms),
         y=altair.Y("value:Q", title=None, scale=altair.Scale(domain=[-1, 1]), axis=altair.Axis(values=[-1, 0, 1])),
         color=altair.Color("axis:N", scale=altair.Scale(domain=axes, range=[ACCENT, "#9a9a9a"]), legend=legend),
         strokeDash=altair.StrokeDash("axis:N", scale=altair.Scale(domain=axes, range=[[1, 0], [5, 3]]), legend=None),
+        detail="stretch:N",
     )
     st.altair_chart(chart.properties(height=260), alt="Projected valence and arousal over time")
     st.caption(NOTE)
@@ -43,15 +46,13 @@ def _time(shown: Shown, origin_ms: int) -> altair.X:
 
 
 def points(shown: Shown, origin_ms: int) -> polars.DataFrame:
-    """One row for each axis and processed step; without a face its value is null, which breaks the line."""
+    """One row for each axis and step with a face, and one at the end of each `stretch`, where the line breaks."""
     rows = [
-        ((shown.view.start_ms(step) + origin_ms) / 1000, name, value)
-        for step in sorted(shown.view.frames)
-        for name, value in zip(AFFECT, _at(shown, step), strict=True)
+        ((shown.view.start_ms(step) + origin_ms) / 1000, name, value, stretch)
+        for stretch, (first, steps) in enumerate(stretches(shown.smooth, BRIDGED))
+        for step in range(first, first + steps + 1)
+        # A step lasts until the next one begins, and nothing begins at the end.
+        if (drawn := min(step, first + steps - 1)) in shown.smooth
+        for name, value in zip(AFFECT, projected(shown.smooth[drawn].scores), strict=True)
     ]
-    return polars.DataFrame(rows, ("seconds", "axis", "value"), orient="row")
-
-
-def _at(shown: Shown, step: int) -> tuple[float, float] | tuple[None, None]:
-    """Valence and arousal of a step as it is drawn."""
-    return projected(shown.smooth[step].scores) if step in shown.smooth else (None, None)
+    return polars.DataFrame(rows, ("seconds", "axis", "value", "stretch"), orient="row")

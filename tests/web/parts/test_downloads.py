@@ -38,13 +38,18 @@ def test_the_table_has_the_steps_as_they_are_and_nothing_for_a_gap() -> None:
     assert rows[0]["valence"] == pytest.approx(0.75 * 0.81) and rows[2]["arousal"] == pytest.approx(-0.27)
 
 
-def test_the_lines_of_affect_are_smoothed_and_break_where_no_face_is() -> None:
+def test_the_lines_of_affect_are_smoothed_last_to_the_end_of_a_stretch_and_break_behind_it() -> None:
     rows = points(shown(VIEW, None, 200), 3_600_000).to_dicts()
-    assert [row["seconds"] for row in rows[:3]] == [3601.0, 3601.0, 3601.1]
-    valence = [row["value"] for row in rows if row["axis"] == "valence"]
+    valence = [row for row in rows if row["axis"] == "valence"]
+    # The one step that is missing is no gap.
+    assert [row["seconds"] for row in valence] == [3601.0, 3601.1, 3601.2, 3601.4, 3601.5]
     # The second of six steps is the mean of the first three.
-    assert valence[1] == pytest.approx((2 * 0.75 * 0.81 - 0.63) / 3)
-    assert valence[4:] == [None, None]
+    assert valence[1]["value"] == pytest.approx((2 * 0.75 * 0.81 - 0.63) / 3)
+    assert valence[4]["value"] == valence[3]["value"] == pytest.approx(-0.63)
+
+    apart = Overview(0, 1000, 100, dict.fromkeys(range(10), 1), {}, {0: HAPPY, 7: SAD, 9: SAD}, {})
+    arousal = [row for row in points(shown(apart, None, 0), 0).to_dicts() if row["axis"] == "arousal"]
+    assert [(row["seconds"], row["stretch"]) for row in arousal] == [(0, 0), (0.1, 0), (0.7, 1), (0.9, 1), (1, 1)]
 
 
 def test_the_chart_has_gaps_low_quality_and_jumps() -> None:
