@@ -201,6 +201,21 @@ def test_paths_in_backquotes_exist(page: Path) -> None:
         assert (ROOT / path).exists(), f"{page.relative_to(ROOT)}: {path}"
 
 
+def test_the_readme_has_the_figures_of_stability_of_the_card() -> None:
+    card, readme = (page.read_text() for page in (SHIPPED / "emotion-b0-best.md", ROOT / "README.md"))
+
+    def figures(row: str) -> list[float]:
+        return [
+            float(figure) for figure in re.findall(r"\d+\.\d", card.partition(f"\n| {row} |")[2].partition("\n")[0])
+        ]
+
+    stable, by_sex = figures("all"), figures("women, men")
+    sexes = max(abs(women - men) for women, men in zip(by_sex[::2], by_sex[1::2], strict=True))
+    assert f"{min(stable):.0f} to {max(stable):.0f} % of 12,515" in readme
+    origins, ages = max(figures("spread of these seven")), max(figures("spread of nine groups of age"))
+    assert f"{origins} points, between women and men by {sexes:.1f}, and between ages by up to {ages}" in readme
+
+
 def test_names_beside_paths_are_in_those_files() -> None:
     """CONTRIBUTING's tables name a function or class beside its file."""
     named = re.findall(r"`([\w/]+\.py)`, `(\w+)`", (ROOT / "CONTRIBUTING.md").read_text())
