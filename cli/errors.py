@@ -55,6 +55,8 @@ def _sentence(error: Exception) -> str | None:
     from web.errors import WebError
     from workers.errors import WorkersError
 
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, FerModelError | ResultsError | WebError | WorkersError | OSError):
         return str(error)
     if isinstance(error, UnicodeEncodeError):

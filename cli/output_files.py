@@ -31,6 +31,8 @@ def written(output: Path | None) -> Iterator[BinaryIO]:
             yield special
         return
     output = Path(os.path.realpath(output))
+    if not output.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "its folder does not exist", str(output))
     partial = output.with_name(output.name + ".partial")
     try:
         with partial.open("wb") as file:

@@ -81,12 +81,13 @@ def test_export_used_wrongly(database: Database, words: tuple[str, ...]) -> None
 
 def test_a_file_that_cannot_be_written_is_one_sentence(database: Database, tmp_path: Path) -> None:
     add_job(database)
-    result = answered(database, "export", "--format", "csv", "-o", str(tmp_path / "missing" / "faces.csv"))
-    assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith("Error: ") and "missing" in result.stderr
-    assert "Traceback" not in result.output
-    (tmp_path / "folder.csv").mkdir()
-    result = answered(database, "export", "--format", "csv", "-o", str(tmp_path / "folder.csv"))
-    assert result.exit_code == 1 and "is a folder; name a file in it" in result.stderr
+    (folder := tmp_path / "folder.csv").mkdir()
+    missing = tmp_path / "missing" / "faces.csv"
+    for output, problem in (missing, "its folder does not exist"), (folder, "is a folder; name a file in it"):
+        result = answered(database, "export", "--format", "csv", "-o", str(output))
+        assert result.exit_code == 1 and result.stderr.splitlines()[-1] == f"Error: {output}: {problem}"
+    result = answered(database, "annotate", "-o", "/proc/folder")
+    assert result.exit_code == 1 and "Errno" not in result.stderr
     assert "is a folder" in answered(database, "report", "-o", ".").stderr
     assert not list(tmp_path.glob("*.partial"))
 
