@@ -59,7 +59,8 @@ def _draw(status: JobStatus, title: str, moment: str, *, is_recording: bool) -> 
     elif status.state in UNFINISHED and status.planned_frames:
         st.progress(min(1.0, status.frames / status.planned_frames), text=_progress(status))
     else:
-        figures = (counted(status.media, "file"), counted(status.frames, "frame"), counted(status.faces, "face"))
+        media = counted(status.media, "hour" if status.kind == "stream" else "file")
+        figures = (media, counted(status.frames, "frame"), counted(status.faces, "face"))
         st.caption(" · ".join(figures))
     if found := [*([status.error] if status.error else []), *_sentences(status)]:
         with st.expander(status.failures or counted(len(found), "note")):

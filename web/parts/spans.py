@@ -9,6 +9,8 @@ from results.read.times import exact_clock
 from results.tables import Media
 
 SHARES = ("Mean probability", "Share of time")
+FIGURES_PX = 138
+"""All three columns fit on a telephone (358 pixels), and are widened where there is more room."""
 
 
 def draw(session: Session, medium: Media, part: tuple[int, int], track_id: int | None, origin_ms: int) -> None:
@@ -27,7 +29,9 @@ def draw(session: Session, medium: Media, part: tuple[int, int], track_id: int |
             hide_index=True,
             column_config={"Emotion": st.column_config.TextColumn(width="small")}
             | {
-                name: st.column_config.ProgressColumn(name, format="%.1f%%", min_value=0, max_value=100)
+                name: st.column_config.ProgressColumn(
+                    name, width=FIGURES_PX, format="%.1f%%", min_value=0, max_value=100
+                )
                 for name in SHARES
             },
             alt="Mean probability and share of time of each emotion",

@@ -221,6 +221,14 @@ def test_valence_and_arousal_have_lines_and_are_called_a_projection(page: Page) 
     expect(page.get_by_text("A projection of the seven probabilities")).to_contain_text("not a measurement")
 
 
+def test_the_figures_of_a_span_are_not_cut_off_on_a_telephone(site: SimpleNamespace) -> None:
+    narrow = opened(site.chromium, f"{site.address}/timeline?job={site.job}&medium=1", width=390)
+    grid = narrow.locator(".dvn-scroller").first
+    grid.wait_for()
+    assert grid.evaluate("grid => grid.scrollWidth - grid.clientWidth") == 0
+    narrow.close()
+
+
 def test_a_marker_is_kept_listed_exported_and_deleted(page: Page, site: SimpleNamespace) -> None:
     page.locator(".plot").focus()
     page.keyboard.press("Home")

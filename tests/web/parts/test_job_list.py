@@ -1,6 +1,7 @@
 """The list of jobs, run as Streamlit runs it but without a browser: which it has, and what can be done with each."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_a_few_jobs_are_all_listed_without_a_note(database: Database) -> None:
     with writing(database) as session:
         create_job(session, kind="batch", name="one", options={})
     assert not [each.value for each in listed().caption if "newest" in each.value]
+
+
+def test_a_stream_has_hours_instead_of_files(database: Database) -> None:
+    with writing(database) as session:
+        claim = take_stream(session, new_stream(session))
+        for day in range(2):
+            hour(session, claim, utc_now(session) + timedelta(days=day))
+        stop_stream(session, "lobby")
+    assert "2 hours · 0 frames · 0 faces" in [each.value for each in listed().caption]
 
 
 def test_a_stream_that_is_cancelled_is_stopped_with_its_event_and_its_tracks(database: Database) -> None:
