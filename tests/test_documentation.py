@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -16,8 +17,10 @@ from sqlalchemy import inspect, text
 
 from cli.main import main
 from fer_model.networks.manifest import SHIPPED
+from results.streams import StreamOptions
 from results.tables import SHARD_STATES, Job
 from tests.support.timeline_job import add_timeline
+from workers.batch.planning import BatchOptions
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,6 +135,14 @@ def test_columns_of_tables_and_views_are_documented(database: Database) -> None:
         for name in (*Job.metadata.tables, *inspector.get_view_names())
     }
     assert {name: first_cells(section) for name, section in sections(REFERENCE / "database.md").items()} == columns
+
+
+def test_the_options_that_a_job_keeps_are_documented() -> None:
+    cell = re.search(r"^\| `options` \|.*$", sections(REFERENCE / "database.md")["jobs"], flags=re.MULTILINE)
+    assert cell
+    stream, batch = (set(re.findall("`([a-z_]+)`", part)) - {"options"} for part in cell[0].split("; else "))
+    assert stream == {field.name for field in fields(StreamOptions)}
+    assert batch - {"paths"} == {field.name for field in fields(BatchOptions)}
 
 
 def test_there_are_examples() -> None:
