@@ -64,7 +64,9 @@ def _draw(status: JobStatus, title: str, moment: str, *, is_recording: bool) -> 
         st.caption(" · ".join(figures))
     if found := [*([status.error] if status.error else []), *_sentences(status)]:
         with st.expander(status.failures or counted(len(found), "note")):
-            st.dataframe({"reason": found}, hide_index=True, alt="What failed, and why")
+            # A grid would show the beginning of each alone on a telephone.
+            for each in found:
+                st.text(each)
 
 
 def _progress(status: JobStatus) -> str:

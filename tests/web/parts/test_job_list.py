@@ -11,12 +11,13 @@ from streamlit.testing.v1 import AppTest
 
 from results.database import reading, writing
 from results.jobs import cancel_job, create_job, utc_now
+from results.plans import MediaPlan
 from results.read.streams import events_of
 from results.recording import append_stream, hour
 from results.stream_tables import WEBCAM
 from results.streams import StreamOptions, add_stream, stop_stream
 from results.tables import Track
-from tests.support.rows import face, frame, new_stream, take_stream
+from tests.support.rows import face, frame, new_job, new_stream, take_stream
 from tests.support.scripted_pages import scripted, scripted_server
 from web.parts.job_list import MOST
 from web.recording import QUEUE
@@ -55,6 +56,13 @@ def test_a_few_jobs_are_all_listed_without_a_note(database: Database) -> None:
     with writing(database) as session:
         create_job(session, kind="batch", name="one", options={})
     assert not [each.value for each in listed().caption if "newest" in each.value]
+
+
+def test_reasons_of_failures_are_texts_which_wrap(database: Database) -> None:
+    reason = "/srv/*torn*.mp4: is not a video"
+    with writing(database) as session:
+        new_job(session, [MediaPlan("/srv/*torn*.mp4", "video", state="failed", error=reason)], [])
+    assert reason in [each.value for each in listed().text]
 
 
 def test_a_stream_has_hours_instead_of_files(database: Database) -> None:
