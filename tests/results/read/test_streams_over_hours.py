@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from results.read.status import job_status
 from results.read.timelines import By, timeline
 from results.recording import append_stream, hour
 from results.stream_tables import StreamEvent
+from results.streams import stop_stream
 from tests.support.rows import THREE_SECONDS, face, frame, new_job, new_stream, take_stream
 
 THREE = datetime(2026, 11, 26, 15, 0, tzinfo=UTC)
@@ -194,3 +196,8 @@ def test_a_report_has_hours_with_the_time_of_day_and_what_happened(known: tuple[
     assert whole.count('<article class="medium"') == 2 and "files" not in whole.partition("What made these")[0]
     last = page(Period(since=THREE))
     assert "15</b> frames" in last and "12</b> faces" in last and last.count('<article class="medium"') == 1
+    assert "1</b> hour<" in last and "<button>hour</button>" in last
+    # What a click on the title sorts by.
+    assert re.findall(r'class="file" data-value="(.+?)"', whole) == ["2026-11-26 19:30", "2026-11-26 20:30"]
+    stop_stream(session, "lobby")
+    assert ", stopped on" in page() and "cancelled" not in page()
