@@ -96,8 +96,8 @@ def _write_table(session: "Session", job_id: str, style: str, output: Path | Non
     faces = count_faces(session, job_id, terms["face_filter"], terms["period"])
     with written(output) as target, progress("faces", faces) as on_rows:
         export_faces(session, job_id, style, target, on_rows=on_rows, **terms)
-    if output is not None:
-        say(f"{output}: {faces:,} faces", err=True)
+    if output is not None and str(output) != "-":
+        say(f"{output}: {faces:,} face{'' if faces == 1 else 's'}", err=True)
 
 
 def _write_each(

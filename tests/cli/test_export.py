@@ -123,6 +123,14 @@ def test_stdout_by_its_name_is_not_begun_anew(database: Database, tmp_path: Path
     assert [path.name for path in tmp_path.glob("-*")] == []
 
 
+def test_a_file_is_named_with_its_faces_and_stdout_is_not(database: Database, tmp_path: Path) -> None:
+    add_job(database)
+    assert "faces" not in answered(database, "export", "--format", "csv", "-o", "-").stderr
+    path = tmp_path / "faces.csv"
+    words = ("export", "--format", "csv", "-o", str(path))
+    assert answered(database, *words).stderr.endswith(f"{path}: 81 faces\n")
+
+
 def test_a_long_name_that_is_not_latin_is_cut_by_its_bytes(database: Database, tmp_path: Path) -> None:
     add_job(database)
     with writing(database) as session:
