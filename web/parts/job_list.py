@@ -64,9 +64,8 @@ def _draw(status: JobStatus, title: str, moment: str, *, is_recording: bool) -> 
         st.caption(" · ".join(figures))
     if found := [*([status.error] if status.error else []), *_sentences(status)]:
         with st.expander(status.failures or counted(len(found), "note")):
-            # A grid would show the beginning of each alone on a telephone.
-            for each in found:
-                st.text(each)
+            # A grid would show the beginning of each alone on a telephone, and an element for each would be too many.
+            st.text("\n\n".join(found))
 
 
 def _progress(status: JobStatus) -> str:
