@@ -69,6 +69,11 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+def test_the_disk_of_a_database_that_a_uri_names(tmp_path: Path) -> None:
+    settings = Settings(cache_dir=tmp_path / "cache", database_url=f"sqlite:///file:{tmp_path / 'results.db'}?uri=true")
+    assert machine.disk(settings).endswith(f"GB are free at {tmp_path}")
+
+
 def test_a_gpu_that_only_lacks_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "gpu_count", lambda: 1)
     monkeypatch.setattr(machine, "has_torch", lambda: False)
