@@ -99,6 +99,5 @@ def _check_weights(database: "Database", models_dir: Path) -> None:
 
     with reading(database) as session:
         _, models = in_use(session, models_dir)
-    for file in models.files:
-        file.verify()
+    models.verify()
     database.dispose()

@@ -65,8 +65,7 @@ def load_engine(models: ModelSet, device: str, cache: Path, latency: bool = Fals
         WeightsError: a file is missing or has another sha256 than the manifest.
         FerModelError: there is no such device, or a network could not be converted for it.
     """
-    for file in models.files:
-        file.verify()
+    models.verify()
     device = actual_device(device)
     if device == "cpu":
         from fer_model.engines.openvino import OpenVinoEngine

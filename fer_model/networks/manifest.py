@@ -76,6 +76,11 @@ class ModelSet:
         """Every file that is needed."""
         return (self.detector, *self.members)
 
+    def verify(self) -> None:
+        """Verifies every file. Raises `WeightsError`."""
+        for file in self.files:
+            file.verify()
+
     @cached_property
     def key(self) -> str:
         """A key for this combination of files, shares, margin and temperature."""

@@ -65,8 +65,7 @@ def weights(settings: Settings) -> str:
     """Whether the weights in use are those of their manifest. Raises `Trouble`."""
     try:
         name, models = _in_use(settings)
-        for file in models.files:
-            file.verify()
+        models.verify()
     except WeightsError as error:
         raise Trouble(str(error), _mend_weights(settings, str(error))) from error
     return f"{name} is in use: {', '.join(file.name for file in models.files)} have the promised sha256"
@@ -76,8 +75,7 @@ def _mend_weights(settings: Settings, found: str) -> str:
     if str(SHIPPED) in found:
         return "install fer-batch again, in a clone: `pip install --force-reinstall --no-deps .`"
     try:
-        for file in store.shipped(settings.models_dir).files:
-            file.verify()
+        store.shipped(settings.models_dir).verify()
     except WeightsError:
         # It takes the place of the shipped ones, so promoting those would fail as well.
         return "mend manifest.json in FER_MODELS_DIR, or remove it: then the models shipped take its place"

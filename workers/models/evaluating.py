@@ -71,4 +71,4 @@ def _owner(session: Session, models_dir: Path, subject: Subject) -> Ensemble | M
     store.register(session, models_dir, store.shipped(models_dir))
     if subject.is_ensemble:
         return catalogue.find_ensemble(session, subject.name)
-    return session.get(Model, subject.members[0].sha256[: catalogue.ID_DIGITS])
+    return session.get(Model, subject.members[0].id)

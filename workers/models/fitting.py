@@ -82,7 +82,7 @@ def _must_be_free(session: Session, name: str | None) -> None:
 
 def _keep_file(session: Session, models_dir: Path, file: WeightsFile) -> None:
     """Copies a classifier that was given by its path into the store and adds it to the catalogue."""
-    if session.get(Model, file.sha256[: catalogue.ID_DIGITS]) is not None:
+    if session.get(Model, file.id) is not None:
         return
     store.keep(models_dir, file.path)
     catalogue.add_model(

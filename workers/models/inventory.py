@@ -112,12 +112,14 @@ def _models(session: Session | None, models_dir: Path) -> list[Model]:
 
 
 def _ensembles(session: Session | None, models_dir: Path) -> list[tuple[str, ModelSet, Ensemble | None]]:
-    rows = [] if session is None else catalogue.list_ensembles(session)
-    found = [(row.name, store.resolve(session, models_dir, row), row) for row in rows if session is not None]
+    found: list[tuple[str, ModelSet, Ensemble | None]] = []
+    if session is not None:
+        found += [(row.name, store.resolve(session, models_dir, row), row) for row in catalogue.list_ensembles(session)]
     shipped = store.shipped(models_dir)
-    if all(name != store.shipped_name(shipped) for name, _, _ in found):
-        return [*found, (store.shipped_name(shipped), shipped, None)]
-    return [*found]
+    name = store.shipped_name(shipped)
+    if all(row_name != name for row_name, _, _ in found):
+        found.append((name, shipped, None))
+    return found
 
 
 def _in_use(session: Session | None, models_dir: Path) -> str:
@@ -143,10 +145,8 @@ def _ensemble_row(session: Session | None, in_use: str, name: str, models: Model
     return {
         "name": name,
         "in_use": name == in_use,
-        "detector": {"id": models.detector.sha256[: catalogue.ID_DIGITS], "name": models.detector.name},
-        "members": [
-            {"id": file.sha256[: catalogue.ID_DIGITS], "name": file.name, "share": share} for file, share in shares
-        ],
+        "detector": {"id": models.detector.id, "name": models.detector.name},
+        "members": [{"id": file.id, "name": file.name, "share": share} for file, share in shares],
         "margin": models.margin,
         "temperature": models.temperature,
         "fitted_on": row and row.fitted_on,

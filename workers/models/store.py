@@ -96,7 +96,7 @@ def add_ensemble(
     Raises:
         NameTakenError: an ensemble of this name has other models.
     """
-    detector, *members = (file.sha256[: catalogue.ID_DIGITS] for file in models.files)
+    detector, *members = (file.id for file in models.files)
     try:
         return catalogue.add_ensemble(
             session,
@@ -212,7 +212,7 @@ def promote(database: Database, models_dir: Path, name: str) -> Ensemble:
     """
     ours = shipped(models_dir)
     if name == SHIPPED_NAME:
-        _verify(ours)
+        ours.verify()
         with writing(database) as session:
             catalogue.demote_all(session)
             return register(session, models_dir, ours)
@@ -226,17 +226,12 @@ def promote(database: Database, models_dir: Path, name: str) -> Ensemble:
             f"{name} came with an earlier release, and its weights were not kept. To use it, install that release, "
             f"promote {name} there, and upgrade again."
         )
-    _verify(models)
+    models.verify()
     for file in models.files:
         keep(models_dir, file.path)
         _keep_graph(models_dir, file)
     with writing(database) as session:
         return catalogue.promote(session, name)
-
-
-def _verify(models: ModelSet) -> None:
-    for file in models.files:
-        file.verify()
 
 
 def architecture(file: WeightsFile, kind: str) -> str:
