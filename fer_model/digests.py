@@ -3,8 +3,6 @@
 import hashlib
 from pathlib import Path
 
-CHUNK = 2**20
-
 
 def digest(path: Path, kind: str) -> str:
     """A file's digest, lower-case hex: `sha256`, or `git`, the id of a git blob. Raises `OSError`."""
@@ -12,9 +10,7 @@ def digest(path: Path, kind: str) -> str:
     if kind == "git":
         running.update(b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as file:
-        while part := file.read(CHUNK):
-            running.update(part)
-    return running.hexdigest()
+        return hashlib.file_digest(file, lambda: running).hexdigest()
 
 
 def matches(path: Path, promised: str) -> bool:
