@@ -37,12 +37,6 @@ def media_of(session: Session, piece: Piece) -> Sequence[Media]:
     return session.scalars(statement, _covered(piece)).all()
 
 
-def readable_media(session: Session, job_id: str, kind: str | None = None) -> Sequence[Media]:
-    """The media of a job that did not fail, by position; with `kind` only those of that kind."""
-    wanted = select(Media).where(Media.job_id == job_id, Media.state != "failed").order_by(Media.position)
-    return session.scalars(wanted.where(Media.kind == kind) if kind else wanted).all()
-
-
 def settle_media(session: Session, piece: Piece, updates: Sequence[Mapping[str, Any]] = ()) -> None:
     """Gives the media their final state after the piece is done.
 

@@ -12,10 +12,10 @@ from results.database import reading, writing
 from results.errors import MarkerError
 from results.jobs import delete_job
 from results.markers import Marker, add_marker, delete_markers, markers_of
-from results.media import readable_media
 from results.read.annotations.tiers import annotated
 from results.read.annotations.writing import write_annotations
 from results.read.face_filter import FaceFilter
+from results.tables import Media
 from tests.support.answers_job import add_job
 
 
@@ -62,11 +62,11 @@ def test_a_marker_needs_its_medium(database: Database) -> None:
 
 
 def test_annotations_hold_tracks_and_markers(database: Database, tmp_path: Path) -> None:
-    job_id = add_job(database)
+    add_job(database)
     with writing(database) as session:
         add_marker(session, 1, 1000, 5000, "talks", "long")
     with reading(database) as session:
-        medium = readable_media(session, job_id, "video")[0]
+        medium = session.get_one(Media, 1)
         video = annotated(session, medium, FaceFilter(smooth_s=0.0))
         with (tmp_path / "a.eaf").open("wb") as file:
             write_annotations(session, medium, "eaf", file, FaceFilter(smooth_s=1.0))

@@ -20,10 +20,10 @@ from fer_model.sources.sampling import Sampling, chooser
 from fer_model.sources.segments import sampled
 from fer_model.types import Image
 from results.jobs import options_of
-from results.media import readable_media
 from results.read.face_filter import FaceFilter
 from results.read.faces import face_rows, looked_at, step_ms
 from results.read.naming import stream_of
+from results.read.parts import Part, media_of_part
 from results.tables import Media
 from workers.batch.coverage import NOT_ALL, Coverage
 from workers.batch.planning import BatchOptions
@@ -70,7 +70,7 @@ def annotate_job(
             f"`fer-batch timeline {stream}` and `fer-batch export {stream}` have its results."
         )
     options = BatchOptions.of(options_of(session, job_id))
-    for medium in readable_media(session, job_id):
+    for medium in media_of_part(session, Part(job_id)):
         notes: list[str] = []
         try:
             cover = coverage(session, medium, options, roots) if anonymise else None
