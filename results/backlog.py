@@ -64,16 +64,11 @@ def jobs_to_sweep(session: Session, queues: Sequence[str] | None = None) -> Sequ
     return session.scalars(statement if queues is None else statement.where(Job.queue.in_(queues))).all()
 
 
-def backlog(session: Session, job_id: str, *, lease_s: float = LEASE_S) -> Backlog | None:
-    """The backlog of an unfinished job; None if it has ended, or was deleted.
+def backlogs(session: Session, jobs: Sequence[str], *, lease_s: float = LEASE_S) -> dict[str, Backlog]:
+    """The backlogs of those of these jobs that are unfinished, in one statement.
 
     Call it in a new transaction after the one that ended a shard: two concurrent transactions do not see each other.
     """
-    return backlogs(session, [job_id], lease_s=lease_s).get(job_id)
-
-
-def backlogs(session: Session, jobs: Sequence[str], *, lease_s: float = LEASE_S) -> dict[str, Backlog]:
-    """The backlogs of those of these jobs that are unfinished, in one statement."""
     rows: Any = session.execute(_BACKLOG, {"of_jobs": list(jobs), "lease_s": lease_s})
     return {job_id: Backlog(*row) for job_id, *row in rows}
 

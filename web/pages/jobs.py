@@ -33,12 +33,7 @@ def page() -> None:
     if done := st.session_state.get("submitted"):
         st.success(done)
     st.subheader("Submitted")
-    _followed()
-
-
-@st.fragment(run_every=EVERY_S)
-def _followed() -> None:
-    job_list.draw()
+    st.fragment(job_list.draw, run_every=EVERY_S)()
 
 
 def _form() -> None:

@@ -114,7 +114,7 @@ def _fail(room: IO[bytes], held: Lease[Start], reason: str) -> None:
 def _begin(session: Session, claim: Claim, *, queue: Queue, models_dir: Path) -> Start:
     send, media = queue(session, claim.job_id), media_of(session, claim)
     in_use = None
-    # `_register` raises it again, where the policy fails the shard.
+    # `_analyse` meets it again, where the policy fails the shard.
     with suppress(WeightsError, NameTakenError):
         in_use = store.known(session, models_dir)
     return Start(send, media, in_use)
@@ -131,7 +131,9 @@ def _work(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, q
 def _analyse(held: Lease[Start], settings: Settings, rows: ShardRows, load: Load, queue: Queue) -> None:
     start, roots = held.begun, settings.permitted_roots
     options = BatchOptions.of(held.claim.options)
-    rows.ensemble_id, models = start.in_use or held.commit(partial(_register, models_dir=settings.models_dir))
+    rows.ensemble_id, models = start.in_use or held.commit(
+        lambda session, claim: store.current(session, settings.models_dir)
+    )
     if held.claim.is_unplanned_video:
         _cut(held, options, settings, queue)
     folder = folder_of(held.claim.options, held.claim.job_id, settings.permitted_crops)
@@ -150,10 +152,6 @@ def _misses_noted(misses: list[str] | None) -> Iterator[None]:
         if error.with_folder:
             noted.append(error.uri)
         raise
-
-
-def _register(session: Session, claim: Claim, *, models_dir: Path) -> tuple[int, ModelSet]:
-    return store.current(session, models_dir)
 
 
 def _cut(held: Lease[Start], options: BatchOptions, settings: Settings, queue: Queue) -> None:

@@ -9,7 +9,7 @@ from celery import Celery
 from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
-from results.backlog import SENT_S, backlog, backlogs, forget_lost_messages, jobs_to_sweep, mark_queued
+from results.backlog import SENT_S, backlogs, forget_lost_messages, jobs_to_sweep, mark_queued
 from results.bulk import portions
 from results.database import looking, reading, writing
 from results.jobs import UNFINISHED, adopt_jobs, get_job, retry_job
@@ -56,7 +56,7 @@ def advance(app: Celery, database: Database, job_id: str) -> int:
     Raises `BROKER_ERRORS` if the broker is away; the sweep finds what was not sent.
     """
     with looking(database) as session:
-        job = backlog(session, job_id, lease_s=settings_of(app).lease_seconds)
+        job = backlogs(session, [job_id], lease_s=settings_of(app).lease_seconds).get(job_id)
     if job is None:
         return 0
     if job.left == 0 and job.kind == "stream":

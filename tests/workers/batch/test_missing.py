@@ -15,7 +15,7 @@ from fer_model.networks.manifest import WeightsFile
 from fer_model.sources import open_source
 from results import leases
 from results.attempts import attempts_of
-from results.backlog import backlog
+from results.backlog import backlogs
 from results.clock import ago
 from results.database import reading, writing
 from results.jobs import retry_job
@@ -83,9 +83,9 @@ def test_a_host_without_the_share_fails_nothing(database: Database, share: Path,
         assert set(session.scalars(select(Shard.attempts))) == {0}
         attempts = attempts_of(session, job_id)
         assert job_status(session, job_id).errors == []
-        job = backlog(session, job_id)
+        job = backlogs(session, [job_id])[job_id]
         assert job_status(session, job_id).missing == len(ids)
-    assert job is not None and job.wanted == 0, "they are sent again only after a pause"
+    assert job.wanted == 0, "they are sent again only after a pause"
     assert len(attempts) == 4 * len(ids) and not any(attempt.counted for attempt in attempts)
     assert all("is missing on" in attempt.error and attempt.worker == "w" for attempt in attempts)
     if is_mount_point:
