@@ -1,13 +1,13 @@
 """Failures as one clear sentence on stderr and exit code 1."""
 
 import errno
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
+from cli.standard_streams import discard
 from cli.surroundings import current_folder_is_gone
 from cli.views.lines import say
 from results.printable import shown
@@ -25,7 +25,7 @@ def one_sentence() -> Iterator[None]:
     except Exception as error:
         if _reader_is_gone(error):
             # The reader of the pipe has ended. Python would fail when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard(sys.stdout.fileno())
             sys.exit(1)
         if "--debug" in sys.argv or not (sentence := _sentence(error)):
             raise

@@ -21,7 +21,7 @@ class _Lenient(io.FileIO):
             return super().write(data)  # type: ignore[arg-type]
         except OSError as error:
             # What waits in the buffer must not fail once more when Python ends.
-            _discard(self.fileno())
+            discard(self.fileno())
             if error.errno != errno.EPIPE and not self.drops_all:
                 raise
             if error.errno != errno.EPIPE and self.fileno() != STDERR:
@@ -73,7 +73,7 @@ def _raw(stream: TextIO) -> _Lenient:
     return cast(_Lenient, cast(io.BufferedWriter, stream.buffer).raw)
 
 
-def _discard(number: int) -> None:
+def discard(number: int) -> None:
     """What is written to this descriptor from now on vanishes."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)

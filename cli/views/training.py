@@ -16,6 +16,7 @@ from cli.views.following import COLOURS, FINISHED, outlasting
 from cli.views.lines import say
 from cli.views.terminal import safe_text, terminal
 from results.database import reading
+from results.read.times import exact_clock
 from results.training import TrainingStatus, training_status
 
 POLL_S = 0.5
@@ -124,7 +125,7 @@ def _headline(status: TrainingStatus) -> str:
 
 
 def _bar(status: TrainingStatus) -> Progress:
-    left = "" if not status.eta_seconds else f"· at most {_duration(status.eta_seconds)} left"
+    left = "" if not status.eta_seconds else f"· at most {exact_clock(1000 * round(status.eta_seconds))} left"
     bar = Progress(TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn(left))
     bar.add_task("", total=status.epochs, completed=status.epoch)
     return bar
@@ -139,8 +140,3 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         measured = (f"{row['loss']:.4f}", trained, f"{row['validation_accuracy']:.2%}")
         table.add_row(str(row["epoch"]), *measured, f"{row['learning_rate']:.3g}", f"{row['seconds']:.1f}")
     return table
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -21,6 +21,9 @@ ROWS = 20_000
 EXCEL_ROWS = 1_048_575
 """Rows of an Excel sheet below its header."""
 
+# A file name that looks like a formula or a link stays text.
+EXCEL_OPTIONS = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+
 WHOLE = ("media_id", "frame_index", "time_ms", "face_index", "track_id")
 TEXTS = ("uri", "emotion")
 COLUMNS = (
@@ -147,9 +150,7 @@ def _lazy(found: Iterator["polars.DataFrame"], zone: str) -> "polars.LazyFrame":
 def _write_excel(found: Iterator["polars.DataFrame"], target: Target) -> None:
     import xlsxwriter
 
-    # A file name that looks like a formula or a link stays text.
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    with xlsxwriter.Workbook(target, options) as book:
+    with xlsxwriter.Workbook(target, EXCEL_OPTIONS) as book:
         sheet, line = _new_sheet(book), 0
         for row in (row for batch in found for row in batch.iter_rows()):
             if line == EXCEL_ROWS:

@@ -13,7 +13,7 @@ from fer_model.networks.manifest import ModelSet
 from fer_model.types import FaceObservation
 from web.elements.drop import Dropped, drop, visit
 from web.parts.face_table import FACE_STYLE, face_table
-from web.parts.names import plain
+from web.parts.names import counted, plain
 from web.parts.pictures import LOWEST, Analysed, analysed, as_csv, as_json, drawn, drawn_whole
 from web.server import this_server
 
@@ -87,7 +87,7 @@ def _draw(
 ) -> None:
     st.subheader(plain(given.name), anchor=False)
     left, right = st.columns([11, 9], gap="medium")
-    words = f"{len(faces)} face{'s' if len(faces) != 1 else ''}: " + ", ".join(face.emotion for face in faces)
+    words = f"{counted(len(faces), 'face')}: " + ", ".join(face.emotion for face in faces)
     with left:
         source = b64encode(drawn(picture, faces)).decode()
         alternative = escape(f"{given.name}, {words}", quote=True)

@@ -5,7 +5,7 @@ from typing import IO
 
 from results.errors import TimelineError
 from results.read.annotations.tiers import Annotated
-from results.read.exports import EXCEL_ROWS
+from results.read.exports import EXCEL_OPTIONS, EXCEL_ROWS
 
 COLUMNS = ("time", "subject", "code", "modifier", "comment")
 
@@ -24,8 +24,7 @@ def write_boris(video: Annotated, target: IO[bytes]) -> None:
     found = sorted(events(video), key=lambda event: event[0])
     if len(found) > EXCEL_ROWS:
         raise TimelineError(f"{video.uri}: {len(found):,} events do not fit on a sheet; smooth more with --smooth.")
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    with xlsxwriter.Workbook(target, options) as book:
+    with xlsxwriter.Workbook(target, EXCEL_OPTIONS) as book:
         sheet = book.add_worksheet("events")
         for line, row in enumerate((COLUMNS, *found)):
             sheet.write_row(line, 0, row)
