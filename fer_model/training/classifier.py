@@ -116,7 +116,7 @@ def _start(run: ClassifierRun, examples: int) -> _State:
         start_classifier(network, Path(run.init))
     network = quicken(network).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
-    optimizer = torch.optim.AdamW(_decay_groups(network, run.weight_decay), lr=run.learning_rate)
+    optimizer = torch.optim.AdamW(decay_groups(network, run.weight_decay), lr=run.learning_rate)
     steps = -(-examples // run.batch)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, run.learning_rate, epochs=run.epochs, steps_per_epoch=steps, pct_start=recipe.warmup
@@ -124,8 +124,8 @@ def _start(run: ClassifierRun, examples: int) -> _State:
     return _State(network, average if recipe.ema else None, optimizer, scheduler)
 
 
-def _decay_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Parameter groups: weight decay for matrices and kernels only, not for biases and normalisation."""
+def decay_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for an optimizer: `decay` for matrices and kernels only, not for biases and normalisation."""
     kernels = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]

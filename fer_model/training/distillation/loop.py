@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fer_model.training.classifier import decay_groups
+
 logger = logging.getLogger(__name__)
 
 MEMORY = 32_000
@@ -54,9 +56,7 @@ class Course:
         self.strength = torch.ones((), device=device)
         self.follow = torch.tensor(0.5, device=device)
         self.last = torch.zeros((), device=device)
-        kernels = [each for each in self.network.parameters() if each.ndim > 1]
-        others = [each for each in self.network.parameters() if each.ndim <= 1]
-        groups = [{"params": kernels, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = decay_groups(self.network, plan.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=self.rate, fused=True, capturable=self.on_gpu)
         self.steps = 0
         self.before_step: Callable[[], None] = lambda: None

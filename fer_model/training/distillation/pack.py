@@ -60,15 +60,14 @@ def read_sources(data: Path, extra: Path | None) -> Faces:
     votes = read_votes(path, "Training")
     if len(votes) != len(training.labels):
         raise TrainingDataError(f"{path}: has {len(votes)} Training rows but {data.name} has {len(training.labels)}")
-    labels = training.labels.astype(np.int64)
     return Faces(
         training.images,
-        labels,
-        label_probabilities(votes, labels),
+        training.labels,
+        label_probabilities(votes, training.labels),
         votes,
         photographs(training.images),
         public.images,
-        public.labels.astype(np.int64),
+        public.labels,
         read_faces(extra)[0] if extra else np.zeros((0, EXTRA_SIDE, EXTRA_SIDE), np.uint8),
     )
 
