@@ -34,6 +34,7 @@ from results.tables import Frame, Media
 from tests.support import live_servers
 from tests.support.cluster import WORKER, children, end, postgresql, start, wait_for
 from tests.support.live_servers import LiveServer, rtsp_server, write_live_clip
+from tests.support.on_air import pid_of
 from workers.models import store
 from workers.queue.app import make_app
 from workers.queue.best_effort import try_advance
@@ -210,21 +211,17 @@ def print_takeover(running: Place, repeats: int) -> None:
 def taken_over(running: Place, number: int) -> float:
     """Seconds from the signal to the holder's whole group until the other worker's first row."""
     (status,) = running.statuses()
-    holder = next(name for name, process in running.workers.items() if pid_of(status) in children(process))
+    holder = next(name for name, process in running.workers.items() if pid_of(status.worker) in children(process))
     process = running.workers[holder]
     os.killpg(process.pid, number)
     before, began = running.frames(), time.monotonic()
-    soon(lambda: running.statuses()[0].worker not in (status.worker, None))
-    soon(lambda: running.frames() > before)
+    wait_for(lambda: running.statuses()[0].worker not in (status.worker, None), "another worker", every_s=POLL_S)
+    wait_for(lambda: running.frames() > before, "a new row", every_s=POLL_S)
     took = time.monotonic() - began
     running.end_worker(holder)
     running.start_worker(holder)
     time.sleep(WARM_UP_S)
     return took
-
-
-def pid_of(status: StreamStatus) -> int:
-    return int((status.worker or ":0").rpartition(":")[2])
 
 
 def print_stop(running: Place, repeats: int) -> None:
@@ -245,7 +242,7 @@ def stopped(running: Place) -> float:
     before, began = log.read_text().count(line), time.monotonic()
     with writing(running.database) as session:
         stop_stream(session, "s0")
-    soon(lambda: log.read_text().count(line) > before)
+    wait_for(lambda: log.read_text().count(line) > before, "the stream ends", every_s=POLL_S)
     return time.monotonic() - began
 
 
@@ -263,7 +260,7 @@ def reconnected(running: Place, server: LiveServer, down: float) -> float:
     before = running.frames()
     server.start()
     began = time.monotonic()
-    soon(lambda: running.frames() > before)
+    wait_for(lambda: running.frames() > before, "a new row", every_s=POLL_S)
     took = time.monotonic() - began
     time.sleep(WARM_UP_S)
     return took
@@ -288,15 +285,6 @@ def print_memory(running: Place, minutes: float) -> None:
 def resident_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def soon(happens: Callable[[], bool]) -> None:
-    """Waits, and looks often. Raises `TimeoutError` after two minutes."""
-    until = time.monotonic() + 120
-    while not happens():
-        if time.monotonic() > until:
-            raise TimeoutError("it did not happen within two minutes")
-        time.sleep(POLL_S)
 
 
 def summary(seconds: list[float]) -> str:

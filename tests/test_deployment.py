@@ -14,7 +14,8 @@ import yaml
 
 from results.database import upgrade
 from tests.support.cluster import postgresql
-from tests.support.watching import free_port, output_of
+from tests.support.live_servers import free_port
+from tests.support.watching import output_of
 from web.access import check_access
 from web.errors import WebError
 from web.gate import LOGIN

@@ -12,7 +12,8 @@ import pytest
 from fer_model.networks.manifest import SHIPPED
 from tests.support.commands import ROOT
 from tests.support.databases import query
-from tests.support.watching import free_port, until
+from tests.support.live_servers import free_port
+from tests.support.watching import until
 from workers.queue.pool import READY
 
 SCRIPT = Path(sys.executable).with_name("fer-batch")

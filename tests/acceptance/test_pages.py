@@ -15,8 +15,8 @@ import pytest
 from results.database import upgrade
 from tests.support.commands import ROOT
 from tests.support.databases import NewDatabase, query
-from tests.support.live_servers import rtsp_server, write_live_clip
-from tests.support.watching import free_port, until
+from tests.support.live_servers import free_port, rtsp_server, write_live_clip
+from tests.support.watching import until
 
 PROGRAM = f'#!/bin/sh\nexec {sys.executable} -P -m cli "$@"\n'
 SQLITE = f"""#!{sys.executable}

@@ -4,8 +4,7 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.support.commands import succeed
 from tests.support.databases import query
 from tests.support.stack import running_worker
 from tests.support.tiny import write_tiny_faces
+from tests.support.watching import until
 from workers.queue.local_stack import local_redis, stack_folder
 
 EPOCHS = 4
@@ -94,7 +94,7 @@ def killed(training: Training) -> list[str]:
         (first,) = training.train("--recipe", "best_mixed", "--epochs", str(EPOCHS))
         (second,) = training.train("--recipe", "best_mixed", "--epochs", str(EPOCHS))
         # Read from the database: before a command reports the first run's end, the second could have ended too.
-        wait_until(lambda: bool(training.epochs(second)), 300)
+        until(lambda: training.epochs(second), 300)
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
     assert training.model(first)
@@ -121,13 +121,6 @@ def execute(url: str, statement: str) -> None:
     with writing(engine) as session:
         session.execute(text(statement))
     engine.dispose()
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
 
 
 def test_another_worker_goes_on_to_the_very_same_weights(
@@ -192,7 +185,7 @@ def test_a_detector_trains_through_the_queue(
 
 def test_cancelling_stops_a_run_in_the_middle(training: Training, worker: "subprocess.Popen[bytes]") -> None:
     (run,) = training.train("--recipe", "crp", "--epochs", "200")
-    wait_until(lambda: bool(training.epochs(run)))
+    until(lambda: training.epochs(run), 120)
     succeed("cancel", run, **training.environment)
     assert training.state(run) == "cancelled"
     (after,) = training.train("--recipe", "crp", "--epochs", "1")
@@ -205,7 +198,7 @@ def test_a_worker_that_is_asked_to_stop_gives_its_run_back(
 ) -> None:
     """The last of the tests: it ends the worker that they share."""
     (run,) = training.train("--recipe", "crp", "--epochs", "200")
-    wait_until(lambda: bool(training.epochs(run)))
+    until(lambda: training.epochs(run), 120)
     worker.terminate()
     assert worker.wait(60) == 0
     # The worker's last sweep may or may not have requeued it already.

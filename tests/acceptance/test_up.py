@@ -19,9 +19,9 @@ import redis
 
 from tests.support.commands import fer_batch, succeed, succeed_here
 from tests.support.databases import query
-from tests.support.live_servers import rtsp_server
+from tests.support.live_servers import free_port, rtsp_server
 from tests.support.processes import children_of
-from tests.support.watching import fetch, free_port, until
+from tests.support.watching import fetch, until
 
 WAIT_S = 200
 """Longer than a worker's start takes on a busy machine."""

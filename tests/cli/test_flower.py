@@ -17,8 +17,9 @@ import pytest
 from cli import flower
 from tests.support.commands import ROOT, fer_batch, succeed
 from tests.support.databases import query
+from tests.support.live_servers import free_port
 from tests.support.stack import Stack
-from tests.support.watching import fetch, free_port, until
+from tests.support.watching import fetch, until
 from workers.diagnosis.checks import settings_table
 from workers.queue.app import make_app
 from workers.settings import Settings

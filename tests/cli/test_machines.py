@@ -19,8 +19,9 @@ from tests.support.cluster import end, start_redis
 from tests.support.commands import fer_batch
 from tests.support.databases import query
 from tests.support.launching import started
+from tests.support.live_servers import free_port
 from tests.support.planning import planned
-from tests.support.watching import fetch, free_port, until
+from tests.support.watching import fetch, until
 from workers.queue.local_stack import stack_folder
 
 CLI = (sys.executable, "-P", "-m", "cli")

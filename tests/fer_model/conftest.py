@@ -1,6 +1,5 @@
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from fer_model.engines import Engine, load_engine
 from fer_model.engines.torch import TorchEngine
 from fer_model.networks.manifest import SHIPPED, ModelSet, read_models
+from fer_model.samples import PHOTOGRAPHS
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,5 @@ def reference(models: ModelSet) -> TorchEngine:
 
 @pytest.fixture(scope="session")
 def photographs() -> Path:
-    """The folder with zidane.jpg and bus.jpg, which Ultralytics carries; found without importing it."""
-    spec = find_spec("ultralytics")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "assets"
+    """The folder with zidane.jpg and bus.jpg."""
+    return PHOTOGRAPHS

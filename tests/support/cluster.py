@@ -19,6 +19,7 @@ from sqlalchemy import Engine as Database
 from results.database import connect, upgrade
 from tests.support.launching import launched, started
 from workers.queue.local_stack import last_lines, redis_server
+from workers.queue.processes import spawn
 
 T = TypeVar("T")
 WORKER = (sys.executable, "-P", "-m", "cli", "worker", "--name")
@@ -145,16 +146,9 @@ def start_worker(running: Cluster, name: str) -> None:
 
 
 def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
-    """Runs a command in its own session, so that it can be killed with all its children."""
+    """Runs a command in its own session, so that it can be killed with all its children; it ends with this process."""
     with log.open("ab") as output:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
+        return spawn(command, output.fileno(), environment)
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

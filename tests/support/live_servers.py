@@ -14,11 +14,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from socketserver import StreamRequestHandler, ThreadingTCPServer
-from threading import Thread
+from socketserver import StreamRequestHandler
 from time import monotonic, sleep
 from urllib.parse import quote
 
@@ -26,7 +24,9 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_model.samples import PHOTOGRAPHS
 from tests.support.clips import panning_frames, write_clip
+from tests.support.servers import listening
 
 DEBIAN_PYTHON = "/usr/bin/python3"
 LONGEST_S = 1200
@@ -75,10 +75,8 @@ def wait_until(holds: Callable[[], object], seconds: float = 30.0) -> None:
 
 def write_live_clip(path: Path, seconds: float = 12.0, size: tuple[int, int] = (640, 360), fps: int = 25) -> Path:
     """A clip with faces as a camera encodes it: H.264, a keyframe each second, no B-frames."""
-    package = find_spec("ultralytics")  # without an import, which would load torch
-    assert package and package.origin
-    assets, number = Path(package.origin).parent / "assets", round(seconds * fps / 2)
-    stored = [np.asarray(cv2.imread(str(assets / name)), np.uint8) for name in ("zidane.jpg", "bus.jpg")]
+    number = round(seconds * fps / 2)
+    stored = [np.asarray(cv2.imread(str(PHOTOGRAPHS / name)), np.uint8) for name in ("zidane.jpg", "bus.jpg")]
     photographs = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2RGB), np.uint8) for each in stored]
     frames = chain.from_iterable(panning_frames(photograph, number, size) for photograph in photographs)
     return write_clip(path, frames, fps=fps, gop=fps, bframes=0)
@@ -175,19 +173,12 @@ def tcp_sending(answer: Callable[[int], Iterable[bytes]]) -> Iterator[str]:
                 for piece in answer(clients - 1):
                     self.wfile.write(piece)
 
-    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as listener:
-        listener.daemon_threads = True
-        listener.block_on_close = False
-        thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"tcp://127.0.0.1:{listener.server_address[1]}"
-        finally:
-            listener.shutdown()
-            thread.join()
+    with listening(Handler) as port:
+        yield f"tcp://127.0.0.1:{port}"
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of 127.0.0.1 that is free at this moment."""
     with socket.socket(socket.AF_INET, kind) as bound:
         bound.bind(("127.0.0.1", 0))
         return int(bound.getsockname()[1])

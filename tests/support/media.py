@@ -2,20 +2,17 @@
 
 import struct
 import zlib
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from fer_model.samples import write_clip
+from fer_model.samples import PHOTOGRAPHS, write_clip
 
 
 def write_media(folder: Path, seconds: float, pictures: int) -> Path:
-    """Two clips of `seconds` each and some pictures, from the two photographs that a package carries."""
-    package = find_spec("ultralytics")
-    assert package and package.origin
-    photographs = [Path(package.origin).parent / "assets" / name for name in ("zidane.jpg", "bus.jpg")]
+    """Two clips of `seconds` each and some pictures, from the two photographs of the samples."""
+    photographs = [PHOTOGRAPHS / name for name in ("zidane.jpg", "bus.jpg")]
     folder.mkdir(parents=True, exist_ok=True)
     write_clip(folder / "there.mp4", photographs, seconds / 2)
     write_clip(folder / "back.mp4", photographs[::-1], seconds / 2)

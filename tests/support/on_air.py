@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, select
 
+from results import jobs
 from results.database import reading, writing
 from results.stream_tables import Stream, StreamEvent
 from results.streams import Login, StreamOptions, add_stream
@@ -25,7 +26,7 @@ def add(database: Database, uri: str, name: str = NAME, login: Login | None = No
     """Adds a stream; its shard."""
     with writing(database) as session:
         job = add_stream(session, name, uri, login, StreamOptions(**options))
-        return session.scalars(select(Shard.id).where(Shard.job_id == job.id)).one()
+        return jobs.shard_of(session, job.id)
 
 
 def shard_of(database: Database, name: str = NAME) -> Shard:

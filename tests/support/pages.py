@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from tests.support.browser import browser
 from tests.support.commands import ROOT
-from tests.support.watching import free_port, until
+from tests.support.live_servers import free_port
+from tests.support.watching import until
 
 PASSWORD = "open sesame 42"
 CAMERA_FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from results.backlog import mark_queued
 from results.emotions import EMOTIONS
-from results.jobs import create_job
+from results.jobs import create_job, shard_of
 from results.leases import Claim, claim
 from results.plans import MediaPlan, ShardPlan, add_plan
 from results.streams import StreamOptions, add_stream
@@ -71,7 +71,7 @@ def new_stream(session: Session, name: str = "lobby", **options: Any) -> str:
 
 def take_stream(session: Session, job_id: str, worker: str = "w1") -> Claim:
     """Claims a stream; the claim must succeed."""
-    taken = claim(session, session.scalars(select(Shard.id).where(Shard.job_id == job_id)).one(), worker, lease_s=12)
+    taken = claim(session, shard_of(session, job_id), worker, lease_s=12)
     assert taken is not None
     return taken
 

@@ -113,13 +113,20 @@ def raw_server(answer: Callable[[bytes], Iterable[bytes]]) -> Iterator[str]:
                 for piece in answer(head):
                     self.wfile.write(piece)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as listener:
+    with listening(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def listening(handler: type[socketserver.StreamRequestHandler]) -> Iterator[int]:
+    """The port of a TCP server that runs until the block ends; it does not wait for handlers that are at work."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as listener:
         listener.daemon_threads = True
         listener.block_on_close = False
         thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listener.server_address[1]}"
+            yield listener.server_address[1]
         finally:
             listener.shutdown()
             thread.join()

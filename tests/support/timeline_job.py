@@ -7,6 +7,7 @@ from sqlalchemy import insert, select
 
 from results.closing import close_job
 from results.database import connect, prepare, writing
+from results.jobs import shard_of
 from results.plans import MediaPlan, ShardPlan
 from results.shards import complete
 from results.streams import StreamOptions, add_stream
@@ -86,7 +87,7 @@ def add_stream_hour(database_url: str, name: str = "door", hour: int = 14) -> st
         )
         session.add(medium)
         session.flush()
-        shard_id = session.scalars(select(Shard.id).where(Shard.job_id == job.id)).one()
+        shard_id = shard_of(session, job.id)
         for n, time_ms in enumerate(times):
             for table, row in (
                 (Frame, frame(medium.id, n, time_ms, 1)),

@@ -4,7 +4,6 @@ import base64
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,13 +19,6 @@ from tests.support.freezing import freeze_at_work, thaw
 T = TypeVar("T")
 
 Figures = dict[str, float]
-
-
-def free_port() -> int:
-    """A port that is free at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def fetch(url: str, login: str | None = None) -> tuple[int, str]:

@@ -26,8 +26,9 @@ from tests.support.cluster import children
 from tests.support.commands import fer_batch, succeed
 from tests.support.databases import query
 from tests.support.idle import IdleEngine
+from tests.support.live_servers import free_port
 from tests.support.stack import Stack, running_worker
-from tests.support.watching import free_port, kill_at_work, output_of, scrape, until
+from tests.support.watching import kill_at_work, output_of, scrape, until
 from workers.batch.processing import process_shard
 from workers.metrics import recording
 from workers.queue.local_stack import local_redis, stack_folder
