@@ -21,7 +21,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session
 
-from results.driver_errors import folder_of, full, translate_errors
+from results.driver_errors import full, translate_errors
 from results.errors import (
     DatabaseBusyError,
     DatabaseOutdatedError,
@@ -29,7 +29,7 @@ from results.errors import (
     DatabaseUnreachableError,
     ForeignDatabaseError,
 )
-from results.urls import describe, parse_url
+from results.urls import describe, file_of, parse_url
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -81,8 +81,7 @@ def existing(url: str, locks_s: float | None = None) -> Database:
         DatabaseUnreachableError: there is no such file.
     """
     database = connect(url, locks_s=locks_s)
-    file = database.url.database
-    if database.dialect.name == "sqlite" and file and not file.startswith("file:") and not Path(file).exists():
+    if database.dialect.name == "sqlite" and not file_of(database.url).exists():
         raise DatabaseUnreachableError(
             f"There is no database {describe(database.url)}; `fer-batch run` makes one, --db names another."
         )
@@ -326,7 +325,7 @@ def room_held_back(database: Database) -> Iterator[IO[bytes]]:
 
 def _room(database: Database) -> IO[bytes]:
     try:
-        room = tempfile.TemporaryFile(dir=folder_of(database.url))  # noqa: SIM115
+        room = tempfile.TemporaryFile(dir=file_of(database.url).parent)  # noqa: SIM115
         os.posix_fallocate(room.fileno(), 0, RESERVE_BYTES)
     except OSError as error:
         if error.errno == errno.ENOSPC:

@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
@@ -19,7 +18,7 @@ from results.errors import (
     DatabaseUnreachableError,
     ResultsError,
 )
-from results.urls import describe, parse_url
+from results.urls import describe, file_of, parse_url
 
 # PostgreSQL's SQLSTATE classes: connection failure, bad login, no such database, server shutdown; and the end of a
 # session that was idle in a transaction (`database.LOCKS_S`).
@@ -95,7 +94,7 @@ def full(url: str | URL) -> ResultsError:
 
 def _read_only(url: str | URL) -> ResultsError:
     parsed = parse_url(url)
-    if parsed.get_backend_name() == "sqlite" and not Path((parsed.database or "").removeprefix("file:")).exists():
+    if parsed.get_backend_name() == "sqlite" and not file_of(url).exists():
         return DatabaseReadOnlyError(
             f"The folder of the database {describe(url)}, which does not exist yet, cannot be written to; name another "
             "place with --db."
@@ -115,15 +114,10 @@ def _outdated(url: str | URL) -> ResultsError:
 
 def _disk_is_full(url: str | URL) -> bool:
     # SQLite calls it an I/O error where it finds no room for the index of its log, 32 kB.
-    folder = folder_of(url)
+    folder = file_of(url).parent
     return folder.is_dir() and shutil.disk_usage(folder).free < 2**16
 
 
-def folder_of(url: str | URL) -> Path:
-    """The folder of an SQLite file."""
-    return Path((parse_url(url).database or "").removeprefix("file:")).absolute().parent
-
-
 def _folder_is_read_only(url: str | URL) -> bool:
-    folder = folder_of(url)
+    folder = file_of(url).parent
     return folder.is_dir() and not os.access(folder, os.W_OK)

@@ -1,6 +1,8 @@
-"""Database URLs: parsing, and masking the password."""
+"""Database URLs: parsing, the file that one names, and masking the password."""
 
 import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -26,6 +28,13 @@ def parse_url(url: str | URL) -> URL:
     if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return parsed.set(drivername="sqlite+pysqlite")
     raise DatabaseUrlError
+
+
+def file_of(url: str | URL) -> Path:
+    """The absolute path of an SQLite database, also of one that a URI names. Raises DatabaseUrlError."""
+    parsed = parse_url(url)
+    name = parsed.database or ""
+    return Path(unquote(urlsplit(name).path) if "uri" in parsed.query else name).absolute()
 
 
 def _quoted(url: str) -> str:

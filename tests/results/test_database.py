@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
+from urllib.parse import quote
 
 import pytest
 from alembic import command
@@ -23,6 +24,7 @@ from results.database import (
     check_revision,
     connect,
     current_revision,
+    existing,
     head_revision,
     prepare,
     reading,
@@ -301,6 +303,18 @@ def test_sqlite_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "results.db").write_text("dear diary " * 1000)
     with pytest.raises(DatabaseUnreachableError, match="not a database"):
         upgrade(f"sqlite:///{tmp_path}/results.db")
+
+
+@pytest.mark.parametrize("start", ["file:", "file://", "file://localhost"])
+def test_a_uri_that_names_no_file_makes_none(tmp_path: Path, start: str) -> None:
+    file = tmp_path / "my results.db"
+    url = f"sqlite:///{start}{quote(str(file))}?uri=true"
+    with pytest.raises(DatabaseUnreachableError, match="There is no database"):
+        existing(url)
+    upgrade(url)
+    database = existing(url)
+    assert file.exists() and current_revision(database) == head_revision()
+    database.dispose()
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -9,9 +9,8 @@ from fer_model.engines import actual_device, gpu_count, has_torch
 from fer_model.errors import FerModelError, WeightsError
 from fer_model.networks.manifest import SHIPPED, ModelSet
 from results.database import reading
-from results.driver_errors import folder_of
 from results.errors import DatabaseUrlError, ResultsError
-from results.urls import parse_url
+from results.urls import file_of, parse_url
 from workers.diagnosis.database import opened
 from workers.diagnosis.trouble import Trouble
 from workers.models import store
@@ -109,7 +108,7 @@ def _folders(settings: Settings) -> dict[Path, str]:
     # Another check reports an address that is none.
     with suppress(DatabaseUrlError):
         url = parse_url(settings.database_url)
-        folder = folder_of(url)
+        folder = file_of(url).parent
         remedy = "make room (`fer-batch db purge --older-than 30d`), or move the file and set FER_DATABASE_URL"
         if url.get_backend_name() == "sqlite" and folder.is_dir():
             folders.setdefault(folder, remedy)
