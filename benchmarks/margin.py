@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_model.analysis.ensemble import combine
 from fer_model.engines import Engine, load_engine
 from fer_model.engines.detection import PADDING_GREY, Detections
 from fer_model.networks.manifest import read_models
@@ -42,7 +43,7 @@ def main(data: Path) -> None:
     labels = faces.labels[found]
 
     def accuracy(crops: list[NDArray[np.uint8]]) -> float:
-        mixed = np.einsum("m,mne->ne", models.shares, engine.classify(np.stack(crops)))
+        mixed = combine(engine.classify(np.stack(crops)), models.shares)
         return float((mixed.argmax(axis=1) == labels).mean())
 
     print(f"as it is: {accuracy([faces.images[row] for row in found]):.2%}")

@@ -3,11 +3,9 @@
 import os
 import signal
 import sqlite3
-import struct
 import subprocess
 import sys
 import time
-import zlib
 from contextlib import closing
 from functools import partial
 from itertools import repeat
@@ -21,6 +19,7 @@ from fer_model.types import EMOTIONS
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.commands import fer_batch
 from tests.support.databases import query
+from tests.support.media import huge_png
 from tests.support.processes import children_of
 
 RUN = (sys.executable, "-P", "-m", "cli", "run")
@@ -99,17 +98,6 @@ def test_a_worker_that_dies_at_once_ends_the_run_with_its_words(samples: Path, t
     assert query(url, "SELECT state FROM jobs") == [("cancelled",)]
 
 
-def huge_png(path: Path) -> None:
-    """A picture of 20,000 x 20,000 pixels in a file of a few kilobytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
-    rows = zlib.compress(bytes((1 + 20_000 // 8) * 20_000), 9)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
-
-
 def test_every_bad_file_fails_alone_with_one_sentence(samples: Path, tmp_path: Path) -> None:
     folder = tmp_path / "media"
     folder.mkdir()
@@ -121,7 +109,7 @@ def test_every_bad_file_fails_alone_with_one_sentence(samples: Path, tmp_path: P
     (folder / "truncated.mp4").write_bytes(clip[: len(clip) // 2])
     (folder / "cut.jpg").write_bytes((samples / "bus.jpg").read_bytes()[:20_000])
     audio_only(folder / "audio.mp4")
-    huge_png(folder / "huge.png")
+    huge_png(folder / "huge.png", 20_000)
     Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(folder / "pixel.png")
     url = f"sqlite:///{tmp_path / 'results.db'}"
     run = fer_batch("run", str(folder), str(tmp_path / "missing.mov"), "--db", url)

@@ -24,12 +24,11 @@ from results.read.face_filter import FaceFilter
 from results.tables import Face, Frame, Media
 from tests.support.clips import write_clip as write_pictures
 from tests.support.faces import detected
-from tests.support.planning import planned
+from tests.support.planning import analysed, planned
 from workers import retention
 from workers.batch.annotating import Annotated, annotate_job
 from workers.batch.coverage import NOT_ALL
 from workers.batch.crops import MARGIN
-from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
 from workers.settings import Settings
@@ -45,14 +44,6 @@ def media(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
     write_clip(folder / "moving.mp4", [samples / "zidane.jpg"], SECONDS)
     (folder / "broken.mp4").write_text("no video")
     return [folder / "moving.mp4", samples / "zidane.jpg", folder / "broken.mp4"]
-
-
-def analysed(database: Database, networks: Engine, media: list[Path], options: BatchOptions) -> str:
-    job_id, shards = planned(database, media, options)
-    for shard_id in shards:
-        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
-    finish(database, job_id)
-    return job_id
 
 
 def name(medium: Media) -> str:

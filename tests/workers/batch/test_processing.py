@@ -23,7 +23,7 @@ from results.tables import Face, FaceScore, Frame, Media, Shard, Track
 from tests.support.broken import with_steps
 from tests.support.clips import noise_picture, panning_frames, write_clip
 from tests.support.idle import IdleEngine
-from tests.support.planning import planned
+from tests.support.planning import analysed, planned
 from workers.batch.finishing import finish
 from workers.batch.planning import BatchOptions
 from workers.batch.processing import process_shard
@@ -33,23 +33,10 @@ from workers.settings import Settings
 pytestmark = pytest.mark.usefixtures("cache")
 
 
-def worked(
-    database: Database, networks: Engine, models: ModelSet, paths: list[Path], options: BatchOptions | None = None
-) -> str:
-    """A job that one worker has done to the end."""
-    job_id, ids = planned(database, paths, options)
-    for shard_id in ids:
-        process_shard(database, Settings(), shard_id, "test", lambda _: networks)
-    finish(database, job_id)
-    return job_id
-
-
-def test_pictures_become_rows(
-    database: Database, networks: Engine, models: ModelSet, samples: Path, tmp_path: Path
-) -> None:
+def test_pictures_become_rows(database: Database, networks: Engine, samples: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("this is no picture")
-    job_id = worked(database, networks, models, [samples / "zidane.jpg", text, samples / "bus.jpg"])
+    job_id = analysed(database, networks, [samples / "zidane.jpg", text, samples / "bus.jpg"])
     with reading(database) as session:
         status = job_status(session, job_id)
         media = {Path(m.uri).name: m for m in session.scalars(select(Media))}
@@ -71,12 +58,12 @@ def test_pictures_become_rows(
 
 @pytest.mark.parametrize("detect_every", [1, 3, "auto"])
 def test_a_clip_gives_the_same_rows_however_it_is_cut(
-    database: Database, networks: Engine, models: ModelSet, samples: Path, detect_every: Any
+    database: Database, networks: Engine, samples: Path, detect_every: Any
 ) -> None:
     results = []
     for seconds in (60.0, 3.0):
         options = BatchOptions(every=3, shard_seconds=seconds, detect_every=detect_every)
-        job_id = worked(database, networks, models, [samples / "clip.mp4"], options)
+        job_id = analysed(database, networks, [samples / "clip.mp4"], options)
         with reading(database) as session:
             media_id = session.scalars(select(Media.id).where(Media.job_id == job_id)).one()
             frames = session.execute(
@@ -101,11 +88,9 @@ def test_a_clip_gives_the_same_rows_however_it_is_cut(
     assert joined and joined == cut_joined
 
 
-def test_a_frame_without_a_face_is_written_too(
-    database: Database, networks: Engine, models: ModelSet, tmp_path: Path
-) -> None:
+def test_a_frame_without_a_face_is_written_too(database: Database, networks: Engine, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "noise.mp4", panning_frames(noise_picture(), 10, size=(160, 96)))
-    job_id = worked(database, networks, models, [clip])
+    job_id = analysed(database, networks, [clip])
     with reading(database) as session:
         counts = session.scalars(select(Frame.faces)).all()
         status = job_status(session, job_id)
@@ -114,7 +99,7 @@ def test_a_frame_without_a_face_is_written_too(
 
 
 def test_a_video_that_vanished_fails_with_a_reason_after_a_while(
-    database: Database, networks: Engine, models: ModelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, networks: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = write_clip(tmp_path / "gone.mp4", panning_frames(noise_picture(), 5))
     job_id, (shard_id,) = planned(database, [clip])
@@ -131,7 +116,7 @@ def test_a_video_that_vanished_fails_with_a_reason_after_a_while(
 
 
 def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
-    database: Database, networks: Engine, models: ModelSet, samples: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, networks: Engine, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.lease.heartbeat.HEARTBEAT_S", 0.01)
     job_id, (shard_id,) = planned(database, [samples / "clip.mp4"])
@@ -160,9 +145,7 @@ def test_a_cancelled_job_stops_in_the_middle_and_writes_nothing(
     assert interrupted.batches < 4
 
 
-def test_a_shard_that_another_worker_holds_is_left_alone(
-    database: Database, networks: Engine, models: ModelSet, samples: Path
-) -> None:
+def test_a_shard_that_another_worker_holds_is_left_alone(database: Database, networks: Engine, samples: Path) -> None:
     _, (shard_id,) = planned(database, [samples / "zidane.jpg"])
     with writing(database) as session:
         assert claim(session, shard_id, "another") is not None
@@ -189,7 +172,7 @@ def test_each_classifiers_own_scores_are_kept_on_request(
     database: Database, networks: Engine, models: ModelSet, samples: Path
 ) -> None:
     job_ids = [
-        worked(database, networks, models, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=keep))
+        analysed(database, networks, [samples / "zidane.jpg"], BatchOptions(keep_member_scores=keep))
         for keep in (True, False)
     ]
     of_job = select(FaceScore).join(Media, Media.id == FaceScore.media_id)
