@@ -64,8 +64,9 @@ class Batcher(Generic[Item, Result]):
             if self._is_closed:
                 raise RuntimeError("closed: nothing can be submitted any more")
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+                thread.start()
+                self._thread = thread
             entry = _Entry(item, future, time.monotonic() + wait_s)
             self._queues.setdefault(caller, deque()).append(entry)
             self._changed.notify_all()

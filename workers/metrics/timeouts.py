@@ -34,7 +34,13 @@ def within(seconds: float, call: Callable[P, T]) -> Callable[P, T | None]:
 
         # A daemon thread: an executor's threads would keep the program from ending.
         thread = threading.Thread(target=run, name="timeout", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The process has as many threads as it may; later calls may find one.
+            busy.release()
+            logger.debug("not asked: %s", error)
+            return None
         thread.join(seconds)
         return answers[0] if answers else None
 

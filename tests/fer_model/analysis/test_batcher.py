@@ -10,6 +10,7 @@ from queue import Full
 import pytest
 
 from fer_model.analysis.batcher import WAITING, Batcher
+from tests.support.threads import no_thread_to_spare
 
 LONG_S = 60.0
 """A timeout that no passing test reaches, in seconds."""
@@ -265,6 +266,14 @@ def test_one_that_is_let_go_of_leaves_neither_thread_nor_memory(monkeypatch: pyt
     del thread
     gc.collect()
     assert kept() is None
+
+
+def test_one_that_found_no_thread_works_once_there_is_one() -> None:
+    batcher = Batcher(Device().launch, size=1)
+    with no_thread_to_spare(), pytest.raises(RuntimeError, match="can't start new thread"):
+        batcher.submit(1, "a")
+    assert batcher.submit(2, "a").result(5) == 4
+    batcher.close()
 
 
 def test_one_that_was_never_used_has_no_thread() -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from typing import NoReturn
 
+from tests.support.threads import no_thread_to_spare
 from workers.metrics.timeouts import within
 
 
@@ -18,6 +19,13 @@ def test_a_failure_is_no_answer() -> None:
     limited = within(5, fail)
     assert limited() is None
     assert limited() is None
+
+
+def test_one_that_found_no_thread_answers_once_there_is_one() -> None:
+    limited = within(5, lambda: "answer")
+    with no_thread_to_spare():
+        assert limited() is None
+    assert limited() == "answer"
 
 
 def test_one_that_hangs_is_waited_for_once() -> None:
