@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_model.errors import TrainingDataError
-from fer_model.training.datasets.fer2013 import read_fer2013
+from fer_model.training.datasets.fer2013 import UNREADABLE, read_fer2013
 from fer_model.training.datasets.ferplus import label_probabilities, read_votes
 
 TILES = 32
@@ -25,6 +26,9 @@ TILES = 32
 FER_SIDE, EXTRA_SIDE = 48, 64
 EXTRA_ZOOM = 1 / 1.3
 """Unlabelled faces come with a margin; this part of their side is the detector's box."""
+
+DAMAGED = (*UNREADABLE, ValueError, LookupError, TypeError)
+"""What is raised by reading an archive of arrays or pictures that is none, damaged or incomplete."""
 
 ALIKE = 0.96
 """Correlation of two pictures from which they count as the same photograph."""
@@ -85,7 +89,7 @@ def read_faces(path: Path, column: str | None = None) -> tuple[NDArray[np.uint8]
             rows = csv.DictReader(archive.read("faces.csv").decode().splitlines()) if column else []
             group_of = {row["image"]: row[str(column)] for row in rows}
             groups = [group_of[name] for name in names] if column else []
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+    except DAMAGED as error:
         raise TrainingDataError(f"{path}: cannot be read ({error})") from error
     if not pictures:
         raise TrainingDataError(f"{path}: holds no .jpg")
@@ -125,9 +129,9 @@ def write_pack(faces: Faces, folder: Path) -> None:
 def read_pack(folder: Path) -> Faces:
     """The faces that `write_pack` wrote. Raises `OSError`, and `TrainingDataError` if it is damaged or incomplete."""
     try:
-        rows = dict(np.load(folder / "rows.npz"))
+        rows = _arrays(folder / "rows.npz")
         extra = int(rows["extra"])
-    except (EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise TrainingDataError(
             f"{folder}: its rows.npz cannot be read ({error}); make it again with `pack`"
         ) from error
@@ -141,6 +145,12 @@ def read_pack(folder: Path) -> Faces:
         public_labels=rows["public_labels"].astype(np.int64),
         extra=_tiles(folder, "extra", EXTRA_SIDE, extra),
     )
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file. Raises one of `DAMAGED`."""
+    with path.open("rb") as file, np.load(file) as stored:
+        return dict(stored)
 
 
 def _mosaics(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
@@ -171,9 +181,9 @@ def read_answers(path: Path, faces: Faces) -> tuple[NDArray[np.float32], NDArray
         TrainingDataError: the file cannot be read, or has not as many answers as there are faces.
     """
     try:
-        stored = np.load(path)
+        stored = _arrays(path)
         said, extra = (stored[name].astype(np.float32) for name in ("training", "extra"))
-    except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise TrainingDataError(f"{path}: holds no teachers' answers ({error})") from error
     for what, answered, count in (("rows of Training", said, len(faces.images)), ("--extra", extra, len(faces.extra))):
         if len(answered) != count and (count or answered is said):

@@ -4,13 +4,17 @@ import json
 import subprocess
 import sys
 import textwrap
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from fer_model.errors import TrainingDataError
 from fer_model.networks.classifiers import VARIANTS
 from fer_model.networks.loading import classifier_variant, load_classifier
 from fer_model.networks.manifest import read_models
@@ -18,7 +22,7 @@ from fer_model.training import distillation
 from fer_model.training.__main__ import main
 from fer_model.training.distillation import pack
 from fer_model.training.distillation.loop import rate
-from fer_model.training.distillation.pack import Faces, photographs, read_answers, read_pack, write_pack
+from fer_model.training.distillation.pack import Faces, photographs, read_answers, read_faces, read_pack, write_pack
 from fer_model.training.distillation.run import Distillation, Draw, Rows, distil, smoke
 
 
@@ -49,6 +53,29 @@ def test_a_pack_comes_back(faces: Faces, tmp_path: Path) -> None:
     for name in ("labels", "votes", "groups", "public_labels"):
         assert np.array_equal(getattr(back, name), getattr(faces, name)), name
     assert back.extra.shape == faces.extra.shape
+
+
+@pytest.mark.parametrize("name", ["rows.npz", "answers.npz", "faces.zip"])
+def test_a_file_with_a_wrong_byte_is_named(faces: Faces, tmp_path: Path, name: str) -> None:
+    write_pack(faces, tmp_path)
+    np.savez_compressed(tmp_path / "answers.npz", training=faces.images[:, :7, 0], extra=faces.extra[:, :7, 0])
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, face in enumerate(faces.extra[:2]):
+            archive.writestr(f"{number}.jpg", cv2.imencode(".jpg", face)[1].tobytes())
+    read: Callable[[], object] = {
+        "rows.npz": lambda: read_pack(tmp_path),
+        "answers.npz": lambda: read_answers(tmp_path / name, faces),
+        "faces.zip": lambda: read_faces(tmp_path / name),
+    }[name]
+    whole = (tmp_path / name).read_bytes()
+    complaints = set()
+    for place in range(0, len(whole), len(whole) // 100):
+        (tmp_path / name).write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            read()
+        except TrainingDataError as error:
+            complaints.add(str(error))
+    assert len(complaints) > 1 and all(str(tmp_path) in each for each in complaints)
 
 
 def test_more_than_a_hundred_files_of_pictures_keep_their_order(
