@@ -1,6 +1,7 @@
 """`fer-batch models`: what there is, promoting while a worker runs, pulling from a server that breaks off."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,13 @@ def test_a_model_is_shown_with_its_card(surroundings: dict[str, str]) -> None:
     assert [member["share"] for member in ensemble["members"]] == list(shipped.shares) and ensemble["in_use"]
     run = fer_batch("models", "show", "nothing", **surroundings)
     assert run.returncode == 1 and run.stderr.startswith("Error: There is no model 'nothing'")
+
+
+def test_a_card_of_another_encoding_is_shown(surroundings: dict[str, str], folder: Path) -> None:
+    shutil.copytree(SHIPPED, folder)
+    name = read_models().detector.name
+    (folder / f"{name}.md").write_bytes("Grenzen: große Gesichter".encode("latin-1"))
+    assert "Grenzen: gro\N{REPLACEMENT CHARACTER}e" in succeed("models", "show", name, **surroundings).stdout
 
 
 def test_own_weights_are_added_shown_and_verified(surroundings: dict[str, str], folder: Path, tmp_path: Path) -> None:

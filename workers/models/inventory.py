@@ -173,4 +173,4 @@ def _holds(models: ModelSet, model: Model) -> bool:
 
 def _card(file: WeightsFile) -> str | None:
     card = file.path.with_suffix(".md")
-    return card.read_text(encoding="utf-8") if card.exists() else None
+    return card.read_text(encoding="utf-8", errors="replace") if card.exists() else None
