@@ -12,6 +12,7 @@ import numpy as np
 from fer_model.atomic import write_atomically
 from fer_model.errors import TrainingError
 from fer_model.networks.manifest import WeightsFile
+from fer_model.training.datasets.cache import NO_ARRAY
 from fer_model.training.datasets.labelled import LabelledFaces
 from fer_model.training.measurement.reports import load_members, member_outputs, mirrored
 
@@ -39,7 +40,7 @@ def taught(
         _ask(faces, teachers, kept, device, before_batch)
     try:
         answers = np.load(kept)
-    except (OSError, ValueError, EOFError) as error:
+    except NO_ARRAY as error:
         raise TrainingError(f"{kept}: is damaged ({error}); delete it") from error
     return replace(faces, taught=answers)
 

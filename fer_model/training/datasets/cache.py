@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from fer_model.training.datasets.labelled import LabelledFaces
 
 VERSION = 2
 """Increment it when the same files would decode to other arrays."""
+
+NO_ARRAY = (OSError, EOFError, ValueError, TokenError)
+"""What numpy raises for a file that is none of its arrays, or a damaged one."""
 
 
 def cached(
@@ -72,5 +76,5 @@ def _mapped(folder: Path) -> LabelledFaces:
         images, labels = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "labels"))
         votes = folder / "votes.npy"
         return LabelledFaces(images, labels, np.load(votes, mmap_mode="c") if votes.exists() else None)
-    except (OSError, ValueError, EOFError) as error:
+    except NO_ARRAY as error:
         raise TrainingError(f"{folder}: is damaged ({error}); delete this folder") from error

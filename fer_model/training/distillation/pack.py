@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_model.errors import TrainingDataError
+from fer_model.training.datasets.cache import NO_ARRAY
 from fer_model.training.datasets.fer2013 import UNREADABLE, read_fer2013
 from fer_model.training.datasets.ferplus import label_probabilities, read_votes
 
@@ -27,7 +28,7 @@ FER_SIDE, EXTRA_SIDE = 48, 64
 EXTRA_ZOOM = 1 / 1.3
 """Unlabelled faces come with a margin; this part of their side is the detector's box."""
 
-DAMAGED = (*UNREADABLE, ValueError, LookupError, TypeError)
+DAMAGED = (*UNREADABLE, *NO_ARRAY, LookupError, TypeError)
 """What is raised by reading an archive of arrays or pictures that is none, damaged or incomplete."""
 
 ALIKE = 0.96

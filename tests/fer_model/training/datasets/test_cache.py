@@ -136,7 +136,7 @@ def test_a_cache_that_cannot_be_written_is_named_and_left_clean(
     assert not list((tmp_path / "cache" / "training-data").iterdir())
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"nonsense"])
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\0\x02\0{(", b"nonsense"])
 def test_a_damaged_cache_is_named(source: Path, tmp_path: Path, content: bytes) -> None:
     cached(tmp_path, [source], [], Decoder())
     (images,) = tmp_path.glob("training-data/*/images.npy")
