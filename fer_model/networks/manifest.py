@@ -136,4 +136,4 @@ def _weights(values: dict[str, Any]) -> WeightsFile:
 def _file(folder: Path, entry: dict[str, Any]) -> WeightsFile:
     graph = _file(folder, entry["graph"]) if "graph" in entry else None
     facts = {name: float(value) for name, value in entry.get("facts", {}).items()}
-    return WeightsFile(entry["name"], folder / entry["file"], entry["sha256"], facts, graph)
+    return WeightsFile(str(entry["name"]), folder / entry["file"], str(entry["sha256"]), facts, graph)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,15 @@ def test_verify_accepts_the_promised_bytes_only(tmp_path: Path) -> None:
     file.path.write_bytes(b"weight")
     with pytest.raises(WeightsError, match="promised was"):
         file.verify()
+
+
+@pytest.mark.parametrize("sha256", [None, 12, ["a"]])
+def test_a_sha256_that_is_no_text_is_none_that_a_file_has(tmp_path: Path, sha256: Any) -> None:
+    models = read_models(write(tmp_path, MANIFEST | {"detector": MANIFEST["detector"] | {"sha256": sha256}}))
+    models.detector.path.write_bytes(b"weights")
+    assert models.key and models.detector.id
+    with pytest.raises(WeightsError, match=re.escape(f"promised was {sha256}")):
+        models.verify()
 
 
 def test_verify_looks_at_the_graph_too(tmp_path: Path) -> None:
