@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from io import BufferedReader
+from typing import NamedTuple
 
 SYNC, PACKET, TIMED_PACKET = 0x47, 188, 192
 """Of transport streams (ISO/IEC 13818-1, 2.4.3); those of cameras have four bytes before each packet."""
@@ -36,24 +37,32 @@ def is_encrypted(head: bytes) -> bool:
     if head.startswith(ASF):
         return any(mark in head for mark in ASF_ENCRYPTION)
     scrambled = [bool(pes[6] & 0x30) for pes in _streams(head) if len(pes) > 6 and pes[6] >> 6 == 2]
-    declared = any(_sample_aes(payload) for _, payload in _packets(head))
+    declared = any(packet.begins and _sample_aes(packet.contents) for packet in _packets(head))
     return declared or 2 * sum(scrambled) > len(scrambled)
 
 
 def is_scrambled(head: bytes) -> bool:
     """Whether a quarter of a transport stream's packets are scrambled: FFmpeg passes these over without a word."""
-    flags = [control for control, _ in _packets(head)]
+    flags = [packet.is_scrambled for packet in _packets(head)]
     return 4 * sum(flags) > len(flags)
 
 
-def _packets(head: bytes) -> Iterator[tuple[bool, bytes]]:
-    """Of each packet of a transport stream whether it is scrambled, and its contents."""
+class _Packet(NamedTuple):
+    """A packet of a transport stream; with `begins` a table or the packet of a stream begins in it."""
+
+    is_scrambled: bool
+    begins: bool
+    contents: bytes
+
+
+def _packets(head: bytes) -> Iterator[_Packet]:
+    """The packets of a transport stream."""
     size, first = (PACKET, 0) if head[:1] == bytes([SYNC]) else (TIMED_PACKET, 4)
     for start in range(first, len(head) - PACKET + 1, size):
         if head[start] != SYNC:
             return
         body = start + 4 + (1 + head[start + 4] if head[start + 3] & 0x20 else 0)
-        yield bool(head[start + 3] & 0xC0), head[body : start + PACKET]
+        yield _Packet(bool(head[start + 3] & 0xC0), bool(head[start + 1] & 0x40), head[body : start + PACKET])
 
 
 def _streams(head: bytes) -> Iterator[bytes]:
@@ -62,8 +71,9 @@ def _streams(head: bytes) -> Iterator[bytes]:
         pieces = head.split(b"\0\0\1")
         yield from (b"\0\0\1" + piece[:8] for piece in pieces if piece[:1] and 0xC0 <= piece[0] <= 0xEF)
         return
-    for _, payload in _packets(head):
-        if payload.startswith(b"\0\0\1") and len(payload) > 3 and 0xBD <= payload[3] <= 0xEF:
+    for _, begins, payload in _packets(head):
+        # Within a picture these bytes may be anything.
+        if begins and payload.startswith(b"\0\0\1") and len(payload) > 3 and 0xBD <= payload[3] <= 0xEF:
             yield payload
 
 

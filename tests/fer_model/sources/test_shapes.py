@@ -194,6 +194,17 @@ def test_an_encrypted_transport_stream_is_refused_in_one_sentence(
             attempt()
 
 
+def test_bytes_within_a_picture_that_look_like_an_encrypted_program_are_none(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.ts", PICTURES)
+    content = bytearray(path.read_bytes())
+    body = next(body for _, pid, body in packets(content) if pid == VIDEO_PID)
+    # A table of programs (type 2) that names one stream of SAMPLE-AES (type 0xDB).
+    table = bytes([0, 2, 0xB0, 18, 0, 1, 0xC1, 0, 0, 0xE1, 0, 0xF0, 0, 0xDB, 0xE1, 0, 0xF0, 0])
+    content[body : body + len(table)] = table
+    path.write_bytes(content)
+    assert len(index_video(str(path)).times_ms) == len(PICTURES)
+
+
 def test_a_transport_stream_of_which_a_little_is_scrambled_is_read(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.ts", PICTURES, gop=5)
     data = path.read_bytes()
