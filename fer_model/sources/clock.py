@@ -43,7 +43,8 @@ class Clock:
     """Turns timestamps into milliseconds since the first presented picture.
 
     Where `ordered` is false, the packets' timestamps are out of order, repeat, jump or are missing: times then come
-    from the decoded pictures (`Timeline`). Where `counted` is true, only the order of the decoded pictures is used.
+    from the decoded pictures (`Timeline`). Where `counted` is true, the pictures, in their order, have the times of
+    decoding of the packets, or follow each other by one step where there are none.
     `first_dts` is the timestamp to seek to for the first packet. `step` is the usual distance of two pictures, and
     `leap` the longest distance that is accepted, in ticks.
     """
@@ -82,15 +83,16 @@ def clock_of(container: InputContainer, stream: VideoStream, head: Sequence[Pack
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     if not Fraction(1, 3600) <= rate <= 1000:
         rate = Fraction(25)
+    tick = stream.time_base or 1 / rate
+    step = max(1, round(1 / rate / tick))
+    leap = round((LEAP_S if name in RESTARTING else LONGEST_GAP_S) / tick)
     # AVI has no presentation times: FFmpeg's guesses are right only without reordering.
     reordered = name == "avi" and any(packet.pts != packet.dts for packet in shown)
-    if reordered or not stamps or stream.time_base is None:
-        return Clock(0, 0, 1000 / rate, ordered=False, counted=True, step=1, leap=1)
+    if reordered or not stamps:
+        return Clock(0, 0, 1000 * tick, ordered=False, counted=True, step=step, leap=leap)
     origin, ordered = min(stamps), name in SEEKABLE and len(stamps) == len(shown)
-    tick = stream.time_base
-    leap = round((LEAP_S if name in RESTARTING else LONGEST_GAP_S) / tick)
     first_dts = origin if head[0].dts is None else head[0].dts
-    return Clock(origin, first_dts, 1000 * tick, ordered, False, max(1, round(1 / rate / tick)), leap)
+    return Clock(origin, first_dts, 1000 * tick, ordered, False, step, leap)
 
 
 class Timeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from io import BufferedReader
@@ -209,9 +210,13 @@ def _run_from(
 def _counted(stream: VideoStream, packets: Iterable[Packet[Any]], clock: Clock, start_ms: int) -> Iterator[Decoded]:
     """Every picture from `start_ms` on, decoded from the beginning: its place is its rank among the decoded ones."""
     timeline, place = clock.timeline(), -1
+    decoding = deque[int]()
     for packet in chain(packets, (None,)):
+        if packet is not None and packet.dts is not None:
+            decoding.append(packet.dts)
         for picture in decode(stream, packet):
-            time_ms = clock.ms(clock.origin + timeline.at(None if clock.counted else picture.pts))
+            stamp = (decoding.popleft() if decoding else None) if clock.counted else picture.pts
+            time_ms = clock.ms(clock.origin + timeline.at(stamp))
             if time_ms >= start_ms:
                 place += 1
                 yield Decoded(place, time_ms, picture)

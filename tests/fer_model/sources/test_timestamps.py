@@ -111,6 +111,14 @@ def test_pieces_of_the_plan_are_the_whole(broken: tuple[Path, list[int] | None],
     assert together == whole
 
 
+def test_a_pause_in_an_avi_with_bidirectional_pictures_is_kept(tmp_path: Path) -> None:
+    pts = [time_ms + 2000 * (time_ms >= 800) for time_ms in EVEN]
+    path = str(write_clip(tmp_path / "a.avi", PICTURES, codec="mpeg4", pts=pts, bframes=2, gop=10))
+    times = index_video(path).times_ms.tolist()
+    assert np.flatnonzero(np.array(times) != pts).size <= 2, "pictures that are stored on the other side of the pause"
+    assert [frame.time_ms for frame in read_video(path)] == times
+
+
 def test_videos_with_unreliable_times_are_cut_into_longer_pieces(tmp_path: Path) -> None:
     for path in (stretched_mp4(tmp_path, [78, 0] * (COUNT // 2)), joined(tmp_path)):
         index = index_video(str(path))
