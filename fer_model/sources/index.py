@@ -21,8 +21,8 @@ from fer_model.sources.scan import Scan, Times, scan
 from fer_model.sources.upright import Upright
 from fer_model.sources.video import frames_from
 
-_PADDING = 2**14
-"""Bytes that may follow the last packet: a container's padding."""
+_PADDING = 2**16
+"""Bytes that may follow the last packet: a container's padding, or an Ogg page, whose packets all have its position."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -253,6 +253,13 @@ def test_an_flv_joined_from_two_says_that_a_part_is_not_read(tmp_path: Path) -> 
     assert f"of its {sum(map(len, parts)):,} bytes; the rest is damaged, or another recording" in warning
 
 
+def test_an_ogg_whose_last_page_is_long_has_no_note(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (64, 96, 3), np.uint8) for _ in range(20)]
+    path = write_clip(tmp_path / "a.ogv", noise, codec="libvpx", options={"b": "800k"})
+    assert index_video(str(path)).warning is None, "all packets of a page have its position"
+
+
 def test_a_recording_that_begins_between_two_keyframes_says_so(tmp_path: Path) -> None:
     data = write_clip(tmp_path / "a.ts", PICTURES, gop=10, bframes=0).read_bytes()
     with av.open(str(tmp_path / "a.ts")) as container:
