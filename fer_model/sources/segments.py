@@ -50,9 +50,10 @@ def cut(index: VideoIndex, sampling: Sampling, shard_ms: int, begins: Sampling |
     times: list[int] = index.times_ms.tolist()
     starts: list[tuple[int, int]] = []  # (frame index, sampled frames before it)
     count, may_begin = 0, chooser(begins or sampling)
+    beyond = 2 if index.ordered else 1  # a seek may find the later one of two
     for frame, time_ms in sampled(index, sampling):
-        # Two frames within one rounded millisecond cannot be separated by time.
-        apart = frame == 0 or time_ms > times[frame - 1]
+        # Frames of one rounded millisecond cannot be separated by time.
+        apart = times[max(0, frame - 1) : frame + beyond].count(time_ms) == 1
         here = may_begin(frame, time_ms) and apart
         if not starts or (here and time_ms - times[starts[-1][0]] >= shard_ms):
             starts.append((frame, count))

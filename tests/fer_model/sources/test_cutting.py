@@ -142,6 +142,12 @@ def test_in_temporal_layers_no_picture_before_a_wanted_one_is_left_out(tmp_path:
     assert places >= set(range(45)), "the last wanted one is number 50"
 
 
+def test_pieces_of_a_video_of_two_frames_a_millisecond_are_the_whole(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", PICTURES, fps=2000, gop=4)
+    for every in (1, 3):
+        assert_pieces_equal_whole(path, Sampling(every=every), 8)
+
+
 @settings(max_examples=10, deadline=None)
 @given(fps=st.floats(0.3, 40), data=st.data())
 def test_a_sample_from_anywhere_has_the_pictures_of_the_whole(hard: str, fps: float, data: st.DataObject) -> None:
