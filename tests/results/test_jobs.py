@@ -1,9 +1,11 @@
 """Jobs from creation to deletion."""
 
 import re
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -11,7 +13,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import func, select, update
 
 from results.closing import begin_closing, close_job, shards_left
-from results.database import reading, writing
+from results.database import connect, reading, writing
 from results.errors import JobCancelledError, ShardLostError, UnknownJobError
 from results.jobs import adopt_jobs, cancel_job, create_job, delete_job, get_job, list_jobs, retry_job
 from results.leases import claim, fail, heartbeat
@@ -20,6 +22,7 @@ from results.plans import MediaPlan, ShardPlan, add_plan
 from results.read.status import job_status
 from results.shards import complete
 from results.tables import Job, Media, Shard, new_job_id
+from tests.support.databases import sqlite_database
 from tests.support.rows import (
     FOUR_PICTURES,
     ONE_VIDEO,
@@ -165,6 +168,25 @@ def test_retrying_what_failed_and_nothing_else(database: Database) -> None:
             assert close_job(session, job_id)
         status = job_status(session, job_id)
         assert (status.frames, status.planned_frames, sum(status.shards.values())) == (4, 5, 4)
+
+
+def test_the_work_of_a_retry_grows_with_the_files_that_failed_and_not_with_their_square(tmp_path: Path) -> None:
+    def steps(count: int) -> int:
+        """Of SQLite, in hundreds, to retry a job of so many pictures, each of which failed alone."""
+        database = connect(sqlite_database(tmp_path / f"{count}.db"))
+        passed: list[None] = []
+        with writing(database) as session:
+            failed = [MediaPlan(f"{n}.jpg", "image", state="failed", error="torn") for n in range(count)]
+            job_id = new_job(session, failed, [ShardPlan(n, n, planned_frames=1) for n in range(count)])
+            session.execute(update(Shard).values(state="done"))
+            driver = session.connection().connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.set_progress_handler(lambda: passed.append(None), 100)
+            assert retry_job(session, job_id) == count
+        database.dispose()
+        return len(passed)
+
+    assert steps(800) < 6 * steps(200), "four times the work, and not sixteen"
 
 
 def test_retrying_a_video_that_could_not_be_read_when_the_job_was_submitted(database: Database) -> None:
