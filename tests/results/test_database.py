@@ -117,6 +117,17 @@ def test_numbers_of_media_are_not_reused_after_going_back_and_forth(tmp_path: Pa
     database.dispose()
 
 
+@pytest.mark.parametrize("view", ["emotion_timeline", "track_timeline", "media_quality", "face_affect"])
+def test_a_view_that_is_asked_for_one_job_reads_no_other_job_s_rows(tmp_path: Path, view: str) -> None:
+    upgrade(url := f"sqlite:///{tmp_path / 'results.db'}")
+    database = connect(url)
+    with database.connect() as connection:
+        plan = connection.execute(text(f"EXPLAIN QUERY PLAN SELECT * FROM {view} WHERE job_id = 'a'"))
+        steps = [step.detail for step in plan]
+    database.dispose()
+    assert not [step for step in steps if step.startswith(("SCAN frames", "SCAN faces", "SCAN media"))]
+
+
 def test_a_database_with_rows_is_migrated_by_db_upgrade_alone(database_url: str) -> None:
     database = connect(database_url)
     prepare(database_url)
