@@ -24,6 +24,9 @@ Row = dict[str, Any]
 TITLES = ("file", "time", "faces", "emotion", "mean")
 NUMBERS = ("time", "faces", *AFFECT)
 FIRST_ROWS = 40
+ROWS = 1000
+"""Rows that Rich lays out at once: it takes 5 kB and most of a millisecond for each, and prints none until all are."""
+
 GAP = 2
 NARROWEST_NAME = 12
 BARS = (10, 30)
@@ -50,31 +53,36 @@ def print_rows(
     if stream is not None:
         rows = (row | {"uri": stream, "at": row["at"].astimezone(zone)} for row in rows)
     first = [row for _, row in zip(range(limit), rows, strict=False)] if limit is not None else list(rows)
-    print_table(timeline_table(first, max(console.width, NARROWEST)))
+    for table in timeline_tables(first, max(console.width, NARROWEST)):
+        print_table(table)
     if more := sum(1 for _ in rows):
         console.print(f"… and {more:,} more rows:", safe_text("fer-batch timeline", "bold"))
 
 
-def timeline_table(rows: Sequence[Row], width: int) -> Table:
-    """A table that fits a terminal of `width` columns, from `NARROWEST` on.
+def timeline_tables(rows: Sequence[Row], width: int) -> Iterator[Table]:
+    """A table that fits a terminal of `width` columns, from `NARROWEST` on, in parts of `ROWS` rows one below another.
 
     Names are shortened in the middle if they must be; what names leave over, up to a limit, goes to the bars. Rows with
     affect show it in place of the second emotion.
     """
     titles = (*TITLES, *(AFFECT if rows and AFFECT[0] in rows[0] else ("then",)))
     cells = [(*_name(row), *_figures(row)) for row in rows]
-    other = sum(_widest(title, [row[n] for row in cells]) for n, title in enumerate(titles[1:], start=2))
-    left = width - other - GAP * (len(titles) - 1) - BARS[0] - 1
+    others = [_widest(title, [row[n] for row in cells]) for n, title in enumerate(titles[1:], start=2)]
+    left = width - sum(others) - GAP * (len(titles) - 1) - BARS[0] - 1
     names = max(_widest("file", [name + track for name, track, *_ in cells]), NARROWEST_NAME)
     bar = BARS[0] + max(0, min(BARS[1] - BARS[0], left - names))
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
-    for title in titles:
-        table.add_column(title, justify="right" if title in NUMBERS else "left", no_wrap=True)
-    for row, (name, track, time, faces, emotion, mean, *more) in zip(rows, cells, strict=True):
-        shortened = shorten(name, max(left, NARROWEST_NAME) - cell_len(track)) + track
-        word = Text(emotion, "dim" if row["emotion"] is None else "")
-        table.add_row(Text(shortened), time, faces, word, _bar(row, bar, mean), *more)
-    return table
+    widths = dict(zip(titles, (min(names, max(left, NARROWEST_NAME)), *others), strict=True))
+    widths["mean"] += bar + 1
+    for start in range(0, max(len(rows), 1), ROWS):
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0), show_header=start == 0)
+        for title, least in widths.items():
+            table.add_column(title, justify="right" if title in NUMBERS else "left", no_wrap=True, min_width=least)
+        part = slice(start, start + ROWS)
+        for row, (name, track, time, faces, emotion, mean, *more) in zip(rows[part], cells[part], strict=True):
+            shortened = shorten(name, max(left, NARROWEST_NAME) - cell_len(track)) + track
+            word = Text(emotion, "dim" if row["emotion"] is None else "")
+            table.add_row(Text(shortened), time, faces, word, _bar(row, bar, mean), *more)
+        yield table
 
 
 def shorten(name: str, width: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from cli.views.timeline import shorten, timeline_table
+from cli.views.timeline import shorten, timeline_tables
 from fer_model.rendering.palette import COLOURS
 from results.emotions import EMOTIONS
 
@@ -36,7 +36,7 @@ ROWS = [
 
 def printed(rows: list[dict[str, Any]], width: int, **console: Any) -> list[str]:
     output = io.StringIO()
-    Console(file=output, width=width, **console).print(timeline_table(rows, width))
+    Console(file=output, width=width, **console).print(*timeline_tables(rows, width), sep="")
     return output.getvalue().splitlines()
 
 
@@ -70,6 +70,14 @@ def test_long_names_keep_their_endings_and_tracks(width: int) -> None:
     lines = printed(ROWS, width)
     assert "1.mp4 #12 " in lines[2] and "2.mp4 #12345 " in lines[3] and "年.mp4 #3 " in lines[4]
     assert lines[2].startswith("camer") and lines[1].startswith("clip.mp4 ") and lines[6].startswith("all files ")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_long_table_is_laid_out_in_parts_that_look_like_one(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = printed(ROWS, width)
+    monkeypatch.setattr("cli.views.timeline.ROWS", 1)
+    assert len(list(timeline_tables(ROWS, width))) == len(ROWS)
+    assert printed(ROWS, width) == whole
 
 
 def test_a_wider_terminal_shows_more() -> None:
