@@ -53,6 +53,8 @@ def print_rows(
     if stream is not None:
         rows = (row | {"uri": stream, "at": row["at"].astimezone(zone)} for row in rows)
     first = [row for _, row in zip(range(limit), rows, strict=False)] if limit is not None else list(rows)
+    if not first:
+        console.print("No rows.")
     for table in timeline_tables(first, max(console.width, NARROWEST)):
         print_table(table)
     if more := sum(1 for _ in rows):
@@ -73,7 +75,7 @@ def timeline_tables(rows: Sequence[Row], width: int) -> Iterator[Table]:
     bar = BARS[0] + max(0, min(BARS[1] - BARS[0], left - names))
     widths = dict(zip(titles, (min(names, max(left, NARROWEST_NAME)), *others), strict=True))
     widths["mean"] += bar + 1
-    for start in range(0, max(len(rows), 1), ROWS):
+    for start in range(0, len(rows), ROWS):
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0), show_header=start == 0)
         for title, least in widths.items():
             table.add_column(title, justify="right" if title in NUMBERS else "left", no_wrap=True, min_width=least)

@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from cli.views.timeline import shorten, timeline_tables
+from cli.views.timeline import print_rows, shorten, timeline_tables
 from fer_model.rendering.palette import COLOURS
 from results.emotions import EMOTIONS
 
@@ -78,6 +78,11 @@ def test_a_long_table_is_laid_out_in_parts_that_look_like_one(width: int, monkey
     monkeypatch.setattr("cli.views.timeline.ROWS", 1)
     assert len(list(timeline_tables(ROWS, width))) == len(ROWS)
     assert printed(ROWS, width) == whole
+
+
+def test_a_timeline_without_rows_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(iter(()))
+    assert capsys.readouterr().out == "No rows.\n"
 
 
 def test_a_wider_terminal_shows_more() -> None:
