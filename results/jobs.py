@@ -85,15 +85,16 @@ def cancel_job(session: Session, job_id: str) -> bool:
     Running shards are cancelled too: their worker's next heartbeat raises `JobCancelledError`, and its writes are
     refused.
     """
-    # Always lock in the order shards, media, job; other orders deadlock on PostgreSQL.
+    # Always lock in the order shards, job, media; other orders deadlock on PostgreSQL.
     open_shards = update(Shard).where(Shard.job_id == job_id, Shard.state.in_(("pending", "running")))
     # Twice: the first may wait for a worker that splits a video, and does not see the shards that it adds.
     for _ in range(2):
         changed(session, open_shards.values(state="cancelled"))
+    statement = update(Job).where(Job.id == job_id, Job.state.in_(UNFINISHED))
+    was_unfinished = changed(session, statement.values(state="cancelled", finished_at=utc_now(session))) == 1
     open_media = update(Media).where(Media.job_id == job_id, Media.state == "pending")
     changed(session, open_media.values(state="cancelled"))
-    statement = update(Job).where(Job.id == job_id, Job.state.in_(UNFINISHED))
-    return changed(session, statement.values(state="cancelled", finished_at=utc_now(session))) == 1
+    return was_unfinished
 
 
 def retry_job(session: Session, job_id: str) -> int:
@@ -107,6 +108,9 @@ def retry_job(session: Session, job_id: str) -> int:
     """
     if session.scalar(select(Stream.uri).where(Stream.job_id == job_id)) == WEBCAM:
         raise RecordingError
+    # Before its shards, of which it changes none that others hold: two retries would each add shards for the same
+    # failed files, and one while the job is being closed would change media that the closing changes.
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update(key_share=True))
     _forget_plans(session, job_id)
     # A picture that has a shard of its own does not get another one with each retry.
     alone = and_(Shard.media_id.is_(None), Shard.first_position == Shard.last_position, Shard.state == "done")

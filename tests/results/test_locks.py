@@ -1,27 +1,32 @@
 """Locks on PostgreSQL: of workers that are frozen, cut off, or in each other's way."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from time import sleep
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from results import database as database_module
 from results import shards, tables
+from results.closing import close_job, ready_to_close
 from results.database import connect, reading, writing
 from results.errors import DatabaseBusyError, DatabaseUnreachableError
-from results.jobs import cancel_job, create_job
-from results.leases import claim, renew
+from results.jobs import cancel_job, create_job, retry_job
+from results.leases import claim, fail, renew
 from results.plans import MediaPlan, ShardPlan
 from results.stuck import end_stuck_copies
-from results.tables import Shard
+from results.tables import Job, Media, Shard
 from tests.support.cluster import wait_for
-from tests.support.rows import FOUR_PICTURES, TWO_PICTURES_EACH, new_job, take
+from tests.support.rows import FOUR_PICTURES, ONE_VIDEO, THREE_SECONDS, TWO_PICTURES_EACH, new_job, take
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
 
@@ -33,6 +38,26 @@ def other(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databa
     database = connect(migrated_url)
     yield database
     database.dispose()
+
+
+@contextmanager
+def meanwhile(other: Database, call: Callable[[Session], T]) -> Iterator[tuple[Callable[[], None], Callable[[], T]]]:
+    """Functions: one calls `call` in a transaction of its own until that waits for a lock, one gives its result."""
+    started: list[Future[T]] = []
+
+    def run() -> T:
+        with writing(other) as session:
+            return call(session)
+
+    def wait() -> None:
+        started.append(pool.submit(run))
+        waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        with reading(other) as watching:
+            while not watching.scalar(waits):
+                watching.rollback()
+
+    with ThreadPoolExecutor(1) as pool:
+        yield wait, lambda: started[0].result()
 
 
 def test_a_worker_frozen_in_copy_loses_its_locks(database: Database, other: Database) -> None:
@@ -106,22 +131,54 @@ def test_cancelling_while_a_worker_splits_a_video_leaves_nothing_pending(databas
         job_id = new_job(session, [MediaPlan("film.mp4", "video")], [ShardPlan(0, 0, 0, video=True)])
         held = take(session, 1)
 
-    def cancel() -> bool:
-        with writing(other) as session:
-            return cancel_job(session, job_id)
-
     segments = [ShardPlan(0, 0, 10, video=True, start_ms=s, end_ms=s + 1, start_frame=s) for s in range(3)]
-    with ThreadPoolExecutor(1) as pool:
-        with writing(database) as session:
-            shards.split(session, held, {"width": 640}, segments)
-            cancelling = pool.submit(cancel)
-            with reading(other) as watching:
-                waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-                while not watching.scalar(waits):
-                    watching.rollback()
-        assert cancelling.result()
+    with meanwhile(other, partial(cancel_job, job_id=job_id)) as (wait, answer), writing(database) as session:
+        shards.split(session, held, {"width": 640}, segments)
+        wait()
+    assert answer()
     with reading(database) as session:
         assert list(session.scalars(select(Shard.state))) == ["cancelled"] * 3
+
+
+def test_a_retry_waits_for_the_worker_that_closes_the_job(database: Database, other: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        for shard in (1, 2):
+            shards.complete(session, take(session, shard), [], [])
+        fail(session, take(session, 3), "damaged")
+    with meanwhile(other, partial(retry_job, job_id=job_id)) as (wait, answer), writing(database) as session:
+        assert ready_to_close(session, job_id)
+        wait()
+        assert close_job(session, job_id)
+    assert answer() == 1
+    with reading(database) as session:
+        assert session.scalars(select(Job.state)).one() == "running"
+        assert session.scalars(select(Media.state)).one() == "pending"
+
+
+def test_two_retries_at_once_add_one_shard_for_a_failed_picture(database: Database, other: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, FOUR_PICTURES, TWO_PICTURES_EACH)
+        shards.complete(session, take(session, 1), [], [], [{"id": 1}, {"id": 2, "state": "failed"}])
+        shards.complete(session, take(session, 2), [], [])
+        assert close_job(session, job_id)
+    with meanwhile(other, partial(retry_job, job_id=job_id)) as (wait, answer), writing(database) as session:
+        assert retry_job(session, job_id) == 1
+        wait()
+    assert answer() == 0
+    with reading(database) as session:
+        assert list(session.scalars(select(Shard.first_position).where(Shard.state == "pending"))) == [1]
+
+
+def test_a_retry_and_a_cancellation_do_not_stop_each_other(database: Database, other: Database) -> None:
+    with writing(database) as session:
+        job_id = new_job(session, ONE_VIDEO, THREE_SECONDS)
+        fail(session, take(session, 1), "damaged")
+    with meanwhile(other, partial(cancel_job, job_id=job_id)) as (wait, answer), writing(database) as session:
+        session.execute(select(Job.id).where(Job.id == job_id).with_for_update(key_share=True))
+        wait()
+        assert retry_job(session, job_id) == 1
+    assert answer()
 
 
 def test_a_job_is_dated_by_the_servers_clock(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
