@@ -21,13 +21,20 @@ def resume(settings: "Settings") -> None:
     Workers do the same every ten seconds for the queues that they serve. What is queued or being worked on stays.
     """
     from cli.connection import current_database
+    from workers.errors import BrokerUnreachableError
     from workers.queue.app import make_app
-    from workers.queue.broker import check_broker
+    from workers.queue.broker import BROKER_ERRORS, check_broker
     from workers.queue.dispatching import resume as resume_jobs
 
     app = make_app(settings)
     check_broker(app)
-    queued = resume_jobs(app, current_database(settings))
+    try:
+        queued = resume_jobs(app, current_database(settings))
+    except BROKER_ERRORS as error:
+        reason = str(error).rstrip(".")
+        raise BrokerUnreachableError(
+            f"The broker went away ({reason}); workers queue the rest once it is back."
+        ) from error
     for job, count in queued.items():
         say(f"{job}: {count:,} messages sent")
     if not queued:

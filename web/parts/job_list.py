@@ -18,7 +18,7 @@ from web.parts.queue import queue
 from web.recording import QUEUE
 from web.server import this_server
 from workers.queue.broker import BROKER_ERRORS
-from workers.queue.dispatching import retry
+from workers.queue.dispatching import advance, reopen
 
 MOST, ERRORS = 30, 100
 COLOURS: dict[str, Literal["blue", "gray", "red"]] = {
@@ -99,7 +99,9 @@ def _cancel(job_id: str) -> None:
 
 def _retry(job_id: str) -> None:
     with one_sentence(st.toast):
+        app, database = queue(), this_server().database
+        reopen(app, database, job_id)
         try:
-            retry(queue(), this_server().database, job_id)
+            advance(app, database, job_id)
         except BROKER_ERRORS:
             st.toast("The queue cannot be reached; the workers take the job up once it is back.")

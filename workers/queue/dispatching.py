@@ -122,10 +122,10 @@ def resume(app: Celery, database: Database) -> dict[str, int]:
     return sweep(app, database, served, age_s=0)
 
 
-def retry(app: Celery, database: Database, job_id: str) -> int:
-    """Requeues what of a job failed or was cancelled. Returns the number of its shards.
+def reopen(app: Celery, database: Database, job_id: str) -> int:
+    """Makes what of a job failed or was cancelled pending again. Returns the number of its shards.
 
-    Raises `BROKER_ERRORS` if the broker is away; the sweep finds what was not sent.
+    Call `advance` then, without shards too: only the end of the job may have failed.
     """
     with writing(database) as session:
         job = get_job(session, job_id)
@@ -134,10 +134,7 @@ def retry(app: Celery, database: Database, job_id: str) -> int:
             job.queue = TRAINING_QUEUE
         elif job.state not in UNFINISHED and job.queue.startswith(RUN_QUEUE):
             job.queue = settings_of(app).submit_queue
-        count = retry_job(session, job_id)
-    # Without shards, too: only the end of the job may have failed.
-    advance(app, database, job_id)
-    return count
+        return retry_job(session, job_id)
 
 
 def _sent(app: Celery, queues: list[str]) -> tuple[set[int], set[str]]:
