@@ -27,7 +27,7 @@ def open_media(
 
     Raises:
         UnreadableMediaError: it lies outside `roots` (see `check_permitted`), is missing, a folder, no regular file or
-            empty, may not be read, or is not the `expected` one.
+            empty, may not be read, or is not the `expected` one, at the beginning or at the end.
         TransientMediaError: a server does not answer.
     """
     check_permitted(uri, roots)
@@ -41,6 +41,7 @@ def open_media(
             raise UnreadableMediaError(f"{file.name}: the file is empty")
         file.seek(0)
         yield file
+        check_same(file, expected)
 
 
 def _local(path: str, roots: Sequence[str]) -> BufferedReader:

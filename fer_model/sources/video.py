@@ -20,7 +20,7 @@ from fer_model.errors import UnreadableMediaError
 from fer_model.sources.clock import HEAD, Clock, clock_of, first_clock
 from fer_model.sources.container import decode, opened, packets_of, without_pictures
 from fer_model.sources.decoding import Decoded, LostError, decoded
-from fer_model.sources.identity import UNKNOWN, Identity
+from fer_model.sources.identity import UNKNOWN, Identity, check_same
 from fer_model.sources.opening import open_media
 from fer_model.sources.sampling import Sampling, select, unaided, wanted
 from fer_model.sources.scan import scan
@@ -82,6 +82,8 @@ def read_video(
         numbered = (frame._replace(place=start_frame + frame.place) for frame in piece)
         squared = (frame._replace(picture=upright.square(frame.picture)) for frame in numbered)
         for index, time_ms, picture in _once(keeps, squared) if keeps else select(unaided(sample), squared):
+            # It may be overwritten while it is read, and the decoder conceals damage.
+            check_same(file, expected)
             yield Frame(index, time_ms, upright(picture))
 
 

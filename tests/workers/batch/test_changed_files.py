@@ -10,8 +10,11 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import select
 
 from fer_model.engines import Engine
+from fer_model.errors import UnreadableMediaError
 from fer_model.networks.manifest import ModelSet
 from fer_model.sources.identity import CHANGED, Identity
+from fer_model.sources.opening import open_media
+from fer_model.sources.video import read_video
 from results.database import reading, writing
 from results.jobs import create_job, retry_job
 from results.plans import add_plan
@@ -71,6 +74,27 @@ def test_a_file_that_was_replaced_fails_alone(
     assert errors(database) == dict.fromkeys(("same.bmp", "touched.bmp", "coarse.bmp", "larger.bmp")) | {
         "clip.mp4": CHANGED
     }
+
+
+def test_a_file_that_is_overwritten_while_it_is_read_fails(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", panning_frames(noise_picture(), 250), gop=25)
+    picture = tmp_path / "picture.bmp"
+    Image.new("RGB", (64, 64), "red").save(picture)
+    other = write_clip(tmp_path / "other.mp4", panning_frames(noise_picture(seed=1), 250), gop=25)
+    frames = read_video(str(clip), expected=as_it_is(clip))
+    assert next(frames).index == 0
+    shutil.copyfile(other, clip)
+    with pytest.raises(UnreadableMediaError, match=CHANGED):
+        list(frames)
+    with pytest.raises(UnreadableMediaError, match=CHANGED), open_media(str(picture), (), as_it_is(picture)) as file:
+        Image.new("RGB", (64, 64), "blue").save(picture)
+        file.read()
+
+
+def as_it_is(file: Path) -> Identity:
+    """The identity of a file at this moment."""
+    status = file.stat()
+    return Identity(status.st_size, status.st_mtime)
 
 
 @pytest.mark.parametrize(("fps", "frames"), [(50, 150), (10, 30)])
