@@ -14,7 +14,7 @@ from results.database import reading
 from results.driver_errors import translate_errors
 from results.errors import DatabaseBusyError, DatabaseFullError
 from results.hours import begin_of, hour_of
-from results.jobs import UNFINISHED, changed, utc_now
+from results.jobs import UNFINISHED, changed, delete_job, utc_now
 from results.streams import StreamOptions
 from results.tables import Face, Frame, Job, Media
 
@@ -47,6 +47,18 @@ def old_jobs(session: Session, age: timedelta) -> Sequence[str]:
     ended = Job.finished_at <= utc_now(session) - age
     wanted = select(Job.id).where(Job.kind.in_(PURGED), Job.state.not_in(UNFINISHED), ended)
     return session.scalars(wanted.order_by(Job.id)).all()
+
+
+def delete_ended(session: Session, job_id: str) -> Mapping[str, Any] | None:
+    """Deletes a job with all its rows; gives its options.
+
+    None, without a change, if it is gone, or was opened again since it was found to be old.
+    """
+    ended = select(Job.options).where(Job.id == job_id, Job.state.not_in(UNFINISHED))
+    options = session.scalar(ended.with_for_update(key_share=True))
+    if options is not None:
+        delete_job(session, job_id)
+    return options
 
 
 def old_hours(session: Session, age: timedelta | None, *, own: bool) -> list[OldHour]:

@@ -14,7 +14,7 @@ from results.bulk import portions
 from results.database import reading, writing
 from results.jobs import delete_job, get_job
 from results.read.status import JobStatus, job_statuses
-from results.retention import OldHour, compact, forget_hour, old_hours, old_jobs
+from results.retention import OldHour, compact, delete_ended, forget_hour, old_hours, old_jobs
 from workers.batch import crops
 from workers.batch.crops_roots import folder_of
 from workers.errors import CropsRefusedError, ForgedJobError
@@ -122,14 +122,17 @@ def purge(
     crops_roots: Sequence[str],
     on_removed: Callable[[str], None] = lambda job: None,
 ) -> Deletion:
-    """Removes these jobs, one transaction each, and then compacts the database; `on_removed` gets each one's id.
+    """Removes those of these jobs that are ended still, one transaction each, and then compacts the database.
 
-    Raises as `remove` does.
+    `on_removed` gets each one's id. Raises `ResultsError`.
     """
     removed = []
     for job_id in job_ids:
-        removed.append(remove(database, job_id, crops_roots))
-        on_removed(job_id)
+        with writing(database) as session:
+            options = delete_ended(session, job_id)
+        if options is not None:
+            removed.append(Removed(job_id, _forget_crops(options, job_id, crops_roots)))
+            on_removed(job_id)
     return Deletion(removed, compact(database) if removed else True)
 
 

@@ -13,12 +13,12 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from results.database import connect, reading, writing
-from results.jobs import create_job, list_jobs, utc_now
+from results.jobs import create_job, list_jobs, retry_job, utc_now
 from results.recording import append_stream, hour
 from results.retention import FRAMES, compact, old_jobs
 from results.shards import complete
 from results.streams import stop_stream
-from results.tables import Job, Media
+from results.tables import Job, Media, Shard
 from tests.support.databases import sqlite_database
 from tests.support.rows import ONE_VIDEO, THREE_SECONDS, face, frame, new_job, new_stream, take, take_stream, track
 from tests.support.stack import running_worker
@@ -75,6 +75,17 @@ def test_rows_and_crops_of_old_jobs_go_and_others_stay(database: Database, tmp_p
     assert left(database) == {new} and [path.name for path in crops.iterdir()] == [new]
     with reading(database) as session:
         assert session.execute(text("SELECT count(*) FROM faces")).scalar() == 1
+
+
+def test_a_job_that_was_deleted_or_opened_again_meanwhile_holds_up_no_other(database: Database) -> None:
+    gone, again, old = (job(database, days=31) for _ in range(3))
+    due = [status.job for status in retention.due(database, timedelta(days=30))]
+    retention.remove(database, gone, ())
+    with writing(database) as session:
+        session.execute(update(Shard).where(Shard.job_id == again).values(state="failed"))
+        assert retry_job(session, again) == 1
+    assert retention.purge(database, due, ()).removed == [retention.Removed(old, None)]
+    assert left(database) == {again}
 
 
 def test_crops_that_are_elsewhere_are_said_to_be(database: Database, tmp_path: Path) -> None:
