@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from socket import create_server
 
@@ -18,6 +18,7 @@ from results.errors import ForeignDatabaseError
 from tests.support.cluster import end, start_redis
 from tests.support.commands import fer_batch
 from tests.support.databases import query
+from tests.support.disks import small_disk
 from tests.support.launching import started
 from tests.support.live_servers import free_port
 from tests.support.planning import planned
@@ -135,18 +136,6 @@ def test_sockets_lie_in_tmpdir_unless_its_path_is_too_long(monkeypatch: pytest.M
             assert folder.parent != long and len(str(folder / "redis.sock")) < 100
     finally:
         short.rmdir()
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of a few hundred kilobytes."""
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], check=False).returncode:
-        pytest.skip("no file systems can be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @NEEDS_ROOT

@@ -24,6 +24,9 @@ from workers.batch.sources import photographs, video_frames
 from workers.errors import CropsRefusedError
 from workers.metrics import recording
 
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
+"""What the system answers where no other attempt could write a file either."""
+
 DEFAULT_FPS = 25.0
 """The frame rate of a video that does not name one."""
 
@@ -123,7 +126,7 @@ def _keep_crops(kept: crops.Kept, media_id: int, frame: Frame, faces: Sequence[F
     try:
         crops.keep(kept, media_id, frame, faces)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if error.errno not in UNWRITABLE:
             raise
         # No fault of the picture, and trying again would not help.
         place, reason = kept.folder.parent, os.strerror(error.errno)

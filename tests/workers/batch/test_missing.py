@@ -25,6 +25,7 @@ from results.read.status import JobStatus, job_status
 from results.shards import complete
 from results.tables import Media, Shard
 from tests.support.clips import noise_picture, panning_frames, write_clip
+from tests.support.disks import small_disk
 from tests.support.idle import IdleEngine
 from tests.support.planning import planned
 from tests.support.rows import ONE_VIDEO, THREE_SECONDS, frame, new_job, take
@@ -197,15 +198,17 @@ def test_crops_that_cannot_be_written_are_no_fault_of_the_pictures(
     database: Database, samples: Path, networks: Engine, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    options = BatchOptions(keep_crops=str(tmp_path / "file" / "crops"))
-    job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"], options)
-    process_shard(database, Settings(), shard_id, "w", lambda models: networks)
-    status = ended(database, job_id)
-    with reading(database) as session:
-        assert session.get_one(Shard, shard_id).attempts == 1, "no other attempt would find another folder"
-    assert status.errors[0]["error"] == (
-        f"pictures of faces (--keep-crops) cannot be written in {tmp_path}/file/crops: Not a directory"
-    )
+    with small_disk(tmp_path / "full", "4k"):
+        for folder, reason in (("file/crops", "Not a directory"), ("full", "No space left on device")):
+            options = BatchOptions(keep_crops=str(tmp_path / folder))
+            job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"], options)
+            process_shard(database, Settings(), shard_id, "w", lambda models: networks)
+            status = ended(database, job_id)
+            with reading(database) as session:
+                assert session.get_one(Shard, shard_id).attempts == 1, "no other attempt would find another folder"
+            assert status.errors[0]["error"] == (
+                f"pictures of faces (--keep-crops) cannot be written in {tmp_path}/{folder}: {reason}"
+            )
 
 
 def test_another_file_that_is_missing_is_not_called_the_medium(samples: Path) -> None:

@@ -1,7 +1,5 @@
 """Training runs that fail: the reason is named, and the best weights are kept."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from sqlalchemy import Engine as Database
 
 from results.database import reading
 from results.read.status import job_status
+from tests.support.disks import small_disk
 from tests.support.training_runs import in_second_epoch, plan_for, queued, status_of
 from workers.settings import Settings
 from workers.training.checkpoints import run_folder
@@ -49,27 +48,22 @@ def test_too_high_a_learning_rate_fails_the_run_with_the_reason(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system with room for one checkpoint and not for two."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("only root may mount a file system, and not everywhere")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for one checkpoint and not for two."""
+    with small_disk(tmp_path / "small", "80m") as folder:
+        yield folder
 
 
 def test_a_full_disk_fails_the_run_with_the_reason_and_keeps_the_best(
-    database: Database, faces: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, faces: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(models_dir=small_disk)
+    settings = Settings(models_dir=small)
     run, shard = queued(database, plan_for(faces, epochs=4))
     train(database, settings, shard, "w", "cpu")
     status = status_of(database, run)
     assert status.state == "failed" and "the disk is full" in str(status.error), status.error
     assert status.epoch == 1 and status.model and f"kept as model {status.model}" in str(status.error)
-    assert len(list(small_disk.glob("*.safetensors"))) == 1
+    assert len(list(small.glob("*.safetensors"))) == 1
 
 
 @pytest.mark.parametrize(
