@@ -1,5 +1,6 @@
 """Jobs: create, find, cancel, retry and delete."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -164,9 +165,10 @@ def _forget_plans(session: Session, job_id: str) -> None:
 
 
 def _add_shards_for_failed(session: Session, job_id: str) -> int:
-    failed = select(Media.id, Media.position, Media.kind).where(
-        Media.job_id == job_id, Media.state == "failed", Media.id.not_in(_waiting(job_id))
-    )
+    failed = select(Media.id, Media.position, Media.kind).where(Media.job_id == job_id, Media.state == "failed")
+    # Of `NOT IN` PostgreSQL may go through all that wait for each that failed.
+    waiting = set(session.scalars(_waiting(job_id)))
+    alone = [medium for medium in session.execute(failed.order_by(Media.position)) if medium.id not in waiting]
     rows = [
         {
             "job_id": job_id,
@@ -175,21 +177,29 @@ def _add_shards_for_failed(session: Session, job_id: str) -> int:
             "last_position": medium.position,
             "planned_frames": int(medium.kind == "image"),
         }
-        for medium in session.execute(failed)
+        for medium in alone
     ]
     if rows:
-        _plan_less(session, job_id)
+        _plan_less(session, job_id, [medium.position for medium in alone if medium.kind == "image"])
         session.execute(insert(Shard), rows)
     return len(rows)
 
 
-def _plan_less(session: Session, job_id: str) -> None:
-    """Takes failed pictures, which get shards of their own, from the planned frames of the shards that they were in."""
-    failed = (Media.job_id == job_id, Media.kind == "image", Media.state == "failed")
-    alone = Media.id.not_in(_waiting(job_id))
-    covered = select(func.count()).where(*failed, alone, _COVERS).correlate(Shard).scalar_subquery()
-    done = update(Shard).where(Shard.job_id == job_id, Shard.media_id.is_(None), Shard.state == "done")
-    changed(session, done.values(planned_frames=Shard.planned_frames - covered))
+def _plan_less(session: Session, job_id: str, positions: Sequence[int]) -> None:
+    """Takes pictures, which get shards of their own, from the planned frames of the shards that they were in.
+
+    `positions` are theirs, ascending.
+    """
+    done = select(Shard.id, Shard.planned_frames, Shard.first_position, Shard.last_position).where(
+        Shard.job_id == job_id, Shard.media_id.is_(None), Shard.state == "done"
+    )
+    less = [
+        {"id": shard_id, "planned_frames": planned - covered}
+        for shard_id, planned, first, last in session.execute(done)
+        if (covered := bisect_right(positions, last) - bisect_left(positions, first))
+    ]
+    if less:
+        session.execute(update(Shard), less)
 
 
 def get_job(session: Session, reference: str) -> Job:
