@@ -30,14 +30,18 @@ def written(output: Path | None) -> Iterator[BinaryIO]:
         with output.open("wb") as special:
             yield special
         return
-    output = Path(os.path.realpath(output))
-    if not output.parent.is_dir():
+    target = Path(os.path.realpath(output))
+    if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "its folder does not exist", str(output))
-    partial = output.with_name(output.name + ".partial")
+    partial = target.with_name(target.name + ".partial")
     try:
-        with partial.open("wb") as file:
+        file = partial.open("wb")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(output)) from error
+    try:
+        with file:
             yield file
-        partial.replace(output)
+        partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -82,8 +82,13 @@ def test_export_used_wrongly(database: Database, words: tuple[str, ...]) -> None
 def test_a_file_that_cannot_be_written_is_one_sentence(database: Database, tmp_path: Path) -> None:
     add_job(database)
     (folder := tmp_path / "folder.csv").mkdir()
-    missing = tmp_path / "missing" / "faces.csv"
-    for output, problem in (missing, "its folder does not exist"), (folder, "is a folder; name a file in it"):
+    missing = Path(os.path.relpath(tmp_path / "missing" / "faces.csv"))
+    for output, problem in (
+        (missing, "its folder does not exist"),
+        (folder, "is a folder; name a file in it"),
+        (Path("/proc/faces.csv"), "No such file or directory"),
+        (tmp_path / ("long" * 100), "File name too long"),
+    ):
         result = answered(database, "export", "--format", "csv", "-o", str(output))
         assert result.exit_code == 1 and result.stderr.splitlines()[-1] == f"Error: {output}: {problem}"
     result = answered(database, "annotate", "-o", "/proc/folder")
