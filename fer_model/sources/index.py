@@ -21,8 +21,8 @@ from fer_model.sources.scan import Scan, Times, scan
 from fer_model.sources.upright import Upright
 from fer_model.sources.video import frames_from
 
-_PADDING = 2**16
-"""Bytes that may follow the last packet: a container's padding, or an Ogg page, whose packets all have its position."""
+_PADDING, _PAGE = 2**14, 2**16
+"""Bytes that may follow the position of the last packet: padding, or a page of Ogg, which begins at that position."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +162,7 @@ def _unread(file: BufferedReader, found: Scan, look: _Look) -> list[str]:
     if (recordings := recordings_in(file)) > 1:
         return [f"holds {recordings} recordings, one after the other, of which only the first can be read"]
     # The other containers have an index at their end.
-    if look.container not in SEEKABLE and unread > _PADDING:
+    if look.container not in SEEKABLE and unread > (_PAGE if look.container == "ogg" else _PADDING):
         return [f"can be read up to {found.behind:,} of its {size:,} bytes; the rest is damaged, or another recording"]
     return []
 

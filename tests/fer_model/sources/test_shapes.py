@@ -245,8 +245,9 @@ def test_an_mp4_whose_fragments_repeat_the_index_is_read_to_its_end(tmp_path: Pa
     assert len(list(read_video(str(tmp_path / "a.mp4")))) == 20
 
 
-def test_an_flv_joined_from_two_says_that_a_part_is_not_read(tmp_path: Path) -> None:
-    pictures = [cv2.resize(picture, (640, 360)).astype(np.uint8) for picture in PICTURES]
+@pytest.mark.parametrize("size", [(320, 180), (640, 360)])
+def test_an_flv_joined_from_two_says_that_a_part_is_not_read(tmp_path: Path, size: tuple[int, int]) -> None:
+    pictures = [cv2.resize(picture, size).astype(np.uint8) for picture in PICTURES]
     parts = [write_clip(tmp_path / f"{n}.flv", pictures[n::2]).read_bytes() for n in range(2)]
     (tmp_path / "joined.flv").write_bytes(b"".join(parts))
     warning = index_video(str(tmp_path / "joined.flv")).warning or ""
