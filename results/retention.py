@@ -49,16 +49,13 @@ def old_jobs(session: Session, age: timedelta) -> Sequence[str]:
     return session.scalars(wanted.order_by(Job.id)).all()
 
 
-def delete_ended(session: Session, job_id: str) -> Mapping[str, Any] | None:
-    """Deletes a job with all its rows; gives its options.
-
-    None, without a change, if it is gone, or was opened again since it was found to be old.
-    """
-    ended = select(Job.options).where(Job.id == job_id, Job.state.not_in(UNFINISHED))
-    options = session.scalar(ended.with_for_update(key_share=True))
-    if options is not None:
-        delete_job(session, job_id)
-    return options
+def delete_ended(session: Session, job_id: str) -> bool:
+    """Deletes a job with all its rows; False, without a change, if it was opened again since it was found to be old."""
+    state = select(Job.state).where(Job.id == job_id).with_for_update(key_share=True)
+    if session.scalar(state) in UNFINISHED:
+        return False
+    delete_job(session, job_id)
+    return True
 
 
 def old_hours(session: Session, age: timedelta | None, *, own: bool) -> list[OldHour]:

@@ -6,21 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine as Database
+from sqlalchemy.orm import Session
 
 from results.bulk import portions
 from results.database import reading, writing
 from results.jobs import delete_job, get_job
 from results.read.status import JobStatus, job_statuses
 from results.retention import OldHour, compact, delete_ended, forget_hour, old_hours, old_jobs
+from results.tables import Job
 from workers.batch import crops
 from workers.batch.crops_roots import folder_of
 from workers.errors import CropsRefusedError, ForgedJobError
+from workers.lease.outages import insist
 from workers.training import checkpoints
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 EVERY_S = 3600.0
 """How often a worker looks for expired jobs."""
@@ -48,18 +53,26 @@ def remove(database: Database, job_id: str, crops_roots: Sequence[str]) -> Remov
     Rows first: a worker that still processes the job then stops, and deletes the crops it wrote since. Raises
     `ResultsError`.
     """
-    with writing(database) as session:
+    with reading(database) as session:
         options = get_job(session, job_id).options
-        delete_job(session, job_id)
+    _delete(database, delete_job, job_id)
     return Removed(job_id, _forget_crops(options, job_id, crops_roots))
+
+
+def _delete(database: Database, delete: Callable[[Session, T], bool], key: T) -> bool:
+    """What `delete` returns; again if the answer to its commit was lost: no row would tell of the crops any more."""
+
+    def attempt() -> bool:
+        with writing(database) as session:
+            return delete(session, key)
+
+    return insist(attempt)
 
 
 def remove_hour(database: Database, hour: OldHour, crops_roots: Sequence[str]) -> Removed:
     """Deletes an hour of a stream with its crops, in short transactions. Raises as `remove`."""
-    remains = True
-    while remains:
-        with writing(database) as session:
-            remains = forget_hour(session, hour.media_id)
+    while _delete(database, forget_hour, hour.media_id):
+        pass
     return Removed(hour.job_id, _forget_crops(hour.options, hour.job_id, crops_roots, str(hour.media_id)))
 
 
@@ -128,10 +141,10 @@ def purge(
     """
     removed = []
     for job_id in job_ids:
-        with writing(database) as session:
-            options = delete_ended(session, job_id)
-        if options is not None:
-            removed.append(Removed(job_id, _forget_crops(options, job_id, crops_roots)))
+        with reading(database) as session:
+            job = session.get(Job, job_id)
+        if job is not None and _delete(database, delete_ended, job_id):
+            removed.append(Removed(job_id, _forget_crops(job.options, job_id, crops_roots)))
             on_removed(job_id)
     return Deletion(removed, compact(database) if removed else True)
 

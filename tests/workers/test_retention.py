@@ -1,8 +1,8 @@
 """Expired jobs are deleted with their crops, and their disk space is freed; on both databases."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from results.database import connect, reading, writing
+from results.errors import DatabaseUnreachableError
 from results.jobs import create_job, list_jobs, retry_job, utc_now
 from results.recording import append_stream, hour
 from results.retention import FRAMES, compact, old_jobs
@@ -86,6 +87,29 @@ def test_a_job_that_was_deleted_or_opened_again_meanwhile_holds_up_no_other(data
         assert retry_job(session, again) == 1
     assert retention.purge(database, due, ()).removed == [retention.Removed(old, None)]
     assert left(database) == {again}
+
+
+@pytest.mark.parametrize("purges", [False, True])
+def test_crops_go_though_the_answer_to_the_deletion_was_lost(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purges: bool
+) -> None:
+    crops = tmp_path / "crops"
+    old = job(database, days=31, crops=crops)
+    lost = [DatabaseUnreachableError()]
+
+    @contextmanager
+    def unanswered(where: Database) -> Iterator[Session]:
+        with writing(where) as session:
+            yield session
+        if lost:
+            raise lost.pop()
+
+    monkeypatch.setattr(retention, "writing", unanswered)
+    if purges:
+        assert retention.purge(database, [old], ()).removed == [retention.Removed(old, None)]
+    else:
+        assert retention.remove(database, old, ()) == retention.Removed(old, None)
+    assert not lost and left(database) == set() and not list(crops.iterdir())
 
 
 def test_crops_that_are_elsewhere_are_said_to_be(database: Database, tmp_path: Path) -> None:
