@@ -3,7 +3,6 @@
 import re
 import sqlite3
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +10,10 @@ from threading import Barrier
 
 import pytest
 from sqlalchemy import Engine as Database
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 
 from results.closing import begin_closing, close_job, shards_left
-from results.database import connect, reading, upgrade, writing
+from results.database import connect, reading, writing
 from results.errors import JobCancelledError, ShardLostError, UnknownJobError
 from results.jobs import adopt_jobs, cancel_job, create_job, delete_job, get_job, list_jobs, retry_job
 from results.leases import claim, fail, heartbeat
@@ -188,22 +187,6 @@ def test_the_work_of_a_retry_grows_with_the_files_that_failed_and_not_with_their
         return len(passed)
 
     assert steps(800) < 6 * steps(200), "four times the work, and not sixteen"
-
-
-def test_a_retry_on_postgresql_does_not_go_through_all_that_waits_for_each_file_that_failed(
-    postgresql: Callable[[], str],
-) -> None:
-    upgrade(url := postgresql())
-    database, count = connect(url), 40_000
-    with writing(database) as session:
-        failed = [MediaPlan(f"{n}.jpg", "image", state="failed", error="torn") for n in range(count)]
-        job_id = new_job(session, failed, [ShardPlan(n, n, planned_frames=1) for n in range(count)])
-        # The plans depend on statistics, which are those of a while ago.
-        session.execute(text("ANALYZE"))
-        session.execute(update(Shard).values(state="done"))
-        session.execute(text("SET LOCAL statement_timeout = '5s'"))
-        assert retry_job(session, job_id) == count
-    database.dispose()
 
 
 def test_retrying_a_video_that_could_not_be_read_when_the_job_was_submitted(database: Database) -> None:
