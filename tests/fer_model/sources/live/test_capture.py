@@ -12,6 +12,7 @@ import pytest
 from fer_model.errors import StreamAddressError
 from fer_model.sources.live.address import parse_address
 from fer_model.sources.live.capture import Capture
+from fer_model.sources.live.loss import SILENT
 from fer_model.sources.roots import check_permitted
 from fer_model.sources.video import read_video
 from tests.support.captures import Gathered
@@ -51,6 +52,10 @@ def test_every_kind_of_source_gives_its_pictures_with_their_times(
         uri, login = parse_address(server.url_with_login if server else f"file://{small_clip}")
         begun = time() * 1000
         got = Gathered(capturing(uri, login=login)).more(30)
+        if "rtsp" in kind and got.events[0].detail.startswith(SILENT.reason):
+            # On a busy machine GStreamer's server was seen to send its first client nothing for seconds; the capture
+            # has connected again, as it should, and the server plays.
+            got = Gathered(capturing(uri, login=login)).more(30)
         frames, figures = got.frames, got.capture.figures()
     assert got.kinds[0] == "connected" and got.events[0].detail.startswith("320x180, "), got.events
     assert {frame.size for frame in frames} == {(320, 180)}
