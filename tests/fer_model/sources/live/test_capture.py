@@ -44,6 +44,12 @@ SERVERS: dict[str, Callable[[Path, Path], AbstractContextManager[LiveServer | No
 }
 
 
+def began_silent(got: Gathered) -> bool:
+    """On a busy machine GStreamer's server was seen to send its first client nothing for seconds. The capture connects
+    again, as it should, and by then the server plays."""
+    return got.events[0].detail.startswith(SILENT.reason)
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 def test_every_kind_of_source_gives_its_pictures_with_their_times(
     kind: str, small_clip: Path, tmp_path: Path, capturing: Capturing
@@ -52,9 +58,7 @@ def test_every_kind_of_source_gives_its_pictures_with_their_times(
         uri, login = parse_address(server.url_with_login if server else f"file://{small_clip}")
         begun = time() * 1000
         got = Gathered(capturing(uri, login=login)).more(30)
-        if "rtsp" in kind and got.events[0].detail.startswith(SILENT.reason):
-            # On a busy machine GStreamer's server was seen to send its first client nothing for seconds; the capture
-            # has connected again, as it should, and the server plays.
+        if "rtsp" in kind and began_silent(got):
             got = Gathered(capturing(uri, login=login)).more(30)
         frames, figures = got.frames, got.capture.figures()
     assert got.kinds[0] == "connected" and got.events[0].detail.startswith("320x180, "), got.events
@@ -233,4 +237,6 @@ def test_a_camera_of_one_frame_a_second_is_read_at_once(tmp_path: Path, capturin
     clip = write_clip(tmp_path / "slow.mp4", [noise_picture(seed=n) for n in range(12)], fps=1, gop=1, bframes=0)
     with rtsp_server(clip) as server:
         got = Gathered(capturing(server.url)).more(3)
+        if began_silent(got):
+            got = Gathered(capturing(server.url)).more(3)
     assert got.kinds[0] == "connected", "twenty frames, from which FFmpeg would find out the rate, take too long"
