@@ -58,15 +58,15 @@ def purge(settings: "Settings", older_than: int, dry_run: bool) -> None:
     if dry_run:
         for job in old:
             print_deleted(job)
-        count = len(old)
+        removed = len(old)
     else:
         deletion = purge_jobs(database, list(old), settings.permitted_crops, print_deleted)
         print_what_is_left(deletion)
-        count = len(deletion.removed)
+        removed = len(deletion.removed)
         print_what_is_left(purge_hours(database, hours, settings.permitted_crops))
     for name, count in Counter(hour.name for hour in hours).items():
         say(f"stream {name}: {deleted}, {count:,} hours")
-    say(f"{count:,} jobs {deleted}")
+    say(f"{removed:,} jobs {deleted}")
 
 
 @db.command()

@@ -1,13 +1,17 @@
 """The commands `db ...`."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine as Database
 
-from results.database import head_revision
+from results.database import head_revision, writing
+from results.jobs import utc_now
+from results.recording import hour
 from tests.support.answers_job import add_job, aged, answered, left
 from tests.support.commands import fer_batch, succeed
+from tests.support.rows import new_stream, take_stream
 from tests.support.stack import Stack
 
 
@@ -27,6 +31,17 @@ def test_purge_says_what_it_would_do_and_does_it(database: Database, tmp_path: P
     assert result.stdout == output and left(database) == [job_id] and crops.exists()
     result = answered(database, "db", "purge", "--older-than", "30d")
     assert result.stdout == output.replace("would be ", "") and left(database) == [] and not crops.exists()
+
+
+def test_purge_counts_hours_of_streams_apart_from_jobs(database: Database) -> None:
+    aged(database, add_job(database))
+    with writing(database) as session:
+        claim = take_stream(session, new_stream(session, "lobby"))
+        for days in (40, 41):
+            hour(session, claim, utc_now(session) - timedelta(days=days))
+    for chosen, deleted in ((["--dry-run"], "would be deleted"), ([], "deleted")):
+        result = answered(database, "db", "purge", "--older-than", "30d", *chosen)
+        assert result.stdout.endswith(f"stream lobby: {deleted}, 2 hours\n1 jobs {deleted}\n")
 
 
 @pytest.mark.parametrize("age", ["30", "0d", "-1d", "soon"])

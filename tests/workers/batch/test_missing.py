@@ -198,17 +198,24 @@ def test_crops_that_cannot_be_written_are_no_fault_of_the_pictures(
     database: Database, samples: Path, networks: Engine, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    with small_disk(tmp_path / "full", "4k"):
-        for folder, reason in (("file/crops", "Not a directory"), ("full", "No space left on device")):
-            options = BatchOptions(keep_crops=str(tmp_path / folder))
-            job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"], options)
-            process_shard(database, Settings(), shard_id, "w", lambda models: networks)
-            status = ended(database, job_id)
-            with reading(database) as session:
-                assert session.get_one(Shard, shard_id).attempts == 1, "no other attempt would find another folder"
-            assert status.errors[0]["error"] == (
-                f"pictures of faces (--keep-crops) cannot be written in {tmp_path}/{folder}: {reason}"
-            )
+    check_refused(database, samples, networks, tmp_path / "file" / "crops", "Not a directory")
+
+
+def test_crops_for_which_the_disk_is_full_are_no_fault_of_the_pictures(
+    database: Database, samples: Path, networks: Engine, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "full", "4k") as folder:
+        check_refused(database, samples, networks, folder, "No space left on device")
+
+
+def check_refused(database: Database, samples: Path, networks: Engine, folder: Path, reason: str) -> None:
+    """Analyses a photograph whose crops cannot be written in `folder`: it fails at once, for that reason."""
+    job_id, (shard_id,) = planned(database, [samples / "zidane.jpg"], BatchOptions(keep_crops=str(folder)))
+    process_shard(database, Settings(), shard_id, "w", lambda models: networks)
+    status = ended(database, job_id)
+    with reading(database) as session:
+        assert session.get_one(Shard, shard_id).attempts == 1, "no other attempt would find another folder"
+    assert status.errors[0]["error"] == (f"pictures of faces (--keep-crops) cannot be written in {folder}: {reason}")
 
 
 def test_another_file_that_is_missing_is_not_called_the_medium(samples: Path) -> None:

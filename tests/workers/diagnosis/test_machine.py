@@ -1,15 +1,14 @@
 """What `doctor` finds at a machine, and the remedy that it names."""
 
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from fer_model.engines import gpu_count
 from fer_model.networks.manifest import SHIPPED
+from tests.support.disks import small_disk
 from tests.support.doctor import trouble
 from workers.diagnosis import machine
 from workers.settings import Settings
@@ -54,19 +53,12 @@ def test_weights_that_are_missing_or_altered(tmp_path: Path) -> None:
     assert "have the promised sha256" in machine.weights(settings), "the remedy mends it"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "none", str(disk)], check=False).returncode:
-        pytest.skip("no file systems can be mounted here")
-    try:
+    with small_disk(tmp_path / "disk", "900k") as disk:
         error = trouble(machine.disk, Settings(cache_dir=disk))
         assert f"only 0.0 GB are free at {disk}" in str(error) and "FER_CACHE_DIR" in error.mend
         error = trouble(machine.disk, Settings(cache_dir=tmp_path, database_url=f"sqlite:///{disk / 'results.db'}"))
         assert "db purge" in error.mend
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_the_disk_of_a_database_that_a_uri_names(tmp_path: Path) -> None:
